@@ -1,0 +1,1 @@
+"""What runs on every node: turns bound pods into containers and reports what became of them."""

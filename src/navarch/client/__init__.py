@@ -1,0 +1,1 @@
+"""How every organ reaches the cluster's state: the seam `Client`, its HTTP form, informers, leases and events."""

@@ -1,0 +1,1 @@
+"""Names of services and pods: objects to answers, answers to the wire."""

@@ -1,0 +1,1 @@
+"""Everything about each kind that the published schema cannot say, one file or package a kind."""

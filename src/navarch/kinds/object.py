@@ -1,0 +1,88 @@
+"""One object at one revision, as caches and clients hand it around: bytes, index fields and a view made when asked for.
+
+In one process the API server's watch cache and every informer share the same `Object`, so an object is encoded once
+and decoded at most once for each revision, however many readers it has.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import msgspec
+import orjson
+
+from navarch.kinds.kind import Kind
+from navarch.kinds.view import OwnerReference, View
+from navarch.objects.value import Document
+
+
+class _Meta(msgspec.Struct, rename="camel", gc=False):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = "0"
+    labels: dict[str, str] | None = None
+    owner_references: tuple[OwnerReference, ...] = ()
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    metadata: _Meta = msgspec.field(default_factory=_Meta)
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_NO_LABELS: dict[str, str] = {}
+
+
+class Object:
+    """Treat as frozen. raw: the JSON document with its resourceVersion. labels: never change the mapping."""
+
+    __slots__ = ("_view", "kind", "labels", "name", "namespace", "owners", "raw", "revision", "uid")
+
+    _decoders: ClassVar[dict[type[View], Any]] = {}
+
+    def __init__(self, kind: Kind, raw: bytes) -> None:
+        meta = _decode_envelope(raw).metadata
+        self.kind = kind
+        self.raw = raw
+        self.namespace = meta.namespace
+        self.name = meta.name
+        self.uid = meta.uid
+        self.revision = int(meta.resource_version or 0)
+        self.labels = meta.labels or _NO_LABELS
+        self.owners = tuple(owner.uid for owner in meta.owner_references)
+        self._view: View | None = None
+
+    @classmethod
+    def of(cls, kind: Kind, document: Document) -> Object:
+        """From a document; for tests and for clients that were sent parsed JSON."""
+        return cls(kind, orjson.dumps(document))
+
+    @property
+    def view(self) -> Any:
+        """The kind's typed view, decoded on first use and kept.
+
+        Raises:
+            msgspec.ValidationError: a field that the view names has another type (the server admits no such object).
+        """
+        if self._view is None:
+            self._view = self.as_view(self.kind.view)
+        return self._view
+
+    def as_view(self, view: type[View]) -> Any:
+        """Another view of the same bytes, decoded afresh."""
+        decoder = self._decoders.get(view)
+        if decoder is None:
+            decoder = self._decoders[view] = msgspec.json.Decoder(view)
+        return decoder.decode(self.raw)
+
+    def document(self) -> Document:
+        """A fresh parsed copy, the caller's own to change."""
+        return cast(Document, orjson.loads(self.raw))
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.namespace, self.name)
+
+    def __repr__(self) -> str:
+        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"<{self.kind.name} {where} @{self.revision}>"

@@ -1,0 +1,1 @@
+"""Pure algorithms on documents: no IO, no clock, no knowledge of any one kind."""

@@ -1,0 +1,1 @@
+"""Services and pod addresses as rules of the kernel."""

@@ -1,0 +1,1 @@
+"""Which node each pod goes to, and why it goes to none."""

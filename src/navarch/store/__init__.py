@@ -1,0 +1,1 @@
+"""Durable, revisioned keys and values. Only the API server holds a store."""
