@@ -1,0 +1,277 @@
+"""A durable store on SQLite: one writer thread, commits shared by whoever writes at the same time.
+
+Writes queue up on the loop; the writer thread takes up to `BATCH` of them into one transaction and syncs once. When the
+commit is on the disk the loop publishes all of its changes and then replies to each writer. Reads use a connection of
+their own on the loop and go on during commits (WAL).
+
+What a failed sync means: SQLite rolls the transaction back, its frames in the log are overwritten by the next one, and
+frames that were synced before stay synced; so the writers are told that the outcome is unknown (`Unavailable`) and the
+store goes on with the same connection. A connection opened anew might read the lost frames from the page cache as if
+they were durable, so it is never reopened after a failure.
+
+Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from navarch.base.errors import ApiError, StorageFull, Unavailable
+from navarch.store.store import Change, Listing, Row, Stale
+from navarch.store.window import Window
+
+BATCH = 64
+WAITING = 8192
+LOG_PAGES = 1000
+FREE_PAGES = 256
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS rows (
+    key TEXT PRIMARY KEY, value BLOB NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT OR IGNORE INTO meta VALUES ('revision', 1), ('format', 1);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """synchronous: SQLite's level; anything below FULL loses acknowledged writes when power fails.
+
+    vfs: the name of a registered SQLite VFS, "" for the platform's.
+    """
+
+    synchronous: str = "FULL"
+    vfs: str = ""
+    cache_kib: int = 4096
+
+
+class _Write:
+    """value None deletes. outcome: set by the writer thread, read by the loop."""
+
+    __slots__ = ("expect", "future", "key", "outcome", "value")
+
+    def __init__(self, key: str, value: bytes | None, expect: int, future: asyncio.Future[int]) -> None:
+        self.key = key
+        self.value = value
+        self.expect = expect
+        self.future = future
+        self.outcome: Change | Exception | None = None
+
+
+class SqliteStore:
+    """Implements `store.Store`. Open it with `SqliteStore.open` on the loop that will use it."""
+
+    def __init__(self, path: Path, settings: Settings, lock: int) -> None:
+        self._lock = lock
+        self._reader = _connect(path, settings)
+        self._writer = _connect(path, settings)
+        self._reader.execute("PRAGMA query_only=ON")
+        self._revision = int(self._reader.execute("SELECT value FROM meta WHERE name='revision'").get)
+        self._window = Window(self._revision)
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[_Write] = []
+        self._busy = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+        self._batches: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_batches, name="store", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    async def open(cls, path: Path, settings: Settings | None = None) -> SqliteStore:
+        """Open or create the database.
+
+        Raises:
+            Unavailable: another process has it open, or the file is no database.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock(path.with_name(path.name + ".lock"))
+        try:
+            return cls(path, settings or Settings(), lock)
+        except apsw.Error as error:
+            os.close(lock)
+            raise _refusal(error, f"cannot open the store {path}") from error
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    async def get(self, key: str) -> Row | None:
+        found = self._reader.execute("SELECT key, value, revision, created FROM rows WHERE key=?", (key,)).fetchone()
+        return _row(found) if found else None
+
+    async def list(self, prefix: str) -> Listing:
+        above = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None
+        sql = "SELECT key, value, revision, created FROM rows"
+        if above:
+            found = self._reader.execute(sql + " WHERE key>=? AND key<? ORDER BY key", (prefix, above)).fetchall()
+        else:
+            found = self._reader.execute(sql + " ORDER BY key").fetchall()
+        return Listing([_row(row) for row in found], self._revision)
+
+    async def put(self, key: str, value: bytes, expect: int) -> int:
+        return await self._submit(key, value, expect)
+
+    async def delete(self, key: str, expect: int) -> int:
+        if expect == 0:
+            raise Stale(key, 0, 0)
+        return await self._submit(key, None, expect)
+
+    def watch(self, since: int) -> AsyncIterator[Sequence[Change]]:
+        return self._window.watch(since)
+
+    async def compact(self, revision: int) -> None:
+        self._window.forget(revision)
+
+    async def close(self) -> None:
+        """Let queued writes finish, end all watches, and empty the log into the database file."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._idle.wait()
+        self._batches.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._window.close()
+        self._reader.close()
+        self._writer.close()
+        os.close(self._lock)
+
+    def _submit(self, key: str, value: bytes | None, expect: int) -> asyncio.Future[int]:
+        if self._closed:
+            raise Unavailable("the store is closed")
+        if len(self._waiting) >= WAITING:
+            raise Unavailable(f"{WAITING} writes are waiting for the disk", retry_after_s=1)
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._waiting.append(_Write(key, value, expect, future))
+        if not self._busy:
+            self._busy = True
+            self._idle.clear()
+            self._loop.call_soon(self._send)
+        return future
+
+    def _send(self) -> None:
+        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        self._busy = bool(batch)
+        if batch:
+            self._batches.put(batch)
+        else:
+            self._idle.set()
+
+    def _write_batches(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            self._write(batch)
+            try:
+                self._loop.call_soon_threadsafe(self._finish, batch)
+            except RuntimeError:
+                return  # the loop is gone, and with it everybody who waits for an answer
+
+    def _write(self, batch: Sequence[_Write]) -> None:
+        revision = self._revision
+        execute = self._writer.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            for write in batch:
+                write.outcome = outcome = self._apply(execute, write, revision + 1)
+                if isinstance(outcome, Change):
+                    revision = outcome.revision
+            execute("UPDATE meta SET value=? WHERE name='revision'", (revision,))
+            execute("COMMIT")
+        except apsw.Error as error:
+            if not self._writer.getautocommit():
+                execute("ROLLBACK")
+            refused = _refusal(error, "the write did not reach the disk")
+            for write in batch:
+                write.outcome = refused
+            return
+        self._tidy(execute, batch)
+
+    @staticmethod
+    def _apply(execute: Any, write: _Write, revision: int) -> Change | Stale:
+        found = execute("SELECT key, value, revision, created FROM rows WHERE key=?", (write.key,)).fetchone()
+        previous = _row(found) if found else None
+        actual = previous.revision if previous else 0
+        if actual != write.expect:
+            return Stale(write.key, write.expect, actual)
+        if write.value is None:
+            execute("DELETE FROM rows WHERE key=?", (write.key,))
+        elif previous:
+            execute("UPDATE rows SET value=?, revision=? WHERE key=?", (write.value, revision, write.key))
+        else:
+            execute("INSERT INTO rows VALUES (?,?,?,?)", (write.key, write.value, revision, revision))
+        return Change(write.key, revision, write.value, previous)
+
+    def _tidy(self, execute: Any, batch: Sequence[_Write]) -> None:
+        """Give pages that deletions freed back to the disk. Nothing is lost when it fails: the next time will do."""
+        if not any(write.value is None for write in batch):
+            return
+        try:
+            if execute("PRAGMA freelist_count").get > FREE_PAGES:
+                execute(f"PRAGMA incremental_vacuum({FREE_PAGES})").fetchall()
+        except (apsw.FullError, apsw.IOError, apsw.BusyError):
+            if not self._writer.getautocommit():
+                execute("ROLLBACK")
+
+    def _finish(self, batch: Sequence[_Write]) -> None:
+        """On the loop: publish the whole commit, then answer each writer."""
+        changes = [write.outcome for write in batch if isinstance(write.outcome, Change)]
+        if changes:
+            self._revision = changes[-1].revision
+            self._window.publish(changes)
+        for write in batch:
+            if write.future.done():
+                continue  # its writer was cancelled meanwhile; the write stands
+            if isinstance(write.outcome, Change):
+                write.future.set_result(write.outcome.revision)
+            else:
+                assert write.outcome is not None
+                write.future.set_exception(write.outcome)
+        self._send()
+
+
+def _row(columns: Any) -> Row:
+    key, value, revision, created = columns
+    return Row(key, value, revision, created)
+
+
+def _connect(path: Path, settings: Settings) -> apsw.Connection:
+    connection = apsw.Connection(str(path), vfs=settings.vfs or None)
+    connection.set_busy_timeout(5000)
+    if connection.execute("PRAGMA page_count").get == 0:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    connection.execute(f"PRAGMA synchronous={settings.synchronous}")
+    connection.execute(f"PRAGMA cache_size=-{settings.cache_kib}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}").fetchall()
+    connection.execute("PRAGMA journal_size_limit=8388608").fetchall()
+    if connection.execute("SELECT count(*) FROM sqlite_master WHERE name='meta'").get == 0:
+        connection.execute("BEGIN IMMEDIATE;" + SCHEMA + "COMMIT")
+    return connection
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Unavailable(f"another process has the store open ({path}); stop it first") from None
+    return descriptor
+
+
+def _refusal(error: apsw.Error, what: str) -> ApiError:
+    text = f"{what}: {type(error).__name__}: {error}"
+    if isinstance(error, apsw.FullError):
+        return StorageFull(f"{text}; free some space on the disk of the store, then try again", retry_after_s=1)
+    return Unavailable(f"{text}; its outcome is unknown, read before you write again", retry_after_s=1)
