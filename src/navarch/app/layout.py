@@ -1,0 +1,145 @@
+"""Where a cluster's files lie on a machine, and the settings that all of its processes share.
+
+Both are plain values. `up` writes the settings once; every process reads them and nothing else is passed around.
+Imports stay light: the supervisor, which only restarts processes, reads them too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+DATA = Path("/var/lib/navarch")
+RUN = Path("/run/navarch")
+
+
+class BadSettings(ValueError):
+    """The settings file cannot be read or means nothing; the message says where and what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """data: what survives a reboot. run: sockets, mounts and process ids, gone after one."""
+
+    data: Path = DATA
+    run: Path = RUN
+
+    @property
+    def settings(self) -> Path:
+        return self.data / "settings.json"
+
+    @property
+    def database(self) -> Path:
+        return self.data / "server" / "state.db"
+
+    @property
+    def pki(self) -> Path:
+        return self.data / "pki"
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return self.data / "admin.kubeconfig"
+
+    @property
+    def agent(self) -> Path:
+        """The agent's root: pod directories, volumes, container logs."""
+        return self.data / "agent"
+
+    @property
+    def containerd(self) -> Path:
+        return self.data / "containerd"
+
+    @property
+    def containerd_state(self) -> Path:
+        return self.run / "containerd"
+
+    @property
+    def containerd_socket(self) -> Path:
+        return self.run / "containerd" / "containerd.sock"
+
+    @property
+    def cni_config(self) -> Path:
+        return self.data / "cni" / "net.d"
+
+    @property
+    def cni_state(self) -> Path:
+        return self.data / "cni" / "state"
+
+    @property
+    def server_socket(self) -> Path:
+        return self.run / "server.sock"
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "log"
+
+    @property
+    def supervisor_state(self) -> Path:
+        """What the supervisor says of its processes: JSON, replaced atomically."""
+        return self.run / "supervisor.json"
+
+    @property
+    def remembered(self) -> Path:
+        """What `up` changed on the machine and `down` has to put back."""
+        return self.data / "remembered.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What makes one cluster differ from another. CIDRs are IPv4."""
+
+    node_name: str
+    node_ip: str
+    api_port: int = 6443
+    agent_port: int = 10250
+    cluster_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+    dns_ip: str = "10.96.0.10"
+    cluster_domain: str = "cluster.local"
+    bridge: str = "navarch0"
+    table: str = "navarch"
+    context: str = "navarch"
+    log_level: str = "info"
+
+    @property
+    def api_url(self) -> str:
+        return f"https://127.0.0.1:{self.api_port}"
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
+    """Replace `path` so that a reader sees the old text or the new, and a crash leaves one of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def save_settings(layout: Layout, settings: Settings) -> None:
+    write_atomically(layout.settings, json.dumps(asdict(settings), indent=2) + "\n", 0o644)
+
+
+def load_settings(layout: Layout) -> Settings | None:
+    """The cluster's settings, or None where no cluster was set up.
+
+    Raises:
+        BadSettings: the file is no JSON object of known settings.
+    """
+    try:
+        text = layout.settings.read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(text)
+        known = {field.name for field in fields(Settings)}
+        if unknown := sorted(set(found) - known):
+            raise BadSettings(f"{layout.settings}: unknown settings {', '.join(unknown)}; remove them")
+        return Settings(**found)
+    except (ValueError, TypeError) as error:
+        raise BadSettings(f"{layout.settings}: {error}; mend it, or remove the cluster with `navarch down`") from error
