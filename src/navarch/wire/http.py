@@ -1,0 +1,238 @@
+"""The HTTP/1.1 server of everything that listens: the API server, the agent's port.
+
+It turns connections into `wire.message` requests and answers, over TLS on TCP or in the clear on a Unix socket, and
+keeps the limits: sizes, slow clients, the number of connections. HTTP/2 is not spoken; clients agree on 1.1 by ALPN.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import ssl
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from navarch.base.clock import Clock, SystemClock
+from navarch.base.log import Log
+from navarch.wire.http_connection import Connection
+from navarch.wire.http_reply import http_date
+from navarch.wire.message import Handler
+
+log = Log("wire.http")
+
+SWEEP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """head_s, body_s: how long a request's head and body may take. idle_s: between two requests. linger_s: how long a
+    refused client's further bytes are dropped before the connection ends."""
+
+    body_bytes: int = 3 * 1024 * 1024
+    head_bytes: int = 65_536
+    head_s: float = 30.0
+    body_s: float = 60.0
+    idle_s: float = 180.0
+    linger_s: float = 5.0
+    connections: int = 15_000
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the message says why and what to do."""
+
+
+class Server:
+    """Use as an asynchronous context: connections live in it, and its end waits for what is being answered.
+
+    context: may be replaced at any time (a renewed certificate); new connections use the new one.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        context: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        grace_s: float = 10.0,
+    ) -> None:
+        self.handler = handler
+        self.context = context
+        self.limits = limits or Limits()
+        self._clock = clock or SystemClock()
+        self._grace_s = grace_s
+        self._group = asyncio.TaskGroup()
+        self._tasks: dict[Connection, asyncio.Task[None]] = {}
+        self._lingering: set[Connection] = set()
+        self._listeners: list[asyncio.Server] = []
+        self._paths: list[Path] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._date = ""
+        self._date_until = 0.0
+
+    @property
+    def connections(self) -> int:
+        return len(self._tasks)
+
+    async def __aenter__(self) -> Server:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+        await self._group.__aexit__(kind, error, trace)
+
+    async def listen(self, host: str = "127.0.0.1", port: int = 0, *, tls: bool = True) -> int:
+        """Listen on TCP and return the port (the one chosen, if 0 was asked for).
+
+        Raises:
+            ListenError: the port is in use, the address is not this machine's, or it needs more rights.
+        """
+        if tls and self.context is None:
+            raise ValueError("a server without a TLS context cannot listen with TLS")
+        loop = asyncio.get_running_loop()
+        try:
+            listener = await loop.create_server(
+                lambda: Connection(self, self.context if tls else None, local=False),
+                host or None,
+                port,
+                backlog=1024,
+                reuse_address=True,
+            )
+        except OSError as error:
+            raise ListenError(_explain(error, host, port)) from error
+        self._listeners.append(listener)
+        bound = next(iter(listener.sockets))
+        return int(bound.getsockname()[1])
+
+    async def listen_unix(self, path: Path) -> None:
+        """Listen on a Unix socket that only this user can open (mode 0600), without TLS.
+
+        Raises:
+            ListenError: another process listens there, or the path is taken by something else.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_stale(path)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            bound.setblocking(False)
+            mask = os.umask(0o177)
+            try:
+                bound.bind(str(path))
+            finally:
+                os.umask(mask)
+        except OSError as error:
+            bound.close()
+            raise ListenError(f"cannot listen on {path}: {error.strerror or error}") from error
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_unix_server(lambda: Connection(self, None, local=True), sock=bound, backlog=1024)
+        self._listeners.append(listener)
+        self._paths.append(path)
+
+    async def close(self) -> None:
+        """Take no more connections, let requests being answered finish for the grace period, end the rest."""
+        if self._closing:
+            return
+        self._closing = True
+        for listener in self._listeners:
+            listener.close()
+        for path in self._paths:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        for connection, task in list(self._tasks.items()):
+            connection.draining = True
+            if not connection.busy or connection.streaming:
+                task.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(list(self._tasks.values()), timeout=self._grace_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=self._grace_s)
+        for connection in list(self._lingering):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    # --- for connections ---
+
+    def adopt(self, connection: Connection) -> asyncio.Task[None] | None:
+        """Start the task of a new connection; None when there is no room for it."""
+        if self._closing or len(self._tasks) >= self.limits.connections:
+            return None
+        task = self._group.create_task(connection.serve())
+        self._tasks[connection] = task
+        self._lingering.discard(connection)
+        self._sweep_later()
+        return task
+
+    def forget(self, connection: Connection) -> None:
+        self._tasks.pop(connection, None)
+
+    def watch_over(self, connection: Connection) -> None:
+        """Its task is over, but the peer has not closed yet: end it at its deadline."""
+        self._lingering.add(connection)
+        self._sweep_later()
+
+    def date(self) -> str:
+        """The `Date` header, made once a second."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._date_until:
+            self._date = http_date(self._clock.now())
+            self._date_until = now + 1.0
+        return self._date
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None and not self._closing:
+            self._sweeper = asyncio.get_running_loop().call_later(min(SWEEP_S, self.limits.head_s), self._sweep)
+
+    def _sweep(self) -> None:
+        """End the connections that are past their deadline; no timer for each, and none at all without connections."""
+        self._sweeper = None
+        now = asyncio.get_running_loop().time()
+        for connection in [*self._tasks, *self._lingering]:
+            if connection.lost:
+                self._lingering.discard(connection)
+            elif connection.deadline is not None and connection.deadline < now:
+                connection.abort()
+        if self._tasks or self._lingering:
+            self._sweep_later()
+
+
+def _explain(error: OSError, host: str, port: int) -> str:
+    where = f"{host or '*'}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use on {host or '*'}: stop what listens there, or choose another port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {where}: {host} is not an address of this machine"
+    if error.errno == errno.EACCES:
+        return f"cannot listen on {where}: ports below 1024 need root"
+    return f"cannot listen on {where}: {error.strerror or error}"
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove the socket that a dead server left behind."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ListenError(f"cannot listen on {path}: it is there and is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            raise ListenError(f"cannot listen on {path}: {error}") from error
+    raise ListenError(f"cannot listen on {path}: another process listens there")

@@ -1,0 +1,447 @@
+"""One connection of the HTTP/1.1 server: bytes to requests, handlers one after another, responses to bytes.
+
+It leaves listening, time limits and shutdown to `wire.http`, and what a request means to the handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl, unquote
+
+import httptools
+
+from navarch.base.errors import ApiError, BadRequest, TooLarge
+from navarch.base.log import Log
+from navarch.wire import http_reply
+from navarch.wire.http_tls import ServerTls
+from navarch.wire.http_tunnel import ConnectionTunnel
+from navarch.wire.message import UPGRADED, Peer, Request, Response
+
+if TYPE_CHECKING:
+    from navarch.wire.http import Server
+
+log = Log("wire.http")
+
+PIPELINED = 16
+"""Complete requests that may wait on one connection before reading pauses."""
+PENDING_BYTES = 65_536
+"""Written bytes that are handed to the transport at once instead of at the end of the tick."""
+
+_NAMES: dict[bytes, str] = {}
+
+
+def header_name(raw: bytes) -> str:
+    """Lower-case text; the names that clients really use are remembered."""
+    known = _NAMES.get(raw)
+    if known is None:
+        known = raw.decode("latin-1").lower()
+        if len(_NAMES) < 512:
+            _NAMES[raw] = known
+    return known
+
+
+class HeadTooLarge(ApiError):
+    code, reason = 431, "RequestHeaderFieldsTooLarge"
+
+
+class Connection(asyncio.Protocol):
+    """What asyncio calls; `serve` is the connection's one task."""
+
+    def __init__(self, server: Server, context: ssl.SSLContext | None, local: bool) -> None:
+        self._server = server
+        self._limits = server.limits
+        self._tls = ServerTls(context) if context is not None else None
+        self._local = local
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._parser = httptools.HttpRequestParser(self)
+        self.peer = Peer(local=local)
+        self.deadline: float | None = None
+        """When the server gives up on the peer (loop time): an unfinished request, an unused connection."""
+        self.busy = False
+        """A handler runs, or waits to."""
+        self.streaming = False
+        self.draining = False
+        """Close when the present request is answered."""
+        self._lost = False
+        self._discarding = False
+        self._requests: deque[tuple[Request, bool, bytes | None]] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._tunnel: ConnectionTunnel | None = None
+        self._early = b""
+        self._upgrading = False
+        self._reading = True
+        self._drained: asyncio.Future[None] | None = None
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._flush_due = False
+        self._start_request()
+
+    # --- what asyncio calls ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=262_144)
+        if not self._local:
+            host, port = (transport.get_extra_info("peername") or ("", 0))[:2]
+            self.peer = Peer(host=host, port=port)
+        self.deadline = self._loop.time() + self._limits.head_s
+        self._task = self._server.adopt(self)
+        if self._task is None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        tls = self._tls
+        if tls is not None:
+            ready = tls.ready
+            try:
+                data = tls.receive(data)
+            except ssl.SSLError as error:
+                self._handshake_failed(error)
+                return
+            if tls.outgoing.pending:
+                self._transport.write(tls.outgoing.read())
+            if not ready and tls.ready:
+                name, organizations, der = tls.subject()
+                self.peer = replace(self.peer, common_name=name, organizations=organizations, certificate=der)
+        if data:
+            if self._tunnel is not None:
+                self._tunnel.feed(data)
+            elif not self._discarding:
+                self._feed(data)
+        if tls is not None and tls.ended:
+            self.eof_received()
+
+    def eof_received(self) -> bool | None:
+        """A client that ends its side is gone, except in a tunnel, where the other direction may go on."""
+        if self._tunnel is not None:
+            self._tunnel.feed_end()
+            return self._tls is None
+        self._transport.close()
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = True
+        if self._tunnel is not None:
+            self._tunnel.feed_end()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if self._task is not None and self._tunnel is None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    # --- what the parser calls ---
+
+    def _start_request(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._in_head = False
+        self._in_body = False
+        self._chunks_ago = 0
+
+    def on_message_begin(self) -> None:
+        self._start_request()
+        self._in_head = True
+        self.deadline = self._loop.time() + self._limits.head_s
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = header_name(name)
+        text = value.decode("latin-1")
+        known = self._headers.get(key)
+        self._headers[key] = text if known is None else f"{known}, {text}"
+        self._count_head(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._in_body = True
+        self.deadline = self._loop.time() + self._limits.body_s
+        declared = self._headers.get("content-length", "")
+        if declared and int(declared) > self._limits.body_bytes:
+            raise TooLarge(self._too_large())
+        if self._headers.get("expect", "").lower() == "100-continue":
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes > self._limits.body_bytes:
+            raise TooLarge(self._too_large())
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self.deadline = None
+        parser = self._parser
+        upgrade = None if not parser.should_upgrade() else b""
+        self._requests.append((self._request(parser.get_method().decode()), parser.should_keep_alive(), upgrade))
+        self.busy = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if len(self._requests) >= PIPELINED:
+            self._pause_reading()
+
+    def _request(self, method: str) -> Request:
+        target = self._url.decode("latin-1")
+        path, _, query = target.partition("?")
+        if path.startswith("http"):  # the absolute form that proxies use
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        body = self._body
+        return Request(
+            method=method,
+            path=unquote(path) if "%" in path else path,
+            target=target,
+            headers=self._headers,
+            query=parse_qsl(query, keep_blank_values=True) if query else (),
+            body=body[0] if len(body) == 1 else b"".join(body),
+            peer=self.peer,
+        )
+
+    def _too_large(self) -> str:
+        return f"Request entity too large: limit is {self._limits.body_bytes}"
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._limits.head_bytes:
+            raise HeadTooLarge(f"the request's line and headers are over {self._limits.head_bytes} bytes")
+
+    # --- bytes in ---
+
+    def _feed(self, data: bytes) -> None:
+        continued = self._in_head
+        try:
+            self._parser.feed_data(data)
+            if continued and self._in_head:  # a single header that never ends is seen by no callback
+                self._count_head(len(data))
+        except httptools.HttpParserUpgrade as upgrade:
+            self._early = data[upgrade.args[0] :]
+            self._upgrading = True
+            self._pause_reading()
+        except httptools.HttpParserError as error:
+            refused = error.__context__ if isinstance(error.__context__, ApiError) else None
+            self._refuse(refused or BadRequest(f"this is no HTTP request: {error}"))
+        except ApiError as error:
+            self._refuse(error)
+        except ValueError as error:
+            self._refuse(BadRequest(f"this is no HTTP request: {error}"))
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer after what is already being answered, then hear no more; what the client still sends is dropped for a
+        while, because closing at once would make the network throw away the answer."""
+        self._discarding = True
+        self.draining = True
+        self.deadline = self._loop.time() + self._limits.linger_s
+        if self.busy:
+            return  # the client broke its stream behind a good request: that one is answered, then comes the end
+        self._respond(Request("GET", "", "", {}), http_reply.refusal(error), keep=False)
+        self._flush()
+        self._say_goodbye()
+
+    def _handshake_failed(self, error: ssl.SSLError) -> None:
+        log.debug("TLS handshake failed", peer=self.peer.host, error=error.reason or str(error))
+        if self._tls is not None and (alert := self._tls.outgoing.read()):
+            self._transport.write(alert)
+        self._transport.close()
+
+    def _pause_reading(self) -> None:
+        if self._reading and not self._lost:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._reading and not self._lost:
+            self._reading = True
+            self._transport.resume_reading()
+
+    # --- the connection's task ---
+
+    async def serve(self) -> None:
+        """Answer one request after another until the connection ends."""
+        try:
+            while not self._lost:
+                if not self._requests:
+                    self.busy = False
+                    if self.draining:
+                        break
+                    if self.deadline is None:
+                        self.deadline = self._loop.time() + self._limits.idle_s
+                    self._waiter = self._loop.create_future()
+                    await self._waiter
+                    self._waiter = None
+                request, keep, upgrade = self._requests.popleft()
+                if not self._reading and not self._upgrading:
+                    self._resume_reading()
+                if not await self._answer(request, keep and not self.draining, upgrade is not None):
+                    break
+        except asyncio.CancelledError:
+            if not self._lost and not self.draining:
+                raise
+        finally:
+            self.busy = False
+            self._server.forget(self)
+            self._finish()
+
+    async def _answer(self, request: Request, keep: bool, upgradable: bool) -> bool:
+        """Returns whether the connection goes on."""
+        if upgradable:
+            request.upgrade = self._upgrade
+        try:
+            response = await self._server.handler(request)
+        except ApiError as error:
+            response = http_reply.refusal(error)
+        except Exception as bug:
+            log.exception("a bug while handling a request", method=request.method, path=request.path, error=repr(bug))
+            response = Response(500, (("Content-Type", "text/plain"),), b"internal error\n")
+        if response is UPGRADED or self._tunnel is not None:
+            if self._tunnel is not None:
+                await self._tunnel.close()
+            return False
+        if isinstance(response.body, bytes):
+            if http_reply.wants_gzip(request.headers.get("accept-encoding", ""), response.headers, len(response.body)):
+                await self._compress(response)
+            self._respond(request, response, keep)
+        else:
+            keep = await self._stream(request, response, response.body, keep)
+        if self._upgrading and keep:  # an upgrade that nobody wanted: the stream goes on as HTTP
+            self._upgrading = False
+            self._parser = httptools.HttpRequestParser(self)
+            early, self._early = self._early, b""
+            self._resume_reading()
+            if early:
+                self._feed(early)
+        if self._drained is not None:
+            await self._drained
+        return keep
+
+    async def _compress(self, response: Response) -> None:
+        if self._local or self.peer.host in ("127.0.0.1", "::1"):
+            return  # on one machine the bytes cost nothing and the compression does
+        body = await asyncio.to_thread(http_reply.gzipped, cast(bytes, response.body))
+        response.body = body
+        response.headers = (*response.headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
+
+    def _respond(self, request: Request, response: Response, keep: bool) -> None:
+        body = cast(bytes, response.body)
+        length = None if response.status in (204, 304) or response.status < 200 else len(body)
+        head = http_reply.head(response.status, response.headers, self._server.date(), length, not keep, False)
+        self.send(head if request.method == "HEAD" or length is None else head + body)
+
+    async def _stream(self, request: Request, response: Response, body: AsyncIterator[bytes], keep: bool) -> bool:
+        """Send chunks as they come; a body that fails midway ends the connection without the last chunk."""
+        head = http_reply.head(response.status, response.headers, self._server.date(), None, not keep, True)
+        self.send(head)
+        self.streaming = True
+        try:
+            if request.method != "HEAD":
+                async for piece in body:
+                    if piece:
+                        self.send(http_reply.chunk(piece))
+                        if self._drained is not None:
+                            await self._drained
+                    if self._lost:
+                        return False
+                self.send(http_reply.LAST_CHUNK)
+            return keep
+        except ApiError as error:
+            log.info("a stream ended early", path=request.path, error=error.message)
+            return False
+        except Exception as bug:
+            log.exception("a bug in a stream", path=request.path, error=repr(bug))
+            return False
+        finally:
+            self.streaming = False
+            closing: Any = getattr(body, "aclose", None)
+            if closing is not None:
+                await closing()
+
+    async def _upgrade(self, status: int, headers: http_reply.Headers) -> ConnectionTunnel:
+        self.send(http_reply.head(status, headers, self._server.date(), None, False, False))
+        self._flush()
+        self._tunnel = ConnectionTunnel(self)
+        self.streaming = True
+        if self._early:
+            self._tunnel.feed(self._early)
+            self._early = b""
+        self._resume_reading()
+        return self._tunnel
+
+    # --- bytes out ---
+
+    def send(self, data: bytes) -> None:
+        """Hand over at the end of this tick, joined with what else was sent in it."""
+        if self._lost:
+            return
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes >= PENDING_BYTES:
+            self._flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if not self._out or self._lost:
+            return
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        self._out_bytes = 0
+        self._transport.write(data if self._tls is None else self._tls.seal(data))
+
+    async def drained(self) -> None:
+        """Returns when the peer's window allows more."""
+        self._flush()
+        if self._drained is not None:
+            await self._drained
+
+    @property
+    def lost(self) -> bool:
+        return self._lost
+
+    def set_reading(self, wanted: bool) -> None:
+        if wanted:
+            self._resume_reading()
+        else:
+            self._pause_reading()
+
+    def _say_goodbye(self) -> None:
+        """End our side; the transport closes when the peer does, or at the deadline."""
+        if self._tls is not None:
+            self._transport.write(self._tls.farewell())
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _finish(self) -> None:
+        if self._lost:
+            return
+        self._flush()
+        if self._discarding:
+            self._server.watch_over(self)
+            self._say_goodbye()
+        else:
+            if self._tls is not None:
+                self._transport.write(self._tls.farewell())
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End at once, with whatever was not sent."""
+        if not self._lost and self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,71 @@
+"""Responses as bytes: heads, chunks, compression, and the replies that the server gives by itself.
+
+Refusals carry a Kubernetes Status, because everything that we serve over HTTP is asked by Kubernetes' clients.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from datetime import datetime
+from email.utils import format_datetime
+from http import HTTPStatus
+
+import orjson
+
+from navarch.base.errors import ApiError
+from navarch.wire.message import Response
+
+GZIP_FROM_BYTES = 131_072
+"""Below it the client's decompression costs more than the bytes saved (upstream compresses from the same size)."""
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+Headers = Sequence[tuple[str, str]]
+
+
+def head(status: int, headers: Headers, date: str, length: int | None, close: bool, chunked: bool) -> bytes:
+    """A response's head. length: None where the headers or the coding say it.
+
+    Header values never carry line ends: they become spaces.
+    """
+    parts = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status {status}\r\n"]
+    for name, value in headers:
+        if "\n" in value or "\r" in value:
+            value = value.replace("\r", " ").replace("\n", " ")
+        parts.append(f"{name}: {value}\r\n")
+    if length is not None:
+        parts.append(f"Content-Length: {length}\r\n")
+    elif chunked:
+        parts.append("Transfer-Encoding: chunked\r\n")
+    if close:
+        parts.append("Connection: close\r\n")
+    parts.append(f"Date: {date}\r\n\r\n")
+    return "".join(parts).encode("latin-1", "replace")
+
+
+def http_date(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def refusal(error: ApiError) -> Response:
+    """What the server itself answers to a request that it will not hand on."""
+    return Response(error.code, (("Content-Type", "application/json"),), orjson.dumps(error.status()))
+
+
+def wants_gzip(accept_encoding: str, headers: Headers, size: int) -> bool:
+    if size < GZIP_FROM_BYTES or "gzip" not in accept_encoding or "gzip;q=0," in f"{accept_encoding},":
+        return False
+    return not any(name.lower() == "content-encoding" for name, _ in headers)
+
+
+def gzipped(body: bytes) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return packer.compress(body) + packer.flush()

@@ -1,0 +1,428 @@
+"""The HTTP server on real sockets: what clients send in good and bad faith."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from navarch.base.clock import SystemClock, SystemIds
+from navarch.base.errors import Forbidden
+from navarch.base.pki import Authority, client_context, server_context
+from navarch.wire.http import Limits, ListenError, Server
+from navarch.wire.message import UPGRADED, Request, Response
+
+AUTHORITY = Authority.create("test-ca", SystemClock(), SystemIds())
+PAIR = AUTHORITY.server("server", ["127.0.0.1", "localhost"])
+
+
+async def echo(request: Request) -> Response:
+    if request.path == "/refuse":
+        raise Forbidden("not for you")
+    if request.path == "/bug":
+        raise KeyError("oops")
+    if request.path == "/big":
+        return Response(body=b"x" * 200_000)
+    if request.path == "/split":
+        return Response(headers=(("Warning", "299 - a\r\nSet-Cookie: b"),))
+    document = {
+        "method": request.method,
+        "path": request.path,
+        "query": list(request.query),
+        "body": request.body.decode(),
+        "name": request.peer.common_name,
+        "groups": request.peer.organizations,
+        "local": request.peer.local,
+        "twice": request.headers.get("x-twice", ""),
+    }
+    return Response(body=orjson.dumps(document))
+
+
+class Wire:
+    """A raw client connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, text: str | bytes) -> tuple[int, dict[str, str], bytes]:
+        self.writer.write(text.encode() if isinstance(text, str) else text)
+        return await self.answer()
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        line, *rest = head.strip().split("\r\n")
+        headers = {k.lower(): v for k, v in (entry.split(": ", 1) for entry in rest)}
+        status = int(line.split()[1])
+        if headers.get("transfer-encoding") == "chunked":
+            body = b""
+            while size := int(await self.reader.readline(), 16):
+                body += await self.reader.readexactly(size)
+                await self.reader.readline()
+            return status, headers, body
+        return status, headers, await self.reader.readexactly(int(headers.get("content-length", 0)))
+
+
+def serve(
+    scenario: Callable[[Callable[[], Awaitable[Wire]], Server], Awaitable[None]],
+    *,
+    handler: Callable[[Request], Awaitable[Response]] = echo,
+    limits: Limits | None = None,
+    tls: bool = False,
+    client: ssl.SSLContext | None = None,
+) -> None:
+    async def run() -> None:
+        context = server_context(PAIR, AUTHORITY.pair.certificate) if tls else None
+        async with Server(handler, context=context, limits=limits, grace_s=0.5) as server:
+            port = await server.listen(tls=tls)
+
+            async def connect() -> Wire:
+                return Wire(*await asyncio.open_connection("127.0.0.1", port, ssl=client))
+
+            await asyncio.wait_for(scenario(connect, server), 20)
+
+    asyncio.run(run())
+
+
+def test_get_and_keep_alive() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        status, headers, body = await wire.ask("GET /a%20b?x=1&y=%2F&x= HTTP/1.1\r\nHost: h\r\n\r\n")
+        found = orjson.loads(body)
+        assert status == 200
+        assert found["path"] == "/a b"
+        assert found["query"] == [["x", "1"], ["y", "/"], ["x", ""]]
+        assert "connection" not in headers
+        assert headers["date"].endswith("GMT")
+        assert (await wire.ask("GET /b HTTP/1.1\r\nHost: h\r\nX-Twice: 1\r\nx-twice: 2\r\n\r\n"))[0] == 200
+        assert server.connections == 1
+        status, headers, _ = await wire.ask("GET /c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        assert (status, headers["connection"]) == (200, "close")
+        assert await wire.reader.read() == b""
+
+    serve(scenario)
+
+
+def test_repeated_headers_are_joined() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        _, _, body = await (await connect()).ask("GET / HTTP/1.1\r\nHost: h\r\nX-Twice: 1\r\nx-twice: 2\r\n\r\n")
+        assert orjson.loads(body)["twice"] == "1, 2"
+
+    serve(scenario)
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        count = 50
+        wire.writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n for n in range(count)))
+        for n in range(count):
+            assert orjson.loads((await wire.answer())[2])["path"] == f"/{n}"
+
+    serve(scenario)
+
+
+def test_bodies_plain_chunked_and_with_expectation() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        _, _, body = await wire.ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
+        assert orjson.loads(body)["body"] == "hello"
+        _, _, body = await wire.ask(
+            "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        )
+        assert orjson.loads(body)["body"] == "abcde"
+        wire.writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert orjson.loads((await wire.ask("xyz"))[2])["body"] == "xyz"
+
+    serve(scenario)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_too_large_a_body_is_refused_with_a_status(declared: bool) -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        if declared:
+            wire.writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)
+        else:
+            wire.writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+            wire.writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+        status, headers, body = await wire.answer()
+        assert status == 413
+        found = orjson.loads(body)
+        assert (found["kind"], found["reason"]) == ("Status", "RequestEntityTooLarge")
+        assert found["message"] == "Request entity too large: limit is 1000"
+        assert headers["connection"] == "close"
+        assert await wire.reader.read() == b""
+
+    serve(scenario, limits=Limits(body_bytes=1000))
+
+
+@pytest.mark.parametrize(
+    ("bytes_sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\n\r\n", 431),
+    ],
+)
+def test_broken_requests_are_refused(bytes_sent: bytes, status: int) -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        assert (await wire.ask(bytes_sent))[0] == status
+        assert await wire.reader.read() == b""
+
+    serve(scenario)
+
+
+def test_a_header_that_never_ends_is_cut_off() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        wire.writer.write(b"GET / HTTP/1.1\r\nX: ")
+        for _ in range(20):
+            wire.writer.write(b"y" * 4000)
+            await wire.writer.drain()
+            await asyncio.sleep(0)
+        assert (await wire.answer())[0] == 431
+
+    serve(scenario)
+
+
+def test_slow_clients_are_ended() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        silent, half, idle = await connect(), await connect(), await connect()
+        half.writer.write(b"GET / HTTP/1.1\r\nHo")
+        await idle.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        for wire in (silent, half, idle):
+            with contextlib.suppress(ConnectionResetError):
+                assert await wire.reader.read() == b""
+        assert server.connections == 0
+
+    serve(scenario, limits=Limits(head_s=0.1, idle_s=0.1))
+
+
+def test_errors_of_handlers() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        status, _, body = await wire.ask("GET /refuse HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (status, orjson.loads(body)["reason"]) == (403, "Forbidden")
+        assert (await wire.ask("GET /bug HTTP/1.1\r\nHost: h\r\n\r\n"))[0] == 500
+        _, headers, _ = await wire.ask("GET /split HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert "set-cookie" not in headers
+
+    serve(scenario)
+
+
+def test_head_has_no_body() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        wire.writer.write(b"HEAD /big HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        head = await wire.reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Length: 200000" in head
+        assert (await wire.answer())[0] == 200
+
+    serve(scenario)
+
+
+def test_compression_is_for_the_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    from navarch.wire import http_reply
+
+    assert not http_reply.wants_gzip("gzip", (), 1000)
+    assert not http_reply.wants_gzip("br", (), 1_000_000)
+    assert not http_reply.wants_gzip("gzip", (("Content-Encoding", "br"),), 1_000_000)
+    assert http_reply.wants_gzip("gzip, br", (), 1_000_000)
+    assert gzip.decompress(http_reply.gzipped(b"abc" * 1000)) == b"abc" * 1000
+
+
+def test_streams_are_chunked_and_end_with_the_client() -> None:
+    closed = asyncio.Event()
+
+    async def ticks(count: int) -> AsyncIterator[bytes]:
+        try:
+            for n in range(count):
+                yield b"tick %d\n" % n
+            if count == 3:
+                return
+            await asyncio.sleep(3600)
+        finally:
+            closed.set()
+
+    async def handler(request: Request) -> Response:
+        return Response(body=ticks(3 if request.path == "/three" else 2))
+
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        assert (await wire.ask("GET /three HTTP/1.1\r\nHost: h\r\n\r\n"))[2] == b"tick 0\ntick 1\ntick 2\n"
+        closed.clear()
+        wire.writer.write(b"GET /endless HTTP/1.1\r\nHost: h\r\n\r\n")
+        await wire.reader.readuntil(b"tick 1")
+        wire.writer.close()
+        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.sleep(0.01)
+        assert server.connections == 0
+
+    serve(scenario, handler=handler)
+
+
+def test_a_reader_that_stops_reading_stops_the_stream() -> None:
+    sent = 0
+
+    async def flood() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 65_536
+            yield b"x" * 65_536
+
+    async def handler(request: Request) -> Response:
+        return Response(body=flood())
+
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        seen = -1
+        while seen != sent:
+            seen = sent
+            await asyncio.sleep(0.05)
+        assert 0 < sent < 64 * 1024 * 1024
+        wire.writer.transport.abort()
+
+    serve(scenario, handler=handler)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_upgrade_loses_no_early_bytes(tls: bool) -> None:
+    async def handler(request: Request) -> Response:
+        assert request.upgrade is not None
+        tunnel = await request.upgrade(101, (("Upgrade", "echo"), ("Connection", "Upgrade")))
+        while data := await tunnel.read():
+            await tunnel.write(data.upper())
+            if data.endswith(b"."):
+                break
+        return UPGRADED
+
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly")
+        head = await wire.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert b"Content-Length" not in head
+        assert await wire.reader.readexactly(5) == b"EARLY"
+        wire.writer.write(b"x" * 1_000_000 + b".")
+        assert await wire.reader.read() == b"X" * 1_000_000 + b"."
+
+    serve(scenario, handler=handler, tls=tls, client=client_context(AUTHORITY.pair.certificate) if tls else None)
+
+
+def test_an_upgrade_that_nobody_wants_is_an_ordinary_request() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        wire.writer.write(
+            b"GET /1 HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
+            b"GET /2 HTTP/1.1\r\nHost: h\r\n\r\n"
+        )
+        assert orjson.loads((await wire.answer())[2])["path"] == "/1"
+        assert orjson.loads((await wire.answer())[2])["path"] == "/2"
+        assert orjson.loads((await wire.ask("GET /3 HTTP/1.1\r\nHost: h\r\n\r\n"))[2])["path"] == "/3"
+
+    serve(scenario)
+
+
+def test_the_client_certificate_is_seen() -> None:
+    pair = AUTHORITY.client("jane", ["devs", "ops"])
+
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        found = orjson.loads((await (await connect()).ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"))[2])
+        assert (found["name"], found["groups"], found["local"]) == ("jane", ["devs", "ops"], False)
+
+    serve(scenario, tls=True, client=client_context(AUTHORITY.pair.certificate, pair))
+
+
+def test_a_foreign_certificate_is_refused() -> None:
+    other = Authority.create("other-ca", SystemClock(), SystemIds()).client("jane", ["system:masters"])
+
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+            await (await connect()).ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+
+    serve(scenario, tls=True, client=client_context(AUTHORITY.pair.certificate, other))
+
+
+def test_no_tls_on_a_tls_port_harms_nobody() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b"200" not in await wire.reader.read()
+
+    serve(scenario, tls=True)
+
+
+def test_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+
+    async def run() -> None:
+        async with Server(echo) as server:
+            await server.listen_unix(path)
+            assert path.stat().st_mode & 0o777 == 0o600
+            wire = Wire(*await asyncio.open_unix_connection(str(path)))
+            assert orjson.loads((await wire.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"))[2])["local"]
+            other = Server(echo)
+            with pytest.raises(ListenError, match="another process listens there"):
+                await other.listen_unix(path)
+        assert not path.exists()
+        path.write_text("no socket")
+        with pytest.raises(ListenError, match="is no socket"):
+            await Server(echo).listen_unix(path)
+
+    asyncio.run(run())
+
+
+def test_a_port_in_use_is_named() -> None:
+    async def run() -> None:
+        async with Server(echo) as server:
+            port = await server.listen(tls=False)
+            with pytest.raises(ListenError, match=f"port {port} is in use"):
+                await Server(echo).listen(port=port, tls=False)
+            with pytest.raises(ListenError, match="not an address of this machine"):
+                await Server(echo).listen("203.0.113.9", tls=False)
+
+    asyncio.run(run())
+
+
+def test_shutdown_answers_what_was_asked() -> None:
+    started = asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        started.set()
+        await asyncio.sleep(0.05)
+        return Response(body=b"done")
+
+    async def run() -> None:
+        async with Server(handler) as server:
+            port = await server.listen(tls=False)
+            wire = Wire(*await asyncio.open_connection("127.0.0.1", port))
+            idle = Wire(*await asyncio.open_connection("127.0.0.1", port))
+            wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            await started.wait()
+        assert (await wire.answer())[2] == b"done"
+        assert await idle.reader.read() == b""
+
+    asyncio.run(run())
+
+
+def test_too_many_connections_are_not_taken() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        first = await connect()
+        await first.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        second = await connect()
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await second.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+
+    serve(scenario, limits=Limits(connections=1))
