@@ -1,0 +1,96 @@
+"""How a controller is declared: what it watches, which objects it looks at for a key, and its pure plan.
+
+The runner does the rest. A declaration holds functions only; whatever differs between installations comes as `Options`
+when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from navarch.client.client import Client
+from navarch.client.informer import IndexFunction, Informer, Informers
+from navarch.controllers.plan import Plan
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+
+Observed = TypeVar("Observed")
+
+
+class Cache:
+    """What a controller reads: the whole of each kind, by `cache[KIND]`."""
+
+    def __init__(self, informers: Informers) -> None:
+        self._informers = informers
+
+    def __getitem__(self, kind: Kind) -> Informer:
+        return self._informers.of(kind)
+
+
+Keys = Callable[[Cache, Object], Iterable[Hashable]]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """keys: which keys a change of an object concerns; asked of the object before and after the change.
+
+    changed: whether a change of (old, new) matters at all; not asked when one of them is missing.
+    indexes: that the controller reads the kind by.
+    """
+
+    kind: Kind
+    keys: Keys
+    changed: Callable[[Object, Object], bool] | None = None
+    indexes: Mapping[str, IndexFunction] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Controller(Generic[Observed]):
+    """observe: collects from the cache what `plan` needs; None when there is nothing to do for the key.
+
+    confirm: for the few that must ask the API itself before they act (is the owner really gone?); runs between the two.
+    component: the source of its events.
+    """
+
+    name: str
+    watches: tuple[Watch, ...]
+    observe: Callable[[Cache, Any], Observed | None]
+    plan: Callable[[Observed, datetime], Plan]
+    confirm: Callable[[Client, Observed], Awaitable[Observed]] | None = None
+    component: str = ""
+    workers: int = 5
+
+
+def own_key(cache: Cache, found: Object) -> Iterable[Hashable]:
+    """The changed object is itself the key."""
+    return (found.key,)
+
+
+def controller_key(owner: Kind) -> Keys:
+    """The `owner` that controls the changed object."""
+
+    def keys(cache: Cache, found: Object) -> Iterable[Hashable]:
+        if not found.owners:
+            return ()
+        reference = found.view.metadata.controller
+        if reference is None or reference.kind != owner.name:
+            return ()
+        group = reference.api_version.rpartition("/")[0]
+        return ((found.namespace, reference.name),) if group == owner.group else ()
+
+    return keys
+
+
+def new_owner_reference(owner: Object) -> dict[str, Any]:
+    """What makes `owner` the controller of an object."""
+    return {
+        "apiVersion": owner.kind.api_version,
+        "kind": owner.kind.name,
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
