@@ -1,0 +1,47 @@
+"""The configuration of our containerd: valid TOML that keeps to its own directory."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from navarch.app.containerd import ContainerdSettings, configuration, hosts_file, mounts_below, prepare
+from navarch.base.errors import Retryable
+
+CRI = "io.containerd.grpc.v1.cri"
+
+
+def test_everything_lies_below_the_directory() -> None:
+    settings = ContainerdSettings(Path('/var/lib/na"v'), oci_runtime="/usr/bin/crun")
+    found = tomllib.loads(configuration(settings))
+    assert found["version"] == 2
+    for path in (found["root"], found["state"], found["grpc"]["address"], found["ttrpc"]["address"]):
+        assert path.startswith('/var/lib/na"v/')
+    cri = found["plugins"][CRI]
+    assert cri["restrict_oom_score_adj"] is True
+    assert cri["containerd"]["runtimes"]["runc"]["options"] == {"BinaryName": "/usr/bin/crun", "SystemdCgroup": False}
+    assert "io.containerd.internal.v1.restart" in found["disabled_plugins"]
+
+
+def test_preparing_writes_the_registries(tmp_path: Path) -> None:
+    settings = ContainerdSettings(tmp_path / "c", oci_runtime="/usr/bin/crun")
+    prepare(settings, {"localhost:5000": "http://127.0.0.1:5000"})
+    prepare(settings, {"localhost:5000": "http://127.0.0.1:5000"})
+    found = tomllib.loads((settings.registries / "localhost:5000" / "hosts.toml").read_text())
+    assert found["server"] == "http://127.0.0.1:5000"
+    assert found["host"]["http://127.0.0.1:5000"]["skip_verify"] is True
+    assert "skip_verify" not in tomllib.loads(hosts_file("https://r.test", insecure=False))["host"]["https://r.test"]
+
+
+def test_a_directory_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Retryable, match="choose a shorter one"):
+        prepare(ContainerdSettings(tmp_path / ("x" * 100), oci_runtime="/usr/bin/crun"))
+
+
+def test_mounts_are_found_deepest_first() -> None:
+    found = mounts_below(Path("/dev"))
+    assert found[-1] == "/dev"
+    assert all(len(a) >= len(b) for a, b in itertools.pairwise(found))
