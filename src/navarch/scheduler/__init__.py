@@ -1,1 +1,4 @@
-"""Which node each pod goes to, and why it goes to none."""
+"""Which node a pod runs on: observe into `table`, plan in `cycle`, act in `bind`.
+
+The room is pure but for `bind` and `scheduler`.
+"""

@@ -1,0 +1,26 @@
+"""What makes a node impossible for a pod: one file for what belongs together, all of them named here, in order.
+
+The first filter that rejects a node is the one whose reason is told, so the order is Kubernetes' own.
+"""
+
+from __future__ import annotations
+
+from navarch.scheduler.filters.interpod import INTER_POD_AFFINITY
+from navarch.scheduler.filters.node import NAMED_NODES, NODE_AFFINITY, NODE_NAME, NODE_UNSCHEDULABLE, TAINT_TOLERATION
+from navarch.scheduler.filters.resources import NODE_PORTS, NODE_RESOURCES_FIT
+from navarch.scheduler.filters.spread import POD_TOPOLOGY_SPREAD
+from navarch.scheduler.question import Filter
+
+ALL: tuple[Filter, ...] = (
+    NAMED_NODES,
+    NODE_UNSCHEDULABLE,
+    NODE_NAME,
+    TAINT_TOLERATION,
+    NODE_AFFINITY,
+    NODE_PORTS,
+    NODE_RESOURCES_FIT,
+    POD_TOPOLOGY_SPREAD,
+    INTER_POD_AFFINITY,
+)
+
+__all__ = ["ALL"]

@@ -1,0 +1,94 @@
+"""The table stays equal to one that is made afresh, whatever the changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from navarch.scheduler.cycle import Placement, place
+from navarch.scheduler.filters.spread import counted
+from navarch.scheduler.requests import HUGE, amount, effective
+from navarch.scheduler.table import Table
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(("node", "drop", "add", "remove")), st.integers(0, 19), st.integers(0, 9)), max_size=60
+)
+
+
+def by_node(table: Table, values: Any) -> dict[str, Any]:
+    return {name: np.asarray(values)[..., index].tolist() for name, index in table.number.items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_incremental_equals_fresh(make: Any, steps: list[tuple[str, int, int]]) -> None:
+    constraint = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
+    constraint["labelSelector"] = {"matchLabels": {"app": "x1"}}
+    spread = make.pod("asks", topologySpreadConstraints=[constraint]).spread_hard[0]
+    table = Table()
+    nodes: dict[str, Any] = {}
+    pods: dict[str, tuple[Any, str]] = {}
+    for what, first, second in steps:
+        name = f"n{first}"
+        if what == "node":
+            nodes[name] = make.node(name, cpu=str(second + 1), extra={f"example.com/r{second % 3}": "5"})
+            table.set_node(nodes[name])
+        elif what == "drop":
+            nodes.pop(name, None)
+            table.remove_node(name)
+        elif what == "add":
+            pod = make.pod(f"p{second}", cpu="100m", labels={"app": f"x{second % 2}"})
+            pods[pod.uid] = (pod, name)
+            table.add(pod, name)
+        else:
+            uid = f"uid-default-p{second}"
+            pods.pop(uid, None)
+            table.remove(uid)
+        counted(table, spread)
+        table.domains("kubernetes.io/hostname")
+    fresh = Table()
+    for node in nodes.values():
+        fresh.set_node(node)
+    for pod, name in pods.values():
+        fresh.add(pod, name)
+    assert by_node(table, table.requested[:4]) == by_node(fresh, fresh.requested[:4])
+    assert by_node(table, counted(table, spread)) == by_node(fresh, counted(fresh, spread))
+    for resource, row in fresh.rows.items():
+        assert by_node(table, table.allocatable[table.rows[resource]]) == by_node(fresh, fresh.allocatable[row])
+    assert table.size == len(nodes) == int(table.present.sum())
+
+
+def test_pods_come_back_with_their_node(make: Any) -> None:
+    table = make.table(make.node("n1"), n1=[make.pod("a", cpu="3")])
+    table.remove_node("n1")
+    assert not isinstance(place(table, make.pod("b", cpu="3"), 0.0), Placement)
+    table.set_node(make.node("n1"))
+    assert not isinstance(place(table, make.pod("b", cpu="3"), 0.0), Placement)
+    table.remove("uid-default-a")
+    assert isinstance(place(table, make.pod("b", cpu="3"), 0.0), Placement)
+
+
+def test_init_containers_sidecars_overhead_and_pod_requests(make: Any) -> None:
+    def one(cpu: str, **more: str) -> dict[str, Any]:
+        return {"name": "c", "resources": {"requests": {"cpu": cpu}}, **more}
+
+    spec = make.pod(
+        "a",
+        containers=[one("100m"), one("200m")],
+        initContainers=[one("1"), one("50m", restartPolicy="Always"), one("1200m")],
+        overhead={"cpu": "10m"},
+    ).spec
+    assert effective(spec) == {"cpu": 1260}
+    assert effective(make.pod("b", containers=[one("1")], resources={"requests": {"cpu": "3"}}).spec) == {"cpu": 3000}
+    assert effective(make.pod("c").spec, {"cpu": 100}) == {"cpu": 100}
+
+
+def test_absurd_amounts_do_not_overflow(make: Any) -> None:
+    table = make.table(make.node("n1"))
+    for number in range(100):
+        table.add(make.pod(f"p{number}", cpu="9223372036854775807", memory="8Ei"), "n1")
+    assert amount("memory", "8Ei") == HUGE
+    assert int(table.requested[1, 0]) == 100 * HUGE
