@@ -8,24 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from navarch.base.errors import Cause
 from navarch.kinds.view import Headed, View
-from navarch.objects.value import Document, Draft
+from navarch.objects.value import Document, Draft, dig
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
-Cells = Callable[[Document], Any]
-"""A column's value computed from the document: text, a number, or None for an empty cell."""
+Cells = Callable[[Document, datetime], Any]
+"""A column's value computed from the document and the present: text, a number, or None for an empty cell."""
+
+Rules = Callable[[Document, Document | None], Iterable[Cause]]
+Convert = Callable[[Document], Document]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of `kubectl get`.
 
-    source: a JSON path from the document's root (`.spec.replicas`), or a function of the document.
-    type: OpenAPI type, `date` for an age. priority: above 0 it is shown only by `-o wide`.
+    source: a JSON path from the document's root (`.spec.replicas`), or a function of the document and the present.
+    type: OpenAPI type, `date` for an age (the source is a time, the cell how long ago it was). priority: above 0 it
+    is shown only by `-o wide`.
     """
 
     name: str
@@ -34,6 +39,12 @@ class Column:
     priority: int = 0
     format: str = ""
     description: str = ""
+
+
+METADATA_FIELDS = {"metadata.name": ("metadata", "name"), "metadata.namespace": ("metadata", "namespace")}
+
+NAME = Column("Name", ".metadata.name", format="name")
+AGE = Column("Age", ".metadata.creationTimestamp", type="date")
 
 
 def no_rules(new: Document, old: Document | None) -> Iterable[Cause]:
@@ -56,11 +67,21 @@ class Kind:
     prepare_status: the same for a write to `status`.
     has_status: a write to the main resource keeps the old `status`, one to `status` changes nothing else.
     counts_generation: `metadata.generation` goes up when anything outside metadata and status changes.
-    columns: after NAME (which is implied) and, unless `age` is False, before AGE (implied, the last of priority 0).
-    fields: selectable fields beyond metadata.name and metadata.namespace: selector -> path in the document.
+    columns: after NAME (implied, unless `named` is False) and, unless `age` is False, before AGE (implied, the last of
+        priority 0). `table` is the whole of them.
+    subresource_rules, subresource_prepare: the rules of a write to that subresource, which hold instead of `rules` (a
+        subresource that is not named has no rules beyond the schema and the metadata), and what of the written
+        document it takes: `prepare(draft of the written, stored document)` leaves everything else as it was stored.
+    name_rule: what is wrong with a `metadata.name`, nothing for a good one; None asks for a DNS subdomain.
+    stored_as: this kind is another face of that one: writes are stored as `to_stored` says, reads come by
+        `from_stored`, and watches and lists are those of the stored kind. Both only rename fields.
+    fields: selectable fields beyond metadata.name and metadata.namespace: selector -> path in the stored document.
+    field_zeros: what an absent one of them is, where that is not "". `selectable` reads both.
     scale: paths of (replicas in spec, replicas in status, selector in status or "" ) when `scale` is a subresource.
-    grace: for graceful deletion: seconds a new deletion grants when the client names none; None deletes at once.
-    verbs: () for kinds that are only posted to (reviews).
+    grace: for graceful deletion: seconds a new deletion grants when the client names none; None deletes at once,
+        whatever the client names.
+    verbs: () for kinds that are only posted to (reviews): nothing of them is stored.
+    plural: "" for kinds that are no resource of their own, only what a subresource takes (Scale, Eviction).
     definition: name in the schema; derived from group, version and name when "".
     """
 
@@ -74,18 +95,26 @@ class Kind:
     namespaced: bool = True
     view: type[View] = Headed
     default: Callable[[Draft], None] = no_defaults
-    rules: Callable[[Document, Document | None], Iterable[Cause]] = no_rules
+    rules: Rules = no_rules
     prepare: Callable[[Draft, Document | None], None] | None = None
     prepare_status: Callable[[Draft, Document], None] | None = None
+    subresource_rules: Mapping[str, Rules] = field(default_factory=dict)
+    subresource_prepare: Mapping[str, Callable[[Draft, Document], None]] = field(default_factory=dict)
     subresources: tuple[str, ...] = ()
     counts_generation: bool = True
     columns: tuple[Column, ...] = ()
+    named: bool = True
     age: bool = True
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    field_zeros: Mapping[str, str] = field(default_factory=dict)
     scale: tuple[str, str, str] | None = None
     grace: Callable[[Document], int | None] | None = None
     verbs: tuple[str, ...] = ALL_VERBS
     definition: str = ""
+    name_rule: Callable[[str], Iterable[str]] | None = None
+    stored_as: Kind | None = None
+    to_stored: Convert | None = None
+    from_stored: Convert | None = None
 
     @property
     def api_version(self) -> str:
@@ -100,6 +129,26 @@ class Kind:
     def one(self) -> str:
         """The singular in lower case."""
         return self.singular or self.name.lower()
+
+    @property
+    def table(self) -> tuple[Column, ...]:
+        """All columns in order, NAME and AGE included."""
+        last = max((index for index, column in enumerate(self.columns, 1) if column.priority == 0), default=0)
+        age = (AGE,) if self.age else ()
+        return ((NAME,) if self.named else ()) + self.columns[:last] + age + self.columns[last:]
+
+    def selectable(self, document: Document, name: str) -> str | None:
+        """The text that a field selector compares, None where `name` cannot be selected by.
+
+        Booleans are `true` and `false`; numbers are decimal.
+        """
+        path = METADATA_FIELDS.get(name) or self.fields.get(name)
+        if path is None:
+            return None
+        found = dig(document, *path)
+        if found is None:
+            return self.field_zeros.get(name, "")
+        return str(found).lower() if isinstance(found, bool) else str(found)
 
     @property
     def has_status(self) -> bool:

@@ -1,0 +1,46 @@
+"""ControllerRevision: a remembered state of a StatefulSet or DaemonSet.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/controller-revision-v1/
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from navarch.kinds.kind import Column, Kind
+from navarch.kinds.printing import NONE
+from navarch.kinds.view import ObjectMeta, View
+from navarch.objects.value import Document, dig
+
+
+class ControllerRevision(View, frozen=True):
+    """data: what was remembered, never changed once written. revision: its number, which does change."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    revision: int = 0
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+def _controller(document: Document, now: datetime) -> str:
+    for owner in dig(document, "metadata", "ownerReferences", default=()):
+        if owner.get("controller"):
+            group = owner.get("apiVersion", "").rpartition("/")[0]
+            kind = owner.get("kind", "").lower()
+            return f"{kind}.{group}/{owner.get('name')}" if group else f"{kind}/{owner.get('name')}"
+    return NONE
+
+
+CONTROLLERREVISION = Kind(
+    group="apps",
+    version="v1",
+    name="ControllerRevision",
+    plural="controllerrevisions",
+    view=ControllerRevision,
+    counts_generation=False,
+    columns=(
+        Column("Controller", _controller, description="What it is a revision of."),
+        Column("Revision", ".revision", type="integer", description="Its number."),
+    ),
+)

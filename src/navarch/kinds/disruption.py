@@ -1,0 +1,87 @@
+"""PodDisruptionBudget, and the Eviction that must respect it.
+
+Source: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from navarch.kinds.kind import Column, Kind
+from navarch.kinds.view import Condition, LabelSelector, ObjectMeta, View
+from navarch.objects.value import Document, dig
+
+NOT_SET = "N/A"
+
+
+class PodDisruptionBudgetSpec(View, frozen=True):
+    """Of min_available and max_unavailable (numbers or percentages) at most one is set. selector None: no pod."""
+
+    min_available: int | str | None = None
+    max_unavailable: int | str | None = None
+    selector: LabelSelector | None = None
+    unhealthy_pod_eviction_policy: str = "IfHealthyBudget"
+
+
+class PodDisruptionBudgetStatus(View, frozen=True):
+    observed_generation: int = 0
+    disrupted_pods: dict[str, datetime | None] = {}
+    disruptions_allowed: int = 0
+    current_healthy: int = 0
+    desired_healthy: int = 0
+    expected_pods: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+class PodDisruptionBudget(View, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodDisruptionBudgetSpec = PodDisruptionBudgetSpec()
+    status: PodDisruptionBudgetStatus = PodDisruptionBudgetStatus()
+
+
+def _minimum(budget: Document, now: datetime) -> str:
+    return str(dig(budget, "spec", "minAvailable", default=NOT_SET))
+
+
+def _maximum(budget: Document, now: datetime) -> str:
+    return str(dig(budget, "spec", "maxUnavailable", default=NOT_SET))
+
+
+def _allowed(budget: Document, now: datetime) -> int:
+    return int(dig(budget, "status", "disruptionsAllowed", default=0))
+
+
+PODDISRUPTIONBUDGET = Kind(
+    group="policy",
+    version="v1",
+    name="PodDisruptionBudget",
+    plural="poddisruptionbudgets",
+    short=("pdb",),
+    view=PodDisruptionBudget,
+    subresources=("status",),
+    columns=(
+        Column("Min Available", _minimum, description="How many pods must be available."),
+        Column("Max Unavailable", _maximum, description="How many may be unavailable."),
+        Column("Allowed Disruptions", _allowed, type="integer", description="How many may be evicted now."),
+    ),
+)
+
+
+class DeletePreconditions(View, frozen=True):
+    uid: str = ""
+    resource_version: str = ""
+
+
+class DeleteOptions(View, frozen=True):
+    grace_period_seconds: int | None = None
+    preconditions: DeletePreconditions | None = None
+    propagation_policy: str = ""
+    dry_run: tuple[str, ...] = ()
+
+
+class Eviction(View, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+    delete_options: DeleteOptions = DeleteOptions()
+
+
+EVICTION = Kind(group="policy", version="v1", name="Eviction", plural="", view=Eviction, verbs=())

@@ -1,0 +1,75 @@
+"""Namespace: a scope for names, and what is deleted together.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1/
+"""
+
+from __future__ import annotations
+
+from navarch.kinds.kind import Column, Kind
+from navarch.kinds.view import Condition, ObjectMeta, View
+from navarch.objects import names
+from navarch.objects.value import Document, Draft
+
+FINALIZER = "kubernetes"
+NAME_LABEL = "kubernetes.io/metadata.name"
+
+
+class NamespaceSpec(View, frozen=True):
+    """finalizers: what must happen before a terminating namespace goes; changed through `finalize` alone."""
+
+    finalizers: tuple[str, ...] = ()
+
+
+class NamespaceStatus(View, frozen=True):
+    """phase: Active or Terminating."""
+
+    phase: str = "Active"
+    conditions: tuple[Condition, ...] = ()
+
+
+class Namespace(View, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: NamespaceSpec = NamespaceSpec()
+    status: NamespaceStatus = NamespaceStatus()
+
+
+def default(draft: Draft) -> None:
+    """Every namespace carries its own name as a label, so that selectors can name it."""
+    if (name := draft.get("metadata", "name")) and draft.get("metadata", "labels", NAME_LABEL) != name:
+        draft.set(name, "metadata", "labels", NAME_LABEL)
+
+
+def prepare(draft: Draft, old: Document | None) -> None:
+    """The first finalizer and phase; an update keeps the finalizers that are stored."""
+    if old is None:
+        draft.set({"phase": "Active"}, "status")
+        found = draft.get("spec", "finalizers", default=[])
+        if FINALIZER not in found:
+            draft.set([*found, FINALIZER], "spec", "finalizers")
+        return
+    draft.set(old.get("spec", {}), "spec")
+
+
+def prepare_finalize(draft: Draft, old: Document) -> None:
+    """`finalize` changes the finalizers and nothing else: the status stays as it is stored."""
+    if "status" in old:
+        draft.set(old["status"], "status")
+
+
+NAMESPACE = Kind(
+    group="",
+    version="v1",
+    name="Namespace",
+    plural="namespaces",
+    short=("ns",),
+    namespaced=False,
+    view=Namespace,
+    default=default,
+    prepare=prepare,
+    name_rule=names.dns_label,
+    subresource_prepare={"finalize": prepare_finalize},
+    subresources=("status", "finalize"),
+    counts_generation=False,
+    columns=(Column("Status", ".status.phase", description="Active, or Terminating."),),
+    fields={"status.phase": ("status", "phase"), "name": ("metadata", "name")},
+)

@@ -1,0 +1,171 @@
+"""Node: a machine (or a simulated one) that pods run on.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from navarch.kinds.kind import AGE, Column, Kind
+from navarch.kinds.printing import NONE, UNKNOWN
+from navarch.kinds.view import Condition, ObjectMeta, Quantity, View
+from navarch.objects.value import Document, dig
+
+ROLE_PREFIX = "node-role.kubernetes.io/"
+ROLE_LABEL = "kubernetes.io/role"
+
+
+class Taint(View, frozen=True):
+    """effect: NoSchedule, PreferNoSchedule, NoExecute."""
+
+    key: str
+    value: str = ""
+    effect: str = ""
+    time_added: datetime | None = None
+
+
+class NodeSpec(View, frozen=True):
+    pod_cidr: str = msgspec.field(default="", name="podCIDR")
+    pod_cidrs: tuple[str, ...] = msgspec.field(default=(), name="podCIDRs")
+    provider_id: str = msgspec.field(default="", name="providerID")
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
+
+
+class NodeAddress(View, frozen=True):
+    """type: InternalIP, ExternalIP, Hostname, InternalDNS, ExternalDNS."""
+
+    type: str
+    address: str
+
+
+class NodeSystemInfo(View, frozen=True):
+    machine_id: str = msgspec.field(default="", name="machineID")
+    system_uuid: str = msgspec.field(default="", name="systemUUID")
+    boot_id: str = msgspec.field(default="", name="bootID")
+    kernel_version: str = ""
+    os_image: str = ""
+    container_runtime_version: str = ""
+    kubelet_version: str = ""
+    operating_system: str = ""
+    architecture: str = ""
+
+
+class ContainerImage(View, frozen=True):
+    names: tuple[str, ...] = ()
+    size_bytes: int = 0
+
+
+class AgentEndpoint(View, frozen=True):
+    port: int = msgspec.field(default=0, name="Port")
+
+
+class DaemonEndpoints(View, frozen=True):
+    kubelet_endpoint: AgentEndpoint = AgentEndpoint()
+
+
+class NodeStatus(View, frozen=True):
+    capacity: dict[str, Quantity] = {}
+    allocatable: dict[str, Quantity] = {}
+    conditions: tuple[Condition, ...] = ()
+    addresses: tuple[NodeAddress, ...] = ()
+    daemon_endpoints: DaemonEndpoints = DaemonEndpoints()
+    node_info: NodeSystemInfo = NodeSystemInfo()
+    images: tuple[ContainerImage, ...] = ()
+
+    def condition(self, type: str) -> Condition | None:
+        return next((condition for condition in self.conditions if condition.type == type), None)
+
+    def address(self, type: str) -> str:
+        """The first address of that type, "" without one."""
+        return next((found.address for found in self.addresses if found.type == type), "")
+
+
+class Node(View, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+    @property
+    def ready(self) -> bool:
+        condition = self.status.condition("Ready")
+        return condition is not None and condition.status == "True"
+
+
+def _status(node: Document, now: datetime) -> str:
+    ready = next((c for c in dig(node, "status", "conditions", default=()) if c.get("type") == "Ready"), None)
+    text = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
+    return f"{text},SchedulingDisabled" if dig(node, "spec", "unschedulable") else text
+
+
+def _roles(node: Document, now: datetime) -> str:
+    roles = set()
+    for key, value in dig(node, "metadata", "labels", default={}).items():
+        if key.startswith(ROLE_PREFIX):
+            roles.add(key.removeprefix(ROLE_PREFIX))
+        elif key == ROLE_LABEL and value:
+            roles.add(value)
+    return ",".join(sorted(role for role in roles if role)) or NONE
+
+
+def _address(node: Document, type_: str) -> str:
+    addresses = dig(node, "status", "addresses", default=())
+    return next((found.get("address", "") for found in addresses if found.get("type") == type_), NONE)
+
+
+def _internal(node: Document, now: datetime) -> str:
+    return _address(node, "InternalIP")
+
+
+def _external(node: Document, now: datetime) -> str:
+    return _address(node, "ExternalIP")
+
+
+def _info(node: Document, field: str) -> str:
+    return dig(node, "status", "nodeInfo", field) or UNKNOWN
+
+
+def _os_image(node: Document, now: datetime) -> str:
+    return _info(node, "osImage")
+
+
+def _kernel(node: Document, now: datetime) -> str:
+    return _info(node, "kernelVersion")
+
+
+def _runtime(node: Document, now: datetime) -> str:
+    return _info(node, "containerRuntimeVersion")
+
+
+def _version(node: Document, now: datetime) -> str:
+    return str(dig(node, "status", "nodeInfo", "kubeletVersion", default=""))
+
+
+NODE = Kind(
+    group="",
+    version="v1",
+    name="Node",
+    plural="nodes",
+    short=("no",),
+    namespaced=False,
+    view=Node,
+    subresources=("status", "proxy"),
+    counts_generation=False,
+    columns=(
+        Column("Status", _status, description="Whether the node is ready and takes new pods."),
+        Column("Roles", _roles, description="The roles that its labels give it."),
+        AGE,
+        Column("Version", _version, description="The version of the node's agent."),
+        Column("Internal-IP", _internal, priority=1, description="Its address inside the cluster."),
+        Column("External-IP", _external, priority=1, description="Its address outside the cluster."),
+        Column("OS-Image", _os_image, priority=1, description="Its operating system."),
+        Column("Kernel-Version", _kernel, priority=1, description="Its kernel."),
+        Column("Container-Runtime", _runtime, priority=1, description="What runs its containers."),
+    ),
+    age=False,
+    fields={"spec.unschedulable": ("spec", "unschedulable")},
+    field_zeros={"spec.unschedulable": "false"},
+)

@@ -1,0 +1,44 @@
+"""PodTemplate: a pod's description on its own.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-template-v1/
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from navarch.kinds.kind import Column, Kind
+from navarch.kinds.podspec.defaults import default_template
+from navarch.kinds.printing import pairs
+from navarch.objects.value import Document, Draft, dig
+
+
+def default(draft: Draft) -> None:
+    default_template(draft, "template")
+
+
+def _names(document: Document, now: datetime) -> str:
+    return ",".join(found.get("name", "") for found in dig(document, "template", "spec", "containers", default=()))
+
+
+def _images(document: Document, now: datetime) -> str:
+    return ",".join(found.get("image", "") for found in dig(document, "template", "spec", "containers", default=()))
+
+
+def _labels(document: Document, now: datetime) -> str:
+    return pairs(dig(document, "template", "metadata", "labels"))
+
+
+PODTEMPLATE = Kind(
+    group="",
+    version="v1",
+    name="PodTemplate",
+    plural="podtemplates",
+    default=default,
+    columns=(
+        Column("Containers", _names, description="The names of its containers."),
+        Column("Images", _images, description="Their images."),
+        Column("Pod Labels", _labels, description="The labels of pods made from it."),
+    ),
+    age=False,
+)

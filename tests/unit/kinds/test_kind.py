@@ -1,0 +1,61 @@
+"""What a Kind answers about itself, and Events as two faces of one object."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from navarch.kinds import ALL, EVENT, EVENTS_EVENT, NODE, POD, REPLICASET
+from navarch.kinds.kind import Kind
+from navarch.kinds.registry import DEFAULT, Kinds
+from navarch.kinds.subresource import subresource
+
+
+def test_absent_fields_can_be_selected_by() -> None:
+    assert POD.selectable({"spec": {}}, "spec.hostNetwork") == "false"
+    assert POD.selectable({"spec": {"hostNetwork": True}}, "spec.hostNetwork") == "true"
+    assert POD.selectable({}, "spec.nodeName") == ""
+    assert NODE.selectable({"spec": {}}, "spec.unschedulable") == "false"
+    assert REPLICASET.selectable({"status": {"replicas": 3}}, "status.replicas") == "3"
+    assert POD.selectable({"metadata": {"name": "a"}}, "metadata.name") == "a"
+    assert POD.selectable({}, "spec.color") is None
+
+
+def test_groups_keep_their_order_and_one_face_is_stored() -> None:
+    assert DEFAULT.groups()[:2] == ("", "apps")
+    stored = DEFAULT.stored()
+    assert EVENT in stored
+    assert EVENTS_EVENT not in stored
+    assert all(kind.verbs for kind in stored)
+
+
+def test_two_kinds_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError):
+        Kinds((POD, POD))
+
+
+def test_subresources_that_are_not_there_are_named() -> None:
+    with pytest.raises(KeyError, match="nodes have no subresource 'exec'"):
+        subresource(NODE, "exec")
+
+
+@pytest.mark.parametrize("kind", ALL, ids=repr)
+def test_every_subresource_is_described(kind: Kind) -> None:
+    assert [subresource(kind, name).name for name in kind.subresources] == list(kind.subresources)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["regarding", "note", "reportingController", "deprecatedCount", "reason", "metadata", "type"]),
+        st.integers(),
+    )
+)
+def test_an_event_survives_the_way_into_the_store_and_back(document: dict[str, object]) -> None:
+    assert EVENTS_EVENT.to_stored is not None
+    assert EVENTS_EVENT.from_stored is not None
+    shown = {"apiVersion": "events.k8s.io/v1", "kind": "Event", **document}
+    stored = EVENTS_EVENT.to_stored(shown)
+    assert stored["apiVersion"] == "v1"
+    assert not {"regarding", "note"} & set(stored)
+    assert EVENTS_EVENT.from_stored(stored) == shown
