@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from itertools import count
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
@@ -63,7 +63,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
         self._virtual_s = max(self._virtual_s, scheduled[0].when())
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Arguments]], Result], *args: Unpack[Arguments]
+        self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
     ) -> asyncio.Future[Result]:
         """Raises: RuntimeError, always: threads have no order that could be replayed."""
         raise RuntimeError(f"a simulation has no threads to run {func!r} in")
@@ -147,7 +147,7 @@ class TurningLoop(asyncio.SelectorEventLoop):
             self._ahead_s = moment - time.monotonic()
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Arguments]], Result], *args: Unpack[Arguments]
+        self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
     ) -> asyncio.Future[Result]:
         future = super().run_in_executor(executor, func, *args)
         self.threads_at_work += 1
