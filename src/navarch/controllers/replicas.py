@@ -1,0 +1,181 @@
+"""A number of pods of one template: what ReplicaSet and ReplicationController share.
+
+Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from navarch.client.client import Client
+from navarch.controllers.claims import ORPHANS, Claim, adopt, claim, orphan_index, release, still_there
+from navarch.controllers.controller import Cache, Controller, Watch, controller_key, new_owner_reference, own_key
+from navarch.controllers.plan import Action, Create, Delete, Event, Failure, Plan, Status, soonest
+from navarch.controllers.ranking import cheapest_first
+from navarch.kinds import POD
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+from navarch.kinds.pod import Pod
+from navarch.objects import condition
+from navarch.objects.meta import labels_of
+from navarch.objects.selector import Selector
+from navarch.objects.value import Document
+
+BURST = 500
+"""The most pods that one plan makes or deletes."""
+
+SelectorOf = Callable[[Object], Selector]
+"""The selector of a ReplicaSet or a ReplicationController."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """claim: pods of any phase. related: active pods of the whole application, for the choice of whom to delete."""
+
+    owner: Object
+    claim: Claim
+    related: Sequence[Object] = ()
+
+
+def controller(
+    name: str, kind: Kind, selector_of: SelectorOf, related: Callable[[Cache, Object], Sequence[Object]]
+) -> Controller[Observed]:
+    def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
+        owner = cache[kind].get(*key)
+        if owner is None:
+            return None
+        found = claim(owner, selector_of(owner), cache[POD])
+        surplus = sum(pod.view.live for pod in found.kept) > owner.view.spec.replicas
+        return Observed(owner, found, related(cache, owner) if surplus else ())
+
+    def pod_keys(cache: Cache, pod: Object) -> Iterable[Hashable]:
+        if pod.owners and pod.view.metadata.controller is not None:
+            return controller_key(kind)(cache, pod)
+        if pod.view.metadata.deletion_timestamp is not None:
+            return ()
+        return [owner.key for owner in cache[kind].list(pod.namespace) if selector_of(owner).matches(pod.labels)]
+
+    return Controller(
+        name=name,
+        watches=(Watch(kind, own_key), Watch(POD, pod_keys, indexes={ORPHANS: orphan_index})),
+        observe=observe,
+        confirm=confirm,
+        plan=plan,
+        component=f"{name}-controller",
+    )
+
+
+async def confirm(client: Client, observed: Observed) -> Observed:
+    if not observed.claim.orphans or await still_there(client, observed.owner):
+        return observed
+    return replace(observed, claim=replace(observed.claim, orphans=()))
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """Make as many active pods as the owner asks for. Never raises."""
+    owner = observed.owner
+    spec = owner.view.spec
+    closing = owner.view.metadata.deletion_timestamp is not None
+    actions: list[Action] = []
+    kept = [pod for pod in observed.claim.kept if pod.view.live]
+    if not closing:
+        orphans = [pod for pod in observed.claim.orphans if pod.view.live]
+        actions += [adopt(pod, owner) for pod in orphans]
+        actions += [release(pod, owner) for pod in observed.claim.lost if pod.view.live]
+        kept += orphans
+        actions += _scale(observed, kept, now)
+    leaving = [
+        pod for pod in (*observed.claim.kept, *observed.claim.lost) if pod.view.terminating and not pod.view.terminal
+    ]
+    made = partial(status, owner, kept, len(leaving), now)
+    return Plan(
+        tuple(actions),
+        status=Status(owner, made(None)),
+        failed=lambda failures: (Status(owner, made(failures[0])),),
+        requeue_after_s=next_available_s(kept, spec.min_ready_seconds, now),
+    )
+
+
+def _scale(observed: Observed, kept: Sequence[Object], now: datetime) -> Sequence[Action]:
+    owner = observed.owner
+    missing: int = owner.view.spec.replicas - len(kept)
+    if missing > 0:
+        done = Event(owner, "SuccessfulCreate", "Created pod: {name}")
+        refused = Event(owner, "FailedCreate", "Error creating: {error}", "Warning")
+        return (Create(POD, new_pod(owner), done, refused),) * min(missing, BURST)
+    if missing < 0:
+        done = Event(owner, "SuccessfulDelete", "Deleted pod: {name}")
+        refused = Event(owner, "FailedDelete", "Error deleting: {error}", "Warning")
+        doomed = cheapest_first(kept, observed.related or kept, now) if -missing < len(kept) else kept
+        return [Delete(pod, done=done, refused=refused) for pod in doomed[: min(-missing, BURST)]]
+    return ()
+
+
+def new_pod(owner: Object) -> Document:
+    """A pod of the owner's template; its name is yet to be completed."""
+    template: Document = msgspec.json.decode(owner.view.spec.template)
+    given = template.get("metadata", {})
+    metadata = {key: given[key] for key in ("labels", "annotations", "finalizers") if given.get(key)}
+    metadata |= {
+        "generateName": f"{owner.name}-",
+        "namespace": owner.namespace,
+        "ownerReferences": [new_owner_reference(owner)],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec", {})}
+
+
+def status(owner: Object, pods: Sequence[Object], terminating: int, now: datetime, failure: Failure | None) -> Document:
+    """pods: the active ones. failure: the first action that was refused."""
+    document = owner.document()
+    old = document.get("status") or {}
+    wanted = labels_of(msgspec.json.decode(owner.view.spec.template)).items()
+    min_ready_s = owner.view.spec.min_ready_seconds
+    counts = {
+        "fullyLabeledReplicas": sum(wanted <= pod.labels.items() for pod in pods),
+        "readyReplicas": sum(pod.view.ready for pod in pods),
+        "availableReplicas": sum(is_available(pod.view, min_ready_s, now) for pod in pods),
+    }
+    found: Document = {"replicas": len(pods)} | {name: count for name, count in counts.items() if count}
+    if owner.kind.group == "apps":
+        found["terminatingReplicas"] = terminating
+    if generation := owner.view.metadata.generation:
+        found["observedGeneration"] = generation
+    if conditions := _conditions(old.get("conditions"), failure, now):
+        found["conditions"] = conditions
+    return found
+
+
+def _conditions(old: list[dict[str, Any]] | None, failure: Failure | None, now: datetime) -> list[dict[str, Any]]:
+    if failure is None:
+        return condition.remove(old, "ReplicaFailure")
+    if condition.get(old, "ReplicaFailure"):
+        return list(old or ())
+    reason = "FailedDelete" if isinstance(failure.action, Delete) else "FailedCreate"
+    new = {"type": "ReplicaFailure", "status": "True", "reason": reason, "message": failure.message}
+    return condition.set(old, new, now)
+
+
+def is_available(pod: Pod, min_ready_s: int, now: datetime) -> bool:
+    """Ready, and for long enough."""
+    if not pod.ready:
+        return False
+    since = pod.ready_since
+    return min_ready_s == 0 or (since is not None and since + timedelta(seconds=min_ready_s) <= now)
+
+
+def next_available_s(pods: Sequence[Object], min_ready_s: int, now: datetime) -> float | None:
+    """In how many seconds the next ready pod becomes available, if time alone will make one so."""
+    if min_ready_s == 0:
+        return None
+    waits = [
+        (pod.view.ready_since - now).total_seconds() + min_ready_s
+        for pod in pods
+        if pod.view.ready_since is not None and not is_available(pod.view, min_ready_s, now)
+    ]
+    return soonest(*waits)
