@@ -1,0 +1,158 @@
+"""Event loops whose time can be turned: one for simulation, without any IO, and one that serves real IO.
+
+Everything that waits does so by the loop's own timers (`asyncio.sleep`, `asyncio.timeout`), so these loops turn time
+for all organs at once. A timer fires only once the loop is quiescent: nothing is ready to run, nothing has arrived, no
+thread works for it. So whatever follows from one moment has happened before the next one begins.
+
+Both lean on how `asyncio.BaseEventLoop` runs: it asks `_selector.select(timeout)` when it has nothing to do, with the
+time until its earliest timer, `_scheduled[0]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import selectors
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from itertools import count
+from typing import Any, TypeVar, TypeVarTuple
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+
+
+class Deadlock(RuntimeError):
+    """Nothing is ready and no timer is set: what is awaited will never come."""
+
+
+class _NoSelector:
+    """Never waits: asked to, it turns the time to the earliest timer."""
+
+    def __init__(self, loop: SimulationLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout is None:
+            raise Deadlock("the simulation waits for something that no timer and no task will bring about")
+        if timeout > 0:
+            self._loop.turn_to_next_timer()
+        return []
+
+    def close(self) -> None:
+        return None
+
+
+class SimulationLoop(asyncio.BaseEventLoop):
+    """Virtual time from 0; no sockets, files or threads, and so the same order of events on every run.
+
+    Use: `asyncio.Runner(loop_factory=SimulationLoop)`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._virtual_s = 0.0
+        self._selector = _NoSelector(self)
+
+    def time(self) -> float:
+        return self._virtual_s
+
+    def turn_to_next_timer(self) -> None:
+        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        self._virtual_s = max(self._virtual_s, scheduled[0].when())
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
+    ) -> asyncio.Future[Result]:
+        """Raises: RuntimeError, always: threads have no order that could be replayed."""
+        raise RuntimeError(f"a simulation has no threads to run {func!r} in")
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        return None
+
+    def _write_to_self(self) -> None:
+        return None
+
+
+class _TurningSelector(selectors.DefaultSelector):
+    """Waits for IO as usual, except that while time is being advanced it never waits: it lets the loop jump."""
+
+    loop: TurningLoop | None = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        loop = self.loop
+        if loop is None or timeout == 0:
+            return super().select(timeout)
+        if not loop.advancing:
+            return super().select(None if loop.frozen else timeout)
+        found = super().select(0)
+        if found:
+            return found
+        if loop.threads_at_work:
+            return super().select(None)
+        loop.jump()
+        return []
+
+
+class TurningLoop(asyncio.SelectorEventLoop):
+    """Serves real IO; its time goes with the machine's (or stands, when `frozen`) and can be advanced by leaps."""
+
+    def __init__(self, *, frozen: bool = False) -> None:
+        self.frozen = frozen
+        self.threads_at_work = 0
+        self._ahead_s = 0.0
+        self._stands_at_s = 0.0
+        self._goals: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = count()
+        selector = _TurningSelector()
+        super().__init__(selector)
+        selector.loop = self
+
+    def time(self) -> float:
+        return self._stands_at_s if self.frozen else time.monotonic() + self._ahead_s
+
+    @property
+    def advancing(self) -> bool:
+        while self._goals and self._goals[0][2].done():
+            heapq.heappop(self._goals)
+        return bool(self._goals)
+
+    async def advance(self, seconds: float) -> None:
+        """Let `seconds` pass at once, timer by timer; returns when all that follows from them has happened.
+
+        0 waits for quiescence and no longer.
+        """
+        done = self.create_future()
+        heapq.heappush(self._goals, (self.time() + seconds, next(self._order), done))
+        await done
+
+    def jump(self) -> None:
+        """To the next timer, or to where the advance ends. Only when the loop is quiescent."""
+        goal, _, done = self._goals[0]
+        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        if scheduled and scheduled[0].when() <= goal:
+            self._turn_to(scheduled[0].when())
+            return
+        self._turn_to(goal)
+        heapq.heappop(self._goals)
+        done.set_result(None)
+
+    def _turn_to(self, moment: float) -> None:
+        if moment <= self.time():
+            return
+        if self.frozen:
+            self._stands_at_s = moment
+        else:
+            self._ahead_s = moment - time.monotonic()
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
+    ) -> asyncio.Future[Result]:
+        future = super().run_in_executor(executor, func, *args)
+        self.threads_at_work += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, future: asyncio.Future[Any]) -> None:
+        self.threads_at_work -= 1

@@ -1,0 +1,227 @@
+"""Services, their EndpointSlices and this node's host ports, compiled into `Rules`: the proxy's pure plan.
+
+Each service is compiled by itself into a `Part`, so that what did not change need not be compiled again; `join` settles
+what two of them both claim. How packets are made to obey is the data planes' business.
+
+Source: https://kubernetes.io/docs/reference/networking/virtual-ips/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address
+
+import msgspec
+
+from navarch.proxy.addresses import ipv4, network
+from navarch.proxy.endpoints import Choice, choose
+from navarch.proxy.rules import Claim, Door, Front, Gate, Node, Part, Pool, Refusal, Rules, Target
+from navarch.proxy.views import EndpointSlice, Pod, Service, ServicePort
+
+PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+"""On a Service: some other proxy serves it."""
+
+
+def compile_rules(
+    services: Iterable[tuple[Service, Sequence[EndpointSlice]]], pods: Iterable[Pod], node: Node
+) -> Rules:
+    """services: each with its slices. pods: those bound to this node."""
+    parts: dict[str, Part] = {}
+    for service, slices in services:
+        if part := compile_service(service, slices, node):
+            parts[f"{service.metadata.namespace}/{service.metadata.name}"] = part
+    for pod in pods:
+        if part := compile_host_ports(pod):
+            parts[f"host-ports/{pod.metadata.uid}"] = part
+    return join(parts, node)
+
+
+def compile_service(service: Service, slices: Sequence[EndpointSlice], node: Node) -> Part | None:
+    """None for services that have no address of their own (headless, ExternalName) or that another proxy serves."""
+    spec = service.spec
+    if spec.type == "ExternalName" or spec.cluster_ip in ("", "None") or PROXY_NAME_LABEL in service.metadata.labels:
+        return None
+    name = f"{service.metadata.namespace}/{service.metadata.name}"
+    built = _Building(service, node)
+    own = None if spec.selector else node.own.get(name)
+    for port in spec.ports:
+        choice = Choice((own,), (own,), True) if own else choose(port, slices, node)
+        built.add(port, choice, f"{name}/{port.protocol.lower()}/{port.name or port.port}")
+    return built.part()
+
+
+def compile_host_ports(pod: Pod) -> Part | None:
+    """Ports of the node that lead to the pod's containers; None without any, and where the pod has no address."""
+    if pod.spec.host_network or not ipv4(pod.status.pod_ip) or pod.status.phase in ("Succeeded", "Failed"):
+        return None
+    pools: list[Pool] = []
+    fronts: dict[Front, str] = {}
+    gates: dict[Gate, str] = {}
+    for container in (*pod.spec.init_containers, *pod.spec.containers):
+        for port in container.ports:
+            if not port.host_port or not ipv4(port.host_ip or "0.0.0.0"):
+                continue
+            protocol = port.protocol.lower()
+            target = Target(pod.status.pod_ip, port.container_port)
+            pool = Pool(f"host/{pod.metadata.uid}/{protocol}/{port.host_port}", protocol, (target,))
+            if pool not in pools:
+                pools.append(pool)
+            if port.host_ip in ("", "0.0.0.0"):
+                gates[Gate(protocol, port.host_port)] = pool.name
+            else:
+                fronts[Front(port.host_ip, protocol, port.host_port)] = pool.name
+    if not pools:
+        return None
+    return Part(
+        pools=tuple(pools),
+        fronts=fronts,
+        host_ports=gates,
+        locals=(pod.status.pod_ip,),
+        created=pod.metadata.creation_timestamp,
+        claims=(*fronts, *(("host", *gate) for gate in gates)),
+    )
+
+
+def join(parts: Mapping[str, Part], node: Node) -> Rules:
+    """Where two parts claim one front or port, the older one keeps it (by name, when they are of one second)."""
+    claimed: set[Claim] = set()
+    count = 0
+    locals_: set[str] = set()
+    for part in parts.values():
+        claimed.update(part.claims)
+        count += len(part.claims)
+        locals_.update(part.locals)
+    if len(claimed) != count:
+        parts = _settle(parts)
+    return Rules(node=node, parts=parts, hairpins=frozenset(locals_))
+
+
+def _settle(parts: Mapping[str, Part]) -> Mapping[str, Part]:
+    taken: dict[Claim, str] = {}
+    settled: dict[str, Part] = {}
+    for name in sorted(parts, key=lambda each: (parts[each].created, each)):
+        part = parts[name]
+        kept = [taken.setdefault(claim, name) == name for claim in part.claims]
+        settled[name] = part if all(kept) else _without_lost(part, name, taken)
+    return settled
+
+
+def _without_lost(part: Part, name: str, taken: Mapping[Claim, str]) -> Part:
+    return msgspec.structs.replace(
+        part,
+        fronts={front: way for front, way in part.fronts.items() if taken[front] == name},
+        node_ports={gate: way for gate, way in part.node_ports.items() if taken[gate] == name},
+        host_ports={gate: way for gate, way in part.host_ports.items() if taken[("host", *gate)] == name},
+        refused={front: how for front, how in part.refused.items() if taken[front] == name},
+        refused_node_ports={gate: how for gate, how in part.refused_node_ports.items() if taken[gate] == name},
+        guards={front: ranges for front, ranges in part.guards.items() if taken[front] == name},
+        cluster_ips=tuple(address for address in part.cluster_ips if taken[address] == name),
+        claims=tuple(claim for claim in part.claims if taken[claim] == name),
+    )
+
+
+class _Building:
+    """One service's part under construction."""
+
+    def __init__(self, service: Service, node: Node) -> None:
+        spec = service.spec
+        self._node = node
+        self._spec = spec
+        self._created = service.metadata.creation_timestamp
+        self._affinity_s = (
+            spec.session_affinity_config.client_ip.timeout_seconds if spec.session_affinity == "ClientIP" else 0
+        )
+        self._inside = tuple(filter(ipv4, spec.cluster_ips or (spec.cluster_ip,)))
+        self._balanced = _balanced(service) if spec.type == "LoadBalancer" else ()
+        self._outside = tuple(dict.fromkeys((*filter(ipv4, spec.external_ips), *self._balanced)))
+        self._pools: dict[str, Pool] = {}
+        self._doors: list[Door] = []
+        self._fronts: dict[Front, str] = {}
+        self._node_ports: dict[Gate, str] = {}
+        self._refused: dict[Front, Refusal] = {}
+        self._refused_node_ports: dict[Gate, Refusal] = {}
+        self._guards: dict[Front, tuple[str, ...]] = {}
+        self._locals: set[str] = set()
+
+    def add(self, port: ServicePort, choice: Choice, name: str) -> None:
+        protocol = port.protocol.lower()
+        self._locals.update(target.address for target in choice.local)
+        within = choice.local if self._spec.internal_traffic_policy == "Local" else choice.cluster
+        for address in self._inside:
+            front = Front(address, protocol, port.port)
+            if within:
+                self._fronts[front] = self._pool(within, choice, protocol, name)
+            else:
+                self._refused[front] = "drop" if choice.reachable else "reject"
+        gate = Gate(protocol, port.node_port) if port.node_port else None
+        if self._outside or gate:
+            self._add_outside(port, choice, gate, name)
+
+    def part(self) -> Part:
+        gates = (*self._node_ports, *self._refused_node_ports)
+        claims: tuple[Claim, ...] = (*self._fronts, *self._refused, *gates, *self._inside)
+        return Part(
+            pools=tuple(self._pools.values()),
+            doors=tuple(self._doors),
+            fronts=self._fronts,
+            node_ports=self._node_ports,
+            refused=self._refused,
+            refused_node_ports=self._refused_node_ports,
+            guards=self._guards,
+            cluster_ips=self._inside,
+            locals=tuple(sorted(self._locals)),
+            created=self._created,
+            claims=tuple(dict.fromkeys(claims)),
+        )
+
+    def _add_outside(self, port: ServicePort, choice: Choice, gate: Gate | None, name: str) -> None:
+        protocol = port.protocol.lower()
+        local_only = self._spec.external_traffic_policy == "Local"
+        fronts = [Front(address, protocol, port.port) for address in self._outside]
+        refusal: Refusal | None = None
+        if not choice.reachable:
+            refusal = "reject"
+        elif local_only and not choice.local:
+            refusal = "drop"
+        if refusal:
+            self._refused.update((front, refusal) for front in fronts)
+            if gate:
+                self._refused_node_ports[gate] = refusal
+        if refusal != "reject":
+            door = self._door(choice, protocol, name, local_only)
+            self._fronts.update((front, door) for front in fronts)
+            if gate:
+                self._node_ports[gate] = door
+        if self._spec.load_balancer_source_ranges:
+            allowed = self._allowed()
+            self._guards.update((front, allowed) for front in fronts if front.address in self._balanced)
+
+    def _allowed(self) -> tuple[str, ...]:
+        """The source ranges, with the load balancer's own addresses where they let this node in: a load balancer may
+        have left its address on the node, which then speaks with it."""
+        ranges = [found for text in self._spec.load_balancer_source_ranges if (found := network(text))]
+        allowed = sorted({str(each) for each in ranges})
+        if any(IPv4Address(address) in each for address in self._node.addresses for each in ranges):
+            allowed += self._balanced
+        return tuple(allowed)
+
+    def _door(self, choice: Choice, protocol: str, name: str, local_only: bool) -> str:
+        anywhere = self._pool(choice.cluster, choice, protocol, name)
+        if local_only:
+            pool = self._pool(choice.local, choice, protocol, name) if choice.local else ""
+            door = Door(f"door/{name}", pool, near=anywhere, hidden=False)
+        else:
+            door = Door(f"door/{name}", anywhere)
+        self._doors.append(door)
+        return door.name
+
+    def _pool(self, targets: tuple[Target, ...], choice: Choice, protocol: str, name: str) -> str:
+        pool = f"pool/{name}" if targets == choice.cluster else f"local/{name}"
+        self._pools.setdefault(pool, Pool(pool, protocol, targets, self._affinity_s))
+        return pool
+
+
+def _balanced(service: Service) -> tuple[str, ...]:
+    """Addresses of the load balancer whose packets arrive still carrying them."""
+    ingress = service.status.load_balancer.ingress
+    return tuple(each.ip for each in ingress if ipv4(each.ip) and each.ip_mode != "Proxy")

@@ -1,0 +1,95 @@
+"""The kernel as data plane: one nftables table of our own, changed by whole transactions of the `nft` tool.
+
+What the rules look like is `script`'s business; this module has them carried out, in order, off the event loop, and
+knows when it may no longer believe that the table holds what it wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+from collections.abc import Callable
+
+from navarch.base.errors import Retryable
+from navarch.base.log import Log
+from navarch.proxy import script
+from navarch.proxy.notice import Notices
+from navarch.proxy.rules import Rules
+
+log = Log("proxy")
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+
+Run = Callable[[str], None]
+"""Carries out one script as one transaction. Raises: Retryable."""
+
+
+class NftDataplane:
+    """One table. Calls to change it must not overlap. table: lower case, unique in the host's network namespace."""
+
+    def __init__(self, table: str = "navarch", *, run: Run | None = None) -> None:
+        if not NAME.fullmatch(table):
+            raise ValueError(f"{table!r} cannot name an nftables table: use lower case letters, digits, - and _")
+        self._table = table
+        self._run = run or run_nft
+        self._current: Rules | None = None
+        self._notices = Notices(table)
+
+    def current(self) -> Rules | None:
+        return self._current
+
+    async def replace(self, old: Rules | None, new: Rules) -> None:
+        held, self._current = self._current, None
+        whole = True
+        if old is not None and held is not None and (held is old or held == old) and old.node == new.node:
+            whole = not await self._change(old, new)
+        if whole:
+            await self._transact(script.whole(new, self._table))
+        self._current = new
+
+    async def disturbed(self) -> None:
+        await self._notices.wait()
+        self._current = None
+
+    async def remove(self) -> None:
+        self._current = None
+        await self._transact(script.remove(self._table))
+
+    def close(self) -> None:
+        self._notices.close()
+
+    async def _change(self, old: Rules, new: Rules) -> bool:
+        """False when the kernel refuses: the table is not what we left there, and must be written afresh."""
+        text = script.change(old, new, self._table)
+        if not text:
+            return True
+        try:
+            await self._transact(text)
+        except Retryable as refused:
+            log.warning("the table is written afresh", table=self._table, reason=str(refused))
+            return False
+        return True
+
+    async def _transact(self, text: str) -> None:
+        self._notices.deafen()
+        try:
+            await asyncio.to_thread(self._run, text)
+        finally:
+            self._notices.listen()
+
+
+def run_nft(text: str) -> None:
+    """In the network namespace of the calling thread's process. Raises: Retryable."""
+    try:
+        done = subprocess.run(["nft", "-f", "-"], input=text.encode(), capture_output=True, timeout=60)
+    except FileNotFoundError:
+        raise Retryable("nft is not installed: install the package nftables") from None
+    except subprocess.TimeoutExpired:
+        raise Retryable("nft gave no answer within 60 s") from None
+    if done.returncode:
+        raise Retryable(f"nft refused the rules: {_first_error(done.stderr.decode(errors='replace'))}")
+
+
+def _first_error(text: str) -> str:
+    return " | ".join(line.strip()[:200] for line in text.splitlines()[:2]) or "no reason was given"

@@ -1,0 +1,78 @@
+"""Hears from the kernel that somebody else changed one nftables table, without ever asking.
+
+A socket in the group of nftables' notifications; every message there names the table it is
+about. Our own transactions are not listened to: the owner takes the socket out of the group meanwhile.
+
+Source: linux/netfilter/nf_tables.h, linux/netfilter/nfnetlink.h
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterator
+
+NETLINK_NETFILTER = 12
+SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP = 270, 1, 2
+NFNLGRP_NFTABLES = 7
+NFNL_SUBSYS_NFTABLES = 10
+NFTA_TABLE_NAME = 1  # The same number in messages about tables, chains, rules, sets and their elements.
+NFT_MSG_NEWGEN = 15
+
+_HEADER = struct.Struct("=IHHII")
+_GENERIC_BYTES = 4  # struct nfgenmsg
+_ATTRIBUTE = struct.Struct("=HH")
+
+
+class Notices:
+    """Belongs to the network namespace of the thread that makes it."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table.encode() + b"\0"
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self._socket.setblocking(False)
+        self._socket.bind((0, 0))
+
+    def listen(self) -> None:
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
+
+    def deafen(self) -> None:
+        """What was heard until now is forgotten."""
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, NFNLGRP_NFTABLES)
+        while True:
+            try:
+                self._socket.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:  # ENOBUFS: said once, then the queue goes on.
+                continue
+
+    async def wait(self) -> None:
+        """Until our table was changed by somebody, or so much happened that the kernel could not tell us."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                data = await loop.sock_recv(self._socket, 1 << 16)
+            except OSError:
+                return
+            if any(table == self._table for table in _tables(data)):
+                return
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _tables(data: bytes) -> Iterator[bytes]:
+    """The table that each message in a datagram is about."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+        if length < _HEADER.size:
+            return
+        start = at + _HEADER.size + _GENERIC_BYTES
+        if kind >> 8 == NFNL_SUBSYS_NFTABLES and kind & 0xFF != NFT_MSG_NEWGEN and start + 4 <= at + length:
+            size, attribute = _ATTRIBUTE.unpack_from(data, start)
+            if attribute == NFTA_TABLE_NAME:
+                yield data[start + 4 : start + size]
+        at += (length + 3) & ~3

@@ -1,0 +1,399 @@
+"""What every data plane promises, asked of the fake one and of the kernel.
+
+For the kernel, real connections run between network namespaces that this file makes: a node with a bridge and two pods,
+and a host outside the cluster, which also plays an endpoint on another node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+import pytest
+
+from navarch.base.clock import LoopClock, SeededIds
+from navarch.proxy.compile import compile_rules
+from navarch.proxy.dataplane import Dataplane
+from navarch.proxy.fake import Arrival, FakeDataplane, Packet
+from navarch.proxy.nft import NftDataplane
+from navarch.proxy.rules import Node, Rules
+from navarch.proxy.views import EndpointSlice, Pod, Service
+from navarch.testing.netns import NetworkNamespace
+
+NODE = Node(
+    name="n1",
+    addresses=("192.0.2.10",),
+    pod_cidr="10.244.0.0/24",
+    cluster_cidr="10.244.0.0/16",
+    service_cidr="10.96.0.0/12",
+)
+ADDRESSES = {"node": "192.0.2.10", "a": "10.244.0.5", "b": "10.244.0.6", "outside": "192.0.2.20"}
+HERE, THERE = ("a", "b"), ("outside",)
+VIP = "10.96.0.1"
+
+Answer = tuple[str, bool] | str
+"""(who answered, whether it saw somebody else's address than the caller's), or "reject", or "drop"."""
+
+
+class World(Protocol):
+    plane: Dataplane
+
+    def call(self, source: str, address: str, port: int, protocol: str = "tcp") -> Answer: ...
+
+    def run(self, step: Callable[[], Any]) -> Any:
+        """Runs an async function where the data plane lives."""
+        ...
+
+    def disturb(self) -> None: ...
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._now = 0.0
+        clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC), self._loop)
+        self.plane = FakeDataplane(clock, SeededIds(7))
+
+    def call(self, source: str, address: str, port: int, protocol: str = "tcp") -> Answer:
+        packet = Packet(ADDRESSES[source], address, protocol, port, local=source == "node")
+        found = self.plane.send(packet)
+        if not isinstance(found, Arrival):
+            return found
+        name = next((name for name, address in ADDRESSES.items() if address == found.target.address), "nowhere")
+        return {"node": "reject", "nowhere": "drop"}.get(name) or (name, found.hidden)  # nobody listens on the node
+
+    def run(self, step: Callable[[], Any]) -> Any:
+        return self._loop.run_until_complete(step())
+
+    def disturb(self) -> None:
+        self.plane.disturb()
+
+    def close(self) -> None:
+        self._loop.close()
+
+
+class KernelWorld:
+    """On ports 8080 and 9090 every host answers connections and datagrams with its name and the caller's address."""
+
+    def __init__(self) -> None:
+        self.hosts = {name: NetworkNamespace(name) for name in ADDRESSES}
+        self._listening: list[socket.socket] = []
+        self._lay_cables()
+        for name in ("a", "b", "outside"):
+            self._serve(name)
+        self.table = f"navarch-test-{os.getpid()}"
+        self.loop: asyncio.AbstractEventLoop = self.hosts["node"].call(asyncio.new_event_loop)
+        self.plane = self.hosts["node"].call(NftDataplane, self.table)
+
+    def call(self, source: str, address: str, port: int, protocol: str = "tcp") -> Answer:
+        kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+        with self.hosts[source].socket(kind) as client:
+            client.settimeout(0.3)
+            if source == "node" and not address.startswith("10.96."):
+                client.bind((ADDRESSES["node"], 0))
+            try:
+                client.connect((address, port))
+                client.send(b"?")
+                name, seen = client.recv(100).decode().split()
+            except ConnectionError:
+                return "reject"
+            except TimeoutError:
+                return "drop"
+        return name, seen != ADDRESSES[source]
+
+    def run(self, step: Callable[[], Any]) -> Any:
+        return self.hosts["node"].call(lambda: self.loop.run_until_complete(step()))
+
+    def disturb(self) -> None:
+        within = f"--net={self.hosts['node'].path}"
+        subprocess.run(["nsenter", within, "nft", "delete", "table", "ip", self.table], check=True)
+
+    def tables(self) -> str:
+        return self.hosts["node"].run("nft", "list", "ruleset").stdout
+
+    def close(self) -> None:
+        self.plane.close()
+        self.hosts["node"].call(self.loop.run_until_complete, self.loop.shutdown_default_executor())
+        self.loop.close()
+        for listening in self._listening:
+            listening.close()
+        for host in self.hosts.values():
+            host.close()
+
+    def _lay_cables(self) -> None:
+        node = self.hosts["node"]
+        node.ip("link add br0 type bridge", "addr add 10.244.0.1/24 dev br0", "link set br0 up")
+        node.sysctl([("net/ipv4/ip_forward", "1"), ("net/bridge/bridge-nf-call-iptables", "1")])
+        for name in HERE:
+            peer = f"link add veth-{name} type veth peer name eth0 netns {self.hosts[name].path}"
+            node.ip(peer, f"link set veth-{name} master br0 up", f"link set veth-{name} type bridge_slave hairpin on")
+            self.hosts[name].ip(f"addr add {ADDRESSES[name]}/24 dev eth0", "link set eth0 up")
+            self.hosts[name].ip("route add default via 10.244.0.1")
+        node.ip(f"link add eth0 type veth peer name eth0 netns {self.hosts['outside'].path}")
+        node.ip("addr add 192.0.2.10/24 dev eth0", "link set eth0 up", "route add default via 192.0.2.20")
+        self.hosts["outside"].ip("addr add 192.0.2.20/24 dev eth0", "link set eth0 up")
+        self.hosts["outside"].ip("route add 10.96.0.0/12 via 192.0.2.10", "route add 198.51.100.0/24 via 192.0.2.10")
+
+    def _serve(self, name: str) -> None:
+        for port in (8080, 9090):
+            stream = self.hosts[name].socket(socket.SOCK_STREAM)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stream.bind(("0.0.0.0", port))
+            stream.listen(100)
+            datagrams = self.hosts[name].socket(socket.SOCK_DGRAM)
+            datagrams.bind(("0.0.0.0", port))
+            self._listening += [stream, datagrams]
+            threading.Thread(target=answer_streams, args=(stream, name), daemon=True).start()
+            threading.Thread(target=answer_datagrams, args=(datagrams, name), daemon=True).start()
+
+
+def answer_streams(listening: socket.socket, name: str) -> None:
+    while True:
+        try:
+            connection, peer = listening.accept()
+        except OSError:
+            return
+        threading.Thread(target=converse, args=(connection, f"{name} {peer[0]}".encode()), daemon=True).start()
+
+
+def converse(connection: socket.socket, text: bytes) -> None:
+    with connection:
+        try:
+            while connection.recv(100):
+                connection.send(text)
+        except OSError:
+            return
+
+
+def answer_datagrams(listening: socket.socket, name: str) -> None:
+    while True:
+        try:
+            _, peer = listening.recvfrom(100)
+            listening.sendto(f"{name} {peer[0]}".encode(), peer)
+        except OSError:
+            return
+
+
+@pytest.fixture(scope="module", params=[FakeWorld, KernelWorld], ids=["fake", "nft"])
+def made(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if request.param is KernelWorld and os.geteuid():
+        pytest.skip("network namespaces need root")
+    world = request.param()
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def world(made: Any) -> Iterator[World]:
+    yield made
+    made.run(made.plane.remove)
+
+
+def service(**spec: Any) -> Service:
+    status = spec.pop("status", {})
+    spec = {"clusterIP": VIP, "ports": [{"port": 80}], "selector": {"app": "web"}} | spec
+    return msgspec.convert(
+        {"metadata": {"name": "web", "namespace": "default"}, "spec": spec, "status": status}, Service
+    )
+
+
+def rules(
+    *hosts: str, node: Node = NODE, port: int = 8080, protocol: str = "TCP", pods: tuple[Pod, ...] = (), **spec: Any
+) -> Rules:
+    """One service with these endpoints, all ready."""
+    slices = msgspec.convert(
+        {
+            "endpoints": [
+                {"addresses": [ADDRESSES[host]], "nodeName": "n1" if host in HERE else "n2"} for host in hosts
+            ],
+            "ports": [{"port": port, "protocol": protocol}],
+        },
+        EndpointSlice,
+    )
+    return compile_rules([(service(**spec), [slices])], pods, node)
+
+
+def put(world: World, new: Rules) -> None:
+    world.run(lambda: world.plane.replace(world.plane.current(), new))
+    assert world.plane.current() == new
+
+
+def answers(world: World, source: str, address: str = VIP, port: int = 80, times: int = 24) -> Counter[Answer]:
+    return Counter(world.call(source, address, port) for _ in range(times))
+
+
+def test_connections_spread_over_all_endpoints(world: World) -> None:
+    put(world, rules("a", "b", "outside"))
+    found = answers(world, "a", times=60)
+    assert set(found) == {("a", True), ("b", False), ("outside", True)}
+    assert min(found.values()) >= 5, "each should get about 20 of 60"
+
+
+def test_a_pod_reaches_itself_through_its_service(world: World) -> None:
+    put(world, rules("a"))
+    assert world.call("a", VIP, 80) == ("a", True)
+    assert world.call("b", VIP, 80) == ("a", False)
+
+
+def test_the_node_itself_reaches_services(world: World) -> None:
+    put(world, rules("a", type="NodePort", ports=[{"port": 80, "nodePort": 30080}]))
+    assert world.call("node", VIP, 80) == ("a", True)
+    assert world.call("node", ADDRESSES["node"], 30080) == ("a", True)
+
+
+def test_datagrams_are_balanced_as_connections_are(world: World) -> None:
+    put(world, rules("b", protocol="UDP", ports=[{"port": 53, "protocol": "UDP"}]))
+    assert world.call("a", VIP, 53, "udp") == ("b", False)
+    assert world.call("a", VIP, 53) == "reject"
+
+
+def test_without_endpoints_connections_are_refused_at_once(world: World) -> None:
+    put(world, rules(type="NodePort", ports=[{"port": 80, "nodePort": 30080}]))
+    assert world.call("a", VIP, 80) == "reject"
+    assert world.call("node", VIP, 80) == "reject"
+    assert world.call("outside", ADDRESSES["node"], 30080) == "reject"
+    assert world.call("a", VIP, 81) == "reject"
+    assert world.call("a", "10.96.9.9", 80) == "drop"
+
+
+def test_node_ports_from_outside(world: World) -> None:
+    put(world, rules("a", "outside", type="NodePort", ports=[{"port": 80, "nodePort": 30080}]))
+    assert set(answers(world, "outside", ADDRESSES["node"], 30080)) == {("a", True), ("outside", True)}
+
+
+def test_external_traffic_policy_local(world: World) -> None:
+    spec: Any = {"type": "NodePort", "externalTrafficPolicy": "Local", "ports": [{"port": 80, "nodePort": 30080}]}
+    put(world, rules("a", "outside", **spec))
+    assert set(answers(world, "outside", ADDRESSES["node"], 30080)) == {("a", False)}
+    assert set(answers(world, "b", ADDRESSES["node"], 30080)) == {("a", False), ("outside", True)}
+    put(world, rules("outside", **spec))
+    assert world.call("outside", ADDRESSES["node"], 30080) == "drop"
+    assert world.call("b", ADDRESSES["node"], 30080) == ("outside", True)
+
+
+def test_internal_traffic_policy_local(world: World) -> None:
+    put(world, rules("a", "outside", internalTrafficPolicy="Local"))
+    assert set(answers(world, "b")) == {("a", False)}
+    put(world, rules("outside", internalTrafficPolicy="Local"))
+    assert world.call("b", VIP, 80) == "drop"
+
+
+def test_external_addresses_and_source_ranges(world: World) -> None:
+    balanced = {"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}
+    put(world, rules("a", type="LoadBalancer", externalIPs=["198.51.100.8"], status=balanced))
+    assert world.call("outside", "198.51.100.7", 80) == ("a", True)
+    assert world.call("outside", "198.51.100.8", 80) == ("a", True)
+    put(
+        world,
+        rules("a", type="LoadBalancer", status=balanced, loadBalancerSourceRanges=["203.0.113.0/24", "10.244.0.5/32"]),
+    )
+    assert world.call("outside", "198.51.100.7", 80) == "drop"
+    assert world.call("a", "198.51.100.7", 80) == ("a", True)
+    assert world.call("b", "198.51.100.7", 80) == "drop"
+
+
+def test_a_client_stays_with_its_endpoint_and_finds_another_when_it_goes(world: World) -> None:
+    spec: Any = {"sessionAffinity": "ClientIP"}
+    put(world, rules("a", "b", "outside", **spec))
+    found = answers(world, "b")
+    assert len(found) == 1, found
+    ((kept, _),) = found
+    others = [host for host in ("a", "b", "outside") if host != kept]
+    put(world, rules(*others, **spec))
+    assert len(answers(world, "b")) == 1
+    put(world, rules(*others, kept, **spec))
+    put(world, rules(kept))
+    assert set(answers(world, "b")) == {(kept, kept != "a")}
+
+
+def test_host_ports(world: World) -> None:
+    pod = msgspec.convert(
+        {
+            "metadata": {"uid": "9f1c.x-1"},
+            "spec": {"containers": [{"ports": [{"containerPort": 9090, "hostPort": 7070}]}]},
+            "status": {"podIP": ADDRESSES["a"], "phase": "Running"},
+        },
+        Pod,
+    )
+    put(world, compile_rules((), [pod], NODE))
+    assert world.call("outside", ADDRESSES["node"], 7070) == ("a", False)
+    assert world.call("b", ADDRESSES["node"], 7070) == ("a", False)
+    assert world.call("a", ADDRESSES["node"], 7070) == ("a", True)
+
+
+def test_pods_speak_to_the_world_as_the_node(world: World) -> None:
+    put(world, rules())
+    assert world.call("a", ADDRESSES["outside"], 8080) == ("outside", True)
+    assert world.call("a", ADDRESSES["b"], 8080) == ("b", False)
+
+
+def test_changes_one_by_one_lead_to_the_same_as_everything_at_once(world: World) -> None:
+    """Every kind of piece comes, changes and goes."""
+    ports = [{"port": 80, "nodePort": 30080}]
+    steps = [
+        rules(),
+        rules("a", type="NodePort", ports=ports),
+        rules("a", "b", "outside", sessionAffinity="ClientIP", type="NodePort", ports=ports),
+        rules("a", "b", type="NodePort", ports=ports, externalTrafficPolicy="Local", clusterIP="10.96.0.2"),
+        rules("b", externalIPs=["198.51.100.7"], port=9090),
+        rules("outside", internalTrafficPolicy="Local"),
+        rules("a"),
+    ]
+    for step in steps + steps[::-1] + steps[::2]:
+        put(world, step)
+    assert world.call("b", VIP, 80) == ("a", False)
+    assert world.call("b", "10.96.0.2", 80) == "drop"
+    assert world.call("outside", ADDRESSES["node"], 30080) == "reject"
+
+
+def test_a_changed_node_is_written_afresh(world: World) -> None:
+    put(world, rules("a"))
+    put(world, rules("a", node=msgspec.structs.replace(NODE, addresses=("192.0.2.10", "10.244.0.1"))))
+    assert world.call("b", VIP, 80) == ("a", False)
+
+
+def test_somebody_elses_change_is_noticed_and_mended(world: World) -> None:
+    put(world, rules("a"))
+
+    async def noticed() -> None:
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            group.create_task(world.plane.disturbed())
+            await asyncio.sleep(0.05)
+            world.disturb()
+
+    world.run(noticed)
+    assert world.plane.current() is None
+    assert world.call("b", VIP, 80) != ("a", False)
+    put(world, rules("a"))
+    assert world.call("b", VIP, 80) == ("a", False)
+
+
+def test_a_change_that_the_kernel_refuses_is_written_afresh(world: World) -> None:
+    put(world, rules("a"))
+    before = world.plane.current()
+    world.disturb()
+    world.run(lambda: world.plane.replace(before, rules("b")))
+    assert world.call("a", VIP, 80) == ("b", False)
+
+
+def test_removal_leaves_nothing_and_may_be_repeated(world: World) -> None:
+    put(world, rules("a", sessionAffinity="ClientIP"))
+    world.run(world.plane.remove)
+    assert world.plane.current() is None
+    world.run(world.plane.remove)
+    if isinstance(world, KernelWorld):
+        assert world.tables() == ""
+
+
+@pytest.mark.parametrize("name", ["", "Navarch", "a b", "x; flush ruleset", "-a", "a" * 32])
+def test_names_that_cannot_be_tables_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name an nftables table"):
+        NftDataplane(name)
