@@ -1,0 +1,173 @@
+"""The scheduler: takes pods from the queue one by one, places them on the table, and has the result carried out.
+
+Placing is one synchronous step, so each pod sees the ones placed before it (they are assumed to be where they will be).
+Carrying out goes on beside it, by a fixed number of workers; what fails is forgotten and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from navarch.base.clock import Clock, Ids
+from navarch.base.errors import ApiError, Conflict, NotFound, Retryable
+from navarch.base.log import Log
+from navarch.base.tasks import BugReport
+from navarch.client.client import Client
+from navarch.client.events import Events
+from navarch.client.informer import Informers
+from navarch.scheduler import cycle, preempt
+from navarch.scheduler.bind import NAME, Actor
+from navarch.scheduler.cycle import Placement, Refusal
+from navarch.scheduler.facts import PodFacts
+from navarch.scheduler.observe import Observed
+from navarch.scheduler.preempt import Preemption
+from navarch.scheduler.queue import Entry
+
+WORKERS = 32
+"""Bindings under way at once: enough to fill a group commit."""
+
+ROOM = 128
+"""Decisions that wait for a worker; placing pauses when there are more."""
+
+STRIDE = 16
+"""Pods placed before others on the loop get their turn."""
+
+log = Log("scheduler")
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    entry: Entry
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """preemption: to be carried out for the pod; None when nothing can be done."""
+
+    pod: PodFacts
+    message: str
+    preemption: Preemption | None
+
+
+class Scheduler:
+    """One for a cluster (or the leader of several); `run` works until cancelled."""
+
+    def __init__(self, client: Client, clock: Clock, ids: Ids, *, name: str = NAME) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._work = asyncio.Event()
+        self._bugs = BugReport(log)
+        self._informers = Informers(client, clock)
+        self._events = Events(client, clock)
+        self._observed = Observed(self._informers, clock, self._work.set, name)
+        self._actor = Actor(client, clock, self._events.of(name))
+        self._acts: asyncio.Queue[Bind | Refuse] = asyncio.Queue(ROOM)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._informers.run())
+            group.create_task(self._events.run())
+            await self._informers.synced()
+            for _ in range(WORKERS):
+                group.create_task(self._worker())
+            group.create_task(self._loop())
+
+    async def _loop(self) -> None:
+        queue = self._observed.queue
+        while True:
+            self._work.clear()
+            placed = 0
+            while (entry := queue.pop(self._clock.monotonic())) is not None:
+                act = self._decide(entry)
+                if act is not None:
+                    await self._acts.put(act)
+                placed += 1
+                if placed % STRIDE == 0:
+                    await asyncio.sleep(0)
+            await self._wait(queue.next_due_s())
+
+    async def _wait(self, due_s: float | None) -> None:
+        """Until there is news, or back-off or refusal of some pod ends."""
+        try:
+            async with asyncio.timeout(None if due_s is None else max(due_s - self._clock.monotonic(), 0.0)):
+                await self._work.wait()
+        except TimeoutError:
+            return
+
+    def _decide(self, entry: Entry) -> Bind | Refuse | None:
+        """Place the pod and note the outcome in the table and the queue; what is left to do is returned."""
+        observed, pod = self._observed, entry.pod
+        try:
+            result = self._place(pod)
+            if isinstance(result, Placement):
+                observed.assume(pod, result.node)
+                return Bind(entry, result.node)
+            made = "" if not result.nodes else preempt.plan(observed.table, pod, result, observed.disruption_budgets())
+        except Exception as bug:  # noqa: BLE001 - one pod's bug must not stop the others; reported
+            self._bugs.report("place", bug)
+            observed.queue.retry(entry)
+            return None
+        observed.queue.refused(entry, result.rejected_by)
+        if isinstance(made, Preemption):
+            return Refuse(pod, result.message(), made)
+        return Refuse(pod, result.message(made), None)
+
+    def _place(self, pod: PodFacts) -> Placement | Refusal:
+        """With the pods that room was made for already where they are to be, unless nothing else is left."""
+        observed, table = self._observed, self._observed.table
+        expected = observed.nominated_above(pod)
+        for one in expected:
+            table.add(one, one.nominated)
+        try:
+            return cycle.place(table, pod, self._ids.fraction(), observed.usual(pod))
+        finally:
+            for one in expected:
+                table.remove(one.uid)
+
+    async def _worker(self) -> None:
+        while True:
+            act = await self._acts.get()
+            try:
+                if isinstance(act, Bind):
+                    await self._bind(act)
+                else:
+                    await self._refuse(act)
+            except (ApiError, Retryable) as error:
+                log.warning("a decision could not be carried out", error=str(error))
+            except Exception as bug:  # noqa: BLE001 - one pod's bug must not stop the others; reported
+                self._bugs.report("act", bug)
+
+    async def _bind(self, act: Bind) -> None:
+        pod = act.entry.pod
+        found = self._observed.object_of(pod)
+        try:
+            if found is not None:
+                await self._actor.bind(found, act.node)
+                return
+        except (NotFound, Conflict) as error:
+            log.info("not bound", namespace=pod.namespace, pod=pod.name, node=act.node, error=str(error))
+        except BaseException:
+            self._give_back(act)
+            raise
+        self._give_back(act)
+
+    def _give_back(self, act: Bind) -> None:
+        """If the pod still waits it is tried again; the informer takes it out of the queue when it is gone."""
+        self._observed.forget(act.entry.pod)
+        self._observed.queue.retry(act.entry)
+        self._work.set()
+
+    async def _refuse(self, act: Refuse) -> None:
+        found = self._observed.object_of(act.pod)
+        if found is None:
+            return
+        try:
+            if act.preemption is None:
+                await self._actor.refuse(found, act.message)
+            else:
+                await self._actor.refuse(found, act.message, act.preemption.node)
+                await self._actor.preempt(found, act.preemption)
+        except NotFound:
+            log.debug("the pod went away", namespace=act.pod.namespace, pod=act.pod.name)

@@ -1,0 +1,185 @@
+"""What simulated pods look like from the outside, moment by moment."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from navarch.base.clock import parse_rfc3339
+from navarch.base.errors import BadRequest
+from navarch.kinds.pod.columns import summary
+from navarch.objects import condition
+from navarch.testing.behaviour import DONE, WELL, Behaviour, behaviours_from_yaml
+from navarch.testing.life import NEVER, backoff_s, live, run_at
+
+ARRIVED = parse_rfc3339("2030-01-01T00:00:00Z")
+
+
+def pod(*, init: list[dict[str, Any]] | None = None, **spec: Any) -> dict[str, Any]:
+    made = {"containers": [{"name": "main", "image": "web"}], **spec}
+    if init:
+        made["initContainers"] = init
+    return {"metadata": {"name": "p"}, "spec": made, "status": {}}
+
+
+def at(document: dict[str, Any], seconds: float, *hows: Behaviour) -> tuple[dict[str, Any], float]:
+    """The status, and the text that kubectl would show folded into it under `shown`."""
+
+    def choose(container: dict[str, Any], init: bool) -> Behaviour:
+        found = next((h for h in hows if h.concerns(container["image"], {})), None)
+        return found or (DONE if init else WELL)
+
+    moment = live(document, choose, ARRIVED, ARRIVED + timedelta(seconds=seconds), "172.16.0.1", "10.128.0.2")
+    line = summary({**document, "status": moment.status})
+    return {**moment.status, "shown": f"{line.ready}/{line.total} {line.status} {line.restarts}"}, moment.change_s
+
+
+def shown(document: dict[str, Any], seconds: float, *hows: Behaviour) -> str:
+    return str(at(document, seconds, *hows)[0]["shown"])
+
+
+def test_a_well_pod_runs_at_once_and_for_ever() -> None:
+    status, change_s = at(pod(), 0.0)
+    assert (status["shown"], status["phase"], change_s) == ("1/1 Running 0", "Running", NEVER)
+    assert condition.status(status["conditions"], "Ready") == "True"
+    assert status["podIPs"] == [{"ip": "10.128.0.2"}]
+
+
+def test_stages_take_the_time_they_are_given() -> None:
+    how = Behaviour(pull_s=2, start_s=1, ready_s=5)
+    assert [(s, shown(pod(), s, how)) for s in (0, 2, 3, 7.9, 8)] == [
+        (0, "0/1 ContainerCreating 0"),
+        (2, "0/1 ContainerCreating 0"),
+        (3, "0/1 Running 0"),
+        (7.9, "0/1 Running 0"),
+        (8, "1/1 Running 0"),
+    ]
+    assert [at(pod(), s, how)[1] for s in (0, 2, 3, 8)] == [2, 3, 8, NEVER]
+
+
+def test_readiness_waits_for_its_probe() -> None:
+    probed = pod(containers=[{"name": "main", "image": "web", "readinessProbe": {"initialDelaySeconds": 4}}])
+    assert [shown(probed, s) for s in (3, 4)] == ["0/1 Running 0", "1/1 Running 0"]
+
+
+def test_crashes_back_off() -> None:
+    how = Behaviour(runs_s=5, exit_code=1)
+    assert [(s, shown(pod(), s, how)) for s in (4, 5, 10, 19, 20, 25, 44, 45)] == [
+        (4, "1/1 Running 0"),
+        (5, "1/1 Running 1"),
+        (10, "0/1 CrashLoopBackOff 1"),
+        (19, "0/1 CrashLoopBackOff 1"),
+        (20, "1/1 Running 2"),
+        (25, "0/1 CrashLoopBackOff 2"),
+        (44, "0/1 CrashLoopBackOff 2"),
+        (45, "1/1 Running 3"),
+    ]
+    last = at(pod(), 45, how)[0]["containerStatuses"][0]["lastState"]["terminated"]
+    assert (last["exitCode"], last["reason"], last["finishedAt"]) == (1, "Error", "2030-01-01T00:00:25Z")
+
+
+def test_crashes_may_stop() -> None:
+    how = Behaviour(runs_s=5, exit_code=1, times=2)
+    assert at(pod(), 1e6, how)[1] == NEVER
+    assert shown(pod(), 1e6, how).startswith("1/1 Running 2")
+
+
+@pytest.mark.parametrize(
+    ("policy", "exit_code", "expected"),
+    [
+        ("Never", 0, "0/1 Completed 0"),
+        ("Never", 3, "0/1 Error 0"),
+        ("OnFailure", 0, "0/1 Completed 0"),
+        ("OnFailure", 3, "0/1 CrashLoopBackOff 1"),
+    ],
+)
+def test_restart_policies(policy: str, exit_code: int, expected: str) -> None:
+    assert shown(pod(restartPolicy=policy), 11, Behaviour(runs_s=5, exit_code=exit_code)) == expected
+
+
+def test_images_that_never_come() -> None:
+    how = Behaviour(image_error="ErrImagePull", pull_s=1)
+    assert [shown(pod(), s, how) for s in (0, 1, 4)] == [
+        "0/1 ContainerCreating 0",
+        "0/1 ErrImagePull 0",
+        "0/1 ImagePullBackOff 0",
+    ]
+    assert at(pod(), 4, how)[0]["phase"] == "Pending"
+
+
+def test_readiness_that_fails_for_a_while() -> None:
+    how = Behaviour(unready=((10, 20),))
+    assert [shown(pod(), s, how) for s in (9, 10, 20)] == ["1/1 Running 0", "0/1 Running 0", "1/1 Running 0"]
+    why = condition.get(at(pod(), 12, how)[0]["conditions"], "Ready")
+    assert why is not None
+    assert why["message"] == "containers with unready status: [main]"
+
+
+def test_init_containers_run_in_turn_and_sidecars_stay() -> None:
+    many = pod(
+        init=[
+            {"name": "one", "image": "one"},
+            {"name": "side", "image": "side", "restartPolicy": "Always"},
+            {"name": "two", "image": "two"},
+        ]
+    )
+    hows = (Behaviour(image="one", runs_s=2), Behaviour(image="side", start_s=1), Behaviour(image="two", runs_s=4))
+    assert [(s, shown(many, s, *hows)) for s in (0, 2, 3, 7)] == [
+        (0, "0/2 Init:0/3 0"),
+        (2, "0/2 Init:1/3 0"),
+        (3, "1/2 Init:2/3 0"),
+        (7, "2/2 Running 0"),
+    ]
+
+
+def test_an_init_container_that_fails_keeps_the_others_waiting() -> None:
+    document = pod(init=[{"name": "one", "image": "one"}])
+    assert shown(document, 12, Behaviour(image="one", runs_s=5, exit_code=1)) == "0/1 Init:CrashLoopBackOff 1"
+    assert shown(document, 20, Behaviour(image="one", runs_s=5, exit_code=1, times=1)).startswith("1/1 Running")
+
+
+def test_readiness_gates() -> None:
+    gated = pod(readinessGates=[{"conditionType": "example.com/lb"}])
+    assert condition.status(at(gated, 0)[0]["conditions"], "Ready") == "False"
+    gated["status"] = {"conditions": [{"type": "example.com/lb", "status": "True"}]}
+    assert condition.status(at(gated, 0)[0]["conditions"], "Ready") == "True"
+
+
+@given(
+    st.floats(0.5, 400),
+    st.one_of(st.none(), st.integers(0, 40)),
+    st.lists(st.floats(0, 20000), min_size=2, max_size=20),
+)
+def test_time_may_leap(runs_s: float, times: int | None, moments: list[float]) -> None:
+    """Restarts never go back, changes lie ahead, and the closed form agrees with counting run by run."""
+    how = Behaviour(runs_s=runs_s, exit_code=1, times=times)
+    before = 0
+    for now_s in sorted(moments):
+        run = run_at(how, now_s, 0.0, "Always")
+        assert run.restarts >= before
+        assert run.change_s > now_s
+        before = run.restarts
+        ended, start_s = 0, 0.0
+        while (times is None or ended < times) and now_s >= start_s + runs_s:
+            wait_s = backoff_s(ended + 1)
+            if now_s < start_s + runs_s + wait_s:
+                break
+            start_s += runs_s + wait_s
+            ended += 1
+        if run.state == "running":
+            assert run.restarts == ended
+
+
+def test_yaml() -> None:
+    text = "- {image: '*:broken', readySeconds: 5, unready: [[1, 2]], imageError: ErrImagePull}"
+    assert behaviours_from_yaml(text) == (
+        Behaviour(image="*:broken", ready_s=5, unready=((1, 2),), image_error="ErrImagePull"),
+    )
+    assert behaviours_from_yaml("") == ()
+    for bad in ("- {image: 3}", "- {imagee: x}", "{image: x}", "- [", "- {readySeconds: soon}"):
+        with pytest.raises(BadRequest, match="simulated containers"):
+            behaviours_from_yaml(bad)
