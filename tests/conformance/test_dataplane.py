@@ -20,12 +20,14 @@ import msgspec
 import pytest
 
 from navarch.base.clock import LoopClock, SeededIds
+from navarch.kinds.endpointslice import EndpointSlice
+from navarch.kinds.pod.view import Pod
+from navarch.kinds.service import Service
 from navarch.proxy.compile import compile_rules
 from navarch.proxy.dataplane import Dataplane
 from navarch.proxy.fake import Arrival, FakeDataplane, Packet
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.rules import Node, Rules
-from navarch.proxy.views import EndpointSlice, Pod, Service
 from navarch.testing.netns import NetworkNamespace
 
 NODE = Node(
@@ -318,7 +320,7 @@ def test_host_ports(world: World) -> None:
     pod = msgspec.convert(
         {
             "metadata": {"uid": "9f1c.x-1"},
-            "spec": {"containers": [{"ports": [{"containerPort": 9090, "hostPort": 7070}]}]},
+            "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 9090, "hostPort": 7070}]}]},
             "status": {"podIP": ADDRESSES["a"], "phase": "Running"},
         },
         Pod,

@@ -30,8 +30,13 @@ class ForZone(View, frozen=True):
     name: str
 
 
+class ForNode(View, frozen=True):
+    name: str
+
+
 class EndpointHints(View, frozen=True):
     for_zones: tuple[ForZone, ...] = ()
+    for_nodes: tuple[ForNode, ...] = ()
 
 
 class Endpoint(View, frozen=True):

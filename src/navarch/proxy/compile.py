@@ -13,13 +13,18 @@ from ipaddress import IPv4Address
 
 import msgspec
 
+from navarch.kinds.endpointslice import EndpointSlice
+from navarch.kinds.pod.view import Pod
+from navarch.kinds.service import Service, ServicePort, ServiceSpec
+from navarch.kinds.view import ObjectMeta
 from navarch.proxy.addresses import ipv4, network
 from navarch.proxy.endpoints import Choice, choose
 from navarch.proxy.rules import Claim, Door, Front, Gate, Node, Part, Pool, Refusal, Rules, Target
-from navarch.proxy.views import EndpointSlice, Pod, Service, ServicePort
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 """On a Service: some other proxy serves it."""
+
+DEFAULT_AFFINITY_S = 3 * 60 * 60
 
 
 def compile_rules(
@@ -32,7 +37,7 @@ def compile_rules(
             parts[f"{service.metadata.namespace}/{service.metadata.name}"] = part
     for pod in pods:
         if part := compile_host_ports(pod):
-            parts[f"host-ports/{pod.metadata.uid}"] = part
+            parts[f"/{pod.metadata.namespace}/{pod.metadata.name}"] = part
     return join(parts, node)
 
 
@@ -52,7 +57,7 @@ def compile_service(service: Service, slices: Sequence[EndpointSlice], node: Nod
 
 def compile_host_ports(pod: Pod) -> Part | None:
     """Ports of the node that lead to the pod's containers; None without any, and where the pod has no address."""
-    if pod.spec.host_network or not ipv4(pod.status.pod_ip) or pod.status.phase in ("Succeeded", "Failed"):
+    if pod.spec.host_network or not ipv4(pod.status.pod_ip) or pod.terminal:
         return None
     pools: list[Pool] = []
     fronts: dict[Front, str] = {}
@@ -77,7 +82,7 @@ def compile_host_ports(pod: Pod) -> Part | None:
         fronts=fronts,
         host_ports=gates,
         locals=(pod.status.pod_ip,),
-        created=pod.metadata.creation_timestamp,
+        created_s=_created_s(pod.metadata),
         claims=(*fronts, *(("host", *gate) for gate in gates)),
     )
 
@@ -99,7 +104,7 @@ def join(parts: Mapping[str, Part], node: Node) -> Rules:
 def _settle(parts: Mapping[str, Part]) -> Mapping[str, Part]:
     taken: dict[Claim, str] = {}
     settled: dict[str, Part] = {}
-    for name in sorted(parts, key=lambda each: (parts[each].created, each)):
+    for name in sorted(parts, key=lambda each: (parts[each].created_s, each)):
         part = parts[name]
         kept = [taken.setdefault(claim, name) == name for claim in part.claims]
         settled[name] = part if all(kept) else _without_lost(part, name, taken)
@@ -127,10 +132,8 @@ class _Building:
         spec = service.spec
         self._node = node
         self._spec = spec
-        self._created = service.metadata.creation_timestamp
-        self._affinity_s = (
-            spec.session_affinity_config.client_ip.timeout_seconds if spec.session_affinity == "ClientIP" else 0
-        )
+        self._created_s = _created_s(service.metadata)
+        self._affinity_s = _affinity_s(spec)
         self._inside = tuple(filter(ipv4, spec.cluster_ips or (spec.cluster_ip,)))
         self._balanced = _balanced(service) if spec.type == "LoadBalancer" else ()
         self._outside = tuple(dict.fromkeys((*filter(ipv4, spec.external_ips), *self._balanced)))
@@ -170,7 +173,7 @@ class _Building:
             guards=self._guards,
             cluster_ips=self._inside,
             locals=tuple(sorted(self._locals)),
-            created=self._created,
+            created_s=self._created_s,
             claims=tuple(dict.fromkeys(claims)),
         )
 
@@ -219,6 +222,17 @@ class _Building:
         pool = f"pool/{name}" if targets == choice.cluster else f"local/{name}"
         self._pools.setdefault(pool, Pool(pool, protocol, targets, self._affinity_s))
         return pool
+
+
+def _created_s(metadata: ObjectMeta) -> float:
+    return metadata.creation_timestamp.timestamp() if metadata.creation_timestamp else 0.0
+
+
+def _affinity_s(spec: ServiceSpec) -> int:
+    if spec.session_affinity != "ClientIP":
+        return 0
+    config = spec.session_affinity_config
+    return config.client_ip.timeout_seconds if config and config.client_ip else DEFAULT_AFFINITY_S
 
 
 def _balanced(service: Service) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from navarch.kinds.endpointslice import Endpoint, EndpointSlice
+from navarch.kinds.service import ServicePort
 from navarch.proxy.addresses import ipv4
 from navarch.proxy.rules import Node, Target
-from navarch.proxy.views import EndpointSlice, ServicePort, SliceEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,11 @@ def _candidates(port: ServicePort, slices: Iterable[EndpointSlice], node: Node) 
     return found.values()
 
 
-def _candidate(endpoint: SliceEndpoint, port: int, node: Node) -> Candidate:
-    conditions = endpoint.conditions
-    serving = conditions.ready if conditions.serving is None else conditions.serving
+def _candidate(endpoint: Endpoint, port: int, node: Node) -> Candidate:
     return Candidate(
         Target(endpoint.addresses[0], port),
-        ready=conditions.ready,
-        draining=serving and conditions.terminating,
+        ready=endpoint.ready,
+        draining=endpoint.serving and endpoint.terminating,
         local=endpoint.node_name == node.name,
         zones=frozenset(hint.name for hint in endpoint.hints.for_zones),
         nodes=frozenset(hint.name for hint in endpoint.hints.for_nodes),

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.proxy import script
+from navarch.proxy.conntrack import Flows, forget_udp
+from navarch.proxy.flows import changed_udp
 from navarch.proxy.notice import Notices
 from navarch.proxy.rules import Rules
 
@@ -47,6 +49,7 @@ class NftDataplane:
         if whole:
             await self._transact(script.whole(new, self._table))
         self._current = new
+        await self._forget(changed_udp(old if not whole else None, new))
 
     async def disturbed(self) -> None:
         await self._notices.wait()
@@ -70,6 +73,17 @@ class NftDataplane:
             log.warning("the table is written afresh", table=self._table, reason=str(refused))
             return False
         return True
+
+    async def _forget(self, flows: Flows) -> None:
+        if not flows:
+            return
+        try:
+            count = await asyncio.to_thread(forget_udp, flows)
+        except Retryable as error:
+            # The rules hold; only clients that never pause keep their old way until they do.
+            log.warning("old connections were not forgotten", error=error)
+        else:
+            log.debug("forgot UDP connections of targets that are gone", count=count)
 
     async def _transact(self, text: str) -> None:
         self._notices.deafen()

@@ -73,7 +73,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     fronts, node_ports, host_ports: to a pool or a door. refused: what answers when there is nobody to serve.
     guards: only packets from these networks may pass. cluster_ips: the addresses of the service inside the cluster.
     locals: addresses of targets on this node, which may be their own clients.
-    created: RFC 3339. claims: everything of which there can be only one owner.
+    created_s: since the epoch. claims: everything of which there can be only one owner.
     """
 
     pools: tuple[Pool, ...] = ()
@@ -86,7 +86,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     guards: Mapping[Front, tuple[str, ...]] = {}
     cluster_ips: tuple[str, ...] = ()
     locals: tuple[str, ...] = ()
-    created: str = ""
+    created_s: float = 0.0
     claims: tuple[Claim, ...] = ()
 
 
@@ -111,7 +111,7 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """All of it. parts: by `namespace/name` of a Service or `host-ports/UID` of a pod; equal parts may be one object.
+    """All of it. parts: by `namespace/name` of a Service, or `/namespace/name` of a pod with host ports.
 
     hairpins: addresses of local targets: a connection from one of them to itself must be masqueraded.
     """

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from navarch.kinds.endpointslice import EndpointSlice
+from navarch.kinds.pod.view import Pod
+from navarch.kinds.service import Service
 from navarch.proxy.compile import compile_rules
 from navarch.proxy.fake import Arrival, Packet, Trace, trace
 from navarch.proxy.rules import Node, Rules, Target
-from navarch.proxy.views import EndpointSlice, Pod, Service
 
 NODE = Node(
     name="n1",
@@ -219,9 +221,9 @@ def test_the_older_of_two_services_keeps_an_address_both_claim() -> None:
 
 def test_host_ports_lead_to_the_pod() -> None:
     ports = [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81, "hostPort": 8081, "hostIP": "192.0.2.10"}]
-    pod = msgspec.convert(
-        {"metadata": {"uid": "u1"}, "spec": {"containers": [{"ports": ports}]}, "status": {"podIP": "10.244.0.5"}}, Pod
-    )
+    containers = [{"name": "c", "ports": ports}]
+    document = {"metadata": {"uid": "u1"}, "spec": {"containers": containers}, "status": {"podIP": "10.244.0.5"}}
+    pod = msgspec.convert(document, Pod)
     found = compile_rules((), [pod], NODE)
     assert seen(found, "192.0.2.10", 8080, OUTSIDE).arrivals == (Arrival(Target("10.244.0.5", 80), False),)
     assert targets(seen(found, "192.0.2.10", 8081, OUTSIDE)) == ["10.244.0.5:81"]

@@ -1,0 +1,138 @@
+"""The proxy's loop: what changed is compiled again, and the data plane is brought to it.
+
+It follows Services, EndpointSlices and this node's pods, and writes nothing to the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from navarch.base.backoff import delay_s
+from navarch.base.clock import Clock
+from navarch.base.errors import Retryable
+from navarch.base.log import Log
+from navarch.client.informer import Informers
+from navarch.kinds import ENDPOINTSLICE, POD, SERVICE
+from navarch.kinds.endpointslice import SERVICE_LABEL
+from navarch.kinds.object import Object
+from navarch.proxy.compile import compile_host_ports, compile_service, join
+from navarch.proxy.dataplane import Dataplane
+from navarch.proxy.rules import Node, Part
+
+INTERVAL_S = 0.05
+"""The least time between two transactions; the first after a pause is made at once."""
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 10.0
+
+HEADLESS_LABEL = "service.kubernetes.io/headless"
+
+log = Log("proxy")
+
+
+class Proxy:
+    """One for each node. `informers` must be running for `run` to come to anything; whoever made them runs them."""
+
+    def __init__(self, informers: Informers, dataplane: Dataplane, node: Node, clock: Clock) -> None:
+        self._informers = informers
+        self._services = informers.of(SERVICE)
+        self._slices = informers.of(ENDPOINTSLICE)
+        self._pods = informers.of(POD, fields=f"spec.nodeName={node.name}")
+        self._dataplane = dataplane
+        self._node = node
+        self._clock = clock
+        self._parts: dict[str, Part] = {}
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self.settled = asyncio.Event()
+        """Set once the data plane holds everything that was there when the proxy started."""
+
+    def set_node(self, node: Node) -> None:
+        """The node's addresses, zone or networks changed; its name must not."""
+        self._node = node
+        self._dirty.update(self._service_names())
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled; the rules stay as they are then."""
+        self._slices.index("service", service_of)
+        self._services.subscribe(self._service_changed)
+        self._slices.subscribe(self._slice_changed)
+        self._pods.subscribe(self._pod_changed)
+        for informer in (self._services, self._slices, self._pods):
+            await informer.synced.wait()
+        self._wake.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._mind())
+            await self._follow()
+
+    async def _follow(self) -> None:
+        failures = 0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._compile()
+            try:
+                await self._dataplane.replace(self._dataplane.current(), join(dict(self._parts), self._node))
+            except Retryable as error:
+                log.warning("the rules could not be changed, will be tried again", error=error)
+                self._wake.set()
+                await self._clock.sleep(delay_s(failures, FIRST_DELAY_S, LONGEST_DELAY_S))
+                failures += 1
+                continue
+            failures = 0
+            self.settled.set()
+            await self._clock.sleep(INTERVAL_S)
+
+    async def _mind(self) -> None:
+        while True:
+            await self._dataplane.disturbed()
+            log.warning("somebody else changed the rules; they are written afresh")
+            self._wake.set()
+            await self._clock.sleep(FIRST_DELAY_S)
+
+    def _compile(self) -> None:
+        dirty, self._dirty = self._dirty, set()
+        for name in dirty:
+            part = self._part(name)
+            if part is None:
+                self._parts.pop(name, None)
+            elif part != self._parts.get(name):
+                self._parts[name] = part
+
+    def _part(self, name: str) -> Part | None:
+        namespace, _, rest = name.partition("/")
+        if namespace == "":
+            found = self._pods.get(*rest.split("/"))
+            return compile_host_ports(found.view) if found else None
+        service = self._services.get(namespace, rest)
+        if service is None:
+            return None
+        return compile_service(service.view, [each.view for each in self._slices.by("service", name)], self._node)
+
+    def _service_names(self) -> list[str]:
+        return [f"{found.namespace}/{found.name}" for found in self._services.list()]
+
+    def _service_changed(self, old: Object | None, new: Object | None) -> None:
+        found = new or old
+        if found is not None:
+            self._mark(f"{found.namespace}/{found.name}")
+
+    def _slice_changed(self, old: Object | None, new: Object | None) -> None:
+        for found in (old, new):
+            for name in service_of(found) if found else ():
+                self._mark(name)
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        found = new or old
+        # Most pods ask for no port of the node: that stands in the bytes, before any of them is decoded.
+        if found is not None and b'"hostPort"' in found.raw:
+            self._mark(f"/{found.namespace}/{found.name}")
+
+    def _mark(self, name: str) -> None:
+        self._dirty.add(name)
+        self._wake.set()
+
+
+def service_of(found: Object) -> tuple[str, ...]:
+    """`namespace/name` of the service whose traffic the slice takes; headless ones take none."""
+    name = found.labels.get(SERVICE_LABEL)
+    return (f"{found.namespace}/{name}",) if name and HEADLESS_LABEL not in found.labels else ()

@@ -1,0 +1,173 @@
+"""The loop: from objects to the data plane, coalesced, and through trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from navarch.base.clock import LoopClock, SeededIds
+from navarch.base.errors import Retryable
+from navarch.client.informer import Informers
+from navarch.kinds import ENDPOINTSLICE, POD, SERVICE
+from navarch.proxy.fake import FakeDataplane, Packet
+from navarch.proxy.rules import Node, Rules
+from navarch.proxy.run import Proxy
+
+NODE = Node(name="n1", addresses=("192.0.2.10",), pod_cidr="10.244.0.0/24", cluster_cidr="10.244.0.0/16")
+
+
+def service(name: str, ip: str) -> dict[str, Any]:
+    spec = {"clusterIP": ip, "ports": [{"port": 80}], "selector": {"app": name}}
+    return {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+def slice_of(name: str, *addresses: str, ready: bool = True) -> dict[str, Any]:
+    metadata = {"name": f"{name}-x", "namespace": "default", "labels": {"kubernetes.io/service-name": name}}
+    endpoints = [{"addresses": [address], "conditions": {"ready": ready}} for address in addresses]
+    return {"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": [{"port": 8080}]}
+
+
+class Stubborn(FakeDataplane):
+    """Refuses so many transactions."""
+
+    refusals = 0
+
+    async def replace(self, old: Rules | None, new: Rules) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Retryable("not now")
+        await super().replace(old, new)
+
+
+class Bench:
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC), asyncio.get_running_loop())
+        self.plane = Stubborn(clock, SeededIds(1))
+        self.informers = Informers(client, clock)
+        self.proxy = Proxy(self.informers, self.plane, NODE, clock)
+
+    def targets(self, address: str = "10.96.0.1", port: int = 80) -> list[str]:
+        found = self.plane.trace(Packet("10.244.0.99", address, "tcp", port))
+        return [each.target.address for each in found.arrivals] if found.pool else []
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110 - the fake data plane tells nobody
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(bench: Bench) -> Any:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(bench.informers.run()), group.create_task(bench.proxy.run())]
+        await bench.proxy.settled.wait()
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+def bench_test(client: Any, steps: Callable[[Bench], Awaitable[None]], prepare: Callable[[Bench], None]) -> None:
+    async def main() -> None:
+        bench = Bench(client)
+        prepare(bench)
+        async with running(bench):
+            await steps(bench)
+
+    asyncio.run(main())
+
+
+def two_services(bench: Bench) -> None:
+    bench.client.put(SERVICE, service("web", "10.96.0.1"))
+    bench.client.put(ENDPOINTSLICE, slice_of("web", "10.244.0.5"))
+    bench.client.put(SERVICE, service("api", "10.96.0.2"))
+
+
+def test_what_is_there_is_written_once_and_changes_follow(client: Any) -> None:
+    async def steps(bench: Bench) -> None:
+        assert bench.plane.writes == 1
+        assert bench.targets() == ["10.244.0.5"]
+        before = bench.plane.current()
+        bench.client.put(ENDPOINTSLICE, slice_of("web", "10.244.0.5", "10.244.0.6"))
+        await bench.until(lambda: bench.targets() == ["10.244.0.5", "10.244.0.6"])
+        now = bench.plane.current()
+        assert before is not None
+        assert now is not None
+        assert now.parts["default/api"] is before.parts["default/api"], "what did not change is not compiled again"
+        bench.client.remove(SERVICE, "default", "web")
+        await bench.until(lambda: bench.targets() == [])
+
+    bench_test(client, steps, two_services)
+
+
+def test_many_changes_at_once_are_few_transactions(client: Any) -> None:
+    async def steps(bench: Bench) -> None:
+        for last in range(1, 200):
+            bench.client.put(ENDPOINTSLICE, slice_of("web", f"10.244.0.{last}"))
+            await asyncio.sleep(0)
+        await bench.until(lambda: bench.targets() == ["10.244.0.199"])
+        assert bench.plane.writes <= 4
+
+    bench_test(client, steps, two_services)
+
+
+def test_a_refused_transaction_is_tried_again(client: Any) -> None:
+    async def steps(bench: Bench) -> None:
+        assert bench.targets() == ["10.244.0.5"]
+        bench.plane.refusals = 1
+        bench.client.put(ENDPOINTSLICE, slice_of("web", "10.244.0.7"))
+        await bench.until(lambda: bench.targets() == ["10.244.0.7"])
+
+    def prepare(bench: Bench) -> None:
+        two_services(bench)
+        bench.plane.refusals = 1
+
+    bench_test(client, steps, prepare)
+
+
+def test_what_somebody_else_destroyed_is_restored(client: Any) -> None:
+    async def steps(bench: Bench) -> None:
+        bench.plane.disturb()
+        assert bench.targets() == []
+        await bench.until(lambda: bench.targets() == ["10.244.0.5"])
+
+    bench_test(client, steps, two_services)
+
+
+def test_a_changed_node_is_compiled_in(client: Any) -> None:
+    async def steps(bench: Bench) -> None:
+        bench.proxy.set_node(msgspec.structs.replace(NODE, addresses=("192.0.2.11",)))
+        await bench.until(lambda: (rules := bench.plane.current()) is not None and "192.0.2.11" in rules.node.addresses)
+
+    bench_test(client, steps, two_services)
+
+
+def test_host_ports_come_and_go_with_their_pods(client: Any) -> None:
+    ports = [{"containerPort": 80, "hostPort": 8080}]
+    pod: dict[str, Any] = {"metadata": {"name": "p", "namespace": "default", "uid": "u1"}, "status": {}}
+    pod["spec"] = {"nodeName": "n1", "containers": [{"name": "c", "ports": ports}]}
+
+    async def steps(bench: Bench) -> None:
+        assert bench.targets("192.0.2.10", 8080) == []
+        bench.client.put(POD, {**pod, "status": {"podIP": "10.244.0.5", "phase": "Running"}})
+        await bench.until(lambda: bench.targets("192.0.2.10", 8080) == ["10.244.0.5"])
+        bench.client.remove(POD, "default", "p")
+        await bench.until(lambda: bench.targets("192.0.2.10", 8080) == [])
+
+    bench_test(client, steps, lambda bench: bench.client.put(POD, pod))
+
+
+def test_a_slice_that_changes_its_service_leaves_the_old_one(client: Any) -> None:
+    async def steps(bench: Bench) -> None:
+        moved = slice_of("web", "10.244.0.5")
+        moved["metadata"]["labels"] = {"kubernetes.io/service-name": "api"}
+        bench.client.put(ENDPOINTSLICE, moved)
+        await bench.until(lambda: bench.targets("10.96.0.2") == ["10.244.0.5"])
+        assert bench.targets() == []
+
+    bench_test(client, steps, two_services)
