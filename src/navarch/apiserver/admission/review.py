@@ -1,0 +1,61 @@
+"""What a write looks like to the plugins that may change or refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from navarch.objects.value import Document, Draft
+
+if TYPE_CHECKING:
+    from navarch.apiserver.options import Intent
+    from navarch.apiserver.state import State
+
+
+@dataclass(slots=True)
+class Review:
+    """draft: the object to be; for a delete, the object as it is. old: what is stored, None on a create.
+
+    undo: what to call when the write does not happen after all (reservations are given back).
+    """
+
+    intent: Intent
+    draft: Draft
+    old: Document | None
+    state: State
+    undo: list[Callable[[], None]] = field(default_factory=list)
+
+    def is_on(self, plural: str, *subresources: str, group: str = "") -> bool:
+        """Whether the write is to that resource, itself or one of those subresources of it."""
+        kind = self.intent.kind
+        return kind.plural == plural and kind.group == group and self.intent.subresource in (subresources or ("",))
+
+    @property
+    def creates(self) -> bool:
+        return self.old is None and self.intent.verb != "delete"
+
+    @property
+    def namespace(self) -> str:
+        return self.intent.namespace
+
+    def give_back(self) -> None:
+        while self.undo:
+            self.undo.pop()()
+
+
+Step = Callable[[Review], None]
+"""Raises: ApiError, to refuse; Retryable, when what it waits for may come in a moment."""
+
+
+def passes(review: Review) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """mutate runs before the kind's rules, validate after them; neither waits, both read caches only."""
+
+    name: str
+    mutate: Step = passes
+    validate: Step = passes

@@ -1,0 +1,77 @@
+"""The core of the API server: store, caches, verbs and admission, joined. What `ApiServer` puts its chain before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from navarch.apiserver.admission.plugins import plugins
+from navarch.apiserver.call import Authorizer, Call, Reads, User
+from navarch.apiserver.context import Answer, Context
+from navarch.apiserver.handle import handle
+from navarch.apiserver.local import LocalClient
+from navarch.apiserver.state import State
+from navarch.base.clock import Clock, Ids
+from navarch.client.client import Client
+from navarch.kinds.registry import Kinds
+from navarch.store.store import Store
+from navarch.wire.message import Handler, Response
+
+
+class Core:
+    """Between `start` and `close` it follows the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        kinds: Kinds,
+        clock: Clock,
+        ids: Ids,
+        *,
+        authorizer: Authorizer | None = None,
+        answers: Mapping[tuple[str, str], Answer] | None = None,
+    ) -> None:
+        """authorizer: asked for what clients in this process do, and before permissions are handed on; None allows.
+        answers: (plural, subresource) -> who answers what is posted there and not stored (reviews, tokens).
+        """
+        self._state = State(store, kinds, clock, ids)
+        self._context = Context(self._state, plugins(self._state, authorizer), authorizer, dict(answers or {}))
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when everything that is stored is in the caches."""
+        await self._state.feed.load()
+        self._following = asyncio.get_running_loop().create_task(self._state.feed.run(), name="feed")
+
+    async def close(self) -> None:
+        """End every watch. The store stays open: it is its maker's."""
+        following, self._following = self._following, None
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        self._state.feed.close()
+
+    @property
+    def reads(self) -> Reads:
+        return self._state
+
+    @property
+    def revision(self) -> int:
+        """Up to where the caches have followed the store."""
+        return self._state.feed.revision
+
+    def serve_front(self, front: Handler) -> None:
+        """Say who answers for paths that are no resources (`Client.raw` of clients in this process)."""
+        self._context.front = front
+
+    def answer(self, plural: str, subresource: str, by: Answer) -> None:
+        """Say who answers what is posted to a resource that is not stored. Before `start`."""
+        self._context.answers[plural, subresource] = by
+
+    async def handle(self, call: Call) -> Response:
+        """Every request for a resource, after authentication and authorization."""
+        return await handle(self._context, call)
+
+    def local(self, user: User, manager: str) -> Client:
+        """A client without a socket. manager: the field manager that its writes are recorded under."""
+        return LocalClient(self._context, user, manager)

@@ -1,0 +1,106 @@
+"""pods/eviction: a deletion that asks the pod's disruption budget first.
+
+Source: https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from navarch.apiserver import refusals
+from navarch.apiserver.binding import SUCCESS
+from navarch.apiserver.context import Context
+from navarch.apiserver.direct import edit
+from navarch.apiserver.options import DeleteOptions, Intent
+from navarch.apiserver.verb_delete import delete
+from navarch.base.clock import rfc3339
+from navarch.base.errors import BadRequest, Cause, Internal, TooMany
+from navarch.kinds import PODDISRUPTIONBUDGET
+from navarch.kinds.object import Object
+from navarch.objects import condition, selector
+from navarch.objects.value import Document, Draft, dig
+
+RETRY_S = 10
+
+
+async def evict(context: Context, intent: Intent, eviction: Document) -> Document:
+    """Raises: NotFound, TooMany (with the budget's reason), Internal (several budgets), Conflict."""
+    named = dig(eviction, "metadata", "name")
+    if named and named != intent.name:
+        raise BadRequest("name in URL does not match name in Eviction object")
+    wanted = eviction.get("deleteOptions") or {}
+    options = DeleteOptions(
+        wanted.get("gracePeriodSeconds"),
+        wanted.get("propagationPolicy"),
+        dig(wanted, "preconditions", "uid", default=""),
+        dig(wanted, "preconditions", "resourceVersion", default=""),
+        intent.dry_run or "All" in (wanted.get("dryRun") or ()),
+    )
+    state = context.state
+    await state.feed.fresh()
+    pod = state.get(intent.kind, intent.namespace, intent.name)
+    if pod is None:
+        raise refusals.not_found(intent.kind, intent.name)
+    budget = None if _needs_no_budget(pod.document()) else _budget(context, pod)
+    if budget is not None and not _unhealthy_may_go(budget.document(), pod.document()):
+        now = rfc3339(state.clock.now())
+        await edit(
+            state,
+            PODDISRUPTIONBUDGET,
+            budget.namespace,
+            budget.name,
+            lambda draft: _spend(draft, pod.name, now),
+            dry_run=options.dry_run,
+        )
+    await delete(context, replace(intent, verb="delete", subresource="", dry_run=options.dry_run), options)
+    return SUCCESS
+
+
+def _needs_no_budget(pod: Document) -> bool:
+    """A pod that is over, never began or is going already disrupts nothing."""
+    phase = dig(pod, "status", "phase")
+    return phase in ("Succeeded", "Failed", "Pending") or dig(pod, "metadata", "deletionTimestamp") is not None
+
+
+def _budget(context: Context, pod: Object) -> Object | None:
+    found = [
+        budget
+        for budget in context.state.list(PODDISRUPTIONBUDGET, pod.namespace)
+        if selector.from_document(dig(budget.document(), "spec", "selector")).matches(pod.labels)
+    ]
+    if len(found) > 1:
+        raise Internal(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        )
+    return found[0] if found else None
+
+
+def _unhealthy_may_go(budget: Document, pod: Document) -> bool:
+    if condition.is_true(pod, "Ready"):
+        return False
+    if dig(budget, "spec", "unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    healthy, desired = (dig(budget, "status", name, default=0) for name in ("currentHealthy", "desiredHealthy"))
+    return bool(healthy >= desired > 0)
+
+
+def _spend(draft: Draft, pod: str, now: str) -> None:
+    """Take one disruption out of the budget. Raises: TooMany."""
+    name = draft.get("metadata", "name")
+    status = draft.get("status") or {}
+    if status.get("observedGeneration", 0) < draft.get("metadata", "generation", default=0):
+        raise _too_many(f"The disruption budget {name} is still being processed by the server.", RETRY_S)
+    allowed = status.get("disruptionsAllowed", 0)
+    if allowed <= 0:
+        desired, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+        raise _too_many(f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently", 0)
+    draft.set(allowed - 1, "status", "disruptionsAllowed")
+    draft.set(now, "status", "disruptedPods", pod)
+
+
+def _too_many(why: str, retry_after_s: int) -> TooMany:
+    return TooMany(
+        "Cannot evict pod as it would violate the pod's disruption budget.",
+        causes=[Cause("DisruptionBudget", why)],
+        retry_after_s=retry_after_s,
+    )

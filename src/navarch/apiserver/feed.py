@@ -1,0 +1,108 @@
+"""Carries the store's changes into the watch caches, in revision order, and lets readers wait for a revision.
+
+One task reads the store for all kinds, so that a revision reached here is reached for every one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from navarch.apiserver import keys
+from navarch.apiserver.watchcache import WatchCache
+from navarch.base.errors import Expired, Unavailable
+from navarch.kinds.kind import Kind
+from navarch.store.store import Change, Listing, Row, Store
+
+log = logging.getLogger(__name__)
+
+Told = Callable[[Kind, Change], None]
+
+
+class Feed:
+    """told: called with each change after its cache has it (allocators and timers listen here)."""
+
+    def __init__(self, store: Store, caches: Sequence[WatchCache], told: Told) -> None:
+        self._store = store
+        self._caches = {keys.prefix(cache.kind): cache for cache in caches}
+        self._told = told
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._failed = False
+        self.revision = 0
+
+    async def load(self) -> None:
+        """Everything that is stored, as of one moment."""
+        listing = await self._store.list("/")
+        self._fill(listing)
+        self._reached(listing.revision)
+
+    async def run(self) -> None:
+        """Until the store closes. Starts over where the store no longer knows what came between."""
+        while True:
+            try:
+                async for batch in self._store.watch(self.revision):
+                    for change in batch:
+                        self._apply(change)
+                    self._reached(batch[-1].revision)
+                break
+            except Expired as expired:
+                log.warning("the watch caches are loaded anew: %s", expired.message)
+                await self.load()
+        self.close()
+
+    def close(self) -> None:
+        self._failed = True
+        for _, waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(Unavailable("the store is closed"))
+        self._waiting.clear()
+        for cache in self._caches.values():
+            cache.close()
+
+    async def fresh(self) -> None:
+        """Returns when the caches hold everything that was acknowledged before the call."""
+        if self.revision < self._store.revision:
+            await self.reached(self._store.revision)
+
+    async def reached(self, revision: int) -> None:
+        """Returns when the caches hold everything up to `revision`.
+
+        Raises: Unavailable, when the store closes first.
+        """
+        if self.revision >= revision:
+            return
+        if self._failed:
+            raise Unavailable("the store is closed")
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((revision, waiting))
+        await waiting
+
+    def _reached(self, revision: int) -> None:
+        self.revision = max(self.revision, revision)
+        for cache in self._caches.values():
+            cache.revision = self.revision
+        if self._waiting:
+            late = deque(one for one in self._waiting if one[0] > self.revision)
+            for due, waiting in self._waiting:
+                if due <= self.revision and not waiting.done():
+                    waiting.set_result(None)
+            self._waiting = late
+
+    def _apply(self, change: Change) -> None:
+        prefix, place = keys.split(change.key)
+        cache = self._caches.get(prefix)
+        if cache is None:
+            return
+        cache.apply(change.revision, place, change.value)
+        self._told(cache.kind, change)
+
+    def _fill(self, listing: Listing) -> None:
+        rows: dict[str, list[Row]] = {prefix: [] for prefix in self._caches}
+        for row in listing.rows:
+            found = rows.get(keys.split(row.key)[0])
+            if found is not None:
+                found.append(row)
+        for prefix, cache in self._caches.items():
+            cache.load(rows[prefix], listing.revision)

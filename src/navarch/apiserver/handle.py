@@ -1,0 +1,195 @@
+"""Requests for resources: from a `Call` to the verb, and from what the verb returns to a `Response`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from navarch.apiserver import bodies, decode, options, refusals, render, reply, verb_delete, verb_read
+from navarch.apiserver.call import Call
+from navarch.apiserver.context import Context
+from navarch.apiserver.options import Intent
+from navarch.apiserver.reply import Form
+from navarch.apiserver.subresources import ACTS
+from navarch.apiserver.verb_create import create
+from navarch.apiserver.verb_patch import apply, patch
+from navarch.apiserver.verb_update import update
+from navarch.base.errors import ApiError, BadRequest, Retryable
+from navarch.kinds.kind import Kind
+from navarch.wire.message import Response
+
+RETURNED_WHEN_DELETED = frozenset(
+    (
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "pods",
+        "podtemplates",
+        "resourcequotas",
+        "serviceaccounts",
+        "services",
+    )
+)
+"""Kinds whose deletion answers with the object, not with a Status."""
+
+
+async def handle(context: Context, call: Call) -> Response:
+    """Never raises for what a client did wrong: that is a Response too."""
+    form = Form()
+    try:
+        form = reply.form_of(call.request)
+        return await _handled(context, call, form)
+    except (ApiError, Retryable) as error:
+        return reply.failure(error, Form(pretty=form.pretty), call.warnings)
+
+
+async def _handled(context: Context, call: Call, form: Form) -> Response:
+    kind = context.state.kinds.resource(call.group, call.version, call.resource)
+    if kind is None:
+        raise refusals.no_such_path()
+    if not kind.namespaced and call.namespace:
+        call = replace(call, namespace="")  # RBAC's way of naming a Namespace; also of reviews
+    if call.subresource:
+        return await _subresource(context, call, kind, form)
+    if (kind.plural, "") in context.answers:
+        return await _posted(context, call, kind, form)
+    if call.verb not in VERBS or call.verb not in kind.verbs:
+        raise refusals.not_allowed(kind, call.verb)
+    return await VERBS[call.verb](context, call, kind, form)
+
+
+async def _subresource(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    where = (kind.plural, call.subresource)
+    if where in context.answers:
+        return await _posted(context, call, kind, form)
+    if where in ACTS:
+        return await _act(context, call, kind, form)
+    if call.subresource not in kind.subresources:
+        raise refusals.no_such_path()
+    verbs = {"get": _get, "update": _update, "patch": _patch}
+    if call.verb not in verbs:
+        raise refusals.not_allowed(kind, call.verb)
+    return await verbs[call.verb](context, call, kind, form)
+
+
+async def _act(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    """Subresources whose documents are not the object's (scale, binding, eviction)."""
+    act = ACTS[kind.plural, call.subresource]
+    if call.verb not in act.verbs:
+        raise refusals.not_allowed(kind, call.verb)
+    intent = intent_of(call, kind)
+    if call.verb == "get":
+        return reply.respond(await act.get(context, intent), form, 200, call.warnings)
+    if call.verb == "patch":
+        type_, wanted = bodies.patch(call.request)
+        return reply.respond(await act.patch(context, intent, type_, wanted), form, 200, call.warnings)
+    body = decode.of_kind(act.body, bodies.body(call.request), intent.validation, intent.warnings)
+    return reply.respond(
+        await act.put(context, intent, body), form, 201 if call.verb == "create" else 200, call.warnings
+    )
+
+
+async def _posted(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    """What is answered and not stored: reviews, tokens."""
+    if call.verb != "create":
+        raise refusals.not_allowed(kind, call.verb)
+    answer = context.answers[kind.plural, call.subresource]
+    found = await answer(call.user, call.namespace, call.name, bodies.document(call.request))
+    return reply.respond(found, form, 201, call.warnings)
+
+
+def intent_of(call: Call, kind: Kind) -> Intent:
+    """Raises: Invalid."""
+    request = call.request
+    return Intent(
+        kind,
+        call.user,
+        call.verb,
+        call.namespace,
+        call.name,
+        call.subresource,
+        options.manager(request),
+        options.dry_run(request.params("dryRun")),
+        options.validation(request),
+        call.warnings,
+        options.flag(request, "force"),
+    )
+
+
+async def _get(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    revision = options.revision_of(call.request.param("resourceVersion"))
+    found = await verb_read.get(context.state, kind, call.namespace, call.name, revision)
+    return render.one(context, call, kind, found, form)
+
+
+async def _list(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    page = await verb_read.page(context.state, kind, call.namespace, options.list_options(call.request))
+    return render.many(context, call, kind, page, form)
+
+
+async def _watch(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    asked = options.watch_options(call.request)
+    if call.name:
+        only = f"metadata.name={call.name}"
+        asked = replace(asked, fields=f"{asked.fields},{only}" if asked.fields else only)
+    return await render.events(context, call, kind, asked, form)
+
+
+async def _create(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    if call.name:
+        raise refusals.not_allowed(kind, "create")
+    found = await create(context, intent_of(call, kind), bodies.body(call.request))
+    return render.one(context, call, kind, found, form, 201)
+
+
+async def _update(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    found, made = await update(context, intent_of(call, kind), bodies.body(call.request))
+    return render.one(context, call, kind, found, form, 201 if made else 200)
+
+
+async def _patch(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    type_, wanted = bodies.patch(call.request)
+    intent = intent_of(call, kind)
+    if type_ != bodies.APPLY_YAML:
+        if intent.force:
+            raise BadRequest("force is only for apply patches")
+        return render.one(context, call, kind, await patch(context, intent, type_, wanted), form)
+    if not call.request.param("fieldManager"):
+        raise BadRequest("fieldManager is required for apply patch")
+    intent.verb = "apply"
+    found, made = await apply(context, intent, wanted)
+    return render.one(context, call, kind, found, form, 201 if made else 200)
+
+
+async def _delete(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    asked = options.delete_options(call.request, bodies.optional_document(call.request))
+    intent = intent_of(call, kind)
+    intent.dry_run = intent.dry_run or asked.dry_run
+    outcome = await verb_delete.delete(context, intent, asked)
+    if outcome.gone and kind.resource not in RETURNED_WHEN_DELETED:
+        last = outcome.object
+        return reply.respond(reply.success(kind, last.name, last.uid), form, 200, call.warnings)
+    return render.one(context, call, kind, outcome.object, form)
+
+
+async def _delete_collection(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+    asked = options.delete_options(call.request, bodies.optional_document(call.request))
+    chosen = options.list_options(call.request)
+    intent = intent_of(call, kind)
+    intent.dry_run = intent.dry_run or asked.dry_run
+    intent.verb = "delete"
+    items = await verb_delete.delete_collection(context, intent, chosen, asked)
+    page = verb_read.Page(items, context.state.feed.revision)
+    return render.many(context, call, kind, page, form)
+
+
+Verb = Callable[[Context, Call, Kind, Form], Awaitable[Response]]
+VERBS: Mapping[str, Verb] = {
+    "get": _get,
+    "list": _list,
+    "watch": _watch,
+    "create": _create,
+    "update": _update,
+    "patch": _patch,
+    "delete": _delete,
+    "deletecollection": _delete_collection,
+}

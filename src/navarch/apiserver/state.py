@@ -1,0 +1,111 @@
+"""What the verbs stand on: the store, the caches that follow it, time and ids; reading and writing one object.
+
+Everything above this module deals in kinds and documents, everything below in keys and bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from navarch.apiserver import keys, stored
+from navarch.apiserver.feed import Feed
+from navarch.apiserver.refusals import no_such_path
+from navarch.apiserver.selection import everything
+from navarch.apiserver.watchcache import WatchCache
+from navarch.base.clock import Clock, Ids
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+from navarch.kinds.registry import Kinds
+from navarch.objects.value import Document
+from navarch.store.store import Change, Store
+
+Listener = Callable[[Kind, Change], None]
+
+
+def home(kind: Kind) -> Kind:
+    """The kind as which objects are stored: another one for kinds that are a second face of it."""
+    return kind.stored_as or kind
+
+
+def face(kind: Kind, found: Object) -> Object:
+    """A stored object as `kind` shows it."""
+    if found.kind is kind:
+        return found
+    assert kind.from_stored is not None
+    value = stored.encode(kind, kind.from_stored(found.document()))
+    return Object(kind, stored.splice(kind, value, found.revision))
+
+
+def faces(kind: Kind, found: Sequence[Object]) -> Sequence[Object]:
+    """Stored objects as `kind` shows them."""
+    return found if kind.stored_as is None else [face(kind, one) for one in found]
+
+
+class State:
+    """Implements `call.Reads`."""
+
+    def __init__(self, store: Store, kinds: Kinds, clock: Clock, ids: Ids) -> None:
+        self.store = store
+        self.kinds = kinds
+        self.clock = clock
+        self.ids = ids
+        self.listeners: list[Listener] = []
+        self._caches = {kind: WatchCache(kind) for kind in kinds.stored()}
+        self.feed = Feed(store, list(self._caches.values()), self._tell)
+
+    def _tell(self, kind: Kind, change: Change) -> None:
+        for listener in self.listeners:
+            listener(kind, change)
+
+    def cache(self, kind: Kind) -> WatchCache:
+        """Raises: NotFound, for kinds that are not stored."""
+        found = self._caches.get(home(kind))
+        if found is None:
+            raise no_such_path()
+        return found
+
+    def caches(self) -> Iterator[WatchCache]:
+        return iter(self._caches.values())
+
+    # Reads: what the caches have now.
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        found = self.cache(kind).get(keys.place(namespace, name))
+        return None if found is None else face(kind, found)
+
+    def list(self, kind: Kind, namespace: str = "") -> Sequence[Object]:
+        cache = self.cache(kind)
+        if not namespace:
+            found = cache.select(everything(cache.kind))
+        else:
+            found = cache.within(namespace)
+        return faces(kind, found)
+
+    def version(self, kind: Kind) -> int:
+        return self.cache(kind).version
+
+    # Writes: durable, and seen by every cache, when they return.
+
+    async def put(self, kind: Kind, namespace: str, name: str, document: Document, expect: int) -> Object:
+        """kind: the one as which it is stored. expect: the revision of what is there, 0 for nothing.
+
+        Raises: store.Stale.
+        """
+        value = stored.encode(kind, document)
+        place = keys.place(namespace, name)
+        revision = await self.store.put(keys.prefix(kind) + place, value, expect)
+        await self.feed.reached(revision)
+        present = self.cache(kind).get(place)
+        if present is None or present.revision != revision:  # somebody was faster to write again
+            present = stored.restore(kind, value, revision)
+        return present
+
+    async def remove(self, last: Object) -> int:
+        """Delete the object, which must still be as `last` is, and return the revision of that.
+
+        Raises: store.Stale.
+        """
+        place = keys.place(last.namespace, last.name)
+        revision = await self.store.delete(keys.prefix(last.kind) + place, last.revision)
+        await self.feed.reached(revision)
+        return revision

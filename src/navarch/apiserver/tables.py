@@ -1,0 +1,103 @@
+"""Tables: the columns of a kind and the cells of its objects, computed on the server as `kubectl get` wants them.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+import orjson
+
+from navarch.apiserver.reply import META_VERSION, partial
+from navarch.base.errors import BadRequest
+from navarch.client.client import EventType
+from navarch.kinds import printing
+from navarch.kinds.kind import Column, Kind
+from navarch.kinds.object import Object
+from navarch.objects.value import Document, dig
+
+Include = Literal["None", "Metadata", "Object"]
+Cell = Callable[[Document, datetime], Any]
+
+
+def include_of(text: str) -> Include:
+    """Raises: BadRequest."""
+    if text not in ("", "None", "Metadata", "Object"):
+        raise BadRequest(f"includeObject: {text!r} is none of None, Metadata, Object")
+    return cast(Include, text or "Metadata")
+
+
+@lru_cache(maxsize=1024)
+def definitions(kind: Kind) -> bytes:
+    """The `columnDefinitions` of a kind, as JSON."""
+    return orjson.dumps(
+        [
+            {
+                "name": column.name,
+                "type": "string" if column.type == "date" else column.type,
+                "format": column.format,
+                "description": column.description or f"{column.name} of the {kind.name}.",
+                "priority": column.priority,
+            }
+            for column in kind.table
+        ]
+    )
+
+
+@lru_cache(maxsize=1024)
+def _cells(kind: Kind) -> tuple[Cell, ...]:
+    return tuple(map(_cell, kind.table))
+
+
+def _cell(column: Column) -> Cell:
+    source = column.source
+    if not isinstance(source, str):
+        return source
+    path = tuple(source.strip(".").split("."))
+    if column.type == "date":
+        return lambda document, now: printing.since(dig(document, *path), now)
+    return lambda document, now: dig(document, *path)
+
+
+def row(found: Object, include: Include, now: datetime) -> bytes:
+    """One object as a row."""
+    document = orjson.loads(found.raw)
+    cells = orjson.dumps([_shown(cell(document, now)) for cell in _cells(found.kind)])
+    if include == "None":
+        return b'{"cells":%b,"object":null}' % cells
+    return b'{"cells":%b,"object":%b}' % (cells, found.raw if include == "Object" else partial(found))
+
+
+def _shown(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def head(kind: Kind, revision: int, cont: str = "", remaining: int = 0) -> bytes:
+    """A table up to and with the bracket that opens `rows`."""
+    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
+    if cont:
+        metadata["continue"] = cont
+    if remaining:
+        metadata["remainingItemCount"] = remaining
+    start = orjson.dumps({"kind": "Table", "apiVersion": META_VERSION, "metadata": metadata})[:-1]
+    return b'%b,"columnDefinitions":%b,"rows":[' % (start, definitions(kind))
+
+
+EMPTY_DEFINITIONS = b'"columnDefinitions":[]'
+
+
+def event(kind: Kind, type_: EventType, found: Object, include: Include, now: datetime) -> bytes:
+    """A watch event whose object is a table of one row, without its column definitions: only the first has them."""
+    return (
+        b'{"type":"%b","object":{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"%d"},'
+        b'"columnDefinitions":[],"rows":[%b]}}\n' % (type_.encode(), found.revision, row(found, include, now))
+    )
+
+
+def with_definitions(kind: Kind, frame: bytes) -> bytes:
+    """The first event of a watch."""
+    return frame.replace(EMPTY_DEFINITIONS, b'"columnDefinitions":' + definitions(kind), 1)

@@ -1,0 +1,96 @@
+"""create: a new object, under its own name or a generated one."""
+
+from __future__ import annotations
+
+from navarch.apiserver import decode, metadata, prepare, refusals, stored
+from navarch.apiserver.context import Context
+from navarch.apiserver.decode import Body
+from navarch.apiserver.options import Intent
+from navarch.base.errors import AlreadyExists, ApiError, BadRequest, Retryable
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+from navarch.objects.value import Document
+from navarch.store.store import Stale
+
+NAME_ATTEMPTS = 8
+READY_ATTEMPTS = 10
+
+
+async def create(context: Context, intent: Intent, body: Body) -> Object:
+    """Raises: AlreadyExists, BadRequest, Invalid, Forbidden, NotFound (the namespace)."""
+    written = addressed(intent, decode.decoded(intent, body))
+    await context.state.feed.fresh()
+    name = written["metadata"].get("name", "")
+    prefix = written["metadata"].get("generateName", "")
+    if name or not prefix:
+        intent.name = name
+        return await _attempt(context, intent, written, "")
+    for last in range(NAME_ATTEMPTS, 0, -1):
+        intent.name = metadata.generated_name(prefix, context.state.ids)
+        try:
+            return await _attempt(context, intent, written, intent.name)
+        except AlreadyExists:
+            if last == 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def addressed(intent: Intent, written: Document) -> Document:
+    """The document with the namespace of the request, where it names none.
+
+    Raises: BadRequest, when it names another than the request's.
+    """
+    found = written.get("metadata") or {}
+    if not isinstance(found, dict):
+        raise BadRequest("metadata must be an object")
+    name, namespace = found.get("name", ""), found.get("namespace", "")
+    if intent.name and name and name != intent.name:
+        raise BadRequest(
+            f"the name of the object ({name}) does not match the name on the URL ({intent.name})",
+        )
+    if not intent.kind.namespaced:
+        return written if "metadata" in written else {**written, "metadata": found}
+    if namespace and namespace != intent.namespace:
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    if namespace:
+        return written
+    return {**written, "metadata": {**found, "namespace": intent.namespace}}
+
+
+async def ready(context: Context, intent: Intent, written: Document, name: str) -> prepare.Prepared:
+    """The prepared new object; waits a little for what admission expects to come (a default service account)."""
+    for _ in range(READY_ATTEMPTS - 1):
+        try:
+            return prepare.created(context.state, context.plugins, intent, written, name)
+        except Retryable as later:
+            await context.state.clock.sleep(later.after_s)
+    try:
+        return prepare.created(context.state, context.plugins, intent, written, name)
+    except Retryable as later:
+        if isinstance(later.__cause__, ApiError):
+            raise later.__cause__ from None
+        raise
+
+
+async def _attempt(context: Context, intent: Intent, written: Document, name: str) -> Object:
+    state = context.state
+    if intent.name and state.get(intent.kind, intent.namespace, intent.name) is not None:
+        raise refusals.already_exists(intent.kind, intent.name)
+    prepared = await ready(context, intent, written, name)
+    if intent.dry_run:
+        prepared.review.give_back()
+        return unsaved(intent.kind, prepared.document)
+    try:
+        return await state.put(intent.kind, intent.namespace, intent.name, prepared.document, 0)
+    except Stale:
+        prepared.review.give_back()
+        raise refusals.already_exists(intent.kind, intent.name) from None
+    except BaseException:
+        prepared.review.give_back()
+        raise
+
+
+def unsaved(kind: Kind, document: Document, revision: int = 0) -> Object:
+    """What would have been stored. revision: of what is stored, 0 for nothing."""
+    value = stored.encode(kind, document)
+    return Object(kind, stored.splice(kind, value, revision) if revision else value)

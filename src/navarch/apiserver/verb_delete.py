@@ -1,0 +1,164 @@
+"""delete and deletecollection: gracefully, with finalizers, or at once.
+
+`plan` says what one deletion comes to; `delete` carries it out against the newest version.
+
+Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from navarch.apiserver import refusals
+from navarch.apiserver.admission.review import Review
+from navarch.apiserver.context import Context
+from navarch.apiserver.options import DeleteOptions, Intent, ListOptions
+from navarch.apiserver.verb_create import unsaved
+from navarch.apiserver.verb_read import page
+from navarch.base.clock import parse_rfc3339, rfc3339
+from navarch.base.errors import NotFound
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+from navarch.objects.meta import FOREGROUND, ORPHAN
+from navarch.objects.value import Document, Draft, dig
+from navarch.store.store import Stale
+
+ATTEMPTS = 16
+ORPHANING = frozenset(("replicationcontrollers", "jobs.batch"))
+"""Kinds whose dependents stay unless the client says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Either remove the object, or write `document` (None: nothing to do, its deletion is under way already)."""
+
+    remove: bool
+    document: Document | None = None
+
+
+def plan(kind: Kind, old: Document, options: DeleteOptions, now: datetime) -> Deletion:
+    """What deleting the object `old` comes to."""
+    draft = Draft(old)
+    _propagate(draft, kind, options)
+    grace_s = _grace(kind, old, options)
+    under_way = dig(old, "metadata", "deletionTimestamp") is not None
+    if under_way:
+        before_s = dig(old, "metadata", "deletionGracePeriodSeconds") or 0
+        if grace_s >= before_s and before_s:
+            return Deletion(False, draft.document if draft.changed else None)
+        if grace_s < before_s:
+            began = parse_rfc3339(old["metadata"]["deletionTimestamp"]) - timedelta(seconds=before_s)
+            _mark(draft, began if grace_s else now, grace_s)
+    else:
+        _mark(draft, now, grace_s)
+        if kind.counts_generation:
+            draft.set((draft.get("metadata", "generation") or 0) + 1, "metadata", "generation")
+        if kind.plural == "namespaces" and kind.group == "":
+            draft.set("Terminating", "status", "phase")
+    held = bool(draft.get("metadata", "finalizers")) or (
+        kind.plural == "namespaces" and kind.group == "" and bool(draft.get("spec", "finalizers"))
+    )
+    if not held and not grace_s:
+        return Deletion(True)
+    return Deletion(False, draft.document if draft.document != old else None)
+
+
+def _mark(draft: Draft, began: datetime, grace_s: int) -> None:
+    draft.set(rfc3339(began + timedelta(seconds=grace_s)), "metadata", "deletionTimestamp")
+    draft.set(grace_s, "metadata", "deletionGracePeriodSeconds")
+
+
+def _grace(kind: Kind, old: Document, options: DeleteOptions) -> int:
+    """Seconds granted; 0 for an object that nobody has to stop."""
+    granted_s = kind.grace(old) if kind.grace else None
+    under_way_s = dig(old, "metadata", "deletionGracePeriodSeconds")
+    if granted_s is None:
+        return 0
+    if options.grace_s is None:
+        return granted_s if under_way_s is None else int(under_way_s)
+    return 1 if options.grace_s < 0 else options.grace_s
+
+
+def _propagate(draft: Draft, kind: Kind, options: DeleteOptions) -> None:
+    """Set the finalizers by which the garbage collector knows what to do with dependents."""
+    present = list(draft.get("metadata", "finalizers") or ())
+    policy = options.propagation
+    if policy is None:
+        if FOREGROUND in present or ORPHAN in present:
+            return
+        policy = "Orphan" if kind.resource in ORPHANING else "Background"
+    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
+    found = [name for name in present if name == wanted or name not in (FOREGROUND, ORPHAN)]
+    if wanted and wanted not in found:
+        found.append(wanted)
+    if found == present:
+        return
+    if found:
+        draft.set(found, "metadata", "finalizers")
+    else:
+        draft.remove("metadata", "finalizers")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """object: what is left, or what it last was when `gone`."""
+
+    object: Object
+    gone: bool
+
+
+async def delete(context: Context, intent: Intent, options: DeleteOptions) -> Outcome:
+    """Raises: NotFound, Conflict (a precondition), Forbidden."""
+    state, kind = context.state, intent.kind
+    await state.feed.fresh()
+    for _ in range(ATTEMPTS):
+        old = state.get(kind, intent.namespace, intent.name)
+        if old is None:
+            raise refusals.not_found(kind, intent.name)
+        _check(kind, old, options)
+        document = old.document()
+        review = Review(intent, Draft(document), document, state)
+        for plugin in context.plugins:
+            plugin.validate(review)
+        deletion = plan(kind, document, options, state.clock.now())
+        if intent.dry_run:
+            left = deletion.document or document
+            return Outcome(unsaved(kind, left, old.revision), deletion.remove)
+        try:
+            if deletion.remove:
+                await state.remove(old)
+                return Outcome(old, True)
+            if deletion.document is None:
+                return Outcome(old, False)
+            return Outcome(await state.put(kind, intent.namespace, intent.name, deletion.document, old.revision), False)
+        except Stale:
+            await state.feed.fresh()
+    raise refusals.modified(kind, intent.name)
+
+
+def _check(kind: Kind, old: Object, options: DeleteOptions) -> None:
+    if options.uid and options.uid != old.uid:
+        raise refusals.conflict(
+            kind, old.name, f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {old.uid}"
+        )
+    if options.revision and options.revision != str(old.revision):
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {options.revision}, "
+            f"ResourceVersion in object meta: {old.revision}"
+        )
+        raise refusals.conflict(kind, old.name, why)
+
+
+async def delete_collection(
+    context: Context, intent: Intent, chosen: ListOptions, options: DeleteOptions
+) -> Sequence[Object]:
+    """Delete everything that `chosen` selects, one by one; what was there before."""
+    found = await page(context.state, intent.kind, intent.namespace, chosen)
+    for one in found.items:
+        try:
+            await delete(context, replace(intent, namespace=one.namespace, name=one.name), options)
+        except NotFound:
+            continue  # somebody else deleted it: what was asked for
+    return found.items

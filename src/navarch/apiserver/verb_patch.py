@@ -1,0 +1,75 @@
+"""patch and apply: what a client wants different, merged into what is stored.
+
+The algorithms are those of `objects.patch` and `objects.apply`; here is which of them, on what, with which retries.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from navarch.apiserver import bodies, decode, ownership
+from navarch.apiserver.context import Context
+from navarch.apiserver.options import Intent
+from navarch.apiserver.refusals import invalid
+from navarch.apiserver.verb_create import addressed, create
+from navarch.apiserver.verb_update import change
+from navarch.base.errors import AlreadyExists, BadRequest, Cause, UnsupportedMediaType
+from navarch.kinds.object import Object
+from navarch.kinds.schema import schema_for
+from navarch.objects import patch as algorithms
+from navarch.objects.patch_strategic import strategic
+from navarch.objects.value import Document
+
+CREATE_ATTEMPTS = 4
+
+
+async def patch(context: Context, intent: Intent, media_type: str, wanted: Any) -> Object:
+    """Raises: NotFound, Conflict, BadRequest (a patch that does not fit), Invalid."""
+
+    def patched(stored: Document) -> Document:
+        return addressed(
+            intent, decode.rechecked(intent, merged(intent, media_type, decode.shown(intent, stored), wanted))
+        )
+
+    return await change(context, intent, patched)
+
+
+def merged(intent: Intent, media_type: str, stored: Document, wanted: Any) -> Document:
+    """The stored document with the patch on it. Raises: BadRequest, Invalid, UnsupportedMediaType."""
+    if media_type == bodies.JSON_PATCH:
+        return algorithms.json_patch(stored, wanted)
+    if media_type == bodies.MERGE_PATCH:
+        return algorithms.merge_patch(stored, wanted)
+    if media_type != bodies.STRATEGIC_PATCH:
+        raise UnsupportedMediaType(f"{media_type} is no kind of patch that is known here")
+    return strategic(stored, wanted, schema_for(intent.shown))
+
+
+async def apply(context: Context, intent: Intent, wanted: Document) -> tuple[Object, bool]:
+    """Server-side apply; the object, and whether it was made. Raises: Conflict, with a cause for each owned field."""
+    checked = addressed(intent, decode.decoded(intent, wanted))
+    if checked.get("metadata", {}).get("managedFields"):
+        raise BadRequest("metadata.managedFields must be nil")
+    state = context.state
+    for attempt in range(CREATE_ATTEMPTS):
+        await state.feed.fresh()
+        if intent.subresource or state.get(intent.kind, intent.namespace, intent.name) is not None:
+            break
+        try:
+            return await _create(context, intent, checked), True
+        except AlreadyExists:
+            if attempt + 1 == CREATE_ATTEMPTS:
+                raise
+    now = state.clock.now()
+    return await change(context, intent, lambda stored: ownership.applied(intent, stored, checked, now)), False
+
+
+async def _create(context: Context, intent: Intent, checked: Document) -> Object:
+    metadata = checked["metadata"]
+    if metadata.get("uid"):
+        cause = Cause(
+            "FieldValueInvalid", f'Invalid value: "{metadata["uid"]}": the object does not exist', "metadata.uid"
+        )
+        raise invalid(intent.kind, intent.name, [cause])
+    named = {**checked, "metadata": {**metadata, "name": intent.name}}
+    return await create(context, intent, ownership.applied(intent, None, named, context.state.clock.now()))

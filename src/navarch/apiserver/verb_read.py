@@ -1,0 +1,98 @@
+"""get and list: from the watch cache, as new as the client asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from navarch.apiserver import keys, refusals
+from navarch.apiserver.options import ListOptions
+from navarch.apiserver.selection import Selection
+from navarch.apiserver.state import State
+from navarch.base.errors import Cause, Expired, GatewayTimeout
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+from navarch.objects.value import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """items: as they are stored. remaining: how many objects follow, 0 where that is not known."""
+
+    items: Sequence[Object]
+    revision: int
+    cont: str = ""
+    remaining: int = 0
+
+
+async def as_new_as(state: State, revision: int | None) -> None:
+    """Returns when the caches are as new as asked: None for the newest, 0 for whatever there is.
+
+    Raises: GatewayTimeout, for a revision that does not exist yet.
+    """
+    if revision is None:
+        await state.feed.fresh()
+    elif revision > state.feed.revision:
+        if revision > state.store.revision:
+            raise GatewayTimeout(
+                f"Too large resource version: {revision}, current: {state.feed.revision}",
+                causes=[Cause("ResourceVersionTooLarge", "Too large resource version")],
+                retry_after_s=1,
+            )
+        await state.feed.reached(revision)
+
+
+async def get(state: State, kind: Kind, namespace: str, name: str, revision: int | None = None) -> Object:
+    """Raises: NotFound."""
+    await as_new_as(state, revision)
+    found = state.get(kind, namespace, name)
+    if found is None:
+        raise refusals.not_found(kind, name)
+    return found
+
+
+async def page(state: State, kind: Kind, namespace: str, options: ListOptions) -> Page:
+    """Raises: BadRequest, Expired."""
+    selection = Selection(kind, namespace, options.labels, options.fields)
+    await as_new_as(state, options.revision)
+    at, after = 0, ""
+    if options.cont:
+        at, after = keys.parse_continue(options.cont)
+    elif options.exact and options.revision:
+        at = options.revision
+    try:
+        items: Sequence[Object] = state.cache(kind).select(selection, at=at, after=after)
+    except Expired as expired:
+        raise _expired(expired, after) from None
+    revision = at or state.feed.revision
+    if not options.limit or len(items) <= options.limit:
+        return Page(items, revision)
+    shown = items[: options.limit]
+    last = shown[-1]
+    cont = keys.Continue(revision, keys.place(last.namespace, last.name)).token()
+    known = not options.labels and not options.fields
+    return Page(shown, revision, cont, len(items) - len(shown) if known else 0)
+
+
+class ExpiredPage(Expired):
+    """cont: a token that goes on in the present."""
+
+    def __init__(self, message: str, cont: str) -> None:
+        super().__init__(message)
+        self.cont = cont
+
+    def status(self) -> Document:
+        return {**super().status(), "metadata": {"continue": self.cont}}
+
+
+def _expired(expired: Expired, after: str) -> Expired:
+    """What pages get when their snapshot is gone: told so, with a token to go on from in the present."""
+    if not after:
+        return expired
+    message = (
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list."
+    )
+    return ExpiredPage(message, keys.Continue(0, after).token())

@@ -1,0 +1,114 @@
+"""update: the one loop by which a stored object changes, whatever says how: a document, a patch, an applied one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from navarch.apiserver import decode, prepare, refusals
+from navarch.apiserver.context import Context
+from navarch.apiserver.decode import Body
+from navarch.apiserver.options import Intent
+from navarch.apiserver.state import State
+from navarch.apiserver.verb_create import addressed, create, unsaved
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+from navarch.objects.value import Document, dig
+from navarch.store.store import Stale
+
+ATTEMPTS = 16
+Change = Callable[[Document], Document]
+"""From what is stored to the whole new document: decoded and addressed. Called again for each newer version."""
+
+CREATED_BY_UPDATE = frozenset(
+    (
+        "endpoints",
+        "events",
+        "events.events.k8s.io",
+        "leases.coordination.k8s.io",
+        "limitranges",
+        "endpointslices.discovery.k8s.io",
+        "roles.rbac.authorization.k8s.io",
+        "rolebindings.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "clusterrolebindings.rbac.authorization.k8s.io",
+    )
+)
+"""Kinds whose PUT makes the object when it is not there."""
+
+
+async def update(context: Context, intent: Intent, body: Body) -> tuple[Object, bool]:
+    """Replace; the object, and whether it was made. Raises: NotFound, Conflict, Invalid, Forbidden."""
+    written = addressed(intent, decode.decoded(intent, body))
+    await context.state.feed.fresh()
+    missing = context.state.get(intent.kind, intent.namespace, intent.name) is None
+    if missing and not intent.subresource and intent.kind.resource in CREATED_BY_UPDATE:
+        intent.verb = "create"
+        return await create(context, intent, body), True
+    return await change(context, intent, lambda _: written), False
+
+
+async def change(context: Context, intent: Intent, make: Change) -> Object:
+    """Write what `make` makes of the stored object.
+
+    A resourceVersion in the document must be that of the stored object; without one, the change is made again on
+    every newer version until it goes through.
+
+    Raises: NotFound, Conflict, and what `make` and admission raise.
+    """
+    state, kind = context.state, intent.kind
+    await state.feed.fresh()
+    for _ in range(ATTEMPTS):
+        old = state.get(kind, intent.namespace, intent.name)
+        if old is None:
+            raise refusals.not_found(kind, intent.name)
+        stored = old.document()
+        written = make(stored)
+        expected(kind, written, old)
+        prepared = prepare.updated(state, context.plugins, intent, written, stored)
+        if prepared.same:
+            prepared.review.give_back()
+            return old
+        if intent.dry_run:
+            prepared.review.give_back()
+            return unsaved(kind, prepared.document, old.revision)
+        try:
+            return await _commit(state, kind, old, prepared.document)
+        except Stale:
+            prepared.review.give_back()
+            await state.feed.fresh()
+        except BaseException:
+            prepared.review.give_back()
+            raise
+    raise refusals.modified(kind, intent.name)
+
+
+def expected(kind: Kind, written: Document, old: Object) -> None:
+    """Check what the writer says about the object it means to change. Raises: Conflict."""
+    uid = dig(written, "metadata", "uid")
+    if uid and uid != old.uid:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old.uid}"
+        raise refusals.conflict(kind, old.name, why)
+    revision = dig(written, "metadata", "resourceVersion")
+    if revision and revision != "0" and revision != str(old.revision):
+        raise refusals.modified(kind, old.name)
+
+
+async def _commit(state: State, kind: Kind, old: Object, document: Document) -> Object:
+    """Store the document, or delete the object if this was the last thing that its deletion waited for.
+
+    Raises: store.Stale.
+    """
+    if finished(document):
+        await state.remove(old)
+        return unsaved(kind, document, old.revision)
+    return await state.put(kind, old.namespace, old.name, document, old.revision)
+
+
+def finished(document: Document) -> bool:
+    """Whether the object is being deleted and nothing holds it any longer."""
+    metadata = document["metadata"]
+    if "deletionTimestamp" not in metadata or metadata.get("finalizers"):
+        return False
+    if metadata.get("deletionGracePeriodSeconds"):
+        return False
+    return not (document.get("kind") == "Namespace" and dig(document, "spec", "finalizers"))

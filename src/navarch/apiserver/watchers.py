@@ -1,0 +1,191 @@
+"""Who watches a kind, and what each is still owed.
+
+Watchers with the same selection and the same form share a `Channel`: an event is matched and framed once for all of
+them. A watcher's queue is bounded; one that does not keep up is closed, never silently skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from navarch.apiserver.selection import FieldValues, Narrow, Selection
+from navarch.client.client import EventType
+from navarch.kinds.object import Object
+
+UNREAD_EVENTS = 16384
+
+Frame = Callable[[EventType, Object], Any]
+"""Makes of an event what a watcher is handed: bytes for HTTP, a `WatchEvent` in this process."""
+
+
+class Change:
+    """One event of one kind. object: after the change, None when deleted. gone: as it last was, at this revision."""
+
+    __slots__ = ("_gone", "new", "object", "old", "place", "previous", "revision")
+
+    def __init__(
+        self, revision: int, place: str, object: Object | None, previous: Object | None, old: FieldValues | None
+    ) -> None:
+        self.revision = revision
+        self.place = place
+        self.object = object
+        self.previous = previous
+        self.old = old
+        self.new: FieldValues | None = None
+        self._gone: Object | None = None
+
+    def gone(self, farewell: Callable[[Object, int], Object]) -> Object:
+        if self._gone is None:
+            assert self.previous is not None
+            self._gone = farewell(self.previous, self.revision)
+        return self._gone
+
+
+def transition(
+    change: Change, selection: Selection, farewell: Callable[[Object, int], Object]
+) -> tuple[EventType, Object] | None:
+    """What a change means to who watches `selection`: an object that stops matching is DELETED, for one."""
+    now = change.object is not None and selection.matches(change.object, change.new)
+    before = change.previous is not None and selection.matches(change.previous, change.old)
+    if now:
+        assert change.object is not None
+        return ("MODIFIED" if before else "ADDED", change.object)
+    return ("DELETED", change.gone(farewell)) if before else None
+
+
+class Watcher:
+    """One watch. `batch` hands out everything that came since the last call."""
+
+    __slots__ = ("_channel", "_limit", "_pending", "_wake", "closed", "lost")
+
+    def __init__(self, channel: Channel, limit: int = UNREAD_EVENTS) -> None:
+        self._channel = channel
+        self._pending: list[Any] = []
+        self._wake = asyncio.Event()
+        self._limit = limit
+        self.lost = False
+        self.closed = False
+
+    def offer(self, item: Any) -> None:
+        if self.lost:
+            return
+        if len(self._pending) >= self._limit:
+            self.lost = True
+            self._pending.clear()
+        else:
+            self._pending.append(item)
+        self._wake.set()
+
+    async def batch(self) -> list[Any]:
+        """At least one item; [] means that the watch is over (closed, or too slow)."""
+        while not self._pending:
+            if self.closed or self.lost:
+                return []
+            self._wake.clear()
+            await self._wake.wait()
+        found, self._pending = self._pending, []
+        return found
+
+    def take(self) -> list[Any]:
+        """What is there now, without waiting."""
+        found, self._pending = self._pending, []
+        return found
+
+    def end(self) -> None:
+        """What was offered before is still handed out."""
+        self.closed = True
+        self._wake.set()
+
+    def leave(self) -> None:
+        """The watch is no longer wanted."""
+        self.end()
+        self._channel.drop(self)
+
+
+class Channel:
+    """All watchers of one selection in one form."""
+
+    __slots__ = ("_switchboard", "frame", "key", "selection", "watchers")
+
+    def __init__(self, switchboard: Switchboard, key: Hashable, selection: Selection, frame: Frame) -> None:
+        self._switchboard = switchboard
+        self.key = key
+        self.selection = selection
+        self.frame = frame
+        self.watchers: list[Watcher] = []
+
+    def publish(self, change: Change, farewell: Callable[[Object, int], Object]) -> None:
+        found = transition(change, self.selection, farewell)
+        if found:
+            item = self.frame(*found)
+            for watcher in self.watchers:
+                watcher.offer(item)
+
+    def drop(self, watcher: Watcher) -> None:
+        if watcher in self.watchers:
+            self.watchers.remove(watcher)
+        if not self.watchers:
+            self._switchboard.remove(self)
+
+
+class Switchboard:
+    """All channels of one kind, found by the one requirement that is cheapest to look up."""
+
+    def __init__(self) -> None:
+        self._channels: dict[Hashable, Channel] = {}
+        self._narrow: dict[Narrow | None, list[Channel]] = {}
+        self._names: dict[tuple[str, str], int] = {}
+
+    def __len__(self) -> int:
+        return sum(len(channel.watchers) for channel in self._channels.values())
+
+    @property
+    def names(self) -> dict[tuple[str, str], int]:
+        """What channels are found by: (namespace | label | field, name) -> how many."""
+        return self._names
+
+    @property
+    def reads_fields(self) -> bool:
+        return any(channel.selection.reads_fields for channel in self._channels.values())
+
+    def join(self, selection: Selection, form: Hashable, frame: Frame) -> Watcher:
+        key = (selection.key, form)
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = self._channels[key] = Channel(self, key, selection, frame)
+            self._narrow.setdefault(selection.narrow, []).append(channel)
+            if selection.narrow:
+                name = selection.narrow[:2]
+                self._names[name] = self._names.get(name, 0) + 1
+        watcher = Watcher(channel)
+        channel.watchers.append(watcher)
+        return watcher
+
+    def remove(self, channel: Channel) -> None:
+        if self._channels.pop(channel.key, None) is None:
+            return
+        narrow = channel.selection.narrow
+        group = self._narrow[narrow]
+        group.remove(channel)
+        if not group:
+            del self._narrow[narrow]
+        if narrow:
+            name = narrow[:2]
+            self._names[name] -= 1
+            if not self._names[name]:
+                del self._names[name]
+
+    def channels(self, values: list[Narrow]) -> list[Channel]:
+        """Those that a change may concern. values: what the object had or has for each of `names`, each once."""
+        found = list(self._narrow.get(None, ()))
+        for value in values:
+            found.extend(self._narrow.get(value, ()))
+        return found
+
+    def end(self) -> None:
+        """Close every watch."""
+        for channel in list(self._channels.values()):
+            for watcher in channel.watchers:
+                watcher.end()
