@@ -1,0 +1,185 @@
+"""The pods' network on one node: a bridge, addresses handed out by CNI's own plugins, and the kernel's settings.
+
+`ensure` prepares the node before containerd starts and may be repeated; `remove` leaves the machine as it was.
+Services, masquerading and host ports are the proxy's; this module only tells it what the kernel can do. Connections
+that the kernel remembers are left alone.
+
+Source: https://www.cni.dev/docs/spec/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from navarch.app import link
+from navarch.base.errors import Retryable
+from navarch.base.log import Log
+from navarch.proxy import script
+from navarch.proxy.nft import run_nft
+
+CNI_VERSION = "0.4.0"
+RESULTS = Path("/var/lib/cni/results")
+"""Where libcni keeps what plugins answered; containerd does not let it be moved."""
+SETTINGS = Path("/proc/sys")
+BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
+
+log = Log("cni")
+
+
+@dataclass(frozen=True, slots=True)
+class PodNetwork:
+    """config: containerd's cni.conf_dir. state: a directory of ours alone. pod_cidr: this node's. table: the proxy's.
+
+    With several nodes on one machine, each needs a `config` and a `state` of its own, and a network namespace.
+    """
+
+    pod_cidr: str
+    config: Path
+    state: Path
+    bridge: str = "navarch0"
+    name: str = "navarch"
+    table: str = "navarch"
+
+    @property
+    def gateway(self) -> str:
+        """The node, as its pods see it: the bridge's address."""
+        return str(IPv4Network(self.pod_cidr)[1])
+
+    @property
+    def bridge_filtered(self) -> bool:
+        """Whether bridged packets pass netfilter: what `proxy.Node` wants to know."""
+        return _read(BRIDGE_FILTER) == "1"
+
+    def document(self, mtu_bytes: int = 0) -> dict[str, Any]:
+        """The CNI network configuration list. The loopback interface is containerd's own doing."""
+        plugin: dict[str, Any] = {
+            "type": "bridge",
+            "bridge": self.bridge,
+            "isGateway": True,
+            "ipMasq": False,
+            "hairpinMode": True,
+            "ipam": {
+                "type": "host-local",
+                "dataDir": str(self.state / "addresses"),
+                "ranges": [[{"subnet": self.pod_cidr, "gateway": self.gateway}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        }
+        if mtu_bytes:
+            plugin["mtu"] = mtu_bytes
+        return {"cniVersion": CNI_VERSION, "name": self.name, "plugins": [plugin]}
+
+    def ensure(self) -> None:
+        """Raises: Retryable, saying what this machine does not let us do."""
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            self.config.mkdir(parents=True, exist_ok=True)
+            prefix = IPv4Network(self.pod_cidr).prefixlen
+            link.ensure_bridge(self.bridge, IPv4Interface(f"{self.gateway}/{prefix}"))
+            self._ensure_settings()
+            mtu_bytes = link.mtu_bytes(link.default_interface())
+            _write_if_changed(self._config_file, orjson.dumps(self.document(mtu_bytes), option=orjson.OPT_INDENT_2))
+        except PermissionError as error:
+            raise Retryable(f"the pod network needs root with CAP_NET_ADMIN: {error}") from error
+        except OSError as error:
+            raise Retryable(f"the pod network could not be prepared: {error}") from error
+
+    def remove(self) -> None:
+        """Harmless when there is nothing. Every step is tried. Raises: Retryable, with what could not be removed."""
+        failed: list[str] = []
+        for step in (self._remove_links, self._restore_settings, self._remove_files, self._remove_table):
+            try:
+                step()
+            except (OSError, Retryable) as error:
+                failed.append(str(error))
+        if failed:
+            raise Retryable(f"the pod network was not removed whole: {'; '.join(failed)}")
+
+    @property
+    def _config_file(self) -> Path:
+        return self.config / f"10-{self.name}.conflist"
+
+    @property
+    def _settings_file(self) -> Path:
+        return self.state / "kernel-settings.json"
+
+    def _ensure_settings(self) -> None:
+        """What was there before is on the disk before anything is changed."""
+        if _read(BRIDGE_FILTER) is None:
+            # Without the module pods on one bridge still reach services: the proxy masquerades them then.
+            with contextlib.suppress(OSError):
+                subprocess.run(["modprobe", "br_netfilter"], capture_output=True, timeout=30, check=False)
+        known = self._original_settings()
+        wanted = {"net/ipv4/ip_forward": "1", BRIDGE_FILTER: "1"}
+        changes = {key: value for key, value in wanted.items() if _read(key) not in (None, value)}
+        for key in changes:
+            known.setdefault(key, _read(key) or "")
+        if changes:
+            _write_if_changed(self._settings_file, orjson.dumps(known))
+        for key, value in changes.items():
+            (SETTINGS / key).write_text(value)
+
+    def _original_settings(self) -> dict[str, str]:
+        try:
+            return dict(orjson.loads(self._settings_file.read_bytes()))
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            log.warning("the settings from before cannot be read and will not be restored", file=self._settings_file)
+            return {}
+
+    def _restore_settings(self) -> None:
+        for key, value in self._original_settings().items():
+            if _read(key) is not None:
+                (SETTINGS / key).write_text(value)
+
+    def _remove_links(self) -> None:
+        for port in link.ports(self.bridge):
+            link.remove(port)
+        link.remove(self.bridge)
+
+    def _remove_files(self) -> None:
+        for file in list(self._results()):
+            file.unlink(missing_ok=True)
+        for directory in (RESULTS, RESULTS.parent):
+            with contextlib.suppress(OSError):  # someone else's results are in it
+                directory.rmdir()
+        self._config_file.unlink(missing_ok=True)
+        if self.state.exists():
+            shutil.rmtree(self.state)
+
+    def _results(self) -> Iterator[Path]:
+        """Those of our network, and of the loopback interfaces of the same sandboxes."""
+        for file in RESULTS.glob(f"{self.name}-*-eth0"):
+            yield file
+            sandbox = file.name.removeprefix(f"{self.name}-").removesuffix("-eth0")
+            yield RESULTS / f"cni-loopback-{sandbox}-lo"
+
+    def _remove_table(self) -> None:
+        if shutil.which("nft"):
+            run_nft(script.remove(self.table))
+
+
+def _read(key: str) -> str | None:
+    try:
+        return (SETTINGS / key).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def _write_if_changed(file: Path, content: bytes) -> None:
+    """Whole or not at all: containerd watches the directory."""
+    if file.exists() and file.read_bytes() == content:
+        return
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.write_bytes(content)
+    fresh.replace(file)

@@ -1,0 +1,139 @@
+"""The pods' network in the kernel: made by the real CNI plugins in a network namespace, and removed whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from navarch.app import cni, link
+from navarch.app.cni import PodNetwork
+from navarch.base.errors import Retryable
+from navarch.testing.netns import NetworkNamespace
+
+pytestmark = pytest.mark.node
+
+PLUGINS = Path("/usr/lib/cni")
+
+
+@pytest.fixture
+def node() -> Iterator[NetworkNamespace]:
+    with NetworkNamespace("node") as found:
+        yield found
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PodNetwork:
+    monkeypatch.setattr(cni, "RESULTS", tmp_path / "libcni" / "results")
+    return PodNetwork(
+        "10.244.0.0/24", config=tmp_path / "net.d", state=tmp_path / "state", bridge="nvtest0", table="navarch-test-cni"
+    )
+
+
+def plug(node: NetworkNamespace, network: PodNetwork, pod: NetworkNamespace, command: str) -> dict[str, object]:
+    """What a container runtime does with the configuration."""
+    document = json.loads((network.config / "10-navarch.conflist").read_text())
+    plugin = {"cniVersion": document["cniVersion"], "name": document["name"], **document["plugins"][0]}
+    environment = {
+        "CNI_COMMAND": command,
+        "CNI_CONTAINERID": pod.name,
+        "CNI_NETNS": pod.path,
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": str(PLUGINS),
+        "PATH": os.environ["PATH"],
+    }
+    done = node.call(
+        subprocess.run,
+        [str(PLUGINS / "bridge")],
+        input=json.dumps(plugin),
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout) if done.stdout else {}
+
+
+def reaches(pod: NetworkNamespace, address: str) -> bool:
+    """Nobody listens on the port; a host that is there says so."""
+    with pod.socket() as client:
+        client.settimeout(1)
+        try:
+            client.connect((address, 9))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return True
+
+
+def settings(node: NetworkNamespace) -> tuple[str, str]:
+    found = node.run("cat", "/proc/sys/net/ipv4/ip_forward", f"/proc/sys/{cni.BRIDGE_FILTER}").stdout.split()
+    return found[0], found[1]
+
+
+def test_pods_get_addresses_and_reach_each_other_and_the_node(node: NetworkNamespace, network: PodNetwork) -> None:
+    node.call(network.ensure)
+    node.call(network.ensure)
+    with NetworkNamespace("one") as one, NetworkNamespace("two") as two:
+        addresses = []
+        for pod in (one, two):
+            result = plug(node, network, pod, "ADD")
+            addresses.append(str(result["ips"][0]["address"]).split("/")[0])  # type: ignore[index]
+        assert addresses == ["10.244.0.2", "10.244.0.3"]
+        assert reaches(one, addresses[1])
+        assert reaches(two, addresses[0])
+        assert reaches(one, network.gateway)
+        assert not reaches(one, "10.244.0.77")
+        assert len(node.call(link.ports, "nvtest0")) == 2
+        assert "0a:58:0a:f4:00:01" in node.run("ip", "link", "show", "nvtest0").stdout, "it outlives its ports"
+        plug(node, network, one, "DEL")
+        assert len(node.call(link.ports, "nvtest0")) == 1
+        node.call(network.remove)
+        assert node.call(link.ports, "nvtest0") == []
+        assert "nvtest0" not in node.run("ip", "link").stdout
+        assert "veth" not in node.run("ip", "link").stdout
+
+
+def test_settings_are_put_back_as_they_were(node: NetworkNamespace, network: PodNetwork) -> None:
+    node.sysctl([("net/ipv4/ip_forward", "0"), (cni.BRIDGE_FILTER, "0")])
+    node.call(network.ensure)
+    assert settings(node) == ("1", "1")
+    assert node.call(lambda: network.bridge_filtered)
+    node.call(network.ensure)
+    node.call(network.remove)
+    assert settings(node) == ("0", "0")
+
+
+def test_removal_leaves_nothing_of_ours_and_everything_of_others(node: NetworkNamespace, network: PodNetwork) -> None:
+    node.call(network.ensure)
+    cni.RESULTS.mkdir(parents=True)
+    for name in ("navarch-abc-eth0", "cni-loopback-abc-lo", "other-abc-eth0", "cni-loopback-other-lo"):
+        (cni.RESULTS / name).write_text("{}")
+    (network.config / "20-other.conflist").write_text("{}")
+    node.run("nft", "add", "table", "ip", network.table)
+    node.call(network.remove)
+    assert sorted(each.name for each in cni.RESULTS.iterdir()) == ["cni-loopback-other-lo", "other-abc-eth0"]
+    assert [each.name for each in network.config.iterdir()] == ["20-other.conflist"]
+    assert not network.state.exists()
+    assert node.run("nft", "list", "tables").stdout == ""
+    node.call(network.remove)
+
+
+def test_pods_take_the_mtu_of_the_way_out(node: NetworkNamespace, network: PodNetwork) -> None:
+    node.ip("link add out0 type veth peer name out1", "link set out0 mtu 1400 up", "addr add 192.0.2.1/24 dev out0")
+    node.ip("route add default via 192.0.2.2")
+    node.call(network.ensure)
+    document = json.loads((network.config / "10-navarch.conflist").read_text())
+    assert document["plugins"][0]["mtu"] == 1400
+
+
+@pytest.mark.parametrize("name", ["", "a-name-that-is-too-long"])
+def test_a_bad_bridge_name_is_refused(node: NetworkNamespace, tmp_path: Path, name: str) -> None:
+    network = PodNetwork("10.244.0.0/24", config=tmp_path / "c", state=tmp_path / "s", bridge=name)
+    with pytest.raises(Retryable, match="cannot name an interface"):
+        node.call(network.ensure)
