@@ -14,7 +14,7 @@ from navarch.base.metrics import Registry
 from navarch.client.client import Client
 from navarch.client.events import Events
 from navarch.client.informer import Informers
-from navarch.controllers import replicaset, replicationcontroller
+from navarch.controllers import deployment, replicaset, replicationcontroller
 from navarch.controllers.act import Act
 from navarch.controllers.alarms import Alarms
 from navarch.controllers.controller import Cache, Controller
@@ -22,6 +22,7 @@ from navarch.controllers.options import Options
 from navarch.controllers.runner import Counts, Runner
 
 ALL: tuple[Callable[[Options], Controller[Any]], ...] = (
+    deployment.controller,
     replicaset.controller,
     replicationcontroller.controller,
 )

@@ -83,16 +83,21 @@ class Outcome:
 
 def batches(actions: Sequence[Action]) -> Iterator[list[Action]]:
     """Neighbours of one type together: creations as 1, 2, 4, … so that a refusal costs few requests, others `AT_ONCE`
-    at a time."""
+    at a time, never two for one object."""
     for kind, found in groupby(actions, type):
-        group = list(found)
         size = 1 if kind is Create else AT_ONCE
-        start = 0
-        while start < len(group):
-            yield group[start : start + size]
-            start += size
-            if kind is Create:
-                size *= 2
+        batch: list[Action] = []
+        uids: set[str] = set()
+        for action in found:
+            uid = "" if isinstance(action, Create | Apply | Event) else action.object.uid
+            if len(batch) == size or (uid and uid in uids):
+                yield batch
+                batch, uids = [], set()
+                if kind is Create:
+                    size *= 2
+            batch.append(action)
+            uids.add(uid)
+        yield batch
 
 
 class Act:

@@ -69,17 +69,23 @@ def own_key(cache: Cache, found: Object) -> Iterable[Hashable]:
     return (found.key,)
 
 
+def controller_name(found: Object, owner: Kind) -> str:
+    """The name of the `owner` that controls `found`, "" when none does."""
+    if not found.owners:
+        return ""
+    reference = found.view.metadata.controller
+    if reference is None or reference.kind != owner.name:
+        return ""
+    group = reference.api_version.rpartition("/")[0]
+    return str(reference.name) if group == owner.group else ""
+
+
 def controller_key(owner: Kind) -> Keys:
     """The `owner` that controls the changed object."""
 
     def keys(cache: Cache, found: Object) -> Iterable[Hashable]:
-        if not found.owners:
-            return ()
-        reference = found.view.metadata.controller
-        if reference is None or reference.kind != owner.name:
-            return ()
-        group = reference.api_version.rpartition("/")[0]
-        return ((found.namespace, reference.name),) if group == owner.group else ()
+        name = controller_name(found, owner)
+        return ((found.namespace, name),) if name else ()
 
     return keys
 

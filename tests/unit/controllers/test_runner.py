@@ -326,5 +326,7 @@ def test_what_is_gone_already_is_no_failure(client: Any, until: Any) -> None:
 
 def test_creations_come_in_growing_batches(make: Any) -> None:
     about = make.object(OWNER, "o")
-    plan = [Create(CHILD, {})] * 10 + [Delete(about)] * 40 + [Event(about, "R", "m")]
+    many = [Delete(make.object(OWNER, f"o{number}")) for number in range(40)]
+    plan = [Create(CHILD, {})] * 10 + many + [Event(about, "R", "m")]
     assert [len(batch) for batch in batches(plan)] == [1, 2, 4, 3, 32, 8, 1]
+    assert [len(batch) for batch in batches([Patch(about, {})] * 3)] == [1, 1, 1], "one object, one write at a time"
