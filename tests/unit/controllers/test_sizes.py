@@ -95,7 +95,7 @@ def test_proportional_scaling_sums_to_what_is_allowed(found: Bounds, replicas: l
     for size in active:
         exact = size.replicas * allowed / total
         assert sizes[size.uid] >= 0
-        assert abs(sizes[size.uid] - exact) <= (1 if size.replicas < max(replicas) else len(replicas))
+        assert abs(sizes[size.uid] - exact) <= len(replicas)
 
 
 @given(limits, revisions(), st.integers(0, 200))

@@ -9,7 +9,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#ro
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -109,7 +109,8 @@ def proportional(limits: Bounds, active: Sequence[Size], status_replicas: int) -
     """uid -> pods, when the Deployment is scaled in the middle of a rollout: each revision gets its share.
 
     active: revisions with pods. status_replicas: the pods there are, for revisions whose `limit` is not known. The
-    sum is what the new size allows; what rounding leaves over goes to the largest.
+    sum is what the new size allows; what rounding leaves over goes to the largest, and what that one does not have, to
+    the next (where upstream would stay above the sum).
     """
     allowed = limits.most if limits.replicas > 0 else 0
     to_add = allowed - sum(size.replicas for size in active)
@@ -122,9 +123,11 @@ def proportional(limits: Bounds, active: Sequence[Size], status_replicas: int) -
         share = _share(limits, size, to_add - added, to_add, status_replicas)
         sizes[size.uid] = size.replicas + share
         added += share
-    if order and to_add != added:
-        largest = order[0].uid
-        sizes[largest] = max(0, sizes[largest] + to_add - added)
+    left = to_add - added
+    for size in order:
+        change = max(left, -sizes[size.uid])
+        sizes[size.uid] += change
+        left -= change
     return sizes
 
 
@@ -144,7 +147,3 @@ def _share(limits: Bounds, size: Size, left: int, to_add: int, status_replicas: 
 def _round(value: Fraction) -> int:
     """To the nearest, halves away from zero; `value` is not negative."""
     return math.floor(value + Fraction(1, 2))
-
-
-def total_of(sizes: Mapping[str, int]) -> int:
-    return sum(sizes.values())
