@@ -14,6 +14,7 @@ from typing import Any
 
 DATA = Path("/var/lib/navarch")
 RUN = Path("/run/navarch")
+API_PORT = 6443
 
 
 class BadSettings(ValueError):
@@ -53,14 +54,6 @@ class Layout:
         return self.data / "containerd"
 
     @property
-    def containerd_state(self) -> Path:
-        return self.run / "containerd"
-
-    @property
-    def containerd_socket(self) -> Path:
-        return self.run / "containerd" / "containerd.sock"
-
-    @property
     def cni_config(self) -> Path:
         return self.data / "cni" / "net.d"
 
@@ -93,7 +86,7 @@ class Settings:
 
     node_name: str
     node_ip: str
-    api_port: int = 6443
+    api_port: int = API_PORT
     agent_port: int = 10250
     cluster_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"

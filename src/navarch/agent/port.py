@@ -1,0 +1,196 @@
+"""The agent's own port: what the API server asks a node for, on paths that a kubelet has.
+
+`/containerLogs/{ns}/{pod}/{container}`, `/exec/…`, `/attach/…`, `/portForward/{ns}/{pod}` and `/healthz`. Only the API
+server's client certificate is let in: users are authorized before, by the API server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from navarch.agent.cristreams import Wanted
+from navarch.agent.logread import LogOptions, LogReader
+from navarch.agent.runtime import (
+    CONTAINER_NAME,
+    Container,
+    ContainerState,
+    Gone,
+    PodOnNode,
+    Runtime,
+    RuntimeFailure,
+    Sandbox,
+)
+from navarch.agent.streams import serve_channels, serve_forward, wanted_streams
+from navarch.base.clock import Clock, parse_rfc3339
+from navarch.base.errors import ApiError, BadRequest, Forbidden, Internal, NotFound
+from navarch.wire.message import Request, Response, Tunnel
+
+SERVER_ORGANIZATION = "system:masters"
+JSON = [("Content-Type", "application/json")]
+TEXT = [("Content-Type", "text/plain; charset=utf-8")]
+
+
+class Streams(Protocol):
+    """`CriStreams`, or what stands in for it in tests."""
+
+    async def exec(self, container_id: str, command: Sequence[str], wanted: Wanted) -> Tunnel: ...
+
+    async def attach(self, container_id: str, wanted: Wanted) -> Tunnel: ...
+
+    async def port_forward(self, sandbox_id: str) -> Tunnel: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Use `handle` as the handler of a `wire.http.Server` that asks for client certificates."""
+
+    runtime: Runtime
+    streams: Streams
+    clock: Clock
+
+    async def handle(self, request: Request) -> Response:
+        """Refusals become Status documents; a runtime that fails is a 500 that says so."""
+        try:
+            return await self._route(request)
+        except ApiError as error:
+            return refused(error)
+        except RuntimeFailure as error:
+            return refused(Internal(str(error)))
+
+    async def _route(self, request: Request) -> Response:
+        if SERVER_ORGANIZATION not in request.peer.organizations:
+            raise Forbidden("the agent's port is open to the API server only: use kubectl, which asks there")
+        match request.path.strip("/").split("/"):
+            case ["healthz"]:
+                return Response(200, TEXT, b"ok")
+            case ["containerLogs", namespace, pod, container]:
+                return await self._logs(request, namespace, pod, container)
+            case ["exec", namespace, pod, container]:
+                return await self._exec(request, namespace, pod, container)
+            case ["attach", namespace, pod, container]:
+                found = await self._running(namespace, pod, container)
+                wanted = wanted_streams(request)
+                return await serve_channels(request, await self.streams.attach(found.id, wanted), wanted)
+            case ["portForward", namespace, pod]:
+                sandbox = await self._sandbox(namespace, pod)
+                return await serve_forward(request, await self.streams.port_forward(sandbox.id))
+        raise NotFound(f"the agent serves nothing at {request.path}")
+
+    async def _exec(self, request: Request, namespace: str, pod: str, container: str) -> Response:
+        command = request.params("command")
+        if not command:
+            raise BadRequest("you must specify a command to execute: command=...")
+        found = await self._running(namespace, pod, container)
+        wanted = wanted_streams(request)
+        return await serve_channels(request, await self.streams.exec(found.id, command, wanted), wanted)
+
+    async def _logs(self, request: Request, namespace: str, pod: str, container: str) -> Response:
+        options = log_options(request, self.clock)
+        previous = request.param("previous") in ("1", "true")
+        instances = await self._instances(namespace, pod, container)
+        ended = [one for one in instances if one.state is ContainerState.EXITED]
+        if previous:
+            older = [one for one in instances[1:] if one.state is ContainerState.EXITED]
+            if not older:
+                text = f'previous terminated container "{container}" in pod "{pod}" not found'
+                raise BadRequest(text)
+            chosen = older[0]
+        elif instances:
+            chosen = instances[0]
+            if chosen.state is ContainerState.CREATED and ended:
+                chosen = ended[0]
+        else:
+            raise BadRequest(
+                f'container "{container}" in pod "{pod}" is waiting to start: nothing has been written to its log yet'
+            )
+
+        async def running() -> bool:
+            now = await self._instances(namespace, pod, container)
+            return any(one.id == chosen.id and one.state is not ContainerState.EXITED for one in now)
+
+        reader = LogReader(Path(chosen.log_path), options, self.clock, running)
+        return Response(200, TEXT, _shielded(reader))
+
+    async def _pod(self, namespace: str, name: str) -> PodOnNode:
+        """The newest pod of that name that the runtime has."""
+        pods = [
+            pod for pod in (await self.runtime.observe()).values() if (pod.namespace, pod.name) == (namespace, name)
+        ]
+        if not pods:
+            raise NotFound(f'pod "{namespace}/{name}" has nothing on this node', kind="pods", name=name)
+        return max(pods, key=lambda pod: max((box.created_at.timestamp() for box in pod.sandboxes), default=0.0))
+
+    async def _instances(self, namespace: str, pod: str, container: str) -> Sequence[Container]:
+        """Newest first."""
+        found = await self._pod(namespace, pod)
+        mine = [one for one in found.containers if one.labels.get(CONTAINER_NAME, one.name) == container]
+        return sorted(mine, key=lambda one: (one.created_at, one.attempt), reverse=True)
+
+    async def _running(self, namespace: str, pod: str, container: str) -> Container:
+        for one in await self._instances(namespace, pod, container):
+            if one.state is ContainerState.RUNNING:
+                return one
+        raise BadRequest(f'container "{container}" of pod "{namespace}/{pod}" is not running')
+
+    async def _sandbox(self, namespace: str, pod: str) -> Sandbox:
+        for sandbox in (await self._pod(namespace, pod)).sandboxes:
+            if sandbox.ready:
+                return sandbox
+        raise Gone(f'pod "{namespace}/{pod}" has no running sandbox')
+
+
+async def _shielded(reader: LogReader) -> AsyncIterator[bytes]:
+    """The log, whose end a pod that is removed while it is followed marks as well."""
+    try:
+        async for piece in reader.read():
+            yield piece
+    except NotFound:
+        return
+
+
+def log_options(request: Request, clock: Clock) -> LogOptions:
+    """From the query of `pods/log`.
+
+    Raises:
+        BadRequest: a number or time that is none, or out of range.
+    """
+
+    def number(name: str, least: int) -> int | None:
+        text = request.param(name)
+        if not text:
+            return None
+        try:
+            value = int(text)
+        except ValueError:
+            raise BadRequest(f"{name} must be a number, not {text!r}") from None
+        if value < least:
+            raise BadRequest(f"{name} must be {least} or more, not {value}")
+        return value
+
+    since_s = number("sinceSeconds", 1)
+    since = clock.now() - timedelta(seconds=since_s) if since_s is not None else None
+    if text := request.param("sinceTime"):
+        if since is not None:
+            raise BadRequest("at most one of sinceTime or sinceSeconds may be specified")
+        try:
+            since = parse_rfc3339(text)
+        except ValueError as error:
+            raise BadRequest(f"sinceTime: {error}") from error
+    return LogOptions(
+        follow=request.param("follow") in ("1", "true"),
+        tail=number("tailLines", 0),
+        limit_bytes=number("limitBytes", 1) or 0,
+        since=since,
+        timestamps=request.param("timestamps") in ("1", "true"),
+        stream={"Stdout": "stdout", "Stderr": "stderr"}.get(request.param("stream"), ""),
+    )
+
+
+def refused(error: ApiError) -> Response:
+    import orjson
+
+    return Response(error.code, JSON, orjson.dumps(error.status()))

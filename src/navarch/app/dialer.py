@@ -1,0 +1,92 @@
+"""How the API server reaches the agents: over HTTPS, at the address and port that each Node reports.
+
+The agent's certificate is checked against the cluster's CA and the node's name; the server shows its own client
+certificate, which is the only one that an agent lets in.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import aiohttp
+import orjson
+
+from navarch.apiserver.call import Reads
+from navarch.base.errors import BY_CODE_AND_REASON, ApiError, Internal, Unavailable
+from navarch.kinds import NODE
+from navarch.wire.message import Response, Tunnel
+from navarch.wire.upgrade import upgrade
+
+Headers = Sequence[tuple[str, str]]
+NOT_PASSED_ON = frozenset({"content-length", "transfer-encoding", "connection", "content-encoding"})
+
+
+class HttpsDialer:
+    """Implements `apiserver.dialer.NodeDialer`. context: makes a TLS context that shows the server's certificate."""
+
+    def __init__(self, reads: Callable[[], Reads], context: ssl.SSLContext) -> None:
+        self._reads = reads
+        self._context = context
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(self, node: str, method: str, target: str, headers: Headers = ()) -> Response:
+        host, port = self._address(node)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(auto_decompress=False)
+        url = f"https://{host}:{port}{target}"
+        try:
+            answer = await self._session.request(
+                method,
+                url,
+                headers=dict(headers),
+                ssl=self._context,
+                server_hostname=node,
+                timeout=aiohttp.ClientTimeout(total=None, connect=10),
+            )
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"node {node} at {host}:{port} does not answer: {error}") from error
+        found = [(name, value) for name, value in answer.headers.items() if name.lower() not in NOT_PASSED_ON]
+        return Response(answer.status, found, _pieces(answer))
+
+    async def upgrade(self, node: str, target: str, headers: Headers) -> tuple[int, Headers, Tunnel]:
+        host, port = self._address(node)
+        status, found, tunnel, body = await upgrade(host, port, target, headers, tls=self._context, server_name=node)
+        if status != 101:
+            raise _refusal(status, body)
+        return status, found, tunnel
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _address(self, node: str) -> tuple[str, int]:
+        found = self._reads().get(NODE, "", node)
+        if found is None:
+            raise Unavailable(f"node {node} does not exist any more")
+        status = found.document().get("status", {})
+        addresses = {entry["type"]: entry["address"] for entry in status.get("addresses", [])}
+        port = status.get("daemonEndpoints", {}).get("kubeletEndpoint", {}).get("Port", 0)
+        if "InternalIP" not in addresses or not port:
+            raise Unavailable(f"node {node} has not said where its agent listens")
+        return addresses["InternalIP"], port
+
+
+async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body as it comes; the connection is given up when the reader stops early."""
+    try:
+        async for piece in answer.content.iter_any():
+            yield piece
+    except aiohttp.ClientError as error:
+        raise Unavailable(f"the node's answer broke off: {error}") from error
+    finally:
+        answer.close()
+
+
+def _refusal(status: int, body: bytes) -> ApiError:
+    try:
+        found = orjson.loads(body)
+        error = BY_CODE_AND_REASON.get((status, found.get("reason", "")), Internal)
+        return error(found["message"])
+    except (ValueError, KeyError, AttributeError):
+        return Internal(f"the node answered {status}: {body[:200].decode(errors='replace')}")

@@ -1,0 +1,205 @@
+"""The one-machine cluster as steps: what `navarch up` does in which order, and what `navarch down` undoes.
+
+A step is a title and a function that gets a way to say what it is doing; the command line shows them. Steps can be
+repeated: each looks first and does only what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from navarch.app import containerd, provision, supervisor
+from navarch.app.cni import PodNetwork
+from navarch.app.containerd import ContainerdSettings
+from navarch.app.layout import API_PORT, Layout, Settings, load_settings, save_settings, write_atomically
+from navarch.app.provision import NotProvisioned
+
+READY_S = 60.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    title: str
+    act: Callable[[Say], None]
+
+
+def choose_settings(layout: Layout, api_port: int, node_ip: str, node_name: str) -> Settings:
+    """The settings of the cluster that is there, or those of a new one. 0 and "" mean "as it is" or the default.
+
+    Raises:
+        NotProvisioned: another port or address was asked for than the one the cluster was made with.
+    """
+    found = load_settings(layout)
+    if found is None:
+        return Settings(
+            node_name=node_name or socket.gethostname().lower().rstrip("."),
+            node_ip=node_ip or provision.node_address(),
+            api_port=api_port or API_PORT,
+        )
+    wanted = {"api_port": api_port, "node_ip": node_ip, "node_name": node_name}
+    differs = [f"{name}={value}" for name, value in wanted.items() if value and value != getattr(found, name)]
+    if differs:
+        raise NotProvisioned(
+            f"the cluster has other settings than {', '.join(differs)}; `navarch down` removes it first"
+        )
+    return found
+
+
+def containerd_settings(layout: Layout) -> ContainerdSettings:
+    return ContainerdSettings(
+        layout.containerd,
+        cni_bin_dir=provision.cni_folder() or provision.CNI_FOLDERS[-1],
+        cni_conf_dir=layout.cni_config,
+        registry_dir=layout.data / "registries",
+        environment={"PATH": provision.SEARCH_PATH},
+    )
+
+
+def pod_network(layout: Layout, settings: Settings) -> PodNetwork:
+    """This node's part of the cluster's pod addresses: the first /24 of it, since there is one node."""
+    first = next(iter(IPv4Network(settings.cluster_cidr).subnets(new_prefix=24)))
+    return PodNetwork(str(first), layout.cni_config, layout.cni_state, bridge=settings.bridge, table=settings.table)
+
+
+def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Process]:
+    """Write what the processes read at their start, and say what to run.
+
+    Raises:
+        base.errors.Retryable: the machine does not let us.
+    """
+    pod_network(layout, settings).ensure()
+    runtime = containerd_settings(layout)
+    containerd.prepare(runtime)
+    return process_list(layout, runtime.command)
+
+
+def dns_answers(settings: Settings, timeout_s: float = 1.0) -> str:
+    """ "" when the cluster's DNS server knows the API server's name, else what is wrong."""
+    import dnslib
+
+    record: Any = dnslib.DNSRecord
+    name = f"kubernetes.default.svc.{settings.cluster_domain}"
+    try:
+        answer = record.parse(record.question(name).send(settings.dns_ip, 53, timeout=timeout_s))
+    except OSError as error:
+        return f"no answer from {settings.dns_ip}: {error}"
+    return "" if answer.rr else f"{name} has no address yet"
+
+
+def process_list(layout: Layout, containerd_argv: Sequence[str]) -> list[supervisor.Process]:
+    """What the supervisor runs on a machine that is both server and node, in the order of starting."""
+
+    def own(module: str) -> tuple[str, ...]:
+        return (sys.executable, "-m", module, str(layout.data), str(layout.run))
+
+    def log(name: str) -> str:
+        return str(layout.logs / f"{name}.log")
+
+    return [
+        supervisor.Process("containerd", tuple(containerd_argv), log("containerd")),
+        supervisor.Process("server", own("navarch.app.server"), log("server")),
+        supervisor.Process("agent", own("navarch.app.node"), log("agent"), needs=("containerd", "server")),
+    ]
+
+
+def supervisor_is_up(layout: Layout) -> bool:
+    entry = supervisor.read_state(layout.supervisor_state).get("supervisor", {})
+    return supervisor.alive(entry.get("pid", 0), entry.get("birth", 0))
+
+
+def start_processes(layout: Layout, processes: Sequence[supervisor.Process]) -> None:
+    """Start the supervisor, unless it runs with this very list of processes."""
+    text = json.dumps([asdict(process) for process in processes], indent=2)
+    listed = layout.data / "processes.json"
+    same = listed.exists() and listed.read_text() == text
+    if supervisor_is_up(layout):
+        if same:
+            return
+        stop_supervisor(layout)
+    write_atomically(listed, text)
+    layout.logs.mkdir(parents=True, exist_ok=True)
+    with open(layout.logs / "supervisor.log", "ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "navarch.app.supervisor", str(layout.data), str(layout.run)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+def stop_supervisor(layout: Layout, *, children: bool = True) -> None:
+    """End the supervisor and, unless `children` is False, what it watches."""
+    state = supervisor.read_state(layout.supervisor_state)
+    own = state.get("supervisor", {})
+    if not children and supervisor.alive(own.get("pid", 0), own.get("birth", 0)):
+        os.kill(own["pid"], 9)
+    supervisor.stop(own.get("pid", 0), own.get("birth", 0), 40.0)
+
+
+def stop_child(layout: Layout, name: str) -> None:
+    """End one process that nobody watches any more."""
+    entry = supervisor.read_state(layout.supervisor_state).get(name, {})
+    supervisor.stop(entry.get("pid", 0), entry.get("birth", 0), supervisor.STOP_S)
+
+
+def wait_until(what: str, ready: Callable[[], str], say: Say, patience_s: float = READY_S) -> None:
+    """Poll `ready` until it says "" and tell what it waits for meanwhile.
+
+    Raises:
+        NotProvisioned: it never did; the message ends with what it said last.
+    """
+    deadline = time.monotonic() + patience_s
+    while missing := ready():
+        if time.monotonic() > deadline:
+            raise NotProvisioned(f"{what} is not ready after {patience_s:.0f} s: {missing}")
+        say(missing)
+        time.sleep(0.05)
+
+
+def check_machine(say: Say) -> None:
+    """Install what is missing.
+
+    Raises:
+        NotProvisioned: the machine cannot run containers; every reason is named.
+    """
+    found = provision.plan(provision.observe())
+    if found.refusals:
+        raise NotProvisioned("\n".join(found.refusals))
+    if found.packages:
+        say(f"installing {', '.join(found.packages)}")
+        provision.install(found.packages, say)
+
+
+def claim_port(layout: Layout, settings: Settings) -> None:
+    """Raises: NotProvisioned when somebody else listens where our server wants to."""
+    if not supervisor_is_up(layout) and not provision.port_is_free(settings.api_port):
+        raise NotProvisioned(
+            f"port {settings.api_port} is in use by another program; stop that one, or choose a port: "
+            f"navarch up --api-port {settings.api_port + 1}"
+        )
+
+
+def remove_folders(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def keep_settings(layout: Layout, settings: Settings) -> None:
+    if load_settings(layout) != settings:
+        save_settings(layout, settings)

@@ -1,0 +1,107 @@
+"""Undoing everything: what `navarch down` does, in order, each step doing only what is still to be done.
+
+It works from what it finds and not from what should be there, so that it also cleans up after a crash: containers by
+their runtime and then by their processes, mounts by the kernel's table, network by the names that are ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from navarch.app import containerd, kubeconfig, machine
+from navarch.app.layout import Layout, Settings, write_atomically
+from navarch.app.machine import Say, Step
+
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+def read_remembered(layout: Layout) -> dict[str, Any]:
+    """What `up` changed outside of its own folders; {} where nothing was."""
+    try:
+        found: dict[str, Any] = json.loads(layout.remembered.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def write_remembered(layout: Layout, remembered: dict[str, Any]) -> None:
+    write_atomically(layout.remembered, json.dumps(remembered, indent=2))
+
+
+def steps(layout: Layout, settings: Settings | None) -> list[Step]:
+    """settings: None when only folders of a cluster are left."""
+    runtime = machine.containerd_settings(layout)
+
+    def stop_organs(say: Say) -> None:
+        machine.stop_supervisor(layout, children=False)
+        for name in ("agent", "server"):
+            machine.stop_child(layout, name)
+
+    def remove_containers(say: Say) -> None:
+        asyncio.run(_remove_containers(runtime, say))
+
+    def stop_containerd(say: Say) -> None:
+        machine.stop_child(layout, "containerd")
+        asyncio.run(containerd.remove(runtime))
+
+    def remove_network(say: Say) -> None:
+        if settings:
+            machine.pod_network(layout, settings).remove()
+
+    def forget_context(say: Say) -> None:
+        written = read_remembered(layout).get("kubeconfig")
+        if written and settings:
+            kubeconfig.uninstall(Path(written["path"]), settings.context, written["current"])
+
+    def remove_files(say: Say) -> None:
+        for folder in (layout.run, layout.data):
+            asyncio.run(containerd.unmount_below(folder))
+        remove_cgroups("navarch")
+        machine.remove_folders([layout.run, layout.data])
+
+    return [
+        Step("Agent and server stopped", stop_organs),
+        Step("Containers removed", remove_containers),
+        Step("containerd removed", stop_containerd),
+        Step("Network removed", remove_network),
+        Step("kubeconfig context removed", forget_context),
+        Step("Files removed", remove_files),
+    ]
+
+
+async def _remove_containers(settings: containerd.ContainerdSettings, say: Say) -> None:
+    """By the runtime, as long as it answers: that takes the pods' networks down as well."""
+    if not await containerd.answers(settings.socket):
+        return
+    from navarch.agent.cri import CriRuntime
+    from navarch.base.clock import SystemClock
+
+    runtime = CriRuntime(settings.socket, SystemClock())
+    try:
+        pods = await runtime.observe()
+        sandboxes = [sandbox for pod in pods.values() for sandbox in pod.sandboxes]
+        left = len(sandboxes)
+
+        async def remove(sandbox_id: str) -> None:
+            nonlocal left
+            await runtime.stop_sandbox(sandbox_id)
+            await runtime.remove_sandbox(sandbox_id)
+            left -= 1
+            say(f"{left} pods left")
+
+        async with asyncio.TaskGroup() as group:
+            for sandbox in sandboxes:
+                group.create_task(remove(sandbox.id))
+    finally:
+        await runtime.close()
+
+
+def remove_cgroups(name: str) -> None:
+    """Remove the tree `name` from every hierarchy, deepest first; groups that still have processes stay."""
+    for top in (CGROUP_ROOT / name, *CGROUP_ROOT.glob(f"*/{name}")):
+        for folder, _, _ in os.walk(top, topdown=False):
+            Path(folder).rmdir()

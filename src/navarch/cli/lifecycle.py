@@ -1,0 +1,151 @@
+"""`up`, `down` and `status`: the steps of `app.machine`, shown while they work."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from typing import Any
+
+import yaml
+
+from navarch.app import ask, kubeconfig, machine, supervisor, teardown
+from navarch.app.layout import Layout, Settings, load_settings
+from navarch.app.machine import Say, Step
+from navarch.cli import output
+
+PROCESSES = ("server", "agent", "containerd", "supervisor")
+
+
+def up(layout: Layout, api_port: int, node_ip: str, node_name: str, *, as_json: bool) -> None:
+    chosen: list[Settings] = []
+
+    def prepare(say: Say) -> None:
+        machine.check_machine(say)
+        settings = machine.choose_settings(layout, api_port, node_ip, node_name)
+        machine.claim_port(layout, settings)
+        machine.keep_settings(layout, settings)
+        chosen.append(settings)
+
+    def start(say: Say) -> None:
+        machine.start_processes(layout, machine.prepare_processes(layout, chosen[0]))
+
+    def server(say: Say) -> None:
+        machine.wait_until("the API server", lambda: ask.server_is_ready(layout.server_socket), say)
+
+    def node(say: Say) -> None:
+        machine.wait_until("the node", lambda: ask.node_is_ready(layout.server_socket, chosen[0].node_name), say)
+
+    def names(say: Say) -> None:
+        machine.wait_until("DNS", lambda: machine.dns_answers(chosen[0]), say)
+
+    def context(say: Say) -> None:
+        write_context(layout, chosen[0])
+
+    steps = [
+        Step("Machine has what it needs", prepare),
+        Step("Processes started", start),
+        Step("API server is ready", server),
+        Step("Node is Ready", node),
+        Step("DNS answers", names),
+        Step("kubeconfig has a context", context),
+    ]
+    with contextlib.redirect_stdout(io.StringIO()) if as_json else contextlib.nullcontext():
+        output.play(steps)
+    if as_json:
+        output.facts(facts(layout))
+    else:
+        say_what_next(chosen[0])
+
+
+def say_what_next(settings: Settings) -> None:
+    print(
+        f"""
+The cluster runs. Its API server listens on {settings.api_url}.
+
+  kubectl get nodes            (context {settings.context!r} in {kubeconfig.default_path()})
+  navarch demo                 a sample application, a recovery, a rollout under load
+  navarch status               what is up
+  navarch down                 stop it and remove every trace"""
+    )
+
+
+def write_context(layout: Layout, settings: Settings) -> None:
+    """Add the administrator's context to the person's kubeconfig, and remember what was current before."""
+    ours = yaml.safe_load(layout.admin_kubeconfig.read_text())
+    path = kubeconfig.default_path()
+    before = kubeconfig.install(path, ours)
+    remembered = teardown.read_remembered(layout)
+    if "kubeconfig" not in remembered:
+        remembered["kubeconfig"] = {"path": str(path), "current": before}
+        teardown.write_remembered(layout, remembered)
+
+
+def down(layout: Layout) -> None:
+    settings = load_settings(layout)
+    if settings is None and not layout.data.exists() and not layout.run.exists():
+        print("There is no cluster on this machine.")
+        return
+    output.play(teardown.steps(layout, settings))
+    print("\nThe cluster is gone: no process, mount, interface, rule or file of it is left.")
+
+
+def facts(layout: Layout) -> dict[str, Any]:
+    """Everything that `status` knows: one entry a process, then the nodes and the addresses."""
+    settings = load_settings(layout)
+    state = supervisor.read_state(layout.supervisor_state)
+    found: dict[str, Any] = {}
+    for name in PROCESSES:
+        entry = state.get(name, {})
+        up = supervisor.alive(entry.get("pid", 0), entry.get("birth", 0))
+        found[name] = {
+            "pid": entry["pid"] if up else None,
+            "running": up,
+            "restarts": entry.get("restarts", 0),
+            "lastExit": entry.get("lastExit", ""),
+        }
+    found["nodes"] = ask.list_nodes(layout.server_socket)
+    found["addresses"] = (
+        {
+            "api": settings.api_url,
+            "node": settings.node_ip,
+            "dns": settings.dns_ip,
+            "pods": settings.cluster_cidr,
+            "services": settings.service_cidr,
+        }
+        if settings
+        else {}
+    )
+    return found
+
+
+def status(layout: Layout, *, as_json: bool) -> int:
+    """Print what is up; returns the exit code, 0 when everything is."""
+    found = facts(layout)
+    everything = all(found[name]["running"] for name in PROCESSES) and all(node["ready"] for node in found["nodes"])
+    code = 0 if everything and found["nodes"] else 1
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return code
+    if not found["addresses"]:
+        print("There is no cluster on this machine. `navarch up` makes one.")
+        return code
+    rows = [
+        [
+            name,
+            "running" if found[name]["running"] else "down",
+            str(found[name]["pid"] or "-"),
+            str(found[name]["restarts"]),
+        ]
+        for name in PROCESSES
+    ]
+    output.table(["PROCESS", "STATUS", "PID", "RESTARTS"], rows)
+    print()
+    nodes = [
+        [node["name"], "Ready" if node["ready"] else "NotReady", node["addresses"].get("InternalIP", "-")]
+        for node in found["nodes"]
+    ]
+    output.table(["NODE", "STATUS", "ADDRESS"], nodes) if nodes else print("No node has registered.")
+    print()
+    output.table(["ADDRESS", "VALUE"], [[name, value] for name, value in found["addresses"].items()])
+    return code

@@ -1,0 +1,154 @@
+"""The commands: what each takes, what it prints, and with which code it exits.
+
+0: done. 1: it could not be done, and standard error says why. 2: the words of the command line are off.
+What a command does lies in `app`; heavy rooms are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from navarch import __version__
+from navarch.app.kubeconfig import BadKubeconfig
+from navarch.app.layout import DATA, RUN, BadSettings, Layout
+from navarch.app.provision import NotProvisioned
+from navarch.base.errors import ApiError, Retryable
+from navarch.cli import output
+
+KUBERNETES_VERSION = "v1.36.0"
+
+app = typer.Typer(
+    name="navarch",
+    help="A container orchestrator that speaks the Kubernetes API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+image_app = typer.Typer(help="Images on the nodes, for machines that reach no registry.", no_args_is_help=True)
+app.add_typer(image_app, name="image")
+
+
+class Form(StrEnum):
+    text = "text"
+    json = "json"
+
+
+DataOption = Annotated[Path, typer.Option("--data-dir", help="Where the cluster's files are.", envvar="NAVARCH_DATA")]
+RunOption = Annotated[Path, typer.Option("--run-dir", help="Sockets and process ids.", envvar="NAVARCH_RUN")]
+FormOption = Annotated[Form, typer.Option("-o", "--output", help="How facts are printed.")]
+
+
+@app.command()
+def up(
+    data_dir: DataOption = DATA,
+    run_dir: RunOption = RUN,
+    api_port: Annotated[int, typer.Option(help="Port of the API server (6443 unless set before).", min=0)] = 0,
+    node_ip: Annotated[str, typer.Option(help="Address of this machine (found by itself).")] = "",
+    node_name: Annotated[str, typer.Option(help="Name of this node (the host name).")] = "",
+    output_form: FormOption = Form.text,
+) -> None:
+    """Set up and start a cluster on this machine. Harmless where it runs already."""
+    from navarch.cli import lifecycle
+
+    lifecycle.up(Layout(data_dir, run_dir), api_port, node_ip, node_name, as_json=output_form is Form.json)
+
+
+@app.command()
+def down(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
+    """Stop the cluster and remove every trace of it: containers, network, files, kubeconfig context."""
+    from navarch.cli import lifecycle
+
+    lifecycle.down(Layout(data_dir, run_dir))
+
+
+@app.command()
+def status(data_dir: DataOption = DATA, run_dir: RunOption = RUN, output_form: FormOption = Form.text) -> None:
+    """Say what is up: processes, nodes, addresses. Exits with 1 when something is not."""
+    from navarch.cli import lifecycle
+
+    raise typer.Exit(lifecycle.status(Layout(data_dir, run_dir), as_json=output_form is Form.json))
+
+
+@app.command()
+def kubeconfig(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
+    """Print a kubeconfig of the cluster's administrator to standard output."""
+    path = Layout(data_dir, run_dir).admin_kubeconfig
+    try:
+        print(path.read_text(), end="")
+    except FileNotFoundError:
+        raise NotProvisioned("there is no cluster on this machine; `navarch up` makes one") from None
+
+
+@app.command()
+def version(output_form: FormOption = Form.text) -> None:
+    """Print the version of Navarch and of the Kubernetes API that it speaks."""
+    if output_form is Form.json:
+        output.facts({"navarch": __version__, "kubernetes": KUBERNETES_VERSION})
+    else:
+        print(f"navarch {__version__} (Kubernetes API {KUBERNETES_VERSION})")
+
+
+@app.command()
+def demo(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
+    """Run the sample application, kill a pod, roll out a new version under load: the first five minutes."""
+    from navarch.cli import demo as tour
+
+    tour.run(Layout(data_dir, run_dir))
+
+
+@image_app.command("import")
+def image_import(
+    file: Annotated[Path, typer.Argument(help="An image archive (OCI or docker save).", exists=True, dir_okay=False)],
+    data_dir: DataOption = DATA,
+    run_dir: RunOption = RUN,
+    output_form: FormOption = Form.text,
+) -> None:
+    """Put the images of an archive onto every node."""
+    from navarch.cli import images
+
+    names = images.import_archive(Layout(data_dir, run_dir), file)
+    if output_form is Form.json:
+        output.facts({"images": names})
+    else:
+        print("\n".join(names))
+
+
+@app.command(hidden=True)
+def server(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
+    """Run the control plane in the foreground (the supervisor does this)."""
+    os.execv(*_own("navarch.app.server", data_dir, run_dir))
+
+
+@app.command(hidden=True)
+def agent(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
+    """Run the node agent in the foreground (the supervisor does this)."""
+    os.execv(*_own("navarch.app.node", data_dir, run_dir))
+
+
+def _own(module: str, data_dir: Path, run_dir: Path) -> tuple[str, list[str]]:
+    import sys
+
+    return sys.executable, [sys.executable, "-m", module, str(data_dir), str(run_dir)]
+
+
+def run() -> None:
+    """The console script: errors that a person can mend become a message and an exit code."""
+    try:
+        app()
+    except (NotProvisioned, BadKubeconfig, BadSettings) as problem:
+        output.error(str(problem))
+        raise SystemExit(1) from None
+    except (ApiError, Retryable) as problem:
+        output.error(f"{problem}")
+        raise SystemExit(1) from None
+    except PermissionError as problem:
+        output.error(f"{problem.strerror}: {problem.filename}; try again with `sudo`")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,73 @@
+"""How the command line shows things: progress of steps, aligned tables, errors; colours only on a terminal.
+
+`rich` is imported when something is shown, so that commands which print one line start fast.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from navarch.app.machine import Step
+
+
+def error(message: str) -> None:
+    """On standard error, the first line marked, the rest indented below it."""
+    first, *rest = message.splitlines() or [""]
+    mark = "\033[31mnavarch:\033[0m" if sys.stderr.isatty() else "navarch:"
+    print(f"{mark} {first}", file=sys.stderr)
+    for line in rest:
+        print(f"         {line}", file=sys.stderr)
+
+
+def facts(document: Mapping[str, Any]) -> None:
+    """`-o json`."""
+    print(json.dumps(document, indent=2))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned like kubectl's: upper-case heads, three spaces between columns."""
+    widths = [max(len(cell) for cell in column) for column in zip(columns, *rows, strict=True)]
+    for row in (columns, *rows):
+        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def play(steps: Sequence[Step]) -> None:
+    """Carry out the steps, each with a line that says how it went and how long it took."""
+    width = max(len(step.title) for step in steps)
+    for step in steps:
+        start = time.monotonic()
+        with spinning(step.title) as say:
+            step.act(say)
+        done(f"{step.title:<{width}}  {time.monotonic() - start:5.1f} s")
+
+
+def done(text: str) -> None:
+    if sys.stdout.isatty():
+        print(f"\033[32m✓\033[0m {text}")
+    else:
+        print(f"- {text}", flush=True)
+
+
+@contextmanager
+def spinning(title: str) -> Iterator[Callable[[str], None]]:
+    """A line that shows work going on, with what the work says; nothing where no terminal is."""
+    if not sys.stdout.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console()
+    with console.status(escape(title)) as status:
+        room = max(20, console.width - len(title) - 8)
+
+        def say(text: str) -> None:
+            shown = text.strip()[:room]
+            status.update(f"{escape(title)}  [dim]{escape(shown)}[/dim]")
+
+        yield say

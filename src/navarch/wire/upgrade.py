@@ -1,0 +1,100 @@
+"""The client's side of an HTTP upgrade: ask a server for its connection, and take it over.
+
+HTTP client libraries speak WebSocket at most; streams to nodes and runtimes are passed on as raw bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+
+from navarch.base.errors import Unavailable
+
+READ_BYTES = 65_536
+HEAD_BYTES = 65_536
+
+Headers = Sequence[tuple[str, str]]
+
+
+class StreamTunnel:
+    """A `wire.message.Tunnel` on a connection that this process opened. early: bytes that came behind the answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def read(self) -> bytes:
+        try:
+            return await self._reader.read(READ_BYTES)
+        except (ConnectionError, ssl.SSLError):
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        """Raises: ConnectionResetError: the peer is gone."""
+        if self._writer.is_closing():
+            raise ConnectionResetError("the connection is closed")
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def close(self) -> None:
+        self._writer.close()
+
+
+async def upgrade(
+    host: str,
+    port: int,
+    target: str,
+    headers: Headers,
+    *,
+    method: str = "GET",
+    tls: ssl.SSLContext | None = None,
+    server_name: str = "",
+) -> tuple[int, Headers, StreamTunnel, bytes]:
+    """Send the request and return status, headers, the connection and, unless the status is 101, the body.
+
+    `headers` must hold `Connection`, `Upgrade` and what the protocol needs; `Host` is added. server_name: what the
+    certificate must be for, if not `host`.
+
+    Raises:
+        Unavailable: nobody answers there, or what answers speaks no HTTP.
+    """
+    try:
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection(
+                host, port, ssl=tls, limit=HEAD_BYTES, server_hostname=(server_name or host) if tls else None
+            )
+    except (OSError, TimeoutError) as error:
+        raise Unavailable(f"cannot reach {host}:{port}: {error or 'no answer within 10 s'}") from error
+    tunnel = StreamTunnel(reader, writer)
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}:{port}", *(f"{name}: {value}" for name, value in headers)]
+    try:
+        await tunnel.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        async with asyncio.timeout(30):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        status, found = _parse(head)
+        body = b"" if status == 101 else await _read_body(reader, found)
+    except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        await tunnel.close()
+        raise Unavailable(f"{host}:{port} did not answer the upgrade: {error or type(error).__name__}") from error
+    if status != 101:
+        await tunnel.close()
+    return status, found, tunnel, body
+
+
+def _parse(head: str) -> tuple[int, Headers]:
+    first, *rest = head.rstrip("\r\n").split("\r\n")
+    version, _, answer = first.partition(" ")
+    if not version.startswith("HTTP/1."):
+        raise ValueError(f"not an HTTP answer: {first[:80]!r}")
+    headers = []
+    for line in rest:
+        name, _, value = line.partition(":")
+        headers.append((name.strip(), value.strip()))
+    return int(answer[:3]), headers
+
+
+async def _read_body(reader: asyncio.StreamReader, headers: Headers) -> bytes:
+    length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
+    async with asyncio.timeout(10):
+        return await reader.readexactly(min(length, HEAD_BYTES))
