@@ -32,7 +32,7 @@ def created(state: State, plugins: Iterable[Plugin], intent: Intent, written: Do
     kind = intent.kind
     draft = Draft(written)
     metadata.begin(draft, kind, name, state.ids, state.clock.now())
-    if kind.has_status:
+    if kind.has_status and not kind.status_at_create:
         draft.remove("status")
     if kind.prepare:
         kind.prepare(draft, None)

@@ -66,6 +66,7 @@ class Kind:
         What is true of all kinds (metadata, status kept apart, generation) is not its business.
     prepare_status: the same for a write to `status`.
     has_status: a write to the main resource keeps the old `status`, one to `status` changes nothing else.
+    status_at_create: whoever creates one may give its status too.
     counts_generation: `metadata.generation` goes up when anything outside metadata and status changes.
     columns: after NAME (implied, unless `named` is False) and, unless `age` is False, before AGE (implied, the last of
         priority 0). `table` is the whole of them.
@@ -101,6 +102,7 @@ class Kind:
     subresource_rules: Mapping[str, Rules] = field(default_factory=dict)
     subresource_prepare: Mapping[str, Callable[[Draft, Document], None]] = field(default_factory=dict)
     subresources: tuple[str, ...] = ()
+    status_at_create: bool = False
     counts_generation: bool = True
     columns: tuple[Column, ...] = ()
     named: bool = True

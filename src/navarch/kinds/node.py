@@ -154,6 +154,7 @@ NODE = Kind(
     view=Node,
     subresources=("status", "proxy"),
     counts_generation=False,
+    status_at_create=True,
     columns=(
         Column("Status", _status, description="Whether the node is ready and takes new pods."),
         Column("Roles", _roles, description="The roles that its labels give it."),

@@ -66,6 +66,11 @@ class Observed:
         self.nodes.subscribe(self._on_node)
         self.pods.subscribe(self._on_pod)
 
+    async def synced(self) -> None:
+        """Once everything there is was seen."""
+        for informer in (self.namespaces, self.nodes, self.pods, self.services, self.budgets):
+            await informer.synced.wait()
+
     # -- read by the plan
 
     def usual(self, pod: PodFacts) -> tuple[Spread, ...]:

@@ -54,12 +54,16 @@ class Refuse:
 class Scheduler:
     """One for a cluster (or the leader of several); `run` works until cancelled."""
 
-    def __init__(self, client: Client, clock: Clock, ids: Ids, *, name: str = NAME) -> None:
+    def __init__(
+        self, client: Client, clock: Clock, ids: Ids, *, name: str = NAME, informers: Informers | None = None
+    ) -> None:
+        """informers: shared with others in the process, who then run them; made and run here when None."""
         self._clock = clock
         self._ids = ids
         self._work = asyncio.Event()
         self._bugs = BugReport(log)
-        self._informers = Informers(client, clock)
+        self._informers = informers or Informers(client, clock)
+        self._own_informers = informers is None
         self._events = Events(client, clock)
         self._observed = Observed(self._informers, clock, self._work.set, name)
         self._actor = Actor(client, clock, self._events.of(name))
@@ -67,9 +71,10 @@ class Scheduler:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._informers.run())
+            if self._own_informers:
+                group.create_task(self._informers.run())
             group.create_task(self._events.run())
-            await self._informers.synced()
+            await self._observed.synced()
             for _ in range(WORKERS):
                 group.create_task(self._worker())
             group.create_task(self._loop())
