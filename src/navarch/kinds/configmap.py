@@ -5,9 +5,13 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from navarch.base.errors import Cause
+from navarch.kinds.data_rules import DATA_MAX_BYTES, decoded_bytes, frozen, keys, text_bytes
 from navarch.kinds.kind import Column, Kind
+from navarch.kinds.rules import Faults
 from navarch.kinds.view import ObjectMeta, View
 from navarch.objects.value import Document
 
@@ -21,6 +25,20 @@ class ConfigMap(View, frozen=True):
     immutable: bool = False
 
 
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    text: Document = new.get("data") or {}
+    binary: Document = new.get("binaryData") or {}
+    keys(faults, text, "data")
+    keys(faults, binary, "binaryData")
+    for key in text.keys() & binary.keys():
+        faults.invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
+    if text_bytes(text) + decoded_bytes(binary) > DATA_MAX_BYTES:
+        faults.too_long("", DATA_MAX_BYTES)
+    frozen(faults, new, old, "data", "binaryData")
+    return faults.causes
+
+
 def _entries(document: Document, now: datetime) -> int:
     return len(document.get("data") or ()) + len(document.get("binaryData") or ())
 
@@ -32,6 +50,7 @@ CONFIGMAP = Kind(
     plural="configmaps",
     short=("cm",),
     view=ConfigMap,
+    rules=rules,
     counts_generation=False,
     columns=(Column("Data", _entries, description="How many entries it has."),),
 )

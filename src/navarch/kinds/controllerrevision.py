@@ -5,12 +5,15 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE
+from navarch.kinds.rules import Faults
 from navarch.kinds.view import ObjectMeta, View
 from navarch.objects.value import Document, dig
 
@@ -21,6 +24,16 @@ class ControllerRevision(View, frozen=True):
     metadata: ObjectMeta = ObjectMeta()
     revision: int = 0
     data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    faults.not_negative("revision", new.get("revision"))
+    if old is not None:
+        faults.immutable("data", new.get("data"), old.get("data"))
+    elif "data" not in new:
+        faults.required("data", "data is mandatory")
+    return faults.causes
 
 
 def _controller(document: Document, now: datetime) -> str:
@@ -38,6 +51,7 @@ CONTROLLERREVISION = Kind(
     name="ControllerRevision",
     plural="controllerrevisions",
     view=ControllerRevision,
+    rules=rules,
     counts_generation=False,
     columns=(
         Column("Controller", _controller, description="What it is a revision of."),

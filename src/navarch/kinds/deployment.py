@@ -5,14 +5,18 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/d
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names, label_selector_cell
+from navarch.kinds.rules import Faults, int_or_percent, share
 from navarch.kinds.view import Condition, LabelSelector, ObjectMeta, View
+from navarch.kinds.workload import counts, selector_and_template
 from navarch.objects.value import Document, Draft, dig
 
 QUARTER = "25%"
@@ -82,6 +86,42 @@ def prepare(draft: Draft, old: Document | None) -> None:
         draft.set({}, "status")
 
 
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    spec: Document = new.get("spec") or {}
+    was: Document = (old or {}).get("spec") or {}
+    if old is not None and spec == was:
+        return ()
+    selector_and_template(faults, spec, "spec")
+    counts(faults, spec, "spec", "replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
+    _strategy(faults, spec.get("strategy") or {}, "spec.strategy")
+    deadline_s, ready_s = spec.get("progressDeadlineSeconds"), spec.get("minReadySeconds", 0)
+    if deadline_s is not None and deadline_s <= ready_s:
+        faults.invalid("spec.progressDeadlineSeconds", deadline_s, "must be greater than minReadySeconds")
+    if old is not None:
+        faults.immutable("spec.selector", spec.get("selector"), was.get("selector"))
+    return faults.causes
+
+
+def _strategy(faults: Faults, strategy: Document, path: str) -> None:
+    rolling = strategy.get("rollingUpdate")
+    match strategy.get("type"):
+        case "Recreate":
+            if rolling is not None:
+                detail = "may not be specified when strategy `type` is 'Recreate'"
+                faults.forbidden(f"{path}.rollingUpdate", detail)
+        case "RollingUpdate":
+            rolling = rolling or {}
+            for field in ("maxUnavailable", "maxSurge"):
+                int_or_percent(faults, rolling.get(field, 0), f"{path}.rollingUpdate.{field}")
+            unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
+            if share(unavailable) == 0 and share(surge) == 0:
+                detail = "may not be 0 when `maxSurge` is 0"
+                faults.invalid(f"{path}.rollingUpdate.maxUnavailable", unavailable, detail)
+        case other:
+            faults.unsupported(f"{path}.type", other, ("Recreate", "RollingUpdate"))
+
+
 def _ready(deployment: Document, now: datetime) -> str:
     ready = dig(deployment, "status", "readyReplicas", default=0)
     return f"{ready}/{dig(deployment, 'spec', 'replicas', default=0)}"
@@ -104,6 +144,7 @@ DEPLOYMENT = Kind(
     categories=("all",),
     view=Deployment,
     default=default,
+    rules=rules,
     prepare=prepare,
     subresources=("status", "scale"),
     columns=(

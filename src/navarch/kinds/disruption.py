@@ -5,13 +5,18 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
+from navarch.kinds.rules import Faults, int_or_percent
 from navarch.kinds.view import Condition, LabelSelector, ObjectMeta, View
-from navarch.objects.value import Document, dig
+from navarch.objects.selector import check_document
+from navarch.objects.value import Document, Draft, dig
 
 NOT_SET = "N/A"
+EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
 
 
 class PodDisruptionBudgetSpec(View, frozen=True):
@@ -39,6 +44,28 @@ class PodDisruptionBudget(View, frozen=True):
     status: PodDisruptionBudgetStatus = PodDisruptionBudgetStatus()
 
 
+def prepare(draft: Draft, old: Document | None) -> None:
+    if old is None:
+        counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+        draft.set(dict.fromkeys(counts, 0), "status")
+
+
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    spec: Document = new.get("spec") or {}
+    if "minAvailable" in spec and "maxUnavailable" in spec:
+        faults.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+    for field in ("minAvailable", "maxUnavailable"):
+        if field in spec:
+            int_or_percent(faults, spec[field], f"spec.{field}")
+    if "selector" in spec:
+        faults.causes.extend(check_document(spec["selector"], "spec.selector"))
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    if policy is not None and policy not in EVICTION_POLICIES:
+        faults.unsupported("spec.unhealthyPodEvictionPolicy", policy, EVICTION_POLICIES)
+    return faults.causes
+
+
 def _minimum(budget: Document, now: datetime) -> str:
     return str(dig(budget, "spec", "minAvailable", default=NOT_SET))
 
@@ -58,6 +85,8 @@ PODDISRUPTIONBUDGET = Kind(
     plural="poddisruptionbudgets",
     short=("pdb",),
     view=PodDisruptionBudget,
+    rules=rules,
+    prepare=prepare,
     subresources=("status",),
     columns=(
         Column("Min Available", _minimum, description="How many pods must be available."),

@@ -5,12 +5,16 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/service-resources/en
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE
 from navarch.kinds.reference import ObjectReference
+from navarch.kinds.rules import Faults, address
 from navarch.kinds.view import ObjectMeta, View
+from navarch.objects import names
 from navarch.objects.value import Document, Draft
 
 SHOWN = 3
@@ -50,6 +54,25 @@ def default(draft: Draft) -> None:
             draft.default("TCP", "subsets", subset, "ports", port, "protocol")
 
 
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    for index, subset in enumerate(new.get("subsets") or ()):
+        path = f"subsets[{index}]"
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            faults.required(path, "must specify `addresses` or `notReadyAddresses`")
+        for field in ("addresses", "notReadyAddresses"):
+            for number, found in enumerate(subset.get(field) or ()):
+                address(faults, found.get("ip", ""), f"{path}.{field}[{number}].ip")
+        ports = subset.get("ports") or ()
+        for number, port in enumerate(ports):
+            where = f"{path}.ports[{number}]"
+            if not port.get("name") and len(ports) > 1:
+                faults.required(f"{where}.name")
+            faults.checked(f"{where}.port", port.get("port", 0), names.port(port.get("port", 0)))
+            faults.one_of(f"{where}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
+    return faults.causes
+
+
 def joined(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
@@ -75,6 +98,7 @@ ENDPOINTS = Kind(
     short=("ep",),
     view=Endpoints,
     default=default,
+    rules=rules,
     counts_generation=False,
     columns=(Column("Endpoints", _endpoints, description="Addresses and ports that are ready."),),
 )

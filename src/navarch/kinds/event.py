@@ -8,13 +8,18 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/ev
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import moment, since
 from navarch.kinds.reference import ObjectReference
+from navarch.kinds.rules import Faults
 from navarch.kinds.view import ObjectMeta, View
 from navarch.objects.value import Document, Draft, dig
+
+NOTE_MAX = 1024
 
 
 class EventSource(View, frozen=True):
@@ -77,6 +82,45 @@ def default(draft: Draft) -> None:
     draft.default({}, "source")
     draft.default("", "reportingComponent")
     draft.default("", "reportingInstance")
+
+
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """Of an event in the old form, which asks little."""
+    faults = Faults()
+    _same_namespace(faults, new, "involvedObject.namespace")
+    return faults.causes
+
+
+def strict_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """Of an event written as events.k8s.io; paths are those of that face, the document is the stored one."""
+    faults = Faults()
+    _same_namespace(faults, new, "regarding.namespace")
+    if old is not None:
+        for shown, stored in (("regarding", "involvedObject"), ("reason", "reason"), ("eventTime", "eventTime")):
+            faults.immutable(shown, new.get(stored), old.get(stored))
+        return faults.causes
+    for shown, stored in (
+        ("eventTime", "eventTime"),
+        ("reportingController", "reportingComponent"),
+        ("reportingInstance", "reportingInstance"),
+        ("action", "action"),
+        ("reason", "reason"),
+    ):
+        if not new.get(stored):
+            faults.required(shown)
+    if new.get("type") not in ("Normal", "Warning"):
+        faults.invalid("type", new.get("type", ""), "has invalid value: " + str(new.get("type", "")))
+    if len(new.get("message", "")) > NOTE_MAX:
+        faults.invalid("message", "", f"can have at most {NOTE_MAX} characters")
+    return faults.causes
+
+
+def _same_namespace(faults: Faults, event: Document, field: str) -> None:
+    """An event stands beside what it is about; what has no namespace is told of in `default`."""
+    own = dig(event, "metadata", "namespace", default="")
+    about = dig(event, "involvedObject", "namespace", default="")
+    if about != own and not (about == "" and own in ("default", "kube-system")):
+        faults.invalid(field, about, "does not match event.namespace")
 
 
 def last_seen(event: Document) -> datetime | None:
@@ -145,6 +189,7 @@ EVENT = Kind(
     short=("ev",),
     view=Event,
     default=default,
+    rules=rules,
     counts_generation=False,
     columns=COLUMNS,
     named=False,
@@ -165,7 +210,8 @@ EVENTS_EVENT = Kind(
     plural="events",
     short=("ev",),
     view=Event,
-    default=EVENT.default,
+    default=default,
+    rules=strict_rules,
     counts_generation=False,
     columns=COLUMNS,
     named=False,

@@ -5,12 +5,17 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/na
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
+from navarch.kinds.rules import Faults
 from navarch.kinds.view import Condition, ObjectMeta, View
 from navarch.objects import names
-from navarch.objects.value import Document, Draft
+from navarch.objects.value import Document, Draft, dig
 
 FINALIZER = "kubernetes"
+STANDARD_FINALIZERS = (FINALIZER, "orphan", "foregroundDeletion")
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -56,6 +61,32 @@ def prepare_finalize(draft: Draft, old: Document) -> None:
         draft.set(old["status"], "status")
 
 
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    for index, finalizer in enumerate(dig(new, "spec", "finalizers", default=())):
+        _finalizer(faults, finalizer, f"spec.finalizers[{index}]")
+    return faults.causes
+
+
+def _finalizer(faults: Faults, finalizer: str, field: str) -> None:
+    faults.checked(field, finalizer, names.qualified_name(finalizer))
+    if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+        detail = "name is neither a standard finalizer name nor is it fully qualified"
+        faults.invalid(field, finalizer, detail)
+
+
+def status_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """A namespace is Terminating exactly while it is being deleted."""
+    faults = Faults()
+    phase = dig(new, "status", "phase", default="")
+    if dig(new, "metadata", "deletionTimestamp") is None:
+        if phase != "Active":
+            faults.invalid("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")
+    elif phase != "Terminating":
+        faults.invalid("status.Phase", phase, "may only be 'Terminating' if `deletionTimestamp` is not empty")
+    return faults.causes
+
+
 NAMESPACE = Kind(
     group="",
     version="v1",
@@ -65,6 +96,8 @@ NAMESPACE = Kind(
     namespaced=False,
     view=Namespace,
     default=default,
+    rules=rules,
+    subresource_rules={"status": status_rules, "finalize": rules},
     prepare=prepare,
     name_rule=names.dns_label,
     subresource_prepare={"finalize": prepare_finalize},

@@ -5,16 +5,21 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/no
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.printing import NONE, UNKNOWN
+from navarch.kinds.rules import Faults, is_network
 from navarch.kinds.view import Condition, ObjectMeta, Quantity, View
+from navarch.objects import names
 from navarch.objects.value import Document, dig
 
 ROLE_PREFIX = "node-role.kubernetes.io/"
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 ROLE_LABEL = "kubernetes.io/role"
 
 
@@ -95,6 +100,32 @@ class Node(View, frozen=True):
         return condition is not None and condition.status == "True"
 
 
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    spec: Document = new.get("spec") or {}
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(spec.get("taints") or ()):
+        path = f"spec.taints[{index}]"
+        key, effect = taint.get("key", ""), taint.get("effect", "")
+        faults.checked(f"{path}.key", key, names.label_key(key))
+        if messages := names.label_value(taint.get("value", "")):
+            faults.invalid(f"{path}.value", taint["value"], ";".join(messages))
+        faults.one_of(f"{path}.effect", effect, EFFECTS)
+        if (key, effect) in seen:
+            faults.duplicate(path, taint)
+        seen.add((key, effect))
+    for index, cidr in enumerate(spec.get("podCIDRs") or ()):
+        if not is_network(cidr):
+            faults.invalid(f"spec.podCIDRs[{index}]", cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24)")
+    if old is not None:
+        was: Document = old.get("spec") or {}
+        for field in ("podCIDRs", "providerID"):
+            if was.get(field) and spec.get(field) != was[field]:
+                detail = "node updates may not change " + field + ' except from "" to valid'
+                faults.forbidden(f"spec.{field}", detail)
+    return faults.causes
+
+
 def _status(node: Document, now: datetime) -> str:
     ready = next((c for c in dig(node, "status", "conditions", default=()) if c.get("type") == "Ready"), None)
     text = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
@@ -152,6 +183,7 @@ NODE = Kind(
     short=("no",),
     namespaced=False,
     view=Node,
+    rules=rules,
     subresources=("status", "proxy"),
     counts_generation=False,
     status_at_create=True,

@@ -5,16 +5,26 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import pairs
+from navarch.kinds.rules import Faults
+from navarch.kinds.workload import template
 from navarch.objects.value import Document, Draft, dig
 
 
 def default(draft: Draft) -> None:
     default_template(draft, "template")
+
+
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    template(faults, new.get("template") or {}, "template")
+    return faults.causes
 
 
 def _names(document: Document, now: datetime) -> str:
@@ -35,6 +45,7 @@ PODTEMPLATE = Kind(
     name="PodTemplate",
     plural="podtemplates",
     default=default,
+    rules=rules,
     columns=(
         Column("Containers", _names, description="The names of its containers."),
         Column("Images", _images, description="Their images."),

@@ -5,11 +5,18 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import AGE, Column, Kind
+from navarch.kinds.rules import Faults
 from navarch.kinds.view import ObjectMeta, View
-from navarch.objects.value import Document, Draft
+from navarch.objects.value import Document, Draft, dig
+
+USER_MAX = 1_000_000_000
+RESERVED_PREFIX = "system-"
+SYSTEM_CLASSES = {"system-cluster-critical": 2 * USER_MAX, "system-node-critical": 2 * USER_MAX + 1000}
 
 
 class PriorityClass(View, frozen=True):
@@ -22,6 +29,25 @@ class PriorityClass(View, frozen=True):
 
 def default(draft: Draft) -> None:
     draft.default("PreemptLowerPriority", "preemptionPolicy")
+
+
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    name, value = dig(new, "metadata", "name", default=""), new.get("value", 0)
+    if old is None:
+        if name.startswith(RESERVED_PREFIX):
+            if SYSTEM_CLASSES.get(name) != value:
+                detail = f"priority class names with '{RESERVED_PREFIX}' prefix are reserved for system use only"
+                faults.forbidden("metadata.name", detail)
+        elif value > USER_MAX:
+            detail = f"maximum allowed value of a user defined priority is {USER_MAX}"
+            faults.forbidden("value", detail)
+    else:
+        if value != old.get("value", 0):
+            faults.forbidden("value", "may not be changed in an update.")
+        faults.immutable("preemptionPolicy", new.get("preemptionPolicy"), old.get("preemptionPolicy"))
+    faults.one_of("preemptionPolicy", new.get("preemptionPolicy"), ("Never", "PreemptLowerPriority"))
+    return faults.causes
 
 
 def _is_default(found: Document, now: datetime) -> bool:
@@ -37,6 +63,7 @@ PRIORITYCLASS = Kind(
     namespaced=False,
     view=PriorityClass,
     default=default,
+    rules=rules,
     columns=(
         Column("Value", ".value", type="integer", description="The priority; more is more important."),
         Column("Global-Default", _is_default, type="boolean", description="Whether pods that name no class get it."),

@@ -5,14 +5,18 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.reference import NamedReference
+from navarch.kinds.rules import Faults
 from navarch.kinds.view import LabelSelector, ObjectMeta, View
 from navarch.objects import names
+from navarch.objects.selector import check_document
 from navarch.objects.value import Document, Draft, dig
 
 GROUP = "rbac.authorization.k8s.io"
@@ -69,6 +73,84 @@ def default_binding(draft: Draft) -> None:
             draft.set(GROUP, "subjects", index, "apiGroup")
 
 
+def role_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """Of a Role: inside a namespace there are no paths to allow."""
+    faults = Faults()
+    for index, rule in enumerate(new.get("rules") or ()):
+        _rule(faults, rule, f"rules[{index}]", namespaced=True)
+    return faults.causes
+
+
+def cluster_role_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    for index, rule in enumerate(new.get("rules") or ()):
+        _rule(faults, rule, f"rules[{index}]", namespaced=False)
+    aggregation = new.get("aggregationRule")
+    if aggregation is not None:
+        selectors = aggregation.get("clusterRoleSelectors") or ()
+        if not selectors:
+            detail = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+            faults.required("aggregationRule.clusterRoleSelectors", detail)
+        for index, found in enumerate(selectors):
+            faults.causes.extend(check_document(found, f"aggregationRule.clusterRoleSelectors[{index}]"))
+    return faults.causes
+
+
+def _rule(faults: Faults, rule: Document, path: str, *, namespaced: bool) -> None:
+    if not rule.get("verbs"):
+        faults.required(f"{path}.verbs", "verbs must contain at least one value")
+    paths = rule.get("nonResourceURLs") or []
+    if paths:
+        if namespaced:
+            faults.invalid(f"{path}.nonResourceURLs", paths, "namespaced rules cannot apply to non-resource URLs")
+        if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
+            detail = "rules cannot apply to both regular resources and non-resource URLs"
+            faults.invalid(f"{path}.nonResourceURLs", paths, detail)
+        return
+    if not rule.get("apiGroups"):
+        faults.required(f"{path}.apiGroups", "resource rules must supply at least one api group")
+    if not rule.get("resources"):
+        faults.required(f"{path}.resources", "resource rules must supply at least one resource")
+
+
+def binding_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    reference: Document = new.get("roleRef") or {}
+    if reference.get("apiGroup") != GROUP:
+        faults.unsupported("roleRef.apiGroup", reference.get("apiGroup", ""), (GROUP,))
+    kinds = ("Role", "ClusterRole") if new.get("kind") == "RoleBinding" else ("ClusterRole",)
+    if reference.get("kind") not in kinds:
+        faults.unsupported("roleRef.kind", reference.get("kind", ""), kinds)
+    if not reference.get("name"):
+        faults.required("roleRef.name")
+    else:
+        faults.checked("roleRef.name", reference["name"], names.path_segment(reference["name"]))
+    for index, subject in enumerate(new.get("subjects") or ()):
+        _subject(faults, subject, f"subjects[{index}]", new.get("kind", ""))
+    if old is not None and reference != old.get("roleRef"):
+        faults.invalid("roleRef", reference, "cannot change roleRef")
+    return faults.causes
+
+
+def _subject(faults: Faults, subject: Document, path: str, kind: str) -> None:
+    if not subject.get("name"):
+        faults.required(f"{path}.name")
+    group = subject.get("apiGroup", "")
+    match subject.get("kind", ""):
+        case "ServiceAccount":
+            if name := subject.get("name"):
+                faults.checked(f"{path}.name", name, names.dns_subdomain(name))
+            if group:
+                faults.unsupported(f"{path}.apiGroup", group, ("",))
+            if not subject.get("namespace") and kind == "ClusterRoleBinding":
+                faults.required(f"{path}.namespace")
+        case "User" | "Group":
+            if group != GROUP:
+                faults.unsupported(f"{path}.apiGroup", group, (GROUP,))
+        case other:
+            faults.unsupported(f"{path}.kind", other, ("ServiceAccount", "User", "Group"))
+
+
 def _role(binding: Document, now: datetime) -> str:
     return f"{dig(binding, 'roleRef', 'kind', default='')}/{dig(binding, 'roleRef', 'name', default='')}"
 
@@ -107,6 +189,7 @@ ROLE = Kind(
     name="Role",
     plural="roles",
     view=Role,
+    rules=role_rules,
     name_rule=names.path_segment,
     counts_generation=False,
     columns=ROLE_COLUMNS,
@@ -120,6 +203,7 @@ CLUSTERROLE = Kind(
     plural="clusterroles",
     namespaced=False,
     view=ClusterRole,
+    rules=cluster_role_rules,
     name_rule=names.path_segment,
     counts_generation=False,
     columns=ROLE_COLUMNS,
@@ -133,6 +217,7 @@ ROLEBINDING = Kind(
     plural="rolebindings",
     view=RoleBinding,
     default=default_binding,
+    rules=binding_rules,
     name_rule=names.path_segment,
     counts_generation=False,
     columns=BINDING_COLUMNS,
@@ -147,6 +232,7 @@ CLUSTERROLEBINDING = Kind(
     namespaced=False,
     view=ClusterRoleBinding,
     default=default_binding,
+    rules=binding_rules,
     name_rule=names.path_segment,
     counts_generation=False,
     columns=BINDING_COLUMNS,

@@ -5,14 +5,18 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names, label_selector_cell
+from navarch.kinds.rules import Faults
 from navarch.kinds.view import Condition, LabelSelector, ObjectMeta, View
+from navarch.kinds.workload import counts, selector_and_template
 from navarch.objects.value import Document, Draft, dig
 
 
@@ -51,6 +55,19 @@ def prepare(draft: Draft, old: Document | None) -> None:
         draft.set({"replicas": 0}, "status")
 
 
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    spec: Document = new.get("spec") or {}
+    was: Document = (old or {}).get("spec") or {}
+    if old is not None and spec == was:
+        return ()
+    selector_and_template(faults, spec, "spec")
+    counts(faults, spec, "spec", "replicas", "minReadySeconds")
+    if old is not None:
+        faults.immutable("spec.selector", spec.get("selector"), was.get("selector"))
+    return faults.causes
+
+
 def desired(document: Document, now: datetime) -> int:
     return int(dig(document, "spec", "replicas", default=0))
 
@@ -78,6 +95,7 @@ REPLICASET = Kind(
     categories=("all",),
     view=ReplicaSet,
     default=default,
+    rules=rules,
     prepare=prepare,
     subresources=("status", "scale"),
     columns=(

@@ -5,15 +5,19 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
+from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names, pairs
 from navarch.kinds.replicaset import COUNTS, prepare
+from navarch.kinds.rules import Faults
 from navarch.kinds.view import Condition, ObjectMeta, View
+from navarch.kinds.workload import counts, replicated_template
 from navarch.objects.value import Document, Draft, dig
 
 
@@ -52,6 +56,24 @@ def default(draft: Draft) -> None:
             draft.set(labels, "metadata", "labels")
 
 
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    spec: Document = new.get("spec") or {}
+    if old is not None and spec == old.get("spec"):
+        return ()
+    selector: Document = spec.get("selector") or {}
+    if not selector:
+        faults.required("spec.selector")
+    counts(faults, spec, "spec", "replicas", "minReadySeconds")
+    template = spec.get("template")
+    if template is None:
+        faults.required("spec.template")
+    else:
+        labels: Document = dig(template, "metadata", "labels", default={})
+        replicated_template(faults, template, "spec.template", selector.items() <= labels.items())
+    return faults.causes
+
+
 def _selector(document: Document, now: datetime) -> str:
     return pairs(dig(document, "spec", "selector"))
 
@@ -65,6 +87,7 @@ REPLICATIONCONTROLLER = Kind(
     categories=("all",),
     view=ReplicationController,
     default=default,
+    rules=rules,
     prepare=prepare,
     subresources=("status", "scale"),
     columns=(

@@ -5,16 +5,22 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/authorization-resour
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from navarch.kinds.kind import Kind
+from navarch.base.errors import Cause
+from navarch.kinds.kind import Kind, Rules, no_rules
 from navarch.kinds.reference import ObjectReference
+from navarch.kinds.rules import Faults
 from navarch.kinds.view import ObjectMeta, View
-from navarch.objects.value import Draft
+from navarch.objects.value import Document, Draft, dig
 
 AUTHENTICATION = "authentication.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
 HOUR_S = 3600
+TOKEN_MIN_S = 600
+TOKEN_MAX_S = 1 << 32
 
 
 class TokenReviewSpec(View, frozen=True):
@@ -111,13 +117,42 @@ class Scale(View, frozen=True):
     status: ScaleStatus = ScaleStatus()
 
 
+def scale_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    faults.not_negative("spec.replicas", dig(new, "spec", "replicas"))
+    return faults.causes
+
+
+def binding_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    target: Document = new.get("target") or {}
+    if target.get("kind", "") not in ("", "Node"):
+        faults.unsupported("target.kind", target["kind"], ("Node", "<empty>"))
+    if not target.get("name"):
+        faults.required("target.name")
+    return faults.causes
+
+
+def token_request_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    expiration_s = dig(new, "spec", "expirationSeconds", default=HOUR_S)
+    if expiration_s < TOKEN_MIN_S:
+        faults.invalid("spec.expirationSeconds", expiration_s, "may not specify a duration less than 10 minutes")
+    if expiration_s > TOKEN_MAX_S:
+        detail = "may not specify a duration larger than 2^32 seconds"
+        faults.invalid("spec.expirationSeconds", expiration_s, detail)
+    return faults.causes
+
+
 def default_token_request(draft: Draft) -> None:
     draft.default(HOUR_S, "spec", "expirationSeconds")
 
 
-def _posted(group: str, name: str, plural: str, view: type[View], *, namespaced: bool = False) -> Kind:
+def _posted(
+    group: str, name: str, plural: str, view: type[View], *, namespaced: bool = False, rules: Rules = no_rules
+) -> Kind:
     return Kind(
-        group=group, version="v1", name=name, plural=plural, namespaced=namespaced, view=view, verbs=(), columns=()
+        group=group, version="v1", name=name, plural=plural, namespaced=namespaced, view=view, rules=rules, verbs=()
     )
 
 
@@ -134,7 +169,7 @@ LOCALSUBJECTACCESSREVIEW = _posted(
     AUTHORIZATION, "LocalSubjectAccessReview", "localsubjectaccessreviews", AccessReview, namespaced=True
 )
 SELFSUBJECTRULESREVIEW = _posted(AUTHORIZATION, "SelfSubjectRulesReview", "selfsubjectrulesreviews", RulesReview)
-BINDING = _posted("", "Binding", "bindings", Binding, namespaced=True)
+BINDING = _posted("", "Binding", "bindings", Binding, namespaced=True, rules=binding_rules)
 
 TOKENREQUEST = Kind(
     group=AUTHENTICATION,
@@ -143,6 +178,7 @@ TOKENREQUEST = Kind(
     plural="",
     view=TokenRequest,
     default=default_token_request,
+    rules=token_request_rules,
     verbs=(),
 )
-SCALE = Kind(group="autoscaling", version="v1", name="Scale", plural="", view=Scale, verbs=())
+SCALE = Kind(group="autoscaling", version="v1", name="Scale", plural="", view=Scale, rules=scale_rules, verbs=())

@@ -13,7 +13,9 @@ import msgspec
 
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE, pairs
+from navarch.kinds.service_rules import drop_unfit, inherit, rules
 from navarch.kinds.view import Condition, ObjectMeta, View
+from navarch.objects import names
 from navarch.objects.value import Document, Draft, dig
 
 HEADLESS = "None"
@@ -123,6 +125,8 @@ def _port(port: Document) -> Document:
 
 
 def prepare(draft: Draft, old: Document | None) -> None:
+    drop_unfit(draft, old)
+    inherit(draft, old)
     if old is None:
         draft.set({"loadBalancer": {}}, "status")
 
@@ -169,9 +173,11 @@ SERVICE = Kind(
     name="Service",
     plural="services",
     short=("svc",),
+    name_rule=names.dns_label_1035,
     categories=("all",),
     view=Service,
     default=default,
+    rules=rules,
     prepare=prepare,
     subresources=("status", "proxy"),
     counts_generation=False,

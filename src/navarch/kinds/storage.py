@@ -15,6 +15,7 @@ from navarch.kinds.podspec.placement import NodeSelector
 from navarch.kinds.podspec.volumes import CSISource, HostPathSource
 from navarch.kinds.printing import UNSET, access_modes
 from navarch.kinds.reference import NamedReference, ObjectReference
+from navarch.kinds.storage_rules import claim_rules, class_rules, volume_rules
 from navarch.kinds.view import Condition, LabelSelector, ObjectMeta, Quantity, View
 from navarch.objects.value import Document, Draft, dig
 
@@ -190,6 +191,7 @@ PERSISTENTVOLUME = Kind(
     namespaced=False,
     view=PersistentVolume,
     default=default_volume,
+    rules=volume_rules,
     prepare=prepare_pending,
     subresources=("status",),
     counts_generation=False,
@@ -214,6 +216,7 @@ PERSISTENTVOLUMECLAIM = Kind(
     short=("pvc",),
     view=PersistentVolumeClaim,
     default=default_claim,
+    rules=claim_rules,
     prepare=prepare_pending,
     subresources=("status",),
     counts_generation=False,
@@ -237,6 +240,7 @@ STORAGECLASS = Kind(
     namespaced=False,
     view=StorageClass,
     default=default_class,
+    rules=class_rules,
     counts_generation=False,
     columns=(
         Column("Name", _class_name, format="name", description="The name of the class."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from navarch.kinds.kind import Kind
 from navarch.kinds.pod.columns import COLUMNS
 from navarch.kinds.pod.prepare import grace, prepare, prepare_ephemeral, prepare_resize
+from navarch.kinds.pod.rules import ephemeral_rules, resize_rules, rules
 from navarch.kinds.pod.view import Pod
 from navarch.kinds.podspec.defaults import default_pod
 
@@ -17,7 +18,9 @@ POD = Kind(
     categories=("all",),
     view=Pod,
     default=default_pod,
+    rules=rules,
     prepare=prepare,
+    subresource_rules={"ephemeralcontainers": ephemeral_rules, "resize": resize_rules},
     subresource_prepare={"ephemeralcontainers": prepare_ephemeral, "resize": prepare_resize},
     subresources=(
         "status",

@@ -72,14 +72,24 @@ def grace(pod: Document) -> int | None:
     return granted if granted >= 0 else 1
 
 
+def _keep(draft: Draft, old: Document, spec: Document) -> None:
+    """The stored pod with another spec; of the metadata only what the API server itself writes is taken."""
+    draft.set(spec, "spec")
+    if "status" in old:
+        draft.set(old["status"], "status")
+    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
+        kept = dig(old, "metadata", field)
+        if kept is None:
+            draft.remove("metadata", field)
+        else:
+            draft.set(kept, "metadata", field)
+
+
 def prepare_ephemeral(draft: Draft, old: Document) -> None:
     """`ephemeralcontainers` changes the list of debugging containers and nothing else."""
     written = draft.get("spec", "ephemeralContainers")
-    draft.set({**old.get("spec", {})}, "spec")
-    if written is None:
-        draft.remove("spec", "ephemeralContainers")
-    else:
-        draft.set(written, "spec", "ephemeralContainers")
+    spec = {key: value for key, value in old.get("spec", {}).items() if key != "ephemeralContainers"}
+    _keep(draft, old, spec if written is None else {**spec, "ephemeralContainers": written})
 
 
 def prepare_resize(draft: Draft, old: Document) -> None:
@@ -91,7 +101,7 @@ def prepare_resize(draft: Draft, old: Document) -> None:
             spec[field] = list(_resized(spec[field], written.get(field) or ()))
     if "resources" in written:
         spec["resources"] = written["resources"]
-    draft.set(spec, "spec")
+    _keep(draft, old, spec)
 
 
 def _resized(old: Iterable[Document], new: Iterable[Document]) -> Iterable[Document]:

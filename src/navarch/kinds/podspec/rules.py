@@ -1,0 +1,199 @@
+"""Rules of a pod's spec, in a Pod or in a template.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#PodSpec
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from navarch.kinds.podspec.container_rules import container, init_container, main_container
+from navarch.kinds.podspec.placement_rules import affinity, spread_constraints, tolerations
+from navarch.kinds.podspec.resource_rules import amount, resources
+from navarch.kinds.podspec.security_rules import pod_security
+from navarch.kinds.podspec.volume_rules import volumes
+from navarch.kinds.rules import INT32_MAX, Faults, address, check_labels
+from navarch.objects import names
+from navarch.objects.value import Document
+
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
+DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
+NAMESERVERS_MAX = 3
+SEARCHES_MAX = 32
+SEARCHES_MAX_BYTES = 2048
+SUBDOMAINS = ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName")
+EPHEMERAL_FORBIDDEN = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy")
+
+
+def pod_spec(faults: Faults, spec: Document, path: str) -> None:
+    """spec: with defaults filled in."""
+    by_name = volumes(faults, spec["volumes"], f"{path}.volumes") if "volumes" in spec else {}
+    _containers(faults, spec, path, by_name)
+    faults.one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
+    faults.one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), DNS_POLICIES)
+    if spec.get("securityContext"):
+        pod_security(faults, spec["securityContext"], f"{path}.securityContext")
+    for field in SUBDOMAINS:
+        if (value := spec.get(field)) and (messages := names.dns_subdomain(value)):
+            faults.checked(f"{path}.{field}", value, messages)
+    for field in spec.keys() & _DETAILS.keys():
+        _DETAILS[field](faults, spec, spec[field], f"{path}.{field}")
+    if spec.get("dnsPolicy") == "None" and not (spec.get("dnsConfig") or {}).get("nameservers"):
+        detail = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+        faults.required(f"{path}.dnsConfig.nameservers", detail)
+    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
+        detail = "ShareProcessNamespace and HostPID cannot both be enabled"
+        faults.invalid(f"{path}.shareProcessNamespace", True, detail)
+
+
+def _containers(faults: Faults, spec: Document, path: str, by_name: dict[str, Document]) -> None:
+    host_network = bool(spec.get("hostNetwork"))
+    taken: set[str] = set()
+    host_ports: set[tuple[Any, ...]] = set()
+    if not spec.get("containers"):
+        faults.required(f"{path}.containers")
+    for field, own in (("containers", main_container), ("initContainers", init_container)):
+        for index, found in enumerate(spec.get(field) or ()):
+            where = f"{path}.{field}[{index}]"
+            container(faults, found, where, by_name, host_network)
+            own(faults, found, where)
+            _unique(faults, found, where, taken)
+            if field == "containers" and "ports" in found:
+                _host_ports(faults, found["ports"], f"{where}.ports", host_ports)
+    for index, found in enumerate(spec.get("ephemeralContainers") or ()):
+        where = f"{path}.ephemeralContainers[{index}]"
+        container(faults, found, where, by_name, False)
+        _unique(faults, found, where, taken)
+        _ephemeral(faults, found, where, spec)
+
+
+def _unique(faults: Faults, found: Document, path: str, taken: set[str]) -> None:
+    name = found.get("name", "")
+    if name in taken and name:
+        faults.duplicate(f"{path}.name", name)
+    taken.add(name)
+
+
+def _host_ports(faults: Faults, ports: list[Document], path: str, taken: set[tuple[Any, ...]]) -> None:
+    for index, port in enumerate(ports):
+        if outside := port.get("hostPort"):
+            key = (port.get("protocol"), port.get("hostIP", ""), outside)
+            if key in taken:
+                faults.duplicate(f"{path}[{index}].hostPort", "/".join(map(str, key)))
+            taken.add(key)
+
+
+def _ephemeral(faults: Faults, found: Document, path: str, spec: Document) -> None:
+    """A debugging container gets no ports, no probes and no resources of its own."""
+    target = found.get("targetContainerName")
+    known = {one.get("name") for field in ("containers", "initContainers") for one in spec.get(field) or ()}
+    if target and target not in known:
+        faults.not_found(f"{path}.targetContainerName", target)
+    for field in (*EPHEMERAL_FORBIDDEN, *(("resources",) if found.get("resources") else ())):
+        if field in found:
+            faults.forbidden(f"{path}.{field}", "cannot be set for an Ephemeral Container")
+    for index, mount in enumerate(found.get("volumeMounts") or ()):
+        if mount.get("subPath"):
+            faults.forbidden(f"{path}.volumeMounts[{index}].subPath", "cannot be set for an Ephemeral Container")
+
+
+def _deadline(faults: Faults, spec: Document, value: int, field: str) -> None:
+    faults.between(field, value, 1, INT32_MAX)
+
+
+def _node_selector(faults: Faults, spec: Document, value: Document, field: str) -> None:
+    check_labels(faults, value, field)
+
+
+def _tolerations(faults: Faults, spec: Document, value: list[Document], field: str) -> None:
+    tolerations(faults, value, field)
+
+
+def _spreading(faults: Faults, spec: Document, value: list[Document], field: str) -> None:
+    spread_constraints(faults, value, field)
+
+
+def _affinity(faults: Faults, spec: Document, value: Document, field: str) -> None:
+    affinity(faults, value, field)
+
+
+def _host_label(faults: Faults, spec: Document, value: str, field: str) -> None:
+    """Of `hostname` and `subdomain`."""
+    if value:
+        faults.checked(field, value, names.dns_label(value))
+
+
+def _aliases(faults: Faults, spec: Document, value: list[Document], field: str) -> None:
+    for index, alias in enumerate(value):
+        address(faults, alias.get("ip", ""), f"{field}[{index}].ip")
+        for number, name in enumerate(alias.get("hostnames") or ()):
+            faults.checked(f"{field}[{index}].hostnames[{number}]", name, names.dns_subdomain(name))
+
+
+def _preemption(faults: Faults, spec: Document, value: str, field: str) -> None:
+    faults.one_of(field, value, PREEMPTION_POLICIES)
+
+
+def _readiness_gates(faults: Faults, spec: Document, value: list[Document], field: str) -> None:
+    for index, gate in enumerate(value):
+        condition = gate.get("conditionType", "")
+        faults.checked(f"{field}[{index}].conditionType", condition, names.qualified_name(condition))
+
+
+def _scheduling_gates(faults: Faults, spec: Document, value: list[Document], field: str) -> None:
+    seen: set[str] = set()
+    for index, gate in enumerate(value):
+        name = gate.get("name", "")
+        faults.checked(f"{field}[{index}]", name, names.qualified_name(name))
+        if name in seen:
+            faults.duplicate(f"{field}[{index}].name", name)
+        seen.add(name)
+
+
+def _dns_config(faults: Faults, spec: Document, value: Document, field: str) -> None:
+    servers, searches = value.get("nameservers") or (), value.get("searches") or ()
+    if len(servers) > NAMESERVERS_MAX:
+        faults.invalid(f"{field}.nameservers", servers, f"must not have more than {NAMESERVERS_MAX} nameservers")
+    for index, server in enumerate(servers):
+        address(faults, server, f"{field}.nameservers[{index}]")
+    if len(searches) > SEARCHES_MAX:
+        faults.invalid(f"{field}.searches", searches, f"must not have more than {SEARCHES_MAX} search paths")
+    if len(" ".join(searches)) > SEARCHES_MAX_BYTES:
+        detail = f"must not have more than {SEARCHES_MAX_BYTES} characters (including spaces) in the search list"
+        faults.invalid(f"{field}.searches", searches, detail)
+    for index, search in enumerate(searches):
+        if search != "." and (messages := names.dns_subdomain(search.removesuffix("."))):
+            faults.checked(f"{field}.searches[{index}]", search, messages)
+    for index, option in enumerate(value.get("options") or ()):
+        if not option.get("name"):
+            faults.required(f"{field}.options[{index}]", "must not be empty")
+
+
+def _overhead(faults: Faults, spec: Document, value: Document, field: str) -> None:
+    for name, found in value.items():
+        amount(faults, found, f"{field}[{name}]")
+
+
+def _pod_resources(faults: Faults, spec: Document, value: Document, field: str) -> None:
+    resources(faults, value, field)
+
+
+_DETAILS: dict[str, Callable[[Faults, Document, Any, str], None]] = {
+    "activeDeadlineSeconds": _deadline,
+    "affinity": _affinity,
+    "dnsConfig": _dns_config,
+    "hostAliases": _aliases,
+    "hostname": _host_label,
+    "nodeSelector": _node_selector,
+    "overhead": _overhead,
+    "preemptionPolicy": _preemption,
+    "readinessGates": _readiness_gates,
+    "resources": _pod_resources,
+    "schedulingGates": _scheduling_gates,
+    "subdomain": _host_label,
+    "tolerations": _tolerations,
+    "topologySpreadConstraints": _spreading,
+}
+"""Rules of fields that most pods do not have: (faults, the whole spec, the field's value, its path)."""

@@ -1,0 +1,173 @@
+"""How broken rules are told, in the words and with the paths that users of `kubectl` know.
+
+Rules run on documents that fit the schema, after defaults. They write what they find into a `Faults`; on a good
+document no path and no message is ever built but those of lists. Rules for the metadata of all objects are the API
+server's business; what a pod template's metadata shares with them stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import orjson
+
+from navarch.base.errors import Cause
+from navarch.objects import names
+from navarch.objects.value import Document
+
+ANNOTATIONS_MAX_BYTES = 256 * 1024
+INT32_MAX = 2**31 - 1
+IMMUTABLE = "field is immutable"
+NOT_NEGATIVE = "must be greater than or equal to 0"
+
+
+def shown(value: Any) -> str:
+    """A value as error messages show it: text in quotes, the rest as JSON."""
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
+    return "null" if value is None else orjson.dumps(value).decode()
+
+
+class Faults:
+    """Collects causes; every method names the path of the field."""
+
+    __slots__ = ("causes",)
+
+    def __init__(self) -> None:
+        self.causes: list[Cause] = []
+
+    def required(self, field: str, detail: str = "") -> None:
+        self._add("FieldValueRequired", "Required value", detail, field)
+
+    def invalid(self, field: str, value: Any, detail: str) -> None:
+        self._add("FieldValueInvalid", f"Invalid value: {shown(value)}", detail, field)
+
+    def unsupported(self, field: str, value: Any, supported: Iterable[str]) -> None:
+        listed = ", ".join(f'"{one}"' for one in supported)
+        self._add("FieldValueNotSupported", f"Unsupported value: {shown(value)}", f"supported values: {listed}", field)
+
+    def forbidden(self, field: str, detail: str) -> None:
+        self._add("FieldValueForbidden", "Forbidden", detail, field)
+
+    def duplicate(self, field: str, value: Any) -> None:
+        self._add("FieldValueDuplicate", f"Duplicate value: {shown(value)}", "", field)
+
+    def not_found(self, field: str, value: Any) -> None:
+        self._add("FieldValueNotFound", f"Not found: {shown(value)}", "", field)
+
+    def too_long(self, field: str, limit_bytes: int) -> None:
+        self._add("FieldValueTooLong", "Too long", f"may not be more than {limit_bytes} bytes", field)
+
+    def too_many(self, field: str, count: int, limit: int) -> None:
+        self._add("FieldValueTooMany", f"Too many: {count}", f"must have at most {limit} items", field)
+
+    def _add(self, reason: str, message: str, detail: str, field: str) -> None:
+        self.causes.append(Cause(reason, f"{message}: {detail}" if detail else message, field))
+
+    def checked(self, field: str, value: Any, messages: Sequence[str]) -> None:
+        """What a validator of `objects.names` found."""
+        for message in messages:
+            self.invalid(field, value, message)
+
+    def immutable(self, field: str, new: Any, old: Any) -> None:
+        if new != old:
+            self.invalid(field, new, IMMUTABLE)
+
+    def one_of(self, field: str, value: Any, supported: Sequence[str]) -> None:
+        """A value that must be there and be one of these."""
+        if value not in supported:
+            if value in (None, ""):
+                self.required(field)
+            else:
+                self.unsupported(field, value, supported)
+
+    def not_negative(self, field: str, value: Any) -> None:
+        """An integer, if it is there."""
+        if value is not None and value < 0:
+            self.invalid(field, value, NOT_NEGATIVE)
+
+    def between(self, field: str, value: int, low: int, high: int) -> None:
+        if not low <= value <= high:
+            self.invalid(field, value, names.out_of_range(low, high))
+
+
+def check_labels(faults: Faults, found: Mapping[str, str] | None, field: str) -> None:
+    for key, value in (found or {}).items():
+        if messages := names.label_key(key):
+            faults.checked(field, key, messages)
+        if messages := names.label_value(value):
+            faults.checked(field, value, messages)
+
+
+def check_annotations(faults: Faults, found: Mapping[str, str] | None, field: str) -> None:
+    size_bytes = 0
+    for key, value in (found or {}).items():
+        size_bytes += len(key) + len(value)
+        if messages := names.label_key(key.lower()):
+            faults.checked(field, key, messages)
+    if size_bytes > ANNOTATIONS_MAX_BYTES // 4 and _text_bytes(found or {}) > ANNOTATIONS_MAX_BYTES:
+        faults.too_long(field, ANNOTATIONS_MAX_BYTES)
+
+
+def _text_bytes(found: Mapping[str, str]) -> int:
+    return sum(len(key.encode()) + len(value.encode()) for key, value in found.items())
+
+
+def int_or_percent(faults: Faults, value: Any, field: str) -> None:
+    """A number of things that is not negative, or a percentage of at most 100."""
+    if isinstance(value, str):
+        messages = names.percent(value)
+        faults.checked(field, value, messages)
+        if not messages and int(value[:-1]) > 100:
+            faults.invalid(field, value, "must not be greater than 100%")
+    else:
+        faults.not_negative(field, value)
+
+
+def share(value: Any) -> int:
+    """The number in a count or a percentage, 0 for what is neither."""
+    text = str(value).removesuffix("%")
+    return int(text) if text.isdecimal() else 0
+
+
+def is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
+
+
+def address(faults: Faults, value: str, field: str) -> None:
+    if not is_ip(value):
+        faults.invalid(field, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+
+
+def same_but(new: Document, old: Document, *fields: str) -> bool:
+    """Whether the two differ in these fields at most."""
+    if new == old:
+        return True
+    return {k: v for k, v in new.items() if k not in fields} == {k: v for k, v in old.items() if k not in fields}
+
+
+def changed_fields(new: Any, old: Any, path: str = "") -> list[str]:
+    """Where two documents differ, by path, for people; a list of another length is named as a whole."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        return [
+            found for key in keys for found in changed_fields(new.get(key), old.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        pairs = [(index, one) for index, one in enumerate(new) if one != old[index]]
+        return [found for index, one in pairs for found in changed_fields(one, old[index], f"{path}[{index}]")]
+    return [path]

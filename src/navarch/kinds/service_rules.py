@@ -1,0 +1,215 @@
+"""Rules of a Service, and what an update inherits of the addresses and ports that were allocated.
+
+Allocation itself is the API server's business; a document that asks for none has none yet when rules run on it.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/service-resources/service-v1/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from navarch.base.errors import Cause
+from navarch.kinds.podspec.probe_rules import port_or_name
+from navarch.kinds.rules import Faults, check_labels, is_ip, is_network
+from navarch.objects import names
+from navarch.objects.value import Document, Draft
+
+TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+AFFINITIES = ("ClientIP", "None")
+POLICIES = ("Cluster", "Local")
+DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
+OUTSIDE = ("LoadBalancer", "NodePort")
+HEADLESS = "None"
+AFFINITY_MAX_S = 86400
+
+
+def drop_unfit(draft: Draft, old: Document | None) -> None:
+    """When the type changes, what only the old type has goes away, unless the update changed that too."""
+    spec: Document = draft.get("spec", default={})
+    was: Document = (old or {}).get("spec") or {}
+    now, before = spec.get("type", "ClusterIP"), was.get("type", "ClusterIP")
+    if old is None or now == before:
+        return
+    gone: list[str] = []
+    if now == "ExternalName":
+        gone += ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]
+    if now not in OUTSIDE:
+        gone += ["externalTrafficPolicy", "healthCheckNodePort"]
+    if now != "LoadBalancer":
+        gone += ["allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"]
+    kept = {field: value for field, value in spec.items() if field not in gone or value != was.get(field)}
+    if now not in OUTSIDE and before in OUTSIDE and _node_ports(spec) == _node_ports(was) and "ports" in kept:
+        kept["ports"] = [{k: v for k, v in port.items() if k != "nodePort"} for port in kept["ports"]]
+    if kept != spec:
+        draft.set(kept, "spec")
+
+
+def _node_ports(spec: Document) -> set[Any]:
+    return {port.get("nodePort") for port in spec.get("ports") or ()}
+
+
+def inherit(draft: Draft, old: Document | None) -> None:
+    """Carry over what was allocated where an update says nothing of it; keep the two forms of clusterIP in step."""
+    spec: Document = draft.get("spec", default={})
+    was: Document = (old or {}).get("spec") or {}
+    now, before = spec.get("type", "ClusterIP"), was.get("type", "ClusterIP")
+    changes: Document = {}
+    if old is not None and now != "ExternalName" and before != "ExternalName":
+        for field in ("clusterIP", "clusterIPs"):
+            if not spec.get(field) and was.get(field):
+                changes[field] = was[field]
+        for field in ("ipFamilies", "ipFamilyPolicy"):
+            if field not in spec and field in was:
+                changes[field] = was[field]
+    if now in OUTSIDE and before in OUTSIDE and was.get("ports") and spec.get("ports"):
+        ports = _same_node_ports(spec["ports"], was["ports"])
+        if ports != spec["ports"]:
+            changes["ports"] = ports
+    if spec.get("externalTrafficPolicy") == "Local" and now == "LoadBalancer" and was.get("healthCheckNodePort"):
+        changes.setdefault("healthCheckNodePort", spec.get("healthCheckNodePort") or was["healthCheckNodePort"])
+    single, several = (changes.get(field, spec.get(field)) for field in ("clusterIP", "clusterIPs"))
+    if single and not several:
+        changes["clusterIPs"] = [single]
+    elif single and several and several[0] != single and several == was.get("clusterIPs"):
+        changes["clusterIPs"] = [single, *several[1:]]
+    if changes:
+        draft.set({**spec, **changes}, "spec")
+
+
+def _same_node_ports(ports: list[Document], was: list[Document]) -> list[Document]:
+    """Each port that names no node port keeps the one that the same port had."""
+    by_port = {(port.get("protocol", "TCP"), port.get("port")): port.get("nodePort") for port in was}
+    wanted = {port["nodePort"] for port in ports if port.get("nodePort")}
+    found = []
+    for port in ports:
+        kept = by_port.get((port.get("protocol", "TCP"), port.get("port")))
+        take = kept and not port.get("nodePort") and kept not in wanted
+        found.append({**port, "nodePort": kept} if take else port)
+    return found
+
+
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    spec: Document = new.get("spec") or {}
+    was: Document = (old or {}).get("spec") or {}
+    if old is not None and spec == was:
+        return ()
+    type_ = spec.get("type")
+    faults.one_of("spec.type", type_, TYPES)
+    headless = spec.get("clusterIP") == HEADLESS
+    ports = spec.get("ports") or []
+    if not ports and not headless and type_ != "ExternalName":
+        faults.required("spec.ports")
+    _by_type(faults, spec, headless)
+    _ports(faults, ports, type_)
+    check_labels(faults, spec.get("selector"), "spec.selector")
+    faults.one_of("spec.sessionAffinity", spec.get("sessionAffinity"), AFFINITIES)
+    if spec.get("sessionAffinity") == "ClientIP":
+        timeout_s = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds", 1)
+        if not 0 < timeout_s <= AFFINITY_MAX_S:
+            detail = f"must be greater than 0 and less than {AFFINITY_MAX_S}"
+            faults.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", timeout_s, detail)
+    _addresses(faults, spec)
+    _policies(faults, spec, type_)
+    if old is not None and type_ != "ExternalName" and was.get("type") != "ExternalName":
+        if was.get("clusterIPs") and spec.get("clusterIPs") != was["clusterIPs"]:
+            faults.invalid("spec.clusterIPs[0]", spec.get("clusterIPs"), "may not change once set")
+        if was.get("ipFamilies") and (spec.get("ipFamilies") or [None])[0] != was["ipFamilies"][0]:
+            faults.invalid("spec.ipFamilies[0]", spec.get("ipFamilies"), "may not change once set")
+    return faults.causes
+
+
+def _by_type(faults: Faults, spec: Document, headless: bool) -> None:
+    match spec.get("type"):
+        case "LoadBalancer" | "NodePort" as type_ if headless:
+            faults.invalid("spec.clusterIPs[0]", HEADLESS, f"may not be set to 'None' for {type_} services")
+        case "ExternalName":
+            for field in ("clusterIP", "clusterIPs"):
+                if spec.get(field):
+                    faults.forbidden(f"spec.{field}", "may not be set for ExternalName services")
+            external = (spec.get("externalName") or "").removesuffix(".")
+            if not external:
+                faults.required("spec.externalName")
+            else:
+                faults.checked("spec.externalName", external, names.dns_subdomain(external))
+
+
+def _ports(faults: Faults, ports: list[Document], type_: Any) -> None:
+    seen: set[str] = set()
+    pairs: set[tuple[Any, Any]] = set()
+    outside: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        path = f"spec.ports[{index}]"
+        _port(faults, port, path, seen, many=len(ports) > 1)
+        pair = (port.get("protocol"), port.get("port"))
+        if pair in pairs:
+            faults.duplicate(path, {"protocol": pair[0], "port": pair[1]})
+        pairs.add(pair)
+        if number := port.get("nodePort"):
+            if type_ not in OUTSIDE:
+                faults.forbidden(f"{path}.nodePort", f"may not be used when `type` is '{type_}'")
+            elif (port.get("protocol"), number) in outside:
+                faults.duplicate(f"{path}.nodePort", number)
+            outside.add((port.get("protocol"), number))
+
+
+def _port(faults: Faults, port: Document, path: str, seen: set[str], *, many: bool) -> None:
+    name = port.get("name", "")
+    if many and not name:
+        faults.required(f"{path}.name")
+    elif name:
+        faults.checked(f"{path}.name", name, names.dns_label(name))
+        if name in seen:
+            faults.duplicate(f"{path}.name", name)
+        seen.add(name)
+    faults.checked(f"{path}.port", port.get("port", 0), names.port(port.get("port", 0)))
+    faults.one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
+    port_or_name(faults, port.get("targetPort"), f"{path}.targetPort")
+    if protocol := port.get("appProtocol"):
+        faults.checked(f"{path}.appProtocol", protocol, names.qualified_name(protocol))
+
+
+def _addresses(faults: Faults, spec: Document) -> None:
+    single, several = spec.get("clusterIP"), spec.get("clusterIPs") or []
+    if several and single != several[0]:
+        if not single:
+            faults.required("spec.clusterIP", "must be set when `clusterIPs` is set")
+        else:
+            faults.invalid("spec.clusterIPs", several, "first value must match `clusterIP`")
+    for index, found in enumerate(several):
+        if found and found != HEADLESS and not is_ip(found):
+            detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+            faults.invalid(f"spec.clusterIPs[{index}]", found, detail)
+    for index, found in enumerate(spec.get("externalIPs") or ()):
+        field = f"spec.externalIPs[{index}]"
+        if not is_ip(found):
+            faults.invalid(field, found, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+        elif found.startswith("127.") or found == "::1":
+            faults.invalid(field, found, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    for index, found in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        if not is_network(found.strip()):
+            detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+            faults.invalid(f"spec.loadBalancerSourceRanges[{index}]", found, detail)
+    if spec.get("loadBalancerSourceRanges") and spec.get("type") != "LoadBalancer":
+        faults.forbidden("spec.loadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'")
+
+
+def _policies(faults: Faults, spec: Document, type_: Any) -> None:
+    external = spec.get("externalTrafficPolicy")
+    if type_ in OUTSIDE:
+        faults.one_of("spec.externalTrafficPolicy", external, POLICIES)
+    elif external and not spec.get("externalIPs"):
+        faults.invalid("spec.externalTrafficPolicy", external, "may only be set for externally-accessible services")
+    internal = spec.get("internalTrafficPolicy")
+    if internal is not None and internal not in POLICIES:
+        faults.unsupported("spec.internalTrafficPolicy", internal, POLICIES)
+    distribution = spec.get("trafficDistribution")
+    if distribution is not None and distribution not in DISTRIBUTIONS:
+        faults.unsupported("spec.trafficDistribution", distribution, DISTRIBUTIONS)
+    if type_ != "LoadBalancer":
+        for field in ("loadBalancerClass", "allocateLoadBalancerNodePorts"):
+            if spec.get(field) is not None:
+                faults.forbidden(f"spec.{field}", "may only be used when `type` is 'LoadBalancer'")

@@ -1,0 +1,496 @@
+"""Which objects of the other kinds are refused, and in which words; and that rules hold out against anything."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from navarch.base.errors import Cause
+from navarch.kinds import (
+    ALL,
+    BINDING,
+    BODIES,
+    CLUSTERROLE,
+    CLUSTERROLEBINDING,
+    CONFIGMAP,
+    CONTROLLERREVISION,
+    DEPLOYMENT,
+    ENDPOINTS,
+    ENDPOINTSLICE,
+    EVENT,
+    EVENTS_EVENT,
+    LEASE,
+    LIMITRANGE,
+    NAMESPACE,
+    NODE,
+    PERSISTENTVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    PODDISRUPTIONBUDGET,
+    PODTEMPLATE,
+    PRIORITYCLASS,
+    REPLICASET,
+    REPLICATIONCONTROLLER,
+    RESOURCEQUOTA,
+    ROLE,
+    ROLEBINDING,
+    SCALE,
+    SECRET,
+    SERVICE,
+    STORAGECLASS,
+    TOKENREQUEST,
+)
+from navarch.kinds.kind import Kind
+from navarch.kinds.rules import Faults, changed_fields, shown
+from navarch.objects.value import Draft
+
+Document = dict[str, Any]
+
+
+def complete(kind: Kind, document: Document) -> Document:
+    draft = Draft({"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": "x"}, **document})
+    kind.default(draft)
+    return draft.document
+
+
+def causes(kind: Kind, document: Document, old: Document | None = None) -> list[tuple[str, str]]:
+    """Of documents with their defaults filled in."""
+    before = complete(kind, old) if old is not None else None
+    return [(cause.field, cause.message) for cause in kind.rules(complete(kind, document), before)]
+
+
+TEMPLATE = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "image": "a:1"}]}}
+
+
+def workload(**spec: Any) -> Document:
+    return {"spec": {"selector": {"matchLabels": {"app": "a"}}, "template": TEMPLATE, **spec}}
+
+
+def service(**spec: Any) -> Document:
+    return {"spec": {"ports": [{"port": 80}], **spec}}
+
+
+def binding(kind: str = "Role", **more: Any) -> Document:
+    return {"roleRef": {"kind": kind, "name": "r"}, **more}
+
+
+def test_good_objects_have_no_faults() -> None:
+    good: list[tuple[Kind, Document]] = [
+        (DEPLOYMENT, workload()),
+        (DEPLOYMENT, workload(strategy={"type": "Recreate"})),
+        (REPLICASET, workload()),
+        (REPLICATIONCONTROLLER, {"spec": {"template": TEMPLATE}}),
+        (PODTEMPLATE, {"template": TEMPLATE}),
+        (SERVICE, service()),
+        (SERVICE, {"spec": {"clusterIP": "None", "clusterIPs": ["None"]}}),
+        (SERVICE, {"spec": {"type": "ExternalName", "externalName": "example.com."}}),
+        (CONFIGMAP, {"data": {"a.b": "c"}, "binaryData": {"d": "AA=="}}),
+        (SECRET, {"stringData": {"a": "b"}}),
+        (NAMESPACE, {"spec": {"finalizers": ["kubernetes", "a.b/c"]}}),
+        (ROLE, {"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}),
+        (CLUSTERROLE, {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/healthz"]}]}),
+        (ROLEBINDING, binding(subjects=[{"kind": "ServiceAccount", "name": "a", "namespace": "b"}])),
+        (ENDPOINTSLICE, {"addressType": "IPv6", "endpoints": [{"addresses": ["::1"]}], "ports": [{"port": 1}]}),
+        (ENDPOINTS, {"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 1}]}]}),
+        (LEASE, {"spec": {"leaseDurationSeconds": 15}}),
+        (PODDISRUPTIONBUDGET, {"spec": {"minAvailable": "50%"}}),
+        (STORAGECLASS, {"provisioner": "p"}),
+        (NODE, {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}], "podCIDRs": ["10.0.0.0/24"]}}),
+        (PRIORITYCLASS, {"value": 5}),
+        (EVENT, {"metadata": {"namespace": "n"}, "involvedObject": {"namespace": "n"}}),
+        (LIMITRANGE, {"spec": {"limits": [{"type": "Container", "min": {"cpu": "1"}, "max": {"cpu": "1"}}]}}),
+    ]
+    assert [(kind, found) for kind, document in good if (found := causes(kind, document))] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "document", "field", "message"),
+    [
+        (DEPLOYMENT, workload(replicas=-1), "spec.replicas", "Invalid value: -1: must be greater than or equal to 0"),
+        (DEPLOYMENT, {"spec": {"template": TEMPLATE}}, "spec.selector", "Required value"),
+        (
+            DEPLOYMENT,
+            workload(selector={"matchLabels": {"app": "b"}}),
+            "spec.template.metadata.labels",
+            'Invalid value: {"app":"a"}: `selector` does not match template `labels`',
+        ),
+        (
+            DEPLOYMENT,
+            workload(selector={}),
+            "spec.selector",
+            "Invalid value: {}: empty selector is invalid for deployment",
+        ),
+        (
+            DEPLOYMENT,
+            workload(strategy={"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}),
+            "spec.strategy.rollingUpdate.maxUnavailable",
+            'Invalid value: "0%": may not be 0 when `maxSurge` is 0',
+        ),
+        (
+            DEPLOYMENT,
+            workload(strategy={"rollingUpdate": {"maxUnavailable": "101%"}}),
+            "spec.strategy.rollingUpdate.maxUnavailable",
+            'Invalid value: "101%": must not be greater than 100%',
+        ),
+        (
+            DEPLOYMENT,
+            workload(strategy={"type": "Recreate", "rollingUpdate": {}}),
+            "spec.strategy.rollingUpdate",
+            "Forbidden: may not be specified when strategy `type` is 'Recreate'",
+        ),
+        (
+            DEPLOYMENT,
+            workload(progressDeadlineSeconds=5, minReadySeconds=5),
+            "spec.progressDeadlineSeconds",
+            "Invalid value: 5: must be greater than minReadySeconds",
+        ),
+        (
+            REPLICASET,
+            workload(template={**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}),
+            "spec.template.spec.restartPolicy",
+            'Unsupported value: "Never": supported values: "Always"',
+        ),
+        (REPLICATIONCONTROLLER, {"spec": {"selector": {"a": "b"}}}, "spec.template", "Required value"),
+        (SERVICE, service(ports=[]), "spec.ports", "Required value"),
+        (SERVICE, service(ports=[{"port": 1}, {"port": 2, "name": "b"}]), "spec.ports[0].name", "Required value"),
+        (
+            SERVICE,
+            service(ports=[{"port": 1, "name": "a"}, {"port": 1, "name": "b"}]),
+            "spec.ports[1]",
+            'Duplicate value: {"protocol":"TCP","port":1}',
+        ),
+        (
+            SERVICE,
+            service(ports=[{"port": 1, "nodePort": 30000}]),
+            "spec.ports[0].nodePort",
+            "Forbidden: may not be used when `type` is 'ClusterIP'",
+        ),
+        (
+            SERVICE,
+            service(type="Elsewhere"),
+            "spec.type",
+            'Unsupported value: "Elsewhere": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"',
+        ),
+        (
+            SERVICE,
+            service(type="NodePort", clusterIP="None", clusterIPs=["None"]),
+            "spec.clusterIPs[0]",
+            "Invalid value: \"None\": may not be set to 'None' for NodePort services",
+        ),
+        (SERVICE, {"spec": {"type": "ExternalName"}}, "spec.externalName", "Required value"),
+        (
+            SERVICE,
+            service(externalIPs=["127.0.0.1"]),
+            "spec.externalIPs[0]",
+            'Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+        ),
+        (CONFIGMAP, {"data": {"a": "x" * ((1 << 20) + 1)}}, "", "Too long: may not be more than 1048576 bytes"),
+        (
+            CONFIGMAP,
+            {"data": {"a": ""}, "binaryData": {"a": ""}},
+            "data[a]",
+            'Invalid value: "a": duplicate of key present in binaryData',
+        ),
+        (SECRET, {"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}, "data[tls.key]", "Required value"),
+        (
+            SECRET,
+            {"type": "kubernetes.io/service-account-token"},
+            "metadata.annotations[kubernetes.io/service-account.name]",
+            "Required value",
+        ),
+        (
+            NAMESPACE,
+            {"spec": {"finalizers": ["mine"]}},
+            "spec.finalizers[0]",
+            'Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified',
+        ),
+        (
+            ROLE,
+            {"rules": [{"apiGroups": [""], "resources": ["pods"]}]},
+            "rules[0].verbs",
+            "Required value: verbs must contain at least one value",
+        ),
+        (
+            ROLE,
+            {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}]},
+            "rules[0].nonResourceURLs",
+            'Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs',
+        ),
+        (
+            CLUSTERROLEBINDING,
+            binding("Role"),
+            "roleRef.kind",
+            'Unsupported value: "Role": supported values: "ClusterRole"',
+        ),
+        (
+            CLUSTERROLEBINDING,
+            binding("ClusterRole", subjects=[{"kind": "ServiceAccount", "name": "a"}]),
+            "subjects[0].namespace",
+            "Required value",
+        ),
+        (
+            ROLEBINDING,
+            binding(subjects=[{"kind": "Robot", "name": "a"}]),
+            "subjects[0].kind",
+            'Unsupported value: "Robot": supported values: "ServiceAccount", "User", "Group"',
+        ),
+        (ENDPOINTSLICE, {"addressType": "IPv4", "endpoints": [{}]}, "endpoints[0].addresses", None),
+        (ENDPOINTSLICE, {"addressType": "IPv4", "endpoints": [{"addresses": ["::1"]}]}, None, None),
+        (
+            ENDPOINTSLICE,
+            {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}] * 1001},
+            "endpoints",
+            "Too many: 1001: must have at most 1000 items",
+        ),
+        (ENDPOINTS, {"subsets": [{}]}, "subsets[0]", None),
+        (LEASE, {"spec": {"leaseDurationSeconds": 0}}, "spec.leaseDurationSeconds", None),
+        (PODDISRUPTIONBUDGET, {"spec": {"minAvailable": 1, "maxUnavailable": 1}}, "spec", None),
+        (STORAGECLASS, {}, "provisioner", "Required value"),
+        (NODE, {"spec": {"taints": [{"key": "a", "effect": "Never"}]}}, "spec.taints[0].effect", None),
+        (
+            PRIORITYCLASS,
+            {"value": 2_000_000_000},
+            "value",
+            "Forbidden: maximum allowed value of a user defined priority is 1000000000",
+        ),
+        (EVENT, {"metadata": {"namespace": "a"}, "involvedObject": {"namespace": "b"}}, None, None),
+        (LIMITRANGE, {"spec": {"limits": [{"type": "Pod", "min": {"cpu": "2"}, "max": {"cpu": "1"}}]}}, None, None),
+        (RESOURCEQUOTA, {"spec": {"hard": {"pods": "-1"}}}, "spec.hard[pods]", None),
+        (PERSISTENTVOLUME, {"spec": {"accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/"}}}, None, None),
+        (
+            PERSISTENTVOLUMECLAIM,
+            {"spec": {"resources": {"requests": {"storage": "1Gi"}}}},
+            "spec.accessModes",
+            "Required value: at least 1 access mode is required",
+        ),
+        (SCALE, {"spec": {"replicas": -1}}, "spec.replicas", None),
+        (BINDING, {"target": {"kind": "Pod", "name": "a"}}, "target.kind", None),
+        (TOKENREQUEST, {"spec": {"expirationSeconds": 10}}, "spec.expirationSeconds", None),
+    ],
+)
+def test_one_fault_gives_one_cause_at_its_field(
+    kind: Kind, document: Document, field: str | None, message: str | None
+) -> None:
+    found = causes(kind, document)
+    assert len(found) == 1
+    if field is not None:
+        assert found[0][0] == field
+    if message is not None:
+        assert found[0][1] == message
+
+
+CLAIM = {
+    "status": {"phase": "Bound"},
+    "spec": {
+        "accessModes": ["ReadWriteOnce"],
+        "volumeName": "v",
+        "storageClassName": "c",
+        "resources": {"requests": {"storage": "2Gi"}},
+    },
+}
+
+
+def claim(size: str, **more: Any) -> Document:
+    return {**CLAIM, "spec": {**CLAIM["spec"], "resources": {"requests": {"storage": size}}, **more}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "new", "old", "expected"),
+    [
+        (
+            DEPLOYMENT,
+            workload(
+                selector={"matchLabels": {"app": "b"}},
+                template={**TEMPLATE, "metadata": {"labels": {"app": "b"}}},
+            ),
+            workload(),
+            ("spec.selector", 'Invalid value: {"matchLabels":{"app":"b"}}: field is immutable'),
+        ),
+        (
+            SERVICE,
+            service(clusterIP="10.0.0.2", clusterIPs=["10.0.0.2"]),
+            service(clusterIP="10.0.0.1", clusterIPs=["10.0.0.1"]),
+            ("spec.clusterIPs[0]", 'Invalid value: ["10.0.0.2"]: may not change once set'),
+        ),
+        (
+            CONFIGMAP,
+            {"data": {"a": "2"}, "immutable": True},
+            {"data": {"a": "1"}, "immutable": True},
+            ("data", "Forbidden: field is immutable when `immutable` is set"),
+        ),
+        (
+            CONFIGMAP,
+            {"data": {"a": "1"}},
+            {"data": {"a": "1"}, "immutable": True},
+            ("immutable", "Forbidden: field is immutable when `immutable` is set"),
+        ),
+        (SECRET, {"type": "a"}, {"type": "b"}, ("type", 'Invalid value: "a": field is immutable')),
+        (
+            ROLEBINDING,
+            {"roleRef": {"kind": "Role", "name": "s"}},
+            binding(),
+            (
+                "roleRef",
+                'Invalid value: {"kind":"Role","name":"s","apiGroup":"rbac.authorization.k8s.io"}: '
+                "cannot change roleRef",
+            ),
+        ),
+        (PRIORITYCLASS, {"value": 2}, {"value": 1}, ("value", "Forbidden: may not be changed in an update.")),
+        (
+            STORAGECLASS,
+            {"provisioner": "p", "parameters": {"a": "b"}},
+            {"provisioner": "p"},
+            ("parameters", "Forbidden: updates to parameters are forbidden."),
+        ),
+        (CONTROLLERREVISION, {"data": {"a": 1}}, {"data": {}}, ("data", 'Invalid value: {"a":1}: field is immutable')),
+        (
+            PERSISTENTVOLUMECLAIM,
+            claim("1Gi"),
+            claim("2Gi"),
+            ("spec.resources.requests.storage", "Forbidden: field can not be less than status.capacity"),
+        ),
+        (
+            ENDPOINTSLICE,
+            {"addressType": "IPv4"},
+            {"addressType": "IPv6"},
+            ("addressType", 'Invalid value: "IPv4": field is immutable'),
+        ),
+    ],
+)
+def test_what_an_update_may_not_change(kind: Kind, new: Document, old: Document, expected: tuple[str, str]) -> None:
+    assert causes(kind, new, old) == [expected]
+
+
+def test_what_an_update_may_change() -> None:
+    assert causes(DEPLOYMENT, workload(replicas=9), workload()) == []
+    assert causes(PERSISTENTVOLUMECLAIM, claim("3Gi"), claim("2Gi")) == []
+    assert causes(CONFIGMAP, {"data": {"a": "2"}}, {"data": {"a": "1"}}) == []
+    assert causes(SERVICE, service(selector={"a": "b"}), service()) == []
+
+
+def test_a_bound_claim_keeps_its_volume() -> None:
+    ((field, message),) = causes(PERSISTENTVOLUMECLAIM, claim("2Gi", volumeName="w"), claim("2Gi"))
+    assert field == "spec"
+    assert message.endswith("for bound claims\nchanged: spec.volumeName")
+
+
+def test_new_events_say_everything_and_the_paths_are_of_their_face() -> None:
+    stored = {"metadata": {"namespace": "n"}, "involvedObject": {"namespace": "m"}, "type": "Odd"}
+    assert [field for field, _ in causes(EVENTS_EVENT, stored)] == [
+        "regarding.namespace",
+        "eventTime",
+        "reportingController",
+        "reportingInstance",
+        "action",
+        "reason",
+        "type",
+    ]
+
+
+def test_a_namespace_is_terminating_exactly_while_it_is_deleted() -> None:
+    rules = NAMESPACE.subresource_rules["status"]
+    assert list(rules({"metadata": {}, "status": {"phase": "Active"}}, None)) == []
+    assert len(list(rules({"metadata": {}, "status": {"phase": "Terminating"}}, None))) == 1
+    assert len(list(rules({"metadata": {"deletionTimestamp": "x"}, "status": {"phase": "Active"}}, None))) == 1
+
+
+def test_values_are_shown_as_kubectl_users_know_them() -> None:
+    assert shown('a"b\n') == '"a\\"b\\n"'
+    assert shown(5) == "5"
+    assert shown(True) == "true"
+    assert shown(None) == "null"
+    assert shown({"a": ["b"]}) == '{"a":["b"]}'
+    faults = Faults()
+    faults.unsupported("f", "x", ("a", "b"))
+    assert faults.causes == [Cause("FieldValueNotSupported", 'Unsupported value: "x": supported values: "a", "b"', "f")]
+
+
+@given(
+    st.recursive(st.integers(0, 2), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner))
+)
+def test_nothing_changed_in_equal_documents(document: Any) -> None:
+    assert changed_fields({"a": document}, {"a": document}) == []
+    assert changed_fields({"a": document}, {"a": "other"}) == ["a"]
+
+
+@cache
+def definitions() -> Document:
+    return orjson.loads(resources.files("navarch.kinds").joinpath("definitions.json").read_bytes())
+
+
+GROUPS = {"": "core", "rbac.authorization.k8s.io": "rbac"}
+
+
+def definition_of(kind: Kind) -> str:
+    group = GROUPS.get(kind.group, kind.group.split(".")[0])
+    return next(name for name in definitions() if name.endswith(f".api.{group}.{kind.version}.{kind.name}"))
+
+
+TEXTS = st.sampled_from(["", "a", "A B", "..", "10.0.0.1", "100%", "Always", "ClusterIP", "None", "In", "cpu"])
+
+
+@st.composite
+def of_schema(draw: Any, schema: Document, depth: int = 0) -> Any:
+    """Something that fits the published schema, good or bad: few fields, short lists."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        match name.rpartition(".")[2]:
+            case "Quantity":
+                return draw(st.sampled_from(["1", "-1", "100m", "1Gi", "rubbish"]))
+            case "IntOrString":
+                return draw(st.one_of(st.integers(-1, 101), TEXTS))
+            case "Time" | "MicroTime":
+                return "2026-01-02T03:04:05Z"
+        return draw(of_schema(definitions()[name], depth))
+    match schema.get("type"):
+        case "string" | ["string", "null"]:
+            return draw(TEXTS)
+        case "integer" | ["integer", "null"]:
+            return draw(st.integers(-1, 70000))
+        case "boolean" | ["boolean", "null"]:
+            return draw(st.booleans())
+        case "array" | ["array", "null"]:
+            return [
+                draw(of_schema(schema["items"], depth + 1)) for _ in range(draw(st.integers(0, 2)) if depth < 7 else 0)
+            ]
+    properties = schema.get("properties")
+    if properties is None:
+        inner = schema.get("additionalProperties")
+        if not isinstance(inner, dict):
+            return {}
+        return {key: draw(of_schema(inner, depth + 1)) for key in draw(st.sets(TEXTS, max_size=2))}
+    chosen = draw(st.sets(st.sampled_from(sorted(properties)), max_size=4)) if depth < 7 else set()
+    chosen |= set(schema.get("required") or ())
+    return {key: draw(of_schema(properties[key], depth + 1)) for key in sorted(chosen) if key != "managedFields"}
+
+
+@pytest.mark.parametrize("kind", [*ALL, *BODIES], ids=repr)
+def test_nothing_that_fits_the_schema_breaks_defaults_rules_or_columns(kind: Kind) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    schema = definitions()[definition_of(kind)]
+    documents = st.tuples(of_schema(schema), of_schema(schema))
+
+    @settings(max_examples=12)
+    @given(documents)
+    def holds(pair: tuple[Document, Document]) -> None:
+        new, old = ({**document, "metadata": {"name": "x"}} for document in pair)
+        for before in (None, old):
+            draft = Draft(new)
+            if kind.prepare:
+                kind.prepare(draft, before)
+            kind.default(draft)
+            for cause in kind.rules(draft.document, before):
+                assert cause.reason.startswith("FieldValue")
+        for rules in kind.subresource_rules.values():
+            list(rules(draft.document, draft.document))
+        for column in kind.columns:
+            if not isinstance(column.source, str):
+                column.source(draft.document, now)
+
+    holds()
