@@ -66,6 +66,8 @@ def check(shape: Shape, document: Document, mode: Mode = "strict", *, raw: bytes
     Raises:
         BadRequest: a wrong type (the first), or in mode `strict` unknown or duplicate fields (all of them).
     """
+    if not raw and _accepts(shape, document):
+        return document, []
     walk = _Walk()
     checked = walk.value(shape, document)
     if walk.error:
@@ -77,6 +79,14 @@ def check(shape: Shape, document: Document, mode: Mode = "strict", *, raw: bytes
     if found and mode == "strict":
         raise BadRequest(_refusal(document, "strict decoding error: " + ", ".join(found[:MAX_REPORTED])))
     return checked, found[:MAX_REPORTED]
+
+
+def _accepts(shape: Shape, document: Document) -> bool:
+    """Encoding and asking the compiled decoder costs a third of the walk."""
+    try:
+        return accepts(shape, orjson.dumps(document))
+    except TypeError:  # an integer beyond 64 bits
+        return False
 
 
 def _refusal(document: Document, reason: str) -> str:
