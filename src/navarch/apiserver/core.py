@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from navarch.apiserver.admission.plugins import plugins
+from navarch.apiserver.admission.plugins import Grants, plugins
 from navarch.apiserver.call import Authorizer, Call, Reads, User
 from navarch.apiserver.context import Answer, Context
 from navarch.apiserver.handle import handle
@@ -31,11 +31,13 @@ class Core:
         authorizer: Authorizer | None = None,
         answers: Mapping[tuple[str, str], Answer] | None = None,
     ) -> None:
-        """authorizer: asked for what clients in this process do, and before permissions are handed on; None allows.
+        """authorizer: asked for what clients in this process do; None allows.
         answers: (plural, subresource) -> who answers what is posted there and not stored (reviews, tokens).
         """
         self._state = State(store, kinds, clock, ids)
-        self._context = Context(self._state, plugins(self._state, authorizer), authorizer, dict(answers or {}))
+        self._grants: Grants | None = None
+        chosen = plugins(self._state, lambda: self._grants)
+        self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -67,6 +69,14 @@ class Core:
     def answer(self, plural: str, subresource: str, by: Answer) -> None:
         """Say who answers what is posted to a resource that is not stored. Before `start`."""
         self._context.answers[plural, subresource] = by
+
+    def authorize_by(self, authorizer: Authorizer) -> None:
+        """Say who decides what clients in this process may do (authorizers read the core, so they come after it)."""
+        self._context.authorizer = authorizer
+
+    def check_grants(self, by: Grants) -> None:
+        """Say who refuses roles and bindings that give more than their writer holds."""
+        self._grants = by
 
     async def handle(self, call: Call) -> Response:
         """Every request for a resource, after authentication and authorization."""

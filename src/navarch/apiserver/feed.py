@@ -22,12 +22,14 @@ Told = Callable[[Kind, Change], None]
 
 
 class Feed:
-    """told: called with each change after its cache has it (allocators and timers listen here)."""
+    """told: called with each change after its cache has it (allocators and timers listen here). loaded: called after
+    everything was read anew."""
 
-    def __init__(self, store: Store, caches: Sequence[WatchCache], told: Told) -> None:
+    def __init__(self, store: Store, caches: Sequence[WatchCache], told: Told, loaded: Callable[[], None]) -> None:
         self._store = store
         self._caches = {keys.prefix(cache.kind): cache for cache in caches}
         self._told = told
+        self._loaded = loaded
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._failed = False
         self.revision = 0
@@ -36,6 +38,7 @@ class Feed:
         """Everything that is stored, as of one moment."""
         listing = await self._store.list("/")
         self._fill(listing)
+        self._loaded()
         self._reached(listing.revision)
 
     async def run(self) -> None:

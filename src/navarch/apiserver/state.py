@@ -42,7 +42,11 @@ def faces(kind: Kind, found: Sequence[Object]) -> Sequence[Object]:
 
 
 class State:
-    """Implements `call.Reads`."""
+    """Implements `call.Reads`.
+
+    listeners: called with each change of the store, after the caches have it. loaded: called whenever everything was
+    read anew. Both synchronously, in the feed's order.
+    """
 
     def __init__(self, store: Store, kinds: Kinds, clock: Clock, ids: Ids) -> None:
         self.store = store
@@ -50,12 +54,17 @@ class State:
         self.clock = clock
         self.ids = ids
         self.listeners: list[Listener] = []
+        self.loaded: list[Callable[[], None]] = []
         self._caches = {kind: WatchCache(kind) for kind in kinds.stored()}
-        self.feed = Feed(store, list(self._caches.values()), self._tell)
+        self.feed = Feed(store, list(self._caches.values()), self._tell, self._tell_loaded)
 
     def _tell(self, kind: Kind, change: Change) -> None:
         for listener in self.listeners:
             listener(kind, change)
+
+    def _tell_loaded(self) -> None:
+        for listener in self.loaded:
+            listener()
 
     def cache(self, kind: Kind) -> WatchCache:
         """Raises: NotFound, for kinds that are not stored."""

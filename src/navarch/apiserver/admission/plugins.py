@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from navarch.apiserver.admission import namespaces
-from navarch.apiserver.admission.review import Plugin
-from navarch.apiserver.call import Authorizer
+from collections.abc import Callable
+
+from navarch.apiserver.admission import accounts, limits, namespaces, nodes, pods, quota
+from navarch.apiserver.admission.review import Plugin, Review
+from navarch.apiserver.admission.services import Allocation
+from navarch.apiserver.call import User
 from navarch.apiserver.state import State
+from navarch.kinds.kind import Kind
+from navarch.objects.value import Document
+
+Grants = Callable[[User, Kind, Document, Document | None], None]
+"""Refuses (by raising Forbidden) to let a user hand on more than it holds: (who, kind, new, old)."""
 
 
-def plugins(state: State, authorizer: Authorizer | None) -> tuple[Plugin, ...]:
-    """All of them."""
-    return (Plugin("NamespaceLifecycle", namespaces.admit, namespaces.keep),)
+def plugins(state: State, grants: Callable[[], Grants | None]) -> tuple[Plugin, ...]:
+    """All of them. grants: asked at each write, for it is made after the core."""
+
+    def escalation(review: Review) -> None:
+        check = grants()
+        if check is not None and review.intent.verb != "delete" and not review.intent.subresource:
+            check(review.intent.user, review.intent.kind, review.draft.document, review.old)
+
+    return (
+        Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep),
+        Plugin("LimitRanger", mutate=limits.mutate, validate=limits.validate),
+        Plugin("ServiceAccount", mutate=accounts.mutate, validate=accounts.validate),
+        Plugin("NodeRestriction", validate=nodes.validate),
+        Plugin("Priority", mutate=pods.prioritize),
+        Plugin("DefaultTolerationSeconds", mutate=pods.tolerate),
+        Plugin("ServiceAllocation", mutate=Allocation(state).mutate),
+        Plugin("Escalation", validate=escalation),
+        Plugin("ResourceQuota", validate=quota.validate),
+    )

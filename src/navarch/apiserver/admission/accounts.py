@@ -1,0 +1,94 @@
+"""ServiceAccount: every pod runs as one, and finds a token of it and the cluster's CA in a volume.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
+"""
+
+from __future__ import annotations
+
+from navarch.apiserver import refusals
+from navarch.apiserver.admission.review import Review
+from navarch.base.errors import Forbidden, Retryable
+from navarch.kinds import SERVICEACCOUNT
+from navarch.kinds.serviceaccount import ServiceAccount
+from navarch.objects.value import Document, dig
+
+DEFAULT = "default"
+MIRROR = "kubernetes.io/config.mirror"
+MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+ROOT_CA = "kube-root-ca.crt"
+TOKEN_S = 3607
+MODE = 0o644
+SOON_S = 0.1
+
+
+def mutate(review: Review) -> None:
+    """Raises: Forbidden (no such account), Retryable (the default one is not there yet)."""
+    if not (review.is_on("pods") and review.creates):
+        return
+    draft = review.draft
+    if MIRROR in (draft.get("metadata", "annotations") or {}):
+        return
+    name = draft.get("spec", "serviceAccountName") or draft.get("spec", "serviceAccount") or DEFAULT
+    account = _account(review, name)
+    for field in ("serviceAccountName", "serviceAccount"):
+        if draft.get("spec", field) != name:
+            draft.set(name, "spec", field)
+    wanted = draft.get("spec", "automountServiceAccountToken")
+    if wanted is None:
+        wanted = account.automount_service_account_token
+    if wanted is not False:
+        _mount(review)
+    if account.image_pull_secrets and not draft.get("spec", "imagePullSecrets"):
+        secrets = [{"name": one.name} for one in account.image_pull_secrets]
+        draft.set(secrets, "spec", "imagePullSecrets")
+
+
+def _account(review: Review, name: str) -> ServiceAccount:
+    found = review.state.get(SERVICEACCOUNT, review.namespace, name)
+    if found is not None:
+        account: ServiceAccount = found.view
+        return account
+    why = f'error looking up service account {review.namespace}/{name}: serviceaccount "{name}" not found'
+    refusal: Forbidden = refusals.forbidden(review.intent.kind, review.intent.name, why)
+    if name == DEFAULT:
+        raise Retryable(why, after_s=SOON_S) from refusal  # its controller is about to make it
+    raise refusal
+
+
+def _mount(review: Review) -> None:
+    draft = review.draft
+    open_ones = [
+        (field, i)
+        for field in ("containers", "initContainers")
+        for i in draft.each("spec", field)
+        if not any(m.get("mountPath") == MOUNT_PATH for m in draft.get("spec", field, i, "volumeMounts") or ())
+    ]
+    if not open_ones:
+        return
+    name = f"kube-api-access-{review.state.ids.suffix()}"
+    for field, i in open_ones:
+        mounts = draft.get("spec", field, i, "volumeMounts") or []
+        mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
+        draft.set([*mounts, mount], "spec", field, i, "volumeMounts")
+    draft.set([*(draft.get("spec", "volumes") or []), _volume(name)], "spec", "volumes")
+
+
+def _volume(name: str) -> Document:
+    reference = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    sources = [
+        {"serviceAccountToken": {"expirationSeconds": TOKEN_S, "path": "token"}},
+        {"configMap": {"name": ROOT_CA, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": reference}]}},
+    ]
+    return {"name": name, "projected": {"sources": sources, "defaultMode": MODE}}
+
+
+def validate(review: Review) -> None:
+    """A mirror pod has no identity. Raises: Forbidden."""
+    if not (review.is_on("pods") and review.creates):
+        return
+    document = review.draft.document
+    if MIRROR in (dig(document, "metadata", "annotations") or {}) and dig(document, "spec", "serviceAccountName"):
+        raise refusals.forbidden(
+            review.intent.kind, review.intent.name, "a mirror pod may not reference service accounts"
+        )

@@ -1,0 +1,228 @@
+"""Addresses and node ports of Services: kept where they were, taken where asked for, picked where nothing is said.
+
+Source: https://kubernetes.io/docs/concepts/services-networking/service/#type-nodeport (and the sections around it)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from navarch.apiserver import refusals
+from navarch.apiserver.admission.review import Review
+from navarch.apiserver.allocate import ADDRESSES, NODE_PORTS, Addresses, Full, Pool, Ports, Taken
+from navarch.apiserver.state import State
+from navarch.base.errors import Cause, Internal
+from navarch.kinds import SERVICE
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+from navarch.objects.value import Document, Draft, dig
+from navarch.store.store import Change
+
+HEADLESS = "None"
+WITH_PORTS = ("NodePort", "LoadBalancer")
+
+
+class Allocation:
+    """What Services hold; follows the store."""
+
+    def __init__(self, state: State, network: str = ADDRESSES, node_ports: tuple[int, int] = NODE_PORTS) -> None:
+        self._state = state
+        self.addresses = Addresses(network, state.ids)
+        self.ports = Ports(*node_ports, state.ids)
+        self._held: dict[str, frozenset[tuple[str, int]]] = {}
+        state.listeners.append(self._changed)
+        state.loaded.append(self._repair)
+
+    def _pool(self, what: str) -> Pool:
+        return self.addresses.pool if what == "address" else self.ports.pool
+
+    def _numbers(self, spec: Document) -> frozenset[tuple[str, int]]:
+        """(address | port, number in its pool), of what lies in our ranges."""
+        found: set[tuple[str, int]] = set()
+        for address in (spec.get("clusterIP"), *(spec.get("clusterIPs") or ())):
+            if address and (number := self.addresses.number(address)) is not None:
+                found.add(("address", number))
+        for port in (spec.get("healthCheckNodePort"), *(p.get("nodePort") for p in spec.get("ports") or ())):
+            if port and (number := self.ports.number(port)) is not None:
+                found.add(("port", number))
+        return frozenset(found)
+
+    def _repair(self) -> None:
+        """Fill the pools from what is stored."""
+        services = self._state.list(SERVICE)
+        self._held = {one.uid: self._numbers(one.document().get("spec") or {}) for one in services}
+        for what in ("address", "port"):
+            self._pool(what).reset((n, uid) for uid, held in self._held.items() for w, n in held if w == what)
+
+    def _changed(self, kind: Kind, change: Change) -> None:
+        if kind is not SERVICE:
+            return
+        if change.value is None:
+            if change.previous is not None:
+                self._release(Object(kind, change.previous.value).uid, frozenset())
+            return
+        found = Object(kind, change.value)
+        numbers = self._numbers(found.document().get("spec") or {})
+        for what, number in sorted(numbers):
+            if self._pool(what).holder(number) is None:
+                self._pool(what).take(number, found.uid)
+        self._release(found.uid, numbers)
+
+    def _release(self, uid: str, kept: frozenset[tuple[str, int]]) -> None:
+        for what, number in self._held.pop(uid, frozenset()) - kept:
+            self._pool(what).give_back(number, uid)
+        if kept:
+            self._held[uid] = kept
+
+    # What admission does.
+
+    def mutate(self, review: Review) -> None:
+        """Raises: Invalid, Internal (a pool is full)."""
+        if not review.is_on("services") or review.intent.verb == "delete":
+            return
+        draft, old = review.draft, review.old
+        _keep_allocated(draft, old)
+        causes = [*self._address(review), *self._node_ports(review)]
+        if causes:
+            review.give_back()
+            raise refusals.invalid(SERVICE, review.intent.name, causes)
+
+    def _take(self, review: Review, what: str, number: int, spared: frozenset[tuple[str, int]]) -> None:
+        """Raises: Taken."""
+        uid = review.draft.get("metadata", "uid")
+        pool = self._pool(what)
+        if pool.take(number, uid) and (what, number) not in spared:
+            review.undo.append(lambda: pool.give_back(number, uid))
+
+    def _pick(self, review: Review, what: str) -> int:
+        uid = review.draft.get("metadata", "uid")
+        pool = self._pool(what)
+        try:
+            number = pool.pick(uid)
+        except Full:
+            raise Internal(f"failed to allocate a {what}: range is full") from None
+        review.undo.append(lambda: pool.give_back(number, uid))
+        return number
+
+    def _address(self, review: Review) -> list[Cause]:
+        draft = review.draft
+        if draft.get("spec", "type") == "ExternalName":
+            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+                draft.remove("spec", field)
+            return []
+        given = draft.get("spec", "clusterIP") or dig(draft.document, "spec", "clusterIPs", 0) or ""
+        _families(draft, given)
+        if given == HEADLESS:
+            draft.set(HEADLESS, "spec", "clusterIP")
+            draft.set([HEADLESS], "spec", "clusterIPs")
+            return []
+        if not given:
+            given = self.addresses.address(self._pick(review, "address"))
+        elif given != dig(review.old, "spec", "clusterIP"):
+            number = self.addresses.number(given)
+            if number is None:
+                valid = f"The range of valid IPs is {self.addresses.network}"
+                return [_refused(given, f"the provided IP ({given}) is not in the valid range. {valid}")]
+            try:
+                self._take(review, "address", number, frozenset())
+            except Taken:
+                return [_refused(given, "provided IP is already allocated")]
+        if draft.get("spec", "clusterIP") != given:
+            draft.set(given, "spec", "clusterIP")
+        if draft.get("spec", "clusterIPs") != [given]:
+            draft.set([given], "spec", "clusterIPs")
+        return []
+
+    def _node_ports(self, review: Review) -> list[Cause]:
+        draft = review.draft
+        type_ = draft.get("spec", "type")
+        if type_ not in WITH_PORTS:
+            return []
+        causes: list[Cause] = []
+        shared: dict[tuple[Any, ...], int] = {}
+        had = self._numbers(dig(review.old, "spec", default={}))
+        for i in draft.each("spec", "ports"):
+            wanted = draft.get("spec", "ports", i, "nodePort")
+            if wanted:
+                causes.extend(self._given(review, wanted, f"spec.ports[{i}].nodePort", had))
+                shared[draft.get("spec", "ports", i, "port"), draft.get("spec", "ports", i, "protocol")] = wanted
+        if causes or (type_ == "LoadBalancer" and draft.get("spec", "allocateLoadBalancerNodePorts") is False):
+            return causes
+        for i in draft.each("spec", "ports"):
+            if not draft.get("spec", "ports", i, "nodePort"):
+                port, protocol = draft.get("spec", "ports", i, "port"), draft.get("spec", "ports", i, "protocol")
+                twin = next((n for (p, q), n in shared.items() if p == port and q != protocol), None)
+                number = twin or self.ports.port(self._pick(review, "port"))
+                shared[port, protocol] = number
+                draft.set(number, "spec", "ports", i, "nodePort")
+        return self._health_check(review, had)
+
+    def _health_check(self, review: Review, had: frozenset[tuple[str, int]]) -> list[Cause]:
+        draft = review.draft
+        local = draft.get("spec", "externalTrafficPolicy") == "Local" and draft.get("spec", "type") == "LoadBalancer"
+        wanted = draft.get("spec", "healthCheckNodePort")
+        if not local:
+            if wanted:
+                draft.remove("spec", "healthCheckNodePort")
+            return []
+        if wanted:
+            return list(self._given(review, wanted, "spec.healthCheckNodePort", had))
+        draft.set(self.ports.port(self._pick(review, "port")), "spec", "healthCheckNodePort")
+        return []
+
+    def _given(self, review: Review, port: int, at: str, had: frozenset[tuple[str, int]]) -> list[Cause]:
+        number = self.ports.number(port)
+        if number is None:
+            valid = f"{self.ports.low}-{self.ports.high}"
+            why = f"provided port is not in the valid range. The range of valid ports is {valid}"
+            return [Cause("FieldValueInvalid", f"Invalid value: {port}: {why}", at)]
+        try:
+            self._take(review, "port", number, had)
+        except Taken:
+            return [Cause("FieldValueInvalid", f"Invalid value: {port}: provided port is already allocated", at)]
+        return []
+
+
+def _refused(address: str, why: str) -> Cause:
+    message = f'Invalid value: ["{address}"]: failed to allocate IP {address}: {why}'
+    return Cause("FieldValueInvalid", message, "spec.clusterIPs")
+
+
+def _families(draft: Draft, address: str) -> None:
+    """One family, but for headless services without a selector, whose endpoints may be of any."""
+    free = address == HEADLESS and not draft.get("spec", "selector")
+    if not draft.get("spec", "ipFamilies"):
+        draft.set(["IPv4", "IPv6"] if free else ["IPv4"], "spec", "ipFamilies")
+        draft.default("RequireDualStack" if free else "SingleStack", "spec", "ipFamilyPolicy")
+    draft.default("SingleStack", "spec", "ipFamilyPolicy")
+
+
+def _keep_allocated(draft: Draft, old: Document | None) -> None:
+    """What was allocated before stays where the writer leaves it out, and goes where the type has no use for it."""
+    type_ = draft.get("spec", "type")
+    if old is None:
+        return
+    was = old.get("spec") or {}
+    if type_ != "ExternalName" and was.get("type") != "ExternalName":
+        if not draft.get("spec", "clusterIP") and not draft.get("spec", "clusterIPs"):
+            for field in ("clusterIP", "clusterIPs"):
+                if was.get(field):
+                    draft.set(was[field], "spec", field)
+        elif draft.get("spec", "clusterIP") != was.get("clusterIP") and draft.get("spec", "clusterIPs") == was.get(
+            "clusterIPs"
+        ):
+            draft.remove("spec", "clusterIPs")
+    ports = {(p.get("protocol"), p.get("port")): p.get("nodePort") for p in was.get("ports") or ()}
+    for i in draft.each("spec", "ports"):
+        port = draft.get("spec", "ports", i)
+        before = ports.get((port.get("protocol"), port.get("port")))
+        if type_ in WITH_PORTS and before and not port.get("nodePort"):
+            draft.set(before, "spec", "ports", i, "nodePort")
+        elif type_ not in WITH_PORTS and before and port.get("nodePort") == before:
+            draft.remove("spec", "ports", i, "nodePort")
+    if type_ not in WITH_PORTS and was.get("type") in WITH_PORTS:
+        for field in ("externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts"):
+            if draft.get("spec", field) == was.get(field):
+                draft.remove("spec", field)
+    elif was.get("healthCheckNodePort"):
+        draft.default(was["healthCheckNodePort"], "spec", "healthCheckNodePort")

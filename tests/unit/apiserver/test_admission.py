@@ -1,0 +1,218 @@
+"""What writes must pass beyond their kind's rules, and what they are given on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run
+
+from navarch.apiserver.call import User
+from navarch.base.errors import Forbidden
+
+ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
+CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
+LIMITS = "/api/v1/namespaces/default/limitranges"
+QUOTAS = "/api/v1/namespaces/default/resourcequotas"
+
+
+def test_a_pod_gets_an_account_and_its_token() -> None:
+    async def test(api: Api) -> None:
+        spec = (await api.post(PODS, a_pod(initContainers=[{"name": "first", "image": "i:1"}])))["spec"]
+        assert spec["serviceAccountName"] == spec["serviceAccount"] == "default"
+        (volume,) = spec["volumes"]
+        assert volume["name"].startswith("kube-api-access-")
+        assert [next(iter(source)) for source in volume["projected"]["sources"]] == [
+            "serviceAccountToken",
+            "configMap",
+            "downwardAPI",
+        ]
+        mount = {
+            "name": volume["name"],
+            "readOnly": True,
+            "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+        }
+        assert spec["containers"][0]["volumeMounts"] == spec["initContainers"][0]["volumeMounts"] == [mount]
+
+    run(test)
+
+
+def test_a_pod_or_its_account_may_do_without_a_token() -> None:
+    async def test(api: Api) -> None:
+        assert "volumes" not in (await api.post(PODS, a_pod("a", automountServiceAccountToken=False)))["spec"]
+        await api.post(ACCOUNTS, {"metadata": {"name": "plain"}, "automountServiceAccountToken": False})
+        assert "volumes" not in (await api.post(PODS, a_pod("b", serviceAccountName="plain")))["spec"]
+        wanted = a_pod("c", serviceAccountName="plain", automountServiceAccountToken=True)
+        assert "volumes" in (await api.post(PODS, wanted))["spec"]
+
+    run(test)
+
+
+def test_an_account_lends_its_pull_secrets() -> None:
+    async def test(api: Api) -> None:
+        await api.merge(f"{ACCOUNTS}/default", {"imagePullSecrets": [{"name": "s"}]})
+        assert (await api.post(PODS, a_pod()))["spec"]["imagePullSecrets"] == [{"name": "s"}]
+
+    run(test)
+
+
+def test_an_account_that_is_not_there_is_named() -> None:
+    async def test(api: Api) -> None:
+        with pytest.raises(Refused, match='serviceaccount "ghost" not found') as refused:
+            await api.post(PODS, a_pod(serviceAccountName="ghost"))
+        assert refused.value.code == 403
+
+    run(test)
+
+
+def test_the_default_account_of_a_new_namespace_is_waited_for() -> None:
+    async def test(api: Api) -> None:
+        await api.post("/api/v1/namespaces", {"metadata": {"name": "new"}})
+        pods = "/api/v1/namespaces/new/pods"
+        with pytest.raises(Refused, match='serviceaccount "default" not found') as refused:
+            await api.post(pods, a_pod())
+        assert refused.value.code == 403
+
+        async def later() -> None:
+            await asyncio.sleep(0)
+            await api.post("/api/v1/namespaces/new/serviceaccounts", {"metadata": {"name": "default"}})
+
+        async with asyncio.TaskGroup() as group:
+            made = group.create_task(api.post(pods, a_pod()))
+            group.create_task(later())
+        assert made.result()["spec"]["serviceAccountName"] == "default"
+
+    run(test)
+
+
+def test_priorities_come_from_classes() -> None:
+    async def test(api: Api) -> None:
+        assert (await api.post(PODS, a_pod("a")))["spec"]["priority"] == 0
+        await api.post(CLASSES, {"metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never"})
+        spec = (await api.post(PODS, a_pod("b", priorityClassName="high")))["spec"]
+        assert (spec["priority"], spec["preemptionPolicy"]) == (1000, "Never")
+        await api.post(CLASSES, {"metadata": {"name": "usual"}, "value": 5, "globalDefault": True})
+        spec = (await api.post(PODS, a_pod("c")))["spec"]
+        assert (spec["priority"], spec["priorityClassName"]) == (5, "usual")
+        critical = a_pod("d", priorityClassName="system-node-critical")
+        assert (await api.post(PODS, critical))["spec"]["priority"] == 2000001000
+        with pytest.raises(Refused, match="no PriorityClass with name ghost was found") as refused:
+            await api.post(PODS, a_pod("e", priorityClassName="ghost"))
+        assert refused.value.code == 403
+        with pytest.raises(Refused, match="the integer value of priority"):
+            await api.post(PODS, a_pod("f", priorityClassName="high", priority=7))
+
+    run(test)
+
+
+def test_pods_bear_a_lost_node_for_five_minutes() -> None:
+    async def test(api: Api) -> None:
+        own = {
+            "key": "node.kubernetes.io/not-ready",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": 9,
+        }
+        found = (await api.post(PODS, a_pod(tolerations=[own])))["spec"]["tolerations"]
+        assert found[0] == own
+        assert [(t["key"], t["tolerationSeconds"]) for t in found[1:]] == [("node.kubernetes.io/unreachable", 300)]
+
+    run(test)
+
+
+def limit(**item: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Container", **item}]}}
+
+
+def test_limit_ranges_fill_in_and_refuse() -> None:
+    async def test(api: Api) -> None:
+        item = limit(default={"cpu": "500m"}, defaultRequest={"cpu": "100m"}, max={"cpu": "1"}, min={"cpu": "50m"})
+        await api.post(LIMITS, item)
+        made = await api.post(PODS, a_pod())
+        assert made["spec"]["containers"][0]["resources"] == {"limits": {"cpu": "500m"}, "requests": {"cpu": "100m"}}
+        annotation = made["metadata"]["annotations"]["kubernetes.io/limit-ranger"]
+        assert annotation == "LimitRanger plugin set: cpu limit for container main; cpu request for container main"
+        large = a_pod("b")
+        large["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "2"}, "requests": {"cpu": "10m"}}
+        with pytest.raises(Refused, match="maximum cpu usage per Container is 1, but limit is 2") as refused:
+            await api.post(PODS, large)
+        assert refused.value.code == 403
+        assert "minimum cpu usage per Container is 50m, but request is 10m" in refused.value.message
+
+    run(test)
+
+
+def test_the_ratio_of_limits_to_requests() -> None:
+    async def test(api: Api) -> None:
+        await api.post(LIMITS, limit(maxLimitRequestRatio={"cpu": "2"}))
+        pod = a_pod()
+        pod["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "3"}, "requests": {"cpu": "1"}}
+        with pytest.raises(Refused, match=r"ratio per Container is 2, but provided ratio is 3\.0"):
+            await api.post(PODS, pod)
+        with pytest.raises(Refused, match="but no request is specified"):
+            await api.post(PODS, a_pod())
+
+    run(test)
+
+
+def test_quotas_bound_what_a_namespace_holds() -> None:
+    async def test(api: Api) -> None:
+        hard = {"pods": "2", "requests.cpu": "1", "count/configmaps": "1"}
+        await api.post(QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+        await api.post(CONFIGMAPS, config("a"))
+        with pytest.raises(Refused, match="exceeded quota: q, requested: count/configmaps=1") as refused:
+            await api.post(CONFIGMAPS, config("b"))
+        assert refused.value.code == 403
+        with pytest.raises(Refused, match=r"failed quota: q: must specify requests\.cpu"):
+            await api.post(PODS, a_pod())
+        pod = a_pod()
+        pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "600m"}}
+        await api.post(PODS, pod)
+        pod["metadata"]["name"] = "two"
+        with pytest.raises(
+            Refused, match=r"requested: requests\.cpu=600m, used: requests\.cpu=600m, limited: requests"
+        ):
+            await api.post(PODS, pod)
+
+    run(test)
+
+
+NODE = User("system:node:n1", groups=("system:nodes", "system:authenticated"))
+NODES = "/api/v1/nodes"
+
+
+def test_a_node_changes_only_itself_and_not_what_it_is() -> None:
+    async def test(api: Api) -> None:
+        await api.post(NODES, {"metadata": {"name": "n2"}})
+        api.user = NODE
+        await api.post(NODES, {"metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1", "mine": "x"}}})
+        for wrong, said in (
+            (api.post(NODES, {"metadata": {"name": "n3"}}), "is not allowed to modify node"),
+            (api.merge(f"{NODES}/n2", {"metadata": {"labels": {"a": "b"}}}), "is not allowed to modify node"),
+            (api.merge(f"{NODES}/n1", {"spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}}), "modify taints"),
+            (
+                api.merge(f"{NODES}/n1", {"metadata": {"labels": {"node-restriction.kubernetes.io/a": "b"}}}),
+                "modify labels: node-restriction.kubernetes.io/a",
+            ),
+            (api.post(PODS, a_pod(nodeName="n1")), "can only create mirror pods"),
+        ):
+            with pytest.raises(Refused, match=said) as refused:
+                await wrong
+            assert refused.value.code == 403
+        await api.merge(f"{NODES}/n1/status", {"status": {"phase": "Running"}})
+
+    run(test)
+
+
+def test_grants_are_checked_by_who_knows() -> None:
+    async def test(api: Api) -> None:
+        def refuse(user: User, kind: Any, new: Any, old: Any) -> None:
+            if kind.name == "Role":
+                raise Forbidden(f"{user.name} may not")
+
+        api.core.check_grants(refuse)
+        with pytest.raises(Refused, match="admin may not"):
+            await api.post("/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles", {"metadata": {"name": "r"}})
+
+    run(test)
