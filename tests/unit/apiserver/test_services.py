@@ -79,7 +79,7 @@ def test_an_update_keeps_what_was_allocated() -> None:
     async def test(api: Api) -> None:
         made = await api.post(SERVICES, service(type="NodePort"))
         kept = await api.put(
-            f"{SERVICES}/web", service(type="NodePort", ports=[{"port": 80}, {"name": "n", "port": 9}])
+            f"{SERVICES}/web", service(type="NodePort", ports=[{"name": "m", "port": 80}, {"name": "n", "port": 9}])
         )
         assert kept["spec"]["clusterIP"] == made["spec"]["clusterIP"]
         assert kept["spec"]["ports"][0]["nodePort"] == made["spec"]["ports"][0]["nodePort"]
