@@ -1,0 +1,82 @@
+"""What an agent is told about its node and its cluster, and where it keeps things on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+VERSION = "v1.36.0"
+"""The Kubernetes version whose behaviour this agent keeps: what `kubectl get nodes` shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """root: the agent's own state (volumes, hosts files). logs: where containers' output goes.
+
+    Layout: `root/pods/<uid>/{volumes/<name>,containers/<name>/<attempt>,etc-hosts}` and
+    `logs/<namespace>_<name>_<uid>/<container>/<attempt>.log`.
+    """
+
+    root: Path
+    logs: Path
+
+    @property
+    def pods(self) -> Path:
+        return self.root / "pods"
+
+    def pod(self, uid: str) -> Path:
+        return self.pods / uid
+
+    def volume(self, uid: str, name: str) -> Path:
+        return self.pod(uid) / "volumes" / name
+
+    def hosts(self, uid: str) -> Path:
+        return self.pod(uid) / "etc-hosts"
+
+    def termination_log(self, uid: str, container: str, attempt: int) -> Path:
+        return self.pod(uid) / "containers" / container / str(attempt)
+
+    def subpath(self, uid: str, container: str, index: int) -> Path:
+        """Where a volume's part is bound that container mount number `index` shows."""
+        return self.pod(uid) / "subpaths" / container / str(index)
+
+    def pod_logs(self, namespace: str, name: str, uid: str) -> Path:
+        return self.logs / f"{namespace}_{name}_{uid}"
+
+
+def log_name(container: str, attempt: int) -> str:
+    """The log file of an instance, relative to `Paths.pod_logs`."""
+    return f"{container}/{attempt}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """node_ips: primary first. cluster_dns: addresses that pods with `ClusterFirst` ask; () for those of the node.
+
+    port: of the agent's own HTTPS service; 0 when it has none. reserved: what of the node is not for pods (quantities
+    by resource name). cgroup_root: the group that all pods are below; "" leaves groups to the runtime. taints: set when
+    the node is registered. log_bytes, log_files: a container's log is rotated at that size, so many files are kept.
+    """
+
+    node_name: str
+    node_ips: tuple[str, ...]
+    paths: Paths
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    port: int = 0
+    max_pods: int = 110
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Mapping[str, str], ...] = ()
+    provider_id: str = ""
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    cgroup_root: str = "/kubepods"
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    master_service_namespace: str = "default"
+    log_bytes: int = 10 << 20
+    log_files: int = 5
+    relist_s: float = 60.0
+    lease_s: int = 40
+    lease_renewal_s: float = 10.0
+    status_report_s: float = 300.0

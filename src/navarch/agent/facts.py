@@ -1,0 +1,139 @@
+"""All that is known of one pod on this node at one moment: what `agent.plan` and `agent.status` are functions of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from navarch.agent.runtime import Container as Instance
+from navarch.agent.runtime import ContainerState, PodOnNode, Sandbox
+from navarch.kinds.pod import Pod
+from navarch.kinds.podspec.container import Container
+
+StepKey = tuple[str, str]
+"""What a step is about: (verb, subject). No two steps of a pod with the same key run at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step failed. reason: as a waiting container shows it. retry_at: not to be tried again before."""
+
+    reason: str
+    message: str
+    at: datetime
+    retry_at: datetime
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the probes of one container instance say. failed: "" or which probe asks for a restart, with its message.
+
+    grace_s: the failed probe's own grace period; None: the pod's.
+    """
+
+    started: bool = True
+    ready: bool = True
+    failed: str = ""
+    message: str = ""
+    grace_s: int | None = None
+
+
+HEALTHY = Health()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """images: containers whose image is at hand for the next start -> its id. failures: by step key.
+
+    node_ips: this node's, for pods on its network. stale: volumes that are to be written again.
+    messages: termination messages of instances that have exited, by container id.
+    """
+
+    now: datetime
+    runtime: PodOnNode
+    node_ips: tuple[str, ...] = ()
+    health: Mapping[str, Health] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    volumes_ready: bool = False
+    stale: bool = False
+    cleaned: bool = False
+    busy: frozenset[StepKey] = frozenset()
+    failures: Mapping[StepKey, Failure] = field(default_factory=dict)
+    messages: Mapping[str, str] = field(default_factory=dict)
+    network_ready: bool = True
+    evicted: str = ""
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """The sandbox that new containers go into."""
+        newest = self.runtime.sandboxes[0] if self.runtime.sandboxes else None
+        return newest if newest is not None and newest.ready else None
+
+    def instances(self, name: str) -> Iterator[Instance]:
+        """All instances of a container, newest first, in whatever sandbox."""
+        return (item for item in self.runtime.containers if item.name == name)
+
+    def latest(self, name: str) -> Instance | None:
+        return next(self.instances(name), None)
+
+    def current(self, name: str) -> Instance | None:
+        """The newest instance, if it belongs to the sandbox that is in use (the newest, ready or not)."""
+        found = self.latest(name)
+        newest = self.runtime.sandboxes[0].id if self.runtime.sandboxes else ""
+        return found if found is not None and found.sandbox_id == newest else None
+
+    def alive(self) -> list[Instance]:
+        """Instances whose process may still run."""
+        return [item for item in self.runtime.containers if is_alive(item)]
+
+    def health_of(self, instance: Instance) -> Health:
+        return self.health.get(instance.id, HEALTHY)
+
+    def failure(self, verb: str, subject: str = "") -> Failure | None:
+        return self.failures.get((verb, subject))
+
+    def waiting(self, verb: str, subject: str = "") -> bool:
+        """The step is running, or failed and is not to be tried again yet."""
+        key = (verb, subject)
+        failed = self.failures.get(key)
+        return key in self.busy or (failed is not None and failed.retry_at > self.now)
+
+
+def is_alive(instance: Instance) -> bool:
+    return instance.state in (ContainerState.RUNNING, ContainerState.UNKNOWN)
+
+
+def is_running(instance: Instance | None) -> bool:
+    return instance is not None and instance.state is ContainerState.RUNNING
+
+
+def has_exited(instance: Instance | None) -> bool:
+    return instance is not None and instance.state is ContainerState.EXITED
+
+
+def restarts(pod: Pod, container: Container, exit_code: int, *, init: bool = False) -> bool:
+    """Whether a container that ended so is to run again.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy
+    """
+    for rule in container.restart_policy_rules:
+        if rule.exit_codes is not None and rule.action == "Restart":
+            listed = exit_code in rule.exit_codes.values
+            if listed == (rule.exit_codes.operator == "In"):
+                return True
+    policy = container.restart_policy or pod.spec.restart_policy
+    if policy == "Always":
+        return not init or container.is_sidecar or exit_code != 0
+    return policy == "OnFailure" and exit_code != 0
+
+
+def main_containers_started(pod: Pod, facts: Facts) -> bool:
+    """Whether initialization is over: a main container has had an instance in the present sandbox."""
+    return any(facts.current(container.name) is not None for container in pod.spec.containers)
+
+
+def ordered(pod: Pod) -> Sequence[Container]:
+    """All containers in the order in which they start, without ephemeral ones."""
+    return (*pod.spec.init_containers, *pod.spec.containers)

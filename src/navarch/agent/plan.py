@@ -1,0 +1,319 @@
+"""What to do next for one pod: a pure function of the pod and of what is known of it on this node.
+
+A plan names the steps that may run now, at once and side by side; those that run already are left out. When one ends, or
+anything changes, or `wake_at` comes, it is asked again. Nothing is remembered in between that an agent which was
+restarted could not read back: the back-off of a crashing container stands in the annotations of its instances.
+
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from navarch.agent.facts import (
+    Facts,
+    has_exited,
+    is_alive,
+    is_running,
+    main_containers_started,
+    restarts,
+)
+from navarch.agent.runtime import Container as Instance
+from navarch.agent.runtime import ContainerState
+from navarch.agent.steps import (
+    CleanUp,
+    EnsureImage,
+    Finish,
+    MountVolumes,
+    RefreshVolumes,
+    RemoveContainer,
+    RemoveSandbox,
+    StartContainer,
+    StartSandbox,
+    Step,
+    StopContainer,
+    StopSandbox,
+)
+from navarch.kinds.pod import Pod
+from navarch.kinds.podspec.container import Container
+
+DELAY = "navarch.dev/restart-delay-s"
+"""Annotation of a container instance: the back-off that preceded its start, in seconds."""
+STARTED_IMAGE = "navarch.dev/image"
+"""Annotation of a container instance: the image as the pod named it when the instance was made."""
+
+FIRST_DELAY_S = 10
+LONGEST_DELAY_S = 300
+STEADY_S = 600
+"""A container that ran so long starts afresh, without back-off."""
+INSTANCES_KEPT = 2
+ORPHAN_GRACE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """wake_at: ask again then even if nothing happens; None: no need. delays: containers in back-off -> until when."""
+
+    steps: tuple[Step, ...] = ()
+    wake_at: datetime | None = None
+
+
+def plan(pod: Pod, facts: Facts) -> Plan:
+    """Never raises: every pod has a plan."""
+    if pod.terminating or pod.terminal or outcome(pod, facts) is not None:
+        return _ready_only(_terminate(pod, facts), facts)
+    made = _ready_only(_run(pod, facts), facts)
+    return Plan(made.steps, _earliest(made.wake_at, _deadline(pod), *_backoffs(pod, facts), now=facts.now))
+
+
+def plan_orphan(facts: Facts) -> Plan:
+    """For what the runtime holds of a pod that no longer exists."""
+    steps: list[Step] = [
+        StopContainer(item.name, item.id, ORPHAN_GRACE_S, f"Stopping container {item.name}") for item in facts.alive()
+    ]
+    if not steps:
+        steps = [RemoveSandbox(box.id) for box in facts.runtime.sandboxes]
+        if not steps:
+            steps = [RemoveContainer(item.id) for item in facts.runtime.containers]
+        if not steps and not facts.cleaned:
+            steps = [CleanUp()]
+    return _ready_only(iter(steps), facts)
+
+
+def _ready_only(steps: Iterator[Step], facts: Facts) -> Plan:
+    """Leave out what runs already or is to wait after a failure, and wake when that wait is over."""
+    chosen = []
+    wakes: list[datetime | None] = []
+    for step in steps:
+        if facts.waiting(*step.key):
+            failed = facts.failures.get(step.key)
+            if failed is not None and step.key not in facts.busy:
+                wakes.append(failed.retry_at)
+        else:
+            chosen.append(step)
+    return Plan(tuple(chosen), _earliest(*wakes, now=facts.now))
+
+
+def _earliest(*moments: datetime | None, now: datetime) -> datetime | None:
+    return min((moment for moment in moments if moment is not None and moment > now), default=None)
+
+
+# how it ends
+
+
+def outcome(pod: Pod, facts: Facts) -> tuple[str, str, str] | None:
+    """How the pod has ended, as (phase, reason, message): `Succeeded` or `Failed`; None while it has not.
+
+    A pod that is over its deadline or evicted has ended even while its containers are still being stopped.
+    """
+    if pod.terminal:
+        return (pod.status.phase, pod.status.reason, pod.status.message)
+    if facts.evicted:
+        return ("Failed", "Evicted", facts.evicted)
+    deadline = _deadline(pod)
+    if deadline is not None and deadline <= facts.now:
+        return ("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+    for container in pod.spec.init_containers:
+        instance = facts.latest(container.name)
+        if instance is not None and has_exited(instance) and instance.exit_code != 0:
+            if not container.is_sidecar and not restarts(pod, container, instance.exit_code, init=True):
+                return ("Failed", "", "")
+    ends = [facts.latest(container.name) for container in pod.spec.containers]
+    codes = []
+    for container, end in zip(pod.spec.containers, ends, strict=True):
+        if end is None or not has_exited(end) or restarts(pod, container, end.exit_code):
+            return None
+        codes.append(end.exit_code)
+    return ("Failed" if any(codes) else "Succeeded", "", "") if codes else None
+
+
+def _deadline(pod: Pod) -> datetime | None:
+    seconds, start = pod.spec.active_deadline_seconds, pod.status.start_time
+    return start + timedelta(seconds=seconds) if seconds is not None and start is not None else None
+
+
+def _grace_s(pod: Pod, facts: Facts) -> float:
+    """What is left of the time to stop in, at least a second."""
+    meta = pod.metadata
+    if meta.deletion_timestamp is None:
+        return float(max(1, pod.spec.termination_grace_period_seconds))
+    granted = meta.deletion_grace_period_seconds
+    left = (meta.deletion_timestamp - facts.now).total_seconds()
+    return max(1.0, min(left, float(granted)) if granted is not None else left)
+
+
+def _terminate(pod: Pod, facts: Facts) -> Iterator[Step]:
+    alive = facts.alive()
+    if alive:
+        yield from (_stop(item, _grace_s(pod, facts)) for item in _next_to_stop(pod, alive))
+        return
+    if any(key[0] in ("start", "sandbox") for key in facts.busy):
+        return  # what is being started is stopped once it is there
+    ready = [box for box in facts.runtime.sandboxes if box.ready]
+    if ready:
+        yield from (StopSandbox(box.id) for box in ready)
+        return
+    if not facts.cleaned:
+        yield CleanUp()
+    elif pod.terminating:
+        if facts.runtime.sandboxes:
+            yield from (RemoveSandbox(box.id) for box in facts.runtime.sandboxes)
+        elif facts.runtime.containers:
+            yield from (RemoveContainer(item.id) for item in facts.runtime.containers)
+        else:
+            yield Finish()
+
+
+def _stop(instance: Instance, grace_s: float) -> StopContainer:
+    return StopContainer(instance.name, instance.id, grace_s, f"Stopping container {instance.name}")
+
+
+def _next_to_stop(pod: Pod, alive: Sequence[Instance]) -> Sequence[Instance]:
+    """Sidecars outlive the main containers, and go in the reverse of the order in which they came."""
+    sidecars = [container.name for container in pod.spec.init_containers if container.is_sidecar]
+    first = [item for item in alive if item.name not in sidecars]
+    if first:
+        return first
+    last = max(sidecars.index(item.name) for item in alive)
+    return [item for item in alive if item.name == sidecars[last]]
+
+
+# how it runs
+
+
+def _run(pod: Pod, facts: Facts) -> Iterator[Step]:
+    if not facts.volumes_ready:
+        yield MountVolumes()
+    elif facts.stale:
+        yield RefreshVolumes()
+    box = facts.sandbox
+    if box is None:
+        leftovers = facts.alive()
+        if leftovers:
+            yield from (_stop(item, _grace_s(pod, facts)) for item in leftovers)
+            return
+        attempt = facts.runtime.sandboxes[0].attempt + 1 if facts.runtime.sandboxes else 0
+        if facts.network_ready or pod.spec.host_network:
+            yield StartSandbox(attempt)
+    for container in _wanted(pod, facts):
+        yield from _towards_running(pod, facts, container)
+    yield from _stop_unhealthy(pod, facts)
+    if box is not None:
+        yield from _prune(pod, facts)
+
+
+def _wanted(pod: Pod, facts: Facts) -> Iterator[Container]:
+    """The containers that should run now and do not."""
+    initialized = main_containers_started(pod, facts)
+    for container in pod.spec.init_containers:
+        instance = facts.current(container.name)
+        if container.is_sidecar:
+            if not is_running(instance):
+                yield container
+            if not initialized and not (is_running(instance) and _started(facts, instance)):
+                return
+        elif not initialized:
+            if instance is None or instance.state is ContainerState.CREATED or _failed(instance):
+                yield container
+                return
+            if not has_exited(instance):
+                return
+    for container in (*pod.spec.containers, *pod.spec.ephemeral_containers):
+        instance = facts.current(container.name)
+        if is_running(instance):
+            continue
+        ended = instance if has_exited(instance) else None
+        ephemeral = container in pod.spec.ephemeral_containers
+        if ended is None or (not ephemeral and restarts(pod, container, ended.exit_code)):
+            yield container
+
+
+def _started(facts: Facts, instance: Instance | None) -> bool:
+    starting = instance is not None and ("start", instance.name) in facts.busy
+    return instance is not None and not starting and facts.health_of(instance).started
+
+
+def _failed(instance: Instance) -> bool:
+    return has_exited(instance) and instance.exit_code != 0
+
+
+def _towards_running(pod: Pod, facts: Facts, container: Container) -> Iterator[Step]:
+    """The next step of a container that should run: its image, then its start, unless it is in back-off."""
+    latest = facts.latest(container.name)
+    if latest is not None and is_alive(latest):
+        return
+    until = backoff_until(latest)
+    if until is not None and until > facts.now:
+        return
+    if container.name not in facts.images:
+        if not facts.waiting("start", container.name):
+            yield EnsureImage(container.name)
+        return
+    box = facts.sandbox
+    if box is not None and facts.volumes_ready:
+        attempt, delay_s = next_attempt(pod, latest, container.name)
+        yield StartContainer(container.name, box.id, attempt, delay_s)
+
+
+def next_attempt(pod: Pod, latest: Instance | None, name: str) -> tuple[int, int]:
+    """The restart count of the next instance, and the back-off to be noted with it."""
+    if latest is None:
+        statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+        known = next((status for status in statuses if status.name == name and status.container_id), None)
+        return (known.restart_count + 1 if known is not None else 0, 0)
+    if latest.state is ContainerState.CREATED:
+        return (latest.attempt, int(latest.annotations.get(DELAY, "0")))
+    return (latest.attempt + 1, next_delay_s(latest))
+
+
+def next_delay_s(latest: Instance) -> int:
+    """Seconds to wait after the end of this instance: none at first, then 10 doubling to 300."""
+    ran_s = (latest.finished_at - latest.started_at).total_seconds() if latest.finished_at and latest.started_at else 0
+    if latest.attempt == 0 or ran_s >= STEADY_S:
+        return 0
+    before = int(latest.annotations.get(DELAY, "0"))
+    return min(LONGEST_DELAY_S, max(FIRST_DELAY_S, before * 2))
+
+
+def backoff_until(latest: Instance | None) -> datetime | None:
+    """When the next instance may start; None when at once."""
+    if latest is None or not has_exited(latest):
+        return None
+    delay_s = next_delay_s(latest)
+    return (latest.finished_at or latest.created_at) + timedelta(seconds=delay_s) if delay_s else None
+
+
+def _backoffs(pod: Pod, facts: Facts) -> Iterator[datetime | None]:
+    for container in _wanted(pod, facts):
+        yield backoff_until(facts.latest(container.name))
+
+
+def _stop_unhealthy(pod: Pod, facts: Facts) -> Iterator[Step]:
+    """Containers whose probe asks for a restart, or whose image the pod changed."""
+    for container in (*pod.spec.init_containers, *pod.spec.containers):
+        instance = facts.current(container.name)
+        if instance is None or not is_running(instance):
+            continue
+        health = facts.health_of(instance)
+        grace_s = float(pod.spec.termination_grace_period_seconds)
+        if health.failed:
+            message = f"Container {container.name} failed {health.failed} probe, will be restarted"
+            yield StopContainer(
+                container.name, instance.id, float(health.grace_s) if health.grace_s is not None else grace_s, message
+            )
+        elif instance.annotations.get(STARTED_IMAGE, container.image) != container.image:
+            message = f"Container {container.name} definition changed, will be restarted"
+            yield StopContainer(container.name, instance.id, grace_s, message)
+
+
+def _prune(pod: Pod, facts: Facts) -> Iterator[Step]:
+    """Old instances beyond those that a status tells of, and sandboxes that were replaced."""
+    for name in dict.fromkeys(item.name for item in facts.runtime.containers):
+        for old in list(facts.instances(name))[INSTANCES_KEPT:]:
+            if not is_alive(old):
+                yield RemoveContainer(old.id)
+    if all(facts.current(container.name) is not None for container in pod.spec.containers):
+        yield from (RemoveSandbox(box.id) for box in facts.runtime.sandboxes[1:])
