@@ -1,7 +1,7 @@
 """What to do next for one pod: a pure function of the pod and of what is known of it on this node.
 
-A plan names the steps that may run now, at once and side by side; those that run already are left out. When one ends, or
-anything changes, or `wake_at` comes, it is asked again. Nothing is remembered in between that an agent which was
+A plan names the steps that may run now, at once and side by side; those that run already are left out. When one ends,
+or anything changes, or `wake_at` comes, it is asked again. Nothing is remembered in between that an agent which was
 restarted could not read back: the back-off of a crashing container stands in the annotations of its instances.
 
 Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
@@ -55,7 +55,7 @@ ORPHAN_GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """wake_at: ask again then even if nothing happens; None: no need. delays: containers in back-off -> until when."""
+    """wake_at: ask again then even if nothing happens; None: no need."""
 
     steps: tuple[Step, ...] = ()
     wake_at: datetime | None = None
@@ -118,9 +118,10 @@ def outcome(pod: Pod, facts: Facts) -> tuple[str, str, str] | None:
         return ("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
     for container in pod.spec.init_containers:
         instance = facts.latest(container.name)
-        if instance is not None and has_exited(instance) and instance.exit_code != 0:
-            if not container.is_sidecar and not restarts(pod, container, instance.exit_code, init=True):
-                return ("Failed", "", "")
+        if instance is None or container.is_sidecar or not _failed(instance):
+            continue
+        if not restarts(pod, container, instance.exit_code, init=True):
+            return ("Failed", "", "")
     ends = [facts.latest(container.name) for container in pod.spec.containers]
     codes = []
     for container, end in zip(pod.spec.containers, ends, strict=True):

@@ -1,0 +1,237 @@
+"""Carries out the steps of a plan on the runtime and the disk, and tells users about them in events.
+
+A step raises when it could not be done; the pod's worker notes the failure, and the plan says when to try again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from navarch.agent import hooks, specs
+from navarch.agent.cgroups import Cgroups
+from navarch.agent.config import AgentConfig
+from navarch.agent.environment import ServiceAddress, environment
+from navarch.agent.images import Images
+from navarch.agent.machine import Machine
+from navarch.agent.network import read_resolv_conf
+from navarch.agent.references import References
+from navarch.agent.runtime import DnsSettings, Image, Runtime, RuntimeFailure, SandboxSpec
+from navarch.agent.steps import (
+    CleanUp,
+    EnsureImage,
+    Finish,
+    MountVolumes,
+    RefreshVolumes,
+    RemoveContainer,
+    RemoveSandbox,
+    StartContainer,
+    StartSandbox,
+    Step,
+    StopContainer,
+    StopSandbox,
+)
+from navarch.agent.volumes.storage import Storage
+from navarch.agent.work import Work
+from navarch.base.clock import Clock
+from navarch.base.errors import Conflict, NotFound, Retryable
+from navarch.client.client import Client
+from navarch.client.events import Recorder
+from navarch.kinds import POD
+from navarch.kinds.podspec.container import Container
+
+LEAST_GRACE_S = 2.0
+"""A container gets at least so long to stop, however much of its time the hook before the stop took."""
+
+Services = Callable[[str, bool], Iterable[ServiceAddress]]
+"""(namespace, whether all services or only the API server's own) -> what containers there are told by variables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What steps are carried out with."""
+
+    client: Client
+    runtime: Runtime
+    clock: Clock
+    config: AgentConfig
+    machine: Machine
+    images: Images
+    references: References
+    storage: Storage
+    cgroups: Cgroups
+    recorder: Recorder
+    services: Services
+
+
+class Actor:
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+
+    def tell(self, work: Work, type: str, reason: str, message: str, container: str = "") -> None:
+        """An event about the pod or, with `container`, about that part of it."""
+        if work.object is None:
+            return
+        path = ""
+        if container:
+            field = "spec.containers"
+            if any(one.name == container for one in work.pod.spec.init_containers):
+                field = "spec.initContainers"
+            elif any(one.name == container for one in work.pod.spec.ephemeral_containers):
+                field = "spec.ephemeralContainers"
+            path = f"{field}{{{container}}}"
+        self._t.recorder.event(work.object, type, reason, message, field_path=path)
+
+    async def carry_out(self, step: Step, work: Work) -> None:
+        """Raises: RuntimeFailure, Retryable, ApiError."""
+        match step:
+            case MountVolumes() | RefreshVolumes():
+                await self._mount(work)
+            case StartSandbox():
+                await self._start_sandbox(work, step.attempt)
+            case EnsureImage():
+                await self._ensure_image(work, step.container)
+            case StartContainer():
+                await self._start_container(work, step)
+            case StopContainer():
+                await self._stop_container(work, step)
+            case StopSandbox():
+                await self._t.runtime.stop_sandbox(step.sandbox_id)
+            case RemoveContainer():
+                await self._t.runtime.remove_container(step.container_id)
+            case RemoveSandbox():
+                await self._t.runtime.remove_sandbox(step.sandbox_id)
+            case CleanUp():
+                await self._clean_up(work)
+            case Finish():
+                await self._finish(work)
+
+    async def _mount(self, work: Work) -> None:
+        work.stale = False
+        lookup = await self._lookup(work)
+        try:
+            await self._t.storage.mount(work.pod, lookup, work.around)
+        except RuntimeFailure as error:
+            self.tell(work, "Warning", "FailedMount", str(error))
+            raise
+        work.volumes_ready = True
+
+    async def _lookup(self, work: Work) -> Callable[..., object]:
+        if work.lookup is None:
+            work.lookup = await self._t.references.of(work.pod)
+        return work.lookup
+
+    async def _start_sandbox(self, work: Work, attempt: int) -> None:
+        pod = work.pod
+        if attempt and work.runtime.sandboxes:
+            text = "Pod sandbox changed, it will be killed and re-created."
+            self.tell(work, "Normal", "SandboxChanged", text)
+            for box in work.runtime.sandboxes:
+                await self._t.runtime.stop_sandbox(box.id)
+        try:
+            await asyncio.to_thread(self._t.cgroups.make, pod)
+            await self._t.runtime.start_sandbox(self._sandbox_spec(work, attempt))
+        except (RuntimeFailure, OSError) as error:
+            text = f"Failed to create pod sandbox: {error}"
+            self.tell(work, "Warning", "FailedCreatePodSandBox", text)
+            raise RuntimeFailure(text, reason="ContainerCreating") from error
+
+    def _sandbox_spec(self, work: Work, attempt: int) -> SandboxSpec:
+        spec = work.sandbox_spec
+        if spec is None or spec.attempt != attempt:
+            config = self._t.config
+            node_dns = read_resolv_conf(config.resolv_conf) if self._t.cgroups.version else DnsSettings()
+            parent = self._t.cgroups.parent(work.pod)
+            spec = work.sandbox_spec = specs.sandbox_spec(work.pod, attempt, config, parent, node_dns)
+        return spec
+
+    async def _ensure_image(self, work: Work, name: str) -> None:
+        container = specs.find_container(work.pod, name)
+        lookup = await self._lookup(work)
+
+        def tell(type: str, reason: str, message: str) -> None:
+            self.tell(work, type, reason, message, name)
+
+        work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell)  # type: ignore[arg-type]
+
+    async def _start_container(self, work: Work, step: StartContainer) -> None:
+        container = specs.find_container(work.pod, step.container)
+        image = work.images.pop(step.container)
+        try:
+            container_id = await self._create(work, container, step, image)
+        except RuntimeFailure as error:
+            self.tell(work, "Warning", "Failed", f"Error: {error}", container.name)
+            raise
+        self.tell(work, "Normal", "Created", "Container created", container.name)
+        try:
+            await self._t.runtime.start_container(container_id)
+        except RuntimeFailure as error:
+            self.tell(work, "Warning", "Failed", f"Error: {error}", container.name)
+            raise
+        self.tell(work, "Normal", "Started", "Container started", container.name)
+        await self._after_start(work, container, container_id)
+
+    async def _create(self, work: Work, container: Container, step: StartContainer, image: Image) -> str:
+        pod, around = work.pod, work.around
+        lookup = await self._lookup(work)
+        links = self._t.services(pod.metadata.namespace, pod.spec.enable_service_links)
+        variables = environment(pod, container, lookup, around, links)  # type: ignore[arg-type]
+        if not any(name == "HOSTNAME" for name, _ in variables) and self._sandbox_attempt(work) is not None:
+            variables = (*variables,)
+        mounts = await self._t.storage.mounts_of(pod, container, step.attempt, around, dict(variables))
+        prepared = specs.Prepared(image, variables, mounts, self._t.machine.memory_bytes)
+        spec = specs.container_spec(pod, container, step.attempt, step.delay_s, prepared)
+        attempt = self._sandbox_attempt(work) or 0
+        return await self._t.runtime.create_container(step.sandbox_id, self._sandbox_spec(work, attempt), spec)
+
+    def _sandbox_attempt(self, work: Work) -> int | None:
+        return work.runtime.sandboxes[0].attempt if work.runtime.sandboxes else None
+
+    async def _after_start(self, work: Work, container: Container, container_id: str) -> None:
+        hook = container.lifecycle.post_start
+        if hook is None:
+            return
+        ip = next(iter(work.around.pod_ips), "")
+        verdict = await hooks.run_hook(hook, container, container_id, ip, self._t.runtime, self._t.clock)
+        if not verdict.ok:
+            self.tell(work, "Warning", "FailedPostStartHook", f"PostStartHook failed: {verdict.text}", container.name)
+            grace_s = float(work.pod.spec.termination_grace_period_seconds)
+            self.tell(work, "Normal", "Killing", "FailedPostStartHook", container.name)
+            await self._t.runtime.stop_container(container_id, grace_s)
+            raise RuntimeFailure(f"PostStartHook failed: {verdict.text}", reason="PostStartHookError")
+
+    async def _stop_container(self, work: Work, step: StopContainer) -> None:
+        self.tell(work, "Normal", step.reason, step.message, step.container)
+        started = self._t.clock.monotonic()
+        try:
+            container = specs.find_container(work.pod, step.container)
+        except KeyError:  # a container of a pod that is no longer known
+            container = None
+        hook = container.lifecycle.pre_stop if container is not None else None
+        if container is not None and hook is not None and step.grace_s > 0:
+            ip = next(iter(work.around.pod_ips), "")
+            verdict = await hooks.run_hook(
+                hook, container, step.container_id, ip, self._t.runtime, self._t.clock, step.grace_s
+            )
+            if not verdict.ok:
+                text = f"PreStopHook failed: {verdict.text}"
+                self.tell(work, "Warning", "FailedPreStopHook", text, step.container)
+        left_s = step.grace_s - (self._t.clock.monotonic() - started)
+        await self._t.runtime.stop_container(step.container_id, max(LEAST_GRACE_S, left_s) if hook else step.grace_s)
+
+    async def _clean_up(self, work: Work) -> None:
+        await self._t.storage.remove(work.uid)
+        if not await asyncio.to_thread(self._t.cgroups.remove, work.uid):
+            raise Retryable(f"a control group of pod {work.uid} is still in use")
+        self._t.references.forget(work.uid)
+        work.lookup = None
+        work.cleaned = True
+
+    async def _finish(self, work: Work) -> None:
+        meta = work.pod.metadata
+        await self._t.storage.remove_logs(meta.namespace, meta.name, meta.uid)
+        try:
+            await self._t.client.delete(POD, meta.namespace, meta.name, uid=meta.uid, grace_s=0)
+        except (NotFound, Conflict):  # it is gone already, or another one has its name
+            work.gone = True

@@ -1,0 +1,90 @@
+"""What this machine has and is, as a Node object tells it. Reads /proc and /etc; nothing here changes anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from navarch.agent.imagefile import architecture
+from navarch.objects import quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    cpus: int
+    memory_bytes: int
+    disk_bytes: int
+    machine_id: str = ""
+    system_uuid: str = ""
+    boot_id: str = ""
+    kernel: str = ""
+    os_image: str = ""
+    arch: str = ""
+
+    def capacity(self, max_pods: int) -> dict[str, str]:
+        return {
+            "cpu": str(self.cpus),
+            "memory": f"{self.memory_bytes // 1024}Ki",
+            "ephemeral-storage": f"{self.disk_bytes // 1024}Ki",
+            "hugepages-1Gi": "0",
+            "hugepages-2Mi": "0",
+            "pods": str(max_pods),
+        }
+
+    def allocatable(self, max_pods: int, reserved: Mapping[str, str]) -> dict[str, str]:
+        """The capacity without what is reserved; of the disk a tenth stays free."""
+        found = self.capacity(max_pods)
+        found["ephemeral-storage"] = str(self.disk_bytes * 9 // 10)
+        for name, amount in reserved.items():
+            if name in found:
+                left = max(0, quantity.nano(found[name]) - quantity.nano(amount))
+                found[name] = quantity.text(left, "binary" if name != "cpu" else "decimal")
+        return found
+
+
+def read_machine(data: Path) -> Machine:
+    """data: a directory on the disk that containers write to."""
+    return Machine(
+        cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=_memory_bytes(),
+        disk_bytes=shutil.disk_usage(_existing(data)).total,
+        machine_id=_line("/etc/machine-id"),
+        system_uuid=_line("/sys/class/dmi/id/product_uuid") or _line("/etc/machine-id"),
+        boot_id=_line("/proc/sys/kernel/random/boot_id"),
+        kernel=platform.release(),
+        os_image=_os_name(),
+        arch=architecture(),
+    )
+
+
+def _existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _memory_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _line(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:  # containers and some machines do not have it
+        return ""
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+SIMULATED = Machine(8, 32 << 30, 200 << 30, kernel="6.1.0", os_image="Simulated Linux", arch="amd64")
+"""A machine for agents whose containers are simulated."""

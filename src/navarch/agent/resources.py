@@ -1,0 +1,106 @@
+"""What a pod's requests and limits mean for the kernel: quality of service, shares, quotas and scores.
+
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from navarch.agent.runtime import Resources
+from navarch.kinds.pod import Pod
+from navarch.kinds.podspec.container import Container
+from navarch.kinds.view import Quantity
+from navarch.objects import quantity
+
+MIN_SHARES = 2
+MAX_SHARES = 262144
+PERIOD_US = 100_000
+MIN_QUOTA_US = 1000
+_COUNTED = ("cpu", "memory")
+
+
+def qos_class(pod: Pod) -> str:
+    """`Guaranteed`, `Burstable` or `BestEffort`."""
+    if pod.spec.resources.requests or pod.spec.resources.limits:
+        return _qos([(pod.spec.resources.requests, pod.spec.resources.limits)])
+    every = (*pod.spec.containers, *pod.spec.init_containers)
+    return _qos([(one.resources.requests, one.resources.limits) for one in every])
+
+
+def _qos(resources: Sequence[tuple[Mapping[str, Quantity], Mapping[str, Quantity]]]) -> str:
+    named = False
+    guaranteed = True
+    for requests, limits in resources:
+        for name in _COUNTED:
+            asked, limit = quantity.milli(requests.get(name, 0)), quantity.milli(limits.get(name, 0))
+            named = named or asked > 0 or limit > 0
+            guaranteed = guaranteed and limit > 0 and asked in (0, limit)
+    if not named:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed else "Burstable"
+
+
+def cpu_shares(milli: int) -> int:
+    """The kernel's weight for a CPU request."""
+    return min(MAX_SHARES, max(MIN_SHARES, milli * 1024 // 1000))
+
+
+def cpu_quota_us(milli: int) -> int:
+    """CPU time in each period; 0 for no limit."""
+    return max(MIN_QUOTA_US, milli * PERIOD_US // 1000) if milli else 0
+
+
+def of_container(pod: Pod, container: Container, node_memory_bytes: int) -> Resources:
+    limits, requests = container.resources.limits, container.resources.requests
+    cpu = quantity.milli(requests.get("cpu", limits.get("cpu", 0)))
+    return Resources(
+        cpu_shares=cpu_shares(cpu),
+        cpu_quota_us=cpu_quota_us(quantity.milli(limits.get("cpu", 0))),
+        cpu_period_us=PERIOD_US,
+        memory_limit_bytes=quantity.whole(limits.get("memory", 0)),
+        oom_score_adj=oom_score(pod, container, node_memory_bytes),
+    )
+
+
+def oom_score(pod: Pod, container: Container, node_memory_bytes: int) -> int:
+    """Who is killed first when the node is out of memory: best effort, then who uses more than it asked for."""
+    kind = qos_class(pod)
+    if kind == "Guaranteed":
+        return -997
+    if kind == "BestEffort":
+        return 1000
+    asked = quantity.whole(container.resources.requests.get("memory", 0))
+    score = 1000 - 1000 * asked // max(1, node_memory_bytes)
+    return min(999, max(3, score))
+
+
+def pod_total(pod: Pod, name: str, *, limits: bool) -> int:
+    """Requests (or limits) of the whole pod in thousandths; for limits 0 when a container has none.
+
+    What init containers need one after the other counts only where it exceeds what runs later beside the sidecars.
+    """
+
+    def of(container: Container) -> int:
+        listed = container.resources.limits if limits else container.resources.requests
+        return quantity.milli(listed.get(name, 0))
+
+    if limits and any(of(container) == 0 for container in pod.spec.containers):
+        return 0
+    level = pod.spec.resources.limits if limits else pod.spec.resources.requests
+    if name in level:
+        return quantity.milli(level[name])
+    return _peak(pod.spec.init_containers, sum(map(of, pod.spec.containers)), of) + quantity.milli(
+        pod.spec.overhead.get(name, 0)
+    )
+
+
+def _peak(inits: Iterable[Container], mains: int, measure: Callable[[Container], int]) -> int:
+    sidecars = peak = 0
+    for container in inits:
+        if container.is_sidecar:
+            sidecars += measure(container)
+            peak = max(peak, sidecars)
+        else:
+            peak = max(peak, sidecars + measure(container))
+    return max(peak, sidecars + mains)

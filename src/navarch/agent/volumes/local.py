@@ -1,0 +1,67 @@
+"""Volumes that are a directory of this node: `emptyDir`, `hostPath`, and claims bound to either kind of local storage.
+
+Source: https://kubernetes.io/docs/concepts/storage/volumes/
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from navarch.agent.volumes import kernel
+from navarch.agent.volumes.payload import MountFailure
+from navarch.agent.volumes.writer import own_by_group
+from navarch.kinds.podspec.volumes import EmptyDirSource, HostPathSource
+from navarch.objects import quantity
+
+
+def make_empty_dir(path: Path, source: EmptyDirSource, fs_group: int | None, memory_limit_bytes: int = 0) -> None:
+    """Idempotent. memory_limit_bytes: the pod's limit, which bounds what lies in memory; 0 for none.
+
+    Raises: OSError.
+    """
+    fresh = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    if source.medium == "Memory" and not kernel.is_mounted(path):
+        asked = quantity.whole(source.size_limit) if source.size_limit is not None else 0
+        sizes = [size for size in (asked, memory_limit_bytes) if size]
+        kernel.mount_tmpfs(path, min(sizes, default=0))
+        fresh = True
+    if fresh:
+        path.chmod(0o777)
+        if fs_group is not None:
+            own_by_group(path, fs_group)
+
+
+_TYPES = {
+    "Directory": (stat.S_ISDIR, "a directory"),
+    "File": (stat.S_ISREG, "a file"),
+    "Socket": (stat.S_ISSOCK, "a socket"),
+    "CharDevice": (stat.S_ISCHR, "a character device"),
+    "BlockDevice": (stat.S_ISBLK, "a block device"),
+}
+
+
+def check_host_path(volume: str, source: HostPathSource) -> None:
+    """See to it that the path is what its type asks for.
+
+    Raises: MountFailure.
+    """
+    path = source.path
+    try:
+        if source.type == "DirectoryOrCreate":
+            os.makedirs(path, mode=0o755, exist_ok=True)
+        elif source.type == "FileOrCreate" and not os.path.exists(path):
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+        wanted = source.type.removesuffix("OrCreate")
+        if wanted not in _TYPES:
+            return
+        is_it, word = _TYPES[wanted]
+        if not is_it(os.stat(path).st_mode):
+            raise MountFailure(volume, f"hostPath type check failed: {path} is not {word}")
+    except FileNotFoundError as error:
+        word = _TYPES.get(source.type, (None, "there"))[1]
+        raise MountFailure(volume, f"hostPath type check failed: {path} is not {word}") from error
+    except OSError as error:
+        raise MountFailure(volume, f"hostPath {path}: {error.strerror}") from error

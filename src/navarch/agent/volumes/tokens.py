@@ -1,0 +1,86 @@
+"""Tokens of service accounts for pods: asked for when first needed, kept, and renewed long before they expire.
+
+Source: https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#serviceaccount-token-volume-projection
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from navarch.base.clock import Clock, parse_rfc3339
+from navarch.base.errors import Retryable
+from navarch.client.client import Client
+from navarch.kinds import SERVICEACCOUNT
+from navarch.kinds.pod import Pod
+from navarch.kinds.podspec.volumes import TokenProjection, Volume
+from navarch.objects.value import dig
+
+RENEW_AT = 0.8
+"""The share of its life after which a token is renewed, unless it is older than a day before."""
+OLDEST = timedelta(hours=24)
+
+_Key = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str
+    renew_at: datetime
+
+
+class PodTokens:
+    """The tokens of all pods of this node, by pod uid, audience and life time."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._tokens: dict[_Key, _Token] = {}
+
+    async def ensure(self, pod: Pod) -> dict[TokenProjection, str]:
+        """Valid tokens for every projection of the pod.
+
+        Raises:
+            ApiError, Retryable: the API server gave none.
+        """
+        found = {}
+        for projection in projections(pod):
+            key = (pod.metadata.uid, projection.audience, projection.expiration_seconds)
+            token = self._tokens.get(key)
+            if token is None or token.renew_at <= self._clock.now():
+                token = self._tokens[key] = await self._ask(pod, projection)
+            found[projection] = token.text
+        return found
+
+    def renew_at(self, uid: str) -> datetime | None:
+        """When the first token of this pod is to be renewed."""
+        return min((token.renew_at for key, token in self._tokens.items() if key[0] == uid), default=None)
+
+    def forget(self, uid: str) -> None:
+        for key in [key for key in self._tokens if key[0] == uid]:
+            del self._tokens[key]
+
+    async def _ask(self, pod: Pod, projection: TokenProjection) -> _Token:
+        meta = pod.metadata
+        spec = {
+            "expirationSeconds": projection.expiration_seconds,
+            "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": meta.name, "uid": meta.uid},
+            "audiences": [projection.audience] if projection.audience else [],
+        }
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        account = pod.spec.service_account_name or "default"
+        asked_at = self._clock.now()
+        answer = await self._client.post(SERVICEACCOUNT, meta.namespace, account, "token", request)
+        text, expires = dig(answer, "status", "token"), dig(answer, "status", "expirationTimestamp")
+        if not text or not expires:
+            raise Retryable(f"the API server gave no token for service account {meta.namespace}/{account}")
+        life = parse_rfc3339(expires) - asked_at
+        return _Token(text, min(asked_at + life * RENEW_AT, asked_at + OLDEST))
+
+
+def projections(pod: Pod) -> list[TokenProjection]:
+    def of(volume: Volume) -> list[TokenProjection]:
+        sources = volume.projected.sources if volume.projected is not None else ()
+        return [source.service_account_token for source in sources if source.service_account_token is not None]
+
+    return [projection for volume in pod.spec.volumes for projection in of(volume)]

@@ -1,0 +1,57 @@
+"""What an agent remembers of one pod while it works on it: the newest object, what steps have brought about, what failed.
+
+All of it can be lost: an agent that starts anew reads the runtime and the API server, and mounts volumes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from navarch.agent.downward import Surroundings
+from navarch.agent.environment import Lookup
+from navarch.agent.facts import Failure, StepKey
+from navarch.agent.runtime import Image, PodOnNode, SandboxSpec
+from navarch.kinds.object import Object
+from navarch.kinds.pod import Pod
+
+
+@dataclass(slots=True)
+class Work:
+    """object: None for what the runtime holds of a pod that the API server does not know. images: for the next start."""
+
+    uid: str
+    object: Object | None
+    runtime: PodOnNode
+    node_name: str
+    node_ips: tuple[str, ...]
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+    gone: bool = False
+    finished: bool = False
+    volumes_ready: bool = False
+    stale: bool = False
+    cleaned: bool = False
+    lookup: Lookup | None = None
+    images: dict[str, Image] = field(default_factory=dict)
+    sandbox_spec: SandboxSpec | None = None
+    busy: set[StepKey] = field(default_factory=set)
+    failures: dict[StepKey, Failure] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+    stopping: dict[str, datetime] = field(default_factory=dict)
+
+    @property
+    def pod(self) -> Pod:
+        if self.object is None:
+            return Pod()
+        pod: Pod = self.object.view
+        return pod
+
+    @property
+    def around(self) -> Surroundings:
+        boxes = self.runtime.sandboxes
+        ips = boxes[0].ips if boxes and boxes[0].ready else ()
+        pod_ips = self.node_ips if self.object is not None and self.pod.spec.host_network else ips
+        return Surroundings(self.node_name, self.node_ips, pod_ips, self.allocatable)

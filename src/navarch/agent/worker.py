@@ -1,0 +1,282 @@
+"""One task for each pod: it observes the runtime, plans, starts the steps, and writes the status when that has changed.
+
+Steps run side by side as tasks of the worker's own group; each one that ends makes the worker look again. Nothing is
+polled: a worker sleeps until its pod's object, its containers, a probe, a step or the plan's own `wake_at` wakes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from navarch.agent.act import Actor, Tools
+from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
+from navarch.agent.plan import Plan, plan, plan_orphan
+from navarch.agent.probes import PodProbes
+from navarch.agent.runtime import PodOnNode, RuntimeFailure
+from navarch.agent.status import status_of, status_patch, waits_for
+from navarch.agent.steps import Step
+from navarch.agent.work import Work
+from navarch.base.backoff import delay_s
+from navarch.base.clock import Ids
+from navarch.base.errors import ApiError, Conflict, NotFound, Retryable
+from navarch.base.log import Log
+from navarch.base.tasks import BugReport
+from navarch.kinds import POD
+from navarch.kinds.object import Object
+from navarch.objects.value import Document, dig
+
+_log = Log("agent")
+bugs = BugReport(_log)
+
+RETRIES: dict[str, tuple[float, float]] = {
+    "image": (10.0, 300.0),
+    "volumes": (0.5, 120.0),
+    "sandbox": (1.0, 30.0),
+    "start": (1.0, 10.0),
+}
+"""By verb: the first wait after a failure, and the longest."""
+OTHER_RETRIES = (0.2, 10.0)
+AWAY_S = 1.0
+
+
+class Worker:
+    """removed: called once nothing is left to do for this pod, neither here nor on the API server."""
+
+    def __init__(self, work: Work, tools: Tools, ids: Ids, network_ready: Callable[[], bool]) -> None:
+        self.work = work
+        self._tools = tools
+        self._actor = Actor(tools)
+        self._ids = ids
+        self._network_ready = network_ready
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._look = True
+        self._adopted = {item.id for item in work.runtime.containers}
+        """Instances that ran before this worker: they are probed gently, and stay ready until a probe says otherwise."""
+
+    # what others tell it
+
+    def update(self, found: Object) -> None:
+        """The object, or another revision of it."""
+        if self.work.object is None or found.revision >= self.work.object.revision:
+            self.work.object = found
+            self._wake.set()
+
+    def gone(self) -> None:
+        """The API server no longer has the object."""
+        self.work.gone = True
+        self._wake.set()
+
+    def look(self) -> None:
+        """The runtime may have changed."""
+        self._look = True
+        self._wake.set()
+
+    def refresh(self) -> None:
+        """An object that the pod's volumes are made from has changed."""
+        self.work.stale = True
+        for key in [key for key in self.work.failures if key[0] in ("volumes", "start")]:
+            del self.work.failures[key]
+        self._wake.set()
+
+    # the loop
+
+    async def run(self) -> None:
+        """Until nothing of the pod is left."""
+        async with asyncio.TaskGroup() as group:
+            probes = PodProbes(
+                self._tools.runtime,
+                self._tools.clock,
+                self._ids,
+                group,
+                self._wake.set,
+                lambda container, type, reason, text: self._actor.tell(self.work, type, reason, text, container),
+            )
+            while True:
+                self._wake.clear()
+                wake_at = await self._round(group, probes)
+                if self.work.finished:
+                    break
+                await self._wait(wake_at)
+            probes.keep_only(set())
+
+    async def _wait(self, wake_at: datetime | None) -> None:
+        if wake_at is None:
+            await self._wake.wait()
+            return
+        try:
+            async with asyncio.timeout(max(0.0, (wake_at - self._tools.clock.now()).total_seconds()) + 0.001):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _round(self, group: asyncio.TaskGroup, probes: PodProbes) -> datetime | None:
+        """Look, tell, plan and start what is to be done; returns when to look again even if nothing happens."""
+        now = self._tools.clock.now()
+        try:
+            if self._look:
+                self._look = False
+                await self._observe()
+            self._probe(probes)
+            facts = self._facts(now, probes)
+            if not self.work.gone and self.work.object is not None:
+                await self._tell_status(facts)
+            planned = self._plan(facts)
+            self._start(planned, group)
+        except (RuntimeFailure, ApiError, Retryable) as error:
+            _log.warning("pod is looked at again soon", pod=self._name(), error=error)
+            self._look = True
+            return now + timedelta(seconds=AWAY_S)
+        except Exception as bug:  # noqa: BLE001 - reported; other pods go on, and this one is tried again
+            bugs.report("pod worker", bug)
+            return now + timedelta(seconds=OTHER_RETRIES[1])
+        return _first(planned.wake_at, waits_for(self.work.pod, facts), self._tools.storage.renew_at(self.work.pod))
+
+    def _name(self) -> str:
+        meta = self.work.pod.metadata
+        return f"{meta.namespace}/{meta.name}" if self.work.object is not None else self.work.uid
+
+    async def _observe(self) -> None:
+        work = self.work
+        work.runtime = (await self._tools.runtime.observe(work.uid)).get(work.uid, PodOnNode(work.uid))
+        if work.object is None:
+            return
+        for item in work.runtime.containers:
+            if has_exited(item) and item.id not in work.messages:
+                text = self._tools.storage.termination_message(work.pod, item.name, item.attempt)
+                work.messages[item.id] = text
+        for old in work.messages.keys() - {item.id for item in work.runtime.containers}:
+            del work.messages[old]
+
+    def _probe(self, probes: PodProbes) -> None:
+        work = self.work
+        running = set()
+        if work.object is not None and not work.gone and not work.pod.terminating:
+            ip = next(iter(work.around.pod_ips), "")
+            containers = {one.name: one for one in (*work.pod.spec.containers, *work.pod.spec.init_containers)}
+            for item in work.runtime.containers:
+                container = containers.get(item.name)
+                if is_running(item) and container is not None and ("start", item.name) not in work.busy:
+                    running.add(item.id)
+                    probes.watch(container, item, ip, item.id in self._adopted and self._was_ready(item.id))
+        probes.keep_only(running)
+
+    def _was_ready(self, container_id: str) -> bool:
+        statuses = (*self.work.pod.status.container_statuses, *self.work.pod.status.init_container_statuses)
+        return any(found.ready and found.container_id.endswith(container_id) for found in statuses)
+
+    def _facts(self, now: datetime, probes: PodProbes) -> Facts:
+        work = self.work
+        renew_at = self._tools.storage.renew_at(work.pod)
+        return Facts(
+            now=now,
+            runtime=work.runtime,
+            node_ips=work.node_ips,
+            health=probes.health,
+            images={name: image.id for name, image in work.images.items()},
+            volumes_ready=work.volumes_ready,
+            stale=work.stale or (renew_at is not None and renew_at <= now),
+            cleaned=work.cleaned,
+            busy=frozenset(work.busy),
+            failures=dict(work.failures),
+            messages=work.messages,
+            network_ready=self._network_ready(),
+        )
+
+    def _plan(self, facts: Facts) -> Plan:
+        if self.work.object is not None and not self.work.gone:
+            return plan(self.work.pod, facts)
+        planned = plan_orphan(facts)
+        if not planned.steps and not facts.busy and planned.wake_at is None:
+            self.work.finished = True
+        return planned
+
+    def _start(self, planned: Plan, group: asyncio.TaskGroup) -> None:
+        for step in planned.steps:
+            self.work.busy.add(step.key)
+            group.create_task(self._carry_out(step))
+        if self.work.busy:
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """Notes when stops that run were to be over, so that a shortened grace period can cut them."""
+        known = {subject for verb, subject in self.work.busy if verb == "stop"}
+        for subject in self.work.stopping.keys() - known:
+            del self.work.stopping[subject]
+
+    async def _carry_out(self, step: Step) -> None:
+        work, key = self.work, step.key
+        _log.debug("step", pod=self._name(), step=step)
+        try:
+            await self._actor.carry_out(step, work)
+        except (RuntimeFailure, ApiError, Retryable) as error:
+            self._note(key, error, getattr(error, "reason", "Error"))
+        except Exception as bug:  # noqa: BLE001 - reported, and noted as a failure of this step
+            bugs.report(f"step {key[0]}", bug)
+            self._note(key, bug, "InternalError")
+        else:
+            work.failures.pop(key, None)
+            if key[0] == "start":
+                work.failures.pop(("image", key[1]), None)
+        finally:
+            work.busy.discard(key)
+            self.look()
+
+    def _note(self, key: StepKey, error: Exception, reason: str) -> None:
+        now = self._tools.clock.now()
+        before = self.work.failures.get(key)
+        count = before.count + 1 if before is not None else 1
+        first_s, longest_s = RETRIES.get(key[0], OTHER_RETRIES)
+        retry_at = now + timedelta(seconds=delay_s(count - 1, first_s, longest_s))
+        self.work.failures[key] = Failure(reason, str(error), now, retry_at, count)
+        _log.info("step failed", pod=self._name(), step=" ".join(key).strip(), error=error)
+
+    # the status
+
+    async def _tell_status(self, facts: Facts) -> None:
+        work = self.work
+        found = work.object
+        if found is None:
+            return
+        old: Document = found.document().get("status") or {}
+        new = status_of(work.pod, old, facts)
+        self._tell_backoffs(new)
+        patch = status_patch(work.uid, old, new)
+        if patch is None:
+            return
+        try:
+            self.update(
+                await self._tools.client.patch(
+                    POD, found.namespace, found.name, patch, type="strategic", subresource="status"
+                )
+            )
+        except (NotFound, Conflict):  # deleted meanwhile, perhaps made anew under the same name
+            work.gone = True
+
+    def _tell_backoffs(self, new: Document) -> None:
+        """An event for each container that has just gone into back-off."""
+        waiting: dict[str, str] = {}
+        for key in ("initContainerStatuses", "containerStatuses"):
+            for status in new.get(key) or ():
+                reason = dig(status, "state", "waiting", "reason", default="")
+                waiting[status["name"]] = reason
+                if reason == self.work.status.get(status["name"]):
+                    continue
+                meta, name = self.work.pod.metadata, status["name"]
+                if reason == "CrashLoopBackOff":
+                    where = f"{meta.name}_{meta.namespace}({meta.uid})"
+                    text = f"Back-off restarting failed container {name} in pod {where}"
+                    self._actor.tell(self.work, "Warning", "BackOff", text, name)
+                elif reason == "ImagePullBackOff":
+                    text = f'Back-off pulling image "{status["image"]}"'
+                    self._actor.tell(self.work, "Normal", "BackOff", text, name)
+                    self._actor.tell(self.work, "Warning", "Failed", "Error: ImagePullBackOff", name)
+        self.work.status = waiting
+
+
+def _first(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
