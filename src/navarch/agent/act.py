@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from navarch.agent import hooks, specs
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig
-from navarch.agent.environment import ServiceAddress, environment
+from navarch.agent.environment import Lookup, ServiceAddress, environment
 from navarch.agent.images import Images
 from navarch.agent.machine import Machine
 from navarch.agent.network import read_resolv_conf
@@ -117,7 +118,7 @@ class Actor:
             raise
         work.volumes_ready = True
 
-    async def _lookup(self, work: Work) -> Callable[..., object]:
+    async def _lookup(self, work: Work) -> Lookup:
         if work.lookup is None:
             work.lookup = await self._t.references.of(work.pod)
         return work.lookup
@@ -153,7 +154,7 @@ class Actor:
         def tell(type: str, reason: str, message: str) -> None:
             self.tell(work, type, reason, message, name)
 
-        work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell)  # type: ignore[arg-type]
+        work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell)
 
     async def _start_container(self, work: Work, step: StartContainer) -> None:
         container = specs.find_container(work.pod, step.container)
@@ -176,9 +177,7 @@ class Actor:
         pod, around = work.pod, work.around
         lookup = await self._lookup(work)
         links = self._t.services(pod.metadata.namespace, pod.spec.enable_service_links)
-        variables = environment(pod, container, lookup, around, links)  # type: ignore[arg-type]
-        if not any(name == "HOSTNAME" for name, _ in variables) and self._sandbox_attempt(work) is not None:
-            variables = (*variables,)
+        variables = environment(pod, container, lookup, around, links)
         mounts = await self._t.storage.mounts_of(pod, container, step.attempt, around, dict(variables))
         prepared = specs.Prepared(image, variables, mounts, self._t.machine.memory_bytes)
         spec = specs.container_spec(pod, container, step.attempt, step.delay_s, prepared)
@@ -202,7 +201,11 @@ class Actor:
             raise RuntimeFailure(f"PostStartHook failed: {verdict.text}", reason="PostStartHookError")
 
     async def _stop_container(self, work: Work, step: StopContainer) -> None:
+        if step.hurry:
+            await self._t.runtime.stop_container(step.container_id, step.grace_s)
+            return
         self.tell(work, "Normal", step.reason, step.message, step.container)
+        work.stopping[step.container_id] = self._t.clock.now() + timedelta(seconds=step.grace_s)
         started = self._t.clock.monotonic()
         try:
             container = specs.find_container(work.pod, step.container)
@@ -222,6 +225,8 @@ class Actor:
 
     async def _clean_up(self, work: Work) -> None:
         await self._t.storage.remove(work.uid)
+        if work.gone and work.name:
+            await self._t.storage.remove_logs(work.namespace, work.name, work.uid)
         if not await asyncio.to_thread(self._t.cgroups.remove, work.uid):
             raise Retryable(f"a control group of pod {work.uid} is still in use")
         self._t.references.forget(work.uid)

@@ -48,7 +48,8 @@ class Facts:
     """images: containers whose image is at hand for the next start -> its id. failures: by step key.
 
     node_ips: this node's, for pods on its network. stale: volumes that are to be written again.
-    messages: termination messages of instances that have exited, by container id.
+    messages: termination messages of instances that have exited, by container id. stopping: until when each instance
+    that is being stopped was given time.
     """
 
     now: datetime
@@ -62,6 +63,7 @@ class Facts:
     busy: frozenset[StepKey] = frozenset()
     failures: Mapping[StepKey, Failure] = field(default_factory=dict)
     messages: Mapping[str, str] = field(default_factory=dict)
+    stopping: Mapping[str, datetime] = field(default_factory=dict)
     network_ready: bool = True
     evicted: str = ""
 

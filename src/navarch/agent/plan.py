@@ -10,7 +10,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from navarch.agent.facts import (
@@ -88,6 +88,8 @@ def _ready_only(steps: Iterator[Step], facts: Facts) -> Plan:
     chosen = []
     wakes: list[datetime | None] = []
     for step in steps:
+        if isinstance(step, StopContainer) and step.key in facts.busy and _has_less_time(step, facts):
+            step = replace(step, hurry=True)
         if facts.waiting(*step.key):
             failed = facts.failures.get(step.key)
             if failed is not None and step.key not in facts.busy:
@@ -95,6 +97,12 @@ def _ready_only(steps: Iterator[Step], facts: Facts) -> Plan:
         else:
             chosen.append(step)
     return Plan(tuple(chosen), _earliest(*wakes, now=facts.now))
+
+
+def _has_less_time(step: StopContainer, facts: Facts) -> bool:
+    """Whether a stop that is under way was given more time than the container has now (a deletion without grace)."""
+    granted = facts.stopping.get(step.container_id)
+    return granted is not None and granted - facts.now > timedelta(seconds=step.grace_s + 1)
 
 
 def _earliest(*moments: datetime | None, now: datetime) -> datetime | None:

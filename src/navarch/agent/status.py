@@ -369,7 +369,7 @@ def _changed_conditions(old: Conditions, new: Conditions) -> Conditions:
     return found
 
 
-def waits_for(pod: Pod, facts: Facts) -> datetime | None:
+def waits_for(facts: Facts) -> datetime | None:
     """When the status changes by the mere passing of time: a fresh pull error turns into a back-off."""
     moments = [
         failed.at + timedelta(seconds=FRESH_PULL_ERROR_S)

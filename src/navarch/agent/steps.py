@@ -59,17 +59,18 @@ class StartContainer:
 
 @dataclass(frozen=True, slots=True)
 class StopContainer:
-    """message: why, as the event says it."""
+    """message: why, as the event says it. hurry: it is being stopped already, but has less time now."""
 
     container: str
     container_id: str
     grace_s: float
     message: str
     reason: str = "Killing"
+    hurry: bool = False
 
     @property
     def key(self) -> StepKey:
-        return ("stop", self.container_id)
+        return ("hurry" if self.hurry else "stop", self.container_id)
 
 
 @dataclass(frozen=True, slots=True)

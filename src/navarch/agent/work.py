@@ -1,4 +1,4 @@
-"""What an agent remembers of one pod while it works on it: the newest object, what steps have brought about, what failed.
+"""What an agent remembers of a pod while it works on it: the newest object, and what steps have brought about.
 
 All of it can be lost: an agent that starts anew reads the runtime and the API server, and mounts volumes again.
 """
@@ -20,10 +20,12 @@ from navarch.kinds.pod import Pod
 
 @dataclass(slots=True)
 class Work:
-    """object: None for what the runtime holds of a pod that the API server does not know. images: for the next start."""
+    """object: None for what the runtime holds of a pod that the API server lacks. images: for the next start."""
 
     uid: str
     object: Object | None
+    namespace: str
+    name: str
     runtime: PodOnNode
     node_name: str
     node_ips: tuple[str, ...]

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from navarch.agent import logs
 from navarch.agent.act import Actor, Tools
 from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
 from navarch.agent.plan import Plan, plan, plan_orphan
 from navarch.agent.probes import PodProbes
+from navarch.agent.runtime import Container as Instance
 from navarch.agent.runtime import PodOnNode, RuntimeFailure
+from navarch.agent.specs import TERMINATION_POLICY
 from navarch.agent.status import status_of, status_patch, waits_for
 from navarch.agent.steps import Step
 from navarch.agent.work import Work
@@ -54,7 +58,7 @@ class Worker:
         self._wake.set()
         self._look = True
         self._adopted = {item.id for item in work.runtime.containers}
-        """Instances that ran before this worker: they are probed gently, and stay ready until a probe says otherwise."""
+        """Instances that ran before this worker: probed gently, and ready until a probe says otherwise."""
 
     # what others tell it
 
@@ -132,7 +136,9 @@ class Worker:
         except Exception as bug:  # noqa: BLE001 - reported; other pods go on, and this one is tried again
             bugs.report("pod worker", bug)
             return now + timedelta(seconds=OTHER_RETRIES[1])
-        return _first(planned.wake_at, waits_for(self.work.pod, facts), self._tools.storage.renew_at(self.work.pod))
+        renew_at = self._tools.storage.renew_at(self.work.pod)
+        later = renew_at if renew_at is not None and renew_at > now else None
+        return _first(planned.wake_at, waits_for(facts), later)
 
     def _name(self) -> str:
         meta = self.work.pod.metadata
@@ -141,14 +147,23 @@ class Worker:
     async def _observe(self) -> None:
         work = self.work
         work.runtime = (await self._tools.runtime.observe(work.uid)).get(work.uid, PodOnNode(work.uid))
+        if work.runtime.name:
+            work.namespace, work.name = work.runtime.namespace, work.runtime.name
         if work.object is None:
             return
         for item in work.runtime.containers:
             if has_exited(item) and item.id not in work.messages:
-                text = self._tools.storage.termination_message(work.pod, item.name, item.attempt)
-                work.messages[item.id] = text
+                work.messages[item.id] = self._last_words(item)
         for old in work.messages.keys() - {item.id for item in work.runtime.containers}:
             del work.messages[old]
+
+    def _last_words(self, ended: Instance) -> str:
+        """What the container left in its termination message; failing that, if its spec says so, the end of its log."""
+        text = self._tools.storage.termination_message(self.work.pod, ended.name, ended.attempt)
+        policy = ended.annotations.get(TERMINATION_POLICY, "")
+        if not text and policy == "FallbackToLogsOnError" and ended.exit_code and ended.log_path:
+            return logs.tail_message(Path(ended.log_path))
+        return text
 
     def _probe(self, probes: PodProbes) -> None:
         work = self.work
@@ -182,6 +197,7 @@ class Worker:
             busy=frozenset(work.busy),
             failures=dict(work.failures),
             messages=work.messages,
+            stopping=dict(work.stopping),
             network_ready=self._network_ready(),
         )
 
@@ -197,14 +213,6 @@ class Worker:
         for step in planned.steps:
             self.work.busy.add(step.key)
             group.create_task(self._carry_out(step))
-        if self.work.busy:
-            self._hurry()
-
-    def _hurry(self) -> None:
-        """Notes when stops that run were to be over, so that a shortened grace period can cut them."""
-        known = {subject for verb, subject in self.work.busy if verb == "stop"}
-        for subject in self.work.stopping.keys() - known:
-            del self.work.stopping[subject]
 
     async def _carry_out(self, step: Step) -> None:
         work, key = self.work, step.key
@@ -222,6 +230,8 @@ class Worker:
                 work.failures.pop(("image", key[1]), None)
         finally:
             work.busy.discard(key)
+            if key[0] == "stop":
+                work.stopping.pop(key[1], None)
             self.look()
 
     def _note(self, key: StepKey, error: Exception, reason: str) -> None:
@@ -278,5 +288,3 @@ class Worker:
 
 def _first(*moments: datetime | None) -> datetime | None:
     return min((moment for moment in moments if moment is not None), default=None)
-
-

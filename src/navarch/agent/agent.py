@@ -1,0 +1,121 @@
+"""The node agent: puts its parts together and runs them until it is cancelled.
+
+It may be ended and started again at any moment without touching a container: everything it needs to know is read back
+from the runtime and from the API server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from navarch.agent.act import Tools
+from navarch.agent.cgroups import Cgroups
+from navarch.agent.config import AgentConfig
+from navarch.agent.environment import ServiceAddress, ServicePort
+from navarch.agent.images import Images
+from navarch.agent.machine import Machine, read_machine
+from navarch.agent.node import NodeReporter
+from navarch.agent.pods import Pods
+from navarch.agent.references import References
+from navarch.agent.runtime import Runtime
+from navarch.agent.volumes.claims import Claims
+from navarch.agent.volumes.storage import DiskStorage, Storage
+from navarch.agent.volumes.tokens import PodTokens
+from navarch.base.clock import Clock, Ids
+from navarch.client.client import Client
+from navarch.client.events import Events
+from navarch.client.informer import Informers
+from navarch.client.lease import Heartbeats, LeaseHeartbeats
+from navarch.kinds import POD, SERVICE
+from navarch.objects import quantity
+
+COMPONENT = "kubelet"
+"""How events name their source: what users and their tools look for."""
+
+
+class Agent:
+    """storage, machine, cgroups, heartbeats: stand-ins for simulated nodes; by default this machine's own."""
+
+    def __init__(
+        self,
+        client: Client,
+        runtime: Runtime,
+        clock: Clock,
+        ids: Ids,
+        config: AgentConfig,
+        *,
+        storage: Storage | None = None,
+        machine: Machine | None = None,
+        cgroups: Cgroups | None = None,
+        heartbeats: Heartbeats | None = None,
+    ) -> None:
+        self.config = config
+        self.runtime = runtime
+        self._clock = clock
+        self._runtime_changed = asyncio.Event()
+        self._machine = machine if machine is not None else read_machine(config.paths.root)
+        self._cgroups = cgroups if cgroups is not None else Cgroups(config.cgroup_root)
+        self._events = Events(client, clock)
+        self._informers = Informers(client, clock)
+        self._pods_informer = self._informers.of(POD, fields=f"spec.nodeName={config.node_name}")
+        self._services = self._informers.of(SERVICE)
+        recorder = self._events.of(COMPONENT, config.node_name)
+        beats = heartbeats if heartbeats is not None else LeaseHeartbeats(client, clock)
+        self._node = NodeReporter(client, runtime, clock, config, self._machine, beats, recorder)
+        self._references = References(client, clock, lambda uids: self.pods.refresh(uids))
+        disk = DiskStorage(config, clock, PodTokens(client, clock), Claims(client)) if storage is None else storage
+        tools = Tools(
+            client=client,
+            runtime=runtime,
+            clock=clock,
+            config=config,
+            machine=self._machine,
+            images=Images(runtime, clock),
+            references=self._references,
+            storage=disk,
+            cgroups=self._cgroups,
+            recorder=recorder,
+            services=self._addresses,
+        )
+        allocatable = self._machine.allocatable(config.max_pods, config.reserved)
+        self._allocatable_milli = {name: quantity.milli(amount) for name, amount in allocatable.items()}
+        self.pods = Pods(
+            tools, ids, self._pods_informer, lambda: self._node.network_ready, self._runtime_changed.set, allocatable
+        )
+
+    async def run(self) -> None:
+        """Until cancelled. Raises: OSError, when the control groups above the pods cannot be made."""
+        await asyncio.to_thread(self._cgroups.set_up, self._allocatable_milli)
+        await self._node.register()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._events.run())
+            group.create_task(self._informers.run())
+            group.create_task(self._references.run())
+            group.create_task(self._node.beat())
+            group.create_task(self._node.run(self._until_runtime_changes))
+            await self._services.synced.wait()
+            group.create_task(self.pods.run())
+
+    async def _until_runtime_changes(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._runtime_changed.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._runtime_changed.clear()
+
+    def _addresses(self, namespace: str, all_of_them: bool) -> Iterable[ServiceAddress]:
+        """The API server's service, and those of the namespace when the pod wants links to them."""
+        home = self.config.master_service_namespace
+        own = self._services.list(namespace) if all_of_them else ()
+        kubernetes = self._services.get(home, "kubernetes")
+        found = [kubernetes] if kubernetes is not None and namespace != home else []
+        if kubernetes is not None and namespace == home and not all_of_them:
+            found.append(kubernetes)
+        for item in (*found, *sorted(own, key=lambda one: one.name)):
+            spec = item.view.spec
+            if spec.cluster_ip not in ("", "None"):
+                ports = tuple(ServicePort(port.name, port.port, port.protocol) for port in spec.ports)
+                yield ServiceAddress(item.name, spec.cluster_ip, ports)

@@ -1,0 +1,246 @@
+"""The node's own object: registered at the start, its status told when it changes and now and then besides, and kept
+alive by heartbeats. What follows from a silent node is a controller's business.
+
+Source: https://kubernetes.io/docs/reference/node/node-status/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from navarch.agent.config import VERSION, AgentConfig
+from navarch.agent.machine import Machine
+from navarch.agent.runtime import Image, Runtime, RuntimeFailure, RuntimeInfo
+from navarch.base.clock import Clock
+from navarch.base.errors import AlreadyExists, ApiError, NotFound, Retryable
+from navarch.base.log import Log
+from navarch.client.client import Client
+from navarch.client.events import Recorder
+from navarch.client.lease import Heartbeats
+from navarch.kinds import NODE
+from navarch.kinds.object import Object
+from navarch.objects import condition
+from navarch.objects.value import Document
+
+_log = Log("agent")
+
+IMAGES_SHOWN = 50
+CHECK_S = 30.0
+RETRY_S = 1.0
+_HEALTHY = (
+    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a node's status is a function of. problems: why it is not ready."""
+
+    machine: Machine
+    runtime: str
+    problems: tuple[str, ...]
+    images: tuple[Image, ...] = ()
+
+
+def labels(config: AgentConfig, machine: Machine) -> dict[str, str]:
+    return {
+        "beta.kubernetes.io/arch": machine.arch,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": machine.arch,
+        "kubernetes.io/hostname": config.node_name,
+        "kubernetes.io/os": "linux",
+        **config.labels,
+    }
+
+
+def new_node(config: AgentConfig, machine: Machine) -> Document:
+    meta: Document = {"name": config.node_name, "labels": labels(config, machine)}
+    if config.annotations:
+        meta["annotations"] = dict(config.annotations)
+    spec: Document = {}
+    if config.taints:
+        spec["taints"] = [dict(taint) for taint in config.taints]
+    if config.provider_id:
+        spec["providerID"] = config.provider_id
+    return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": spec}
+
+
+def node_status(config: AgentConfig, seen: Observed, old: Document, now: datetime) -> Document:
+    """The status without the times of heartbeats. old: the status document that the API server has."""
+    machine = seen.machine
+    addresses = [{"type": "InternalIP", "address": ip} for ip in config.node_ips]
+    made: Document = {
+        "capacity": machine.capacity(config.max_pods),
+        "allocatable": machine.allocatable(config.max_pods, config.reserved),
+        "addresses": [*addresses, {"type": "Hostname", "address": config.node_name}],
+        "nodeInfo": {
+            "machineID": machine.machine_id,
+            "systemUUID": machine.system_uuid,
+            "bootID": machine.boot_id,
+            "kernelVersion": machine.kernel,
+            "osImage": machine.os_image,
+            "containerRuntimeVersion": seen.runtime,
+            "kubeletVersion": VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": machine.arch,
+        },
+        "conditions": _conditions(seen.problems, old.get("conditions") or [], now),
+        "images": [
+            {"names": list(image.names), "sizeBytes": image.size_bytes}
+            for image in sorted(seen.images, key=lambda image: (-image.size_bytes, image.id))[:IMAGES_SHOWN]
+        ],
+    }
+    if config.port:
+        made["daemonEndpoints"] = {"kubeletEndpoint": {"Port": config.port}}
+    return made
+
+
+def _conditions(problems: Sequence[str], old: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    if problems:
+        ready = {"status": "False", "reason": "KubeletNotReady", "message": "; ".join(problems)}
+    else:
+        ready = {"status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}
+    wanted = [{"type": kind, "status": "False", "reason": reason, "message": text} for kind, reason, text in _HEALTHY]
+    found = []
+    for new in [*wanted, {"type": "Ready", **ready}]:
+        before = condition.get(old, new["type"])
+        found += condition.set([before] if before else [], new, now, heartbeat="lastHeartbeatTime")
+    return found
+
+
+def differs(old: Document, new: Document) -> bool:
+    """Whether there is more to tell than that the node still lives."""
+
+    def timeless(conditions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [{key: value for key, value in item.items() if not key.endswith("Time")} for item in conditions]
+
+    names = {item["type"] for item in new["conditions"]}
+    before = [item for item in old.get("conditions") or () if item.get("type") in names]
+    if sorted(timeless(before), key=_type) != sorted(timeless(new["conditions"]), key=_type):
+        return True
+    return any((old.get(key) or type(value)()) != value for key, value in new.items() if key != "conditions")
+
+
+def _type(item: Mapping[str, Any]) -> str:
+    return str(item.get("type"))
+
+
+class NodeReporter:
+    """Registers the node and keeps its status current. `ready` is what the agent asks before it starts sandboxes."""
+
+    def __init__(
+        self,
+        client: Client,
+        runtime: Runtime,
+        clock: Clock,
+        config: AgentConfig,
+        machine: Machine,
+        heartbeats: Heartbeats,
+        recorder: Recorder,
+    ) -> None:
+        self._client = client
+        self._runtime = runtime
+        self._clock = clock
+        self._config = config
+        self._machine = machine
+        self._heartbeats = heartbeats
+        self._recorder = recorder
+        self._info: RuntimeInfo | None = None
+        self._problems: tuple[str, ...] = ("the node's agent has just started",)
+        self._reported_at = float("-inf")
+        self._announced = False
+
+    @property
+    def network_ready(self) -> bool:
+        return not any("NetworkReady" in problem for problem in self._problems)
+
+    async def register(self) -> Object:
+        """Make the Node, or bring its labels up to date; tried until the API server takes it."""
+        while True:
+            try:
+                return await self._register()
+            except (ApiError, Retryable) as error:
+                _log.warning("node not registered, will be tried again", node=self._config.node_name, error=error)
+                await self._clock.sleep(RETRY_S)
+
+    async def _register(self) -> Object:
+        document = new_node(self._config, self._machine)
+        try:
+            found = await self._client.get(NODE, "", self._config.node_name)
+        except NotFound:
+            try:
+                return await self._client.create(NODE, document)
+            except AlreadyExists as error:
+                raise Retryable("the node was registered by somebody else at the same moment") from error
+        wanted = document["metadata"]["labels"]
+        if any(found.labels.get(key) != value for key, value in wanted.items()):
+            patch = {"metadata": {"labels": wanted}}
+            return await self._client.patch(NODE, "", self._config.node_name, patch, type="strategic")
+        return found
+
+    async def report(self) -> None:
+        """Look at the runtime and tell what has changed; without a change, only when the last report is old.
+
+        Raises: ApiError, Retryable.
+        """
+        try:
+            self._info = await self._runtime.info()
+            images, problems = tuple(await self._runtime.images()), self._info.problems
+        except RuntimeFailure as error:
+            images, problems = (), (str(error),)
+        self._problems, info = problems, self._info
+        shown = f"{info.name}://{info.version}" if info is not None else "unknown"
+        found = await self._client.get(NODE, "", self._config.node_name)
+        old: Document = found.document().get("status") or {}
+        seen = Observed(self._machine, shown, problems, images)
+        new = node_status(self._config, seen, old, self._clock.now())
+        due = self._clock.monotonic() - self._reported_at >= self._config.status_report_s
+        if not due and not differs(old, new):
+            return
+        patch: Document = {"status": {**new, "addresses": _replaced(old.get("addresses") or [], new["addresses"])}}
+        told = await self._client.patch(NODE, "", self._config.node_name, patch, type="strategic", subresource="status")
+        self._reported_at = self._clock.monotonic()
+        self._announce(told, not problems)
+
+    def _announce(self, node: Object, ready: bool) -> None:
+        if ready != self._announced:
+            self._announced = ready
+            word = "NodeReady" if ready else "NodeNotReady"
+            self._recorder.event(node, "Normal", word, f"Node {node.name} status is now: {word}")
+            _log.info("node's state", node=node.name, ready=ready, problems="; ".join(self._problems))
+
+    async def run(self, wait: Callable[[float], Awaitable[None]]) -> None:
+        """Report until cancelled. wait: returns after so many seconds, or sooner when the runtime came or went."""
+        while True:
+            try:
+                await self.report()
+                pause_s = CHECK_S
+            except NotFound:
+                await self.register()
+                pause_s = 0.0
+            except (ApiError, Retryable) as error:
+                _log.warning("node's status not told, will be tried again", node=self._config.node_name, error=error)
+                pause_s = RETRY_S
+            await wait(pause_s)
+
+    async def beat(self) -> None:
+        """Renew the node's lease until cancelled."""
+        while True:
+            try:
+                await self._heartbeats.renew(self._config.node_name)
+                pause_s = self._config.lease_renewal_s
+            except (ApiError, Retryable) as error:
+                _log.warning("heartbeat not taken, will be tried again", node=self._config.node_name, error=error)
+                pause_s = RETRY_S
+            await self._clock.sleep(pause_s)
+
+
+def _replaced(old: Sequence[Mapping[str, str]], new: Sequence[Mapping[str, str]]) -> list[Mapping[str, Any]]:
+    """A strategic patch merges addresses by their type: say it as a replacement when the old ones are others."""
+    return [*new] if list(old) in ([], list(new)) else [{"$patch": "replace"}, *new]

@@ -1,0 +1,191 @@
+"""All pods of the node: a worker for each, woken by the API server, the runtime, and the objects that pods refer to.
+
+What the runtime or the disk holds of pods that the API server no longer has gets a worker too, which clears it away;
+that can only be known once the list of the node's pods is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+from navarch.agent import logs, resources
+from navarch.agent.act import Tools
+from navarch.agent.runtime import PodOnNode, RuntimeFailure
+from navarch.agent.work import Work
+from navarch.agent.worker import Worker, bugs
+from navarch.base.clock import Ids
+from navarch.base.errors import Retryable
+from navarch.base.log import Log
+from navarch.client.informer import Informer
+from navarch.kinds.object import Object
+
+_log = Log("agent")
+
+FIRST_RELIST_S = 2.0
+AWAY_S = 1.0
+ROTATION_S = 10.0
+
+
+class Pods:
+    """informer: of the pods of this node. runtime_changed: called when the runtime came or went."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        ids: Ids,
+        informer: Informer,
+        network_ready: Callable[[], bool],
+        runtime_changed: Callable[[], None],
+        allocatable: Mapping[str, str],
+    ) -> None:
+        self._tools = tools
+        self._ids = ids
+        self._informer = informer
+        self._network_ready = network_ready
+        self._runtime_changed = runtime_changed
+        self._allocatable = allocatable
+        self._workers: dict[str, Worker] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._seen: dict[str, PodOnNode] = {}
+        self._burstable_milli = -1
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    # what has changed
+
+    def refresh(self, uids: Iterable[str]) -> None:
+        """Objects that these pods refer to have changed."""
+        for uid in uids:
+            if uid in self._workers:
+                self._workers[uid].refresh()
+
+    def look_at_all(self) -> None:
+        for worker in self._workers.values():
+            worker.look()
+
+    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            if new.uid in self._workers:
+                self._workers[new.uid].update(new)
+            else:
+                self._employ(new.uid, new)
+        if old is not None and (new is None or new.uid != old.uid) and old.uid in self._workers:
+            self._workers[old.uid].gone()
+
+    def _employ(self, uid: str, found: Object | None) -> None:
+        """Give the pod a worker."""
+        if self._group is None:
+            return
+        work = Work(
+            uid=uid,
+            object=found,
+            namespace=found.namespace if found is not None else "",
+            name=found.name if found is not None else "",
+            runtime=self._seen.get(uid, PodOnNode(uid)),
+            node_name=self._tools.config.node_name,
+            node_ips=self._tools.config.node_ips,
+            allocatable=self._allocatable,
+            gone=found is None,
+        )
+        worker = self._workers[uid] = Worker(work, self._tools, self._ids, self._network_ready)
+        self._group.create_task(self._run(uid, worker))
+
+    async def _run(self, uid: str, worker: Worker) -> None:
+        try:
+            await worker.run()
+        except* Exception as group:  # noqa: BLE001 - reported; the other pods' workers go on
+            for bug in group.exceptions:
+                bugs.report("pod worker", bug)
+        finally:
+            if self._workers.get(uid) is worker:
+                del self._workers[uid]
+            self._tools.references.forget(uid)
+        found = self._informer.get(*worker.work.object.key) if worker.work.object is not None else None
+        if found is not None and found.uid == uid:  # the worker gave up on a pod that is still there
+            self._employ(uid, found)
+
+    # the loop
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                await self._informer.synced.wait()
+                self._seen = dict(await self._observe_all())
+                self._informer.subscribe(self._on_pod)
+                self._adopt_orphans()
+                group.create_task(self._listen())
+                group.create_task(self._relist())
+                group.create_task(self._rotate_logs())
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._group = None
+
+    async def _observe_all(self) -> Mapping[str, PodOnNode]:
+        while True:
+            try:
+                return await self._tools.runtime.observe()
+            except RuntimeFailure as error:
+                _log.warning("the runtime is not there yet", error=error)
+                await self._tools.clock.sleep(AWAY_S)
+
+    def _adopt_orphans(self) -> None:
+        for uid in dict.fromkeys([*self._seen, *self._tools.storage.pods()]):
+            if uid and uid not in self._workers:
+                _log.info("found what is left of a pod that no longer exists", uid=uid)
+                self._employ(uid, None)
+
+    async def _listen(self) -> None:
+        """Wake workers whose containers changed, for as long as the runtime is there; then until it is again."""
+        while True:
+            try:
+                async for changed in self._tools.runtime.changes():
+                    if "" in changed:
+                        self._runtime_changed()
+                        self.look_at_all()
+                    for uid in changed:
+                        if uid in self._workers:
+                            self._workers[uid].look()
+            except RuntimeFailure as error:
+                _log.warning("the runtime went away, will be asked again", error=error)
+                self._runtime_changed()
+            await self._tools.clock.sleep(AWAY_S)
+
+    async def _relist(self) -> None:
+        """The net under the runtime's events: compare with everything there is, at first soon, then now and then."""
+        pause_s = FIRST_RELIST_S
+        while True:
+            await self._tools.clock.sleep(pause_s)
+            pause_s = self._tools.config.relist_s
+            try:
+                found = await self._tools.runtime.observe()
+            except RuntimeFailure:
+                continue  # `_listen` says so and looks again
+            for uid, worker in list(self._workers.items()):
+                if found.get(uid, PodOnNode(uid)) != worker.work.runtime:
+                    worker.look()
+            self._seen = dict(found)
+            self._adopt_orphans()
+            await self._share_burstable()
+
+    async def _share_burstable(self) -> None:
+        """Burstable pods together weigh what they ask for together."""
+        total = 0
+        for worker in self._workers.values():
+            if worker.work.object is not None and resources.qos_class(worker.work.pod) == "Burstable":
+                total += resources.pod_total(worker.work.pod, "cpu", limits=False)
+        if total != self._burstable_milli:
+            self._burstable_milli = total
+            await asyncio.to_thread(self._tools.cgroups.share_burstable, total)
+
+    async def _rotate_logs(self) -> None:
+        while True:
+            await self._tools.clock.sleep(ROTATION_S)
+            running = [item for worker in self._workers.values() for item in worker.work.runtime.containers]
+            try:
+                await logs.rotate(self._tools.runtime, self._tools.clock, self._tools.config, running)
+            except Retryable as error:
+                _log.warning("logs not rotated", error=error)
