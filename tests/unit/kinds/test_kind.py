@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navarch.kinds import ALL, EVENT, EVENTS_EVENT, NODE, POD, REPLICASET
+from navarch.kinds import ALL, EVENT, EVENTS_EVENT, NAMESPACE, NODE, POD, REPLICASET, ROLE, SERVICE
 from navarch.kinds.kind import Kind
 from navarch.kinds.registry import DEFAULT, Kinds
 from navarch.kinds.subresource import subresource
@@ -59,3 +59,18 @@ def test_an_event_survives_the_way_into_the_store_and_back(document: dict[str, o
     assert stored["apiVersion"] == "v1"
     assert not {"regarding", "note"} & set(stored)
     assert EVENTS_EVENT.from_stored(stored) == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "good"),
+    [
+        (SERVICE, "1st", True),
+        (SERVICE, "a.b", False),
+        (NAMESPACE, "a.b", False),
+        (ROLE, "system:node", True),
+        (ROLE, "a/b", False),
+    ],
+)
+def test_names_have_the_form_that_the_kind_asks_for(kind: Kind, name: str, good: bool) -> None:
+    assert kind.name_rule is not None
+    assert (not list(kind.name_rule(name))) == good

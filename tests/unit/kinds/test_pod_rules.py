@@ -312,3 +312,8 @@ def test_a_resize_changes_processor_and_memory_and_not_the_class() -> None:
     assert [cause.field for cause in rules(one(resources={}), old)] == ["spec"]
     other = one(resources={"requests": {"cpu": "1", "ephemeral-storage": "1"}})
     assert [cause.message for cause in rules(other, old)] == ["Forbidden: only cpu and memory resources are mutable"]
+
+
+def test_search_domains_may_have_underscores_and_be_the_root() -> None:
+    assert causes(pod(dnsConfig={"searches": [".", "_tcp.example.com.", "a_b"]})) == []
+    assert [field for field, _ in causes(pod(dnsConfig={"searches": ["A b"]}))] == ["spec.dnsConfig.searches[0]"]

@@ -164,7 +164,8 @@ def _dns_config(faults: Faults, spec: Document, value: Document, field: str) -> 
         detail = f"must not have more than {SEARCHES_MAX_BYTES} characters (including spaces) in the search list"
         faults.invalid(f"{field}.searches", searches, detail)
     for index, search in enumerate(searches):
-        if search != "." and (messages := names.dns_subdomain(search.removesuffix("."))):
+        plain = search.removesuffix(".").replace("_", "a")
+        if search != "." and (messages := names.dns_subdomain(plain)):
             faults.checked(f"{field}.searches[{index}]", search, messages)
     for index, option in enumerate(value.get("options") or ()):
         if not option.get("name"):
