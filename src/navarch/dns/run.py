@@ -1,0 +1,134 @@
+"""Cluster DNS of one node, joined: informers keep the zone, the zone's changes empty the memory, the server answers.
+
+How the cluster address of DNS leads here is the proxy's doing: `Node.own` names this listener.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from navarch.base.clock import Clock, Ids
+from navarch.base.errors import Retryable
+from navarch.base.log import Log
+from navarch.client.informer import Informers
+from navarch.dns import wire
+from navarch.dns.memory import Memory
+from navarch.dns.server import Server
+from navarch.dns.upstream import Forwarder, Upstreams
+from navarch.dns.zone import Zone, entry_of
+from navarch.kinds import ENDPOINTSLICE, SERVICE
+from navarch.kinds.endpointslice import SERVICE_LABEL
+from navarch.kinds.object import Object
+from navarch.kinds.service import HEADLESS
+
+PORT = 10053
+"""Where the node listens; pods ask port 53 of the cluster address. Not 53: the host may run a server of its own."""
+RETRY_S = 1.0
+INDEX = "service-by-label"
+
+log = Log("dns")
+
+
+class Dns:
+    """`informers` must be running for `run` to come to anything; whoever made them runs them."""
+
+    def __init__(
+        self,
+        informers: Informers,
+        listen: tuple[str, int],
+        upstreams: Upstreams,
+        clock: Clock,
+        ids: Ids,
+        *,
+        domain: str = "cluster.local",
+        service: tuple[str, str] = ("kube-system", "kube-dns"),
+    ) -> None:
+        """listen: an address of the node that its pods reach. service: namespace and name of the DNS service itself."""
+        self._services = informers.of(SERVICE)
+        self._slices = informers.of(ENDPOINTSLICE)
+        self._clock = clock
+        self._ids = ids
+        self._listen = listen
+        self._zone = Zone(domain, service)
+        self._memory = Memory()
+        self._server = Server(self._zone, self._memory, Forwarder(upstreams, ids), listen, clock)
+        self._dirty: set[tuple[str, str]] = set()
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled. Nothing is answered before the whole cluster is known; questions wait meanwhile."""
+        self._slices.index(INDEX, _service_of)
+        self._services.subscribe(self._service_changed)
+        self._slices.subscribe(self._slice_changed)
+        await self._bind()
+        for informer in (self._services, self._slices):
+            await informer.synced.wait()
+        self._apply()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._server.run())
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                self._apply()
+
+    async def answers(self, timeout_s: float = 1.0) -> bool:
+        """Whether the listener answers a question about the cluster's own domain."""
+        try:
+            message = await ask(self._listen, f"dns-version.{self._zone.domain}", "TXT", self._ids, timeout_s)
+        except Retryable:
+            return False
+        return wire.code_of(message) == wire.CODES["NOERROR"]
+
+    async def _bind(self) -> None:
+        while True:
+            try:
+                self._server.bind()
+            except Retryable as error:
+                log.warning("will be tried again", error=error)
+                await self._clock.sleep(RETRY_S)
+            else:
+                return
+
+    def _apply(self) -> None:
+        dirty, self._dirty = self._dirty, set()
+        for namespace, name in dirty:
+            service = self._services.get(namespace, name)
+            entry = None
+            if service is not None:
+                slices = self._slices.by(INDEX, f"{namespace}/{name}") if _headless(service) else ()
+                entry = entry_of(service.view, [each.view for each in slices])
+            self._memory.forget(self._zone.put(namespace, name, entry))
+
+    def _service_changed(self, old: Object | None, new: Object | None) -> None:
+        found = new or old
+        if found is not None:
+            self._dirty.add(found.key)
+            self._wake.set()
+
+    def _slice_changed(self, old: Object | None, new: Object | None) -> None:
+        for found in (old, new):
+            if found is None or not (name := found.labels.get(SERVICE_LABEL)):
+                continue
+            service = self._services.get(found.namespace, name)
+            if service is not None and _headless(service):
+                self._dirty.add((found.namespace, name))
+                self._wake.set()
+
+
+async def ask(server: tuple[str, int], name: str, kind: str, ids: Ids, timeout_s: float = 2.0) -> bytes:
+    """One question to one server, by datagram; the message that came back. Raises: Retryable, when none did."""
+    forwarder = Forwarder(lambda: (server,), ids)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await forwarder.ask(wire.ask(0, name, kind))
+    except TimeoutError:
+        raise Retryable(f"{server[0]}:{server[1]} did not answer within {timeout_s} s") from None
+
+
+def _headless(service: Object) -> bool:
+    return bool(service.view.spec.cluster_ip == HEADLESS)
+
+
+def _service_of(found: Object) -> tuple[str, ...]:
+    name = found.labels.get(SERVICE_LABEL)
+    return (f"{found.namespace}/{name}",) if name else ()

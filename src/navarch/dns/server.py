@@ -1,0 +1,231 @@
+"""The DNS server of one node: datagrams and streams in, answers out.
+
+A question that was asked before is answered from `memory` without being read; a new one about the cluster from `zone`;
+every other is passed on. Questions that wait for others are bounded in number, and the same question waits once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from navarch.base.clock import Clock
+from navarch.base.errors import Retryable
+from navarch.base.log import Log
+from navarch.dns import wire
+from navarch.dns.memory import Memory
+from navarch.dns.upstream import Forwarder
+from navarch.dns.zone import Answer, Record, Zone
+
+BATCH = 64
+"""Datagrams read before other work has its turn."""
+WAITING_LIMIT = 1000
+STREAM_LIMIT = 500
+IDLE_S = 10.0
+ORDERS_LIMIT = 8
+CHASES_LIMIT = 8
+BUFFER_BYTES = 1 << 20
+IP_FREEBIND = 15
+
+log = Log("dns")
+
+Reply = Callable[[bytes], None]
+"""Sends an answer without its id to whoever asked."""
+
+
+class Server:
+    """listen: address and port, for both transports; the address need not be there yet."""
+
+    def __init__(self, zone: Zone, memory: Memory, forwarder: Forwarder, listen: tuple[str, int], clock: Clock) -> None:
+        self._zone = zone
+        self._memory = memory
+        self._forwarder = forwarder
+        self._listen = listen
+        self._clock = clock
+        self._waiting: dict[tuple[bool, bytes], list[Reply]] = {}
+        self._streams = 0
+        self._group: asyncio.TaskGroup | None = None
+        self._udp: socket.socket | None = None
+        self._tcp: socket.socket | None = None
+
+    def bind(self) -> None:
+        """Takes the address; what comes before `run` waits in the kernel. Raises: Retryable."""
+        kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        made: list[socket.socket] = []
+        try:
+            made = [self._bound(kind) for kind in kinds]
+        except OSError as error:
+            for each in made:
+                each.close()
+            address, port = self._listen
+            raise Retryable(f"DNS cannot listen on {address}:{port}: {error.strerror}") from error
+        self._udp, self._tcp = made
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        if self._udp is None or self._tcp is None:
+            self.bind()
+        udp, tcp = self._udp, self._tcp
+        assert udp is not None
+        assert tcp is not None
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                streams = await asyncio.start_server(self._stream, sock=tcp)
+                loop.add_reader(udp, self._readable, udp)
+                async with streams:
+                    await streams.serve_forever()
+        finally:
+            self._group = None
+            loop.remove_reader(udp)
+            udp.close()
+            tcp.close()
+            self._udp = self._tcp = None
+
+    def _bound(self, kind: socket.SocketKind) -> socket.socket:
+        made = socket.socket(socket.AF_INET, kind)
+        try:
+            made.setblocking(False)
+            made.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+            if kind is socket.SOCK_STREAM:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            else:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+            made.bind(self._listen)
+        except OSError:
+            made.close()
+            raise
+        return made
+
+    def _readable(self, udp: socket.socket) -> None:
+        now = self._clock.monotonic()
+        get = self._memory.get
+        for _ in range(BATCH):
+            try:
+                data, peer = udp.recvfrom(4096)
+            except OSError:
+                return
+            body = get(data[2:], now)
+            if body is None:
+                self._take(data, partial(_send, udp, peer, data[:2]))
+            else:
+                _send(udp, peer, data[:2], body)
+
+    def _take(self, data: bytes, reply: Reply, *, stream: bool = False) -> None:
+        """A question that is not remembered."""
+        try:
+            question = wire.read(data)
+        except wire.Malformed as error:
+            if error.code:
+                reply(wire.refuse(data, error.code)[2:])
+            return
+        answer = self._zone.lookup(question.name, question.kind)
+        if answer is None or answer.chase:
+            self._wait(data, question, answer, reply, stream)
+        else:
+            reply(self._own(data, question, answer, stream)[2:])
+
+    def _own(self, data: bytes, question: wire.Question, answer: Answer, stream: bool) -> bytes:
+        domain, serial = self._zone.domain, self._zone.serial
+        if stream:
+            return wire.write(question, answer, domain, serial, stream=True)
+        messages = [wire.write(question, each, domain, serial) for each in _orders(answer)]
+        self._memory.keep(data[2:], answer.subject, messages)
+        return messages[0]
+
+    def _wait(self, data: bytes, question: wire.Question, answer: Answer | None, reply: Reply, stream: bool) -> None:
+        key = (stream, data[2:])
+        if key in self._waiting:
+            self._waiting[key].append(reply)
+        elif self._group is None or len(self._waiting) >= WAITING_LIMIT:
+            reply(wire.fail(question, "SERVFAIL")[2:])
+        else:
+            self._waiting[key] = [reply]
+            self._group.create_task(self._elsewhere(key, data, question, answer))
+
+    async def _elsewhere(
+        self, key: tuple[bool, bytes], data: bytes, question: wire.Question, answer: Answer | None
+    ) -> None:
+        stream, rest = key
+        message = wire.fail(question, "SERVFAIL")
+        try:
+            if answer is None:
+                message = await self._forwarder.ask(data, stream=stream)
+            else:
+                followed = await self._followed(answer, question)
+                message = wire.write(question, followed, self._zone.domain, self._zone.serial, stream=stream)
+            if not stream:
+                self._memory.keep_foreign(rest, message, self._clock.monotonic())
+        except (Retryable, wire.Malformed) as error:
+            log.debug("a question was not answered", name=question.name, kind=question.kind, error=error)
+        finally:
+            for reply in self._waiting.pop(key):
+                reply(message[2:])
+
+    async def _followed(self, answer: Answer, question: wire.Question) -> Answer:
+        """The alias together with the addresses it leads to: those who ask do not ask twice."""
+        records = list(answer.records)
+        target, code = answer.chase, answer.code
+        for _ in range(CHASES_LIMIT):
+            found = self._zone.lookup(target.rstrip(".").lower(), question.kind)
+            if found is None:
+                asked = wire.ask(question.id, target, question.kind)
+                message = await self._forwarder.ask(asked, stream=True)
+                records += wire.chain(message)
+                code = "NXDOMAIN" if wire.code_of(message) == wire.CODES["NXDOMAIN"] else code
+                break
+            records += [each._replace(name=target) for each in found.records]
+            code = found.code
+            if not found.chase:
+                break
+            target = found.chase
+        return Answer(code, tuple(records), subject=answer.subject)
+
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Questions of one connection, one after the other."""
+        if self._streams >= STREAM_LIMIT:
+            writer.close()
+            return
+        self._streams += 1
+        try:
+            while True:
+                async with asyncio.timeout(IDLE_S):
+                    data = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+                answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+                self._take(data, partial(_settle, answered), stream=True)
+                message = data[:2] + await asyncio.wait_for(answered, IDLE_S)
+                writer.write(len(message).to_bytes(2, "big") + message)
+                await writer.drain()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return  # the other side went away, was silent for long, or sent what deserves no answer
+        finally:
+            self._streams -= 1
+            writer.close()
+
+
+def _settle(answered: asyncio.Future[bytes], body: bytes) -> None:
+    if not answered.done():  # the asker may have given up
+        answered.set_result(body)
+
+
+def _send(udp: socket.socket, peer: tuple[str, int], id_: bytes, body: bytes) -> None:
+    try:
+        udp.sendto(id_ + body, peer)
+    except OSError as error:  # its buffer is full or the way is barred; it will ask again
+        log.debug("an answer was not sent", peer=peer[0], error=error)
+
+
+def _orders(answer: Answer) -> list[Answer]:
+    """The answer with its addresses in several orders."""
+    records = answer.records
+    if len(records) < 2 or any(each.type not in ("A", "AAAA") for each in records):
+        return [answer]
+    turns = range(min(len(records), ORDERS_LIMIT))
+    return [Answer(answer.code, _turned(records, by), answer.extra, answer.subject) for by in turns]
+
+
+def _turned(records: tuple[Record, ...], by: int) -> tuple[Record, ...]:
+    return records[by:] + records[:by]
