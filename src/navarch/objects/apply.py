@@ -12,7 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
+
+import orjson
 
 from navarch.base.clock import rfc3339
 from navarch.base.errors import BadRequest, Cause, Conflict
@@ -110,8 +113,7 @@ def updated(
     any: an empty list or one empty entry forgets all owners, none at all keeps those of `old`.
     ignored: fields that this request cannot change (`("status",)` on the main resource): it makes nobody own them.
 
-    Raises:
-        BadRequest: an item of a keyed list lacks its keys.
+    A document that breaks the rules of its lists (an item without its keys) is no matter here: validation refuses it.
     """
     live = old or {}
     sent = dig(new, "metadata", "managedFields")
@@ -122,7 +124,10 @@ def updated(
     owners = _decoded(sent) if edited and _is_acceptable(sent) else _decoded(stored)
     if old is not None and not owners:
         return []  # tracking was given up; the next apply takes it up again
-    changed, removed = compare(shape, _bare(live), _bare(new))
+    try:
+        changed, removed = compare(shape, _bare(live), _bare(new))
+    except BadRequest:
+        return stored
     changed, removed = excluding(changed, _ignored(ignored)), excluding(removed, _ignored(ignored))
     mine = difference(changed, _STRIPPED)
     if not mine and not removed and not edited:
@@ -158,7 +163,6 @@ def merge(
     if dig(applied, "metadata", "managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
     api_version = str(applied.get("apiVersion", ""))
-    check_items(shape, applied)
     base = _bare(live or {})
     stored: list[Document] = dig(live or {}, "metadata", "managedFields", default=[])
     owners = _decoded(stored)
@@ -166,7 +170,7 @@ def merge(
         owners = _all_before(base, shape, str(base.get("apiVersion", api_version)), now)
     key = _key(manager, "Apply", subresource, api_version)
     last = owners.get(key)
-    opinion = excluding(opinion_of(shape, applied), _ignored(ignored))
+    opinion = excluding(_checked_opinion(shape, orjson.dumps(applied)), _ignored(ignored))
     mine = difference(opinion, _STRIPPED)
     owners[key] = _Owned(opinion, api_version, last.time if last else "")
     result: Document = merged(shape, base, applied)
@@ -180,6 +184,14 @@ def merge(
         owners.pop(key, None)
     entries = _encoded(owners)
     return with_entries(result, stored if entries == stored else entries)
+
+
+@lru_cache(maxsize=512)
+def _checked_opinion(shape: Shape, encoded: bytes) -> FieldSet:
+    """Appliers say the same again and again. Raises: BadRequest."""
+    document = orjson.loads(encoded)
+    check_items(shape, document)
+    return opinion_of(shape, document)
 
 
 def with_entries(document: Document, entries: Sequence[Document]) -> Document:

@@ -54,26 +54,31 @@ def check_items(shape: Shape, value: Any, path: str = "") -> None:
 
 
 def _merged_list(shape: Shape, live: list[Any], applied: list[Any]) -> list[Any]:
-    """Items of both lists, those of `applied` in its order; items that only `live` has keep their place among them."""
+    """Items of both lists, those of `applied` in its order; items that only `live` has keep their place among them.
+
+    What `live` holds twice (writes other than apply may do so) stays twice, unless `applied` names it.
+    """
     item_shape = shape.item or ANY
     left, right = items_by_element(live, shape), items_by_element(applied, shape)
-    order, wanted = list(left), list(right)
+    order, wanted = [element_of(item, shape) for item in live], list(right)
     shared = [element for element in wanted if element in left]
-    made: dict[str, Any] = {}
+    result: list[Any] = []
+    placed: set[str] = set()
     i = j = turn = 0
     while i < len(order) or j < len(wanted):
         if i < len(order) and order[i] not in right:
-            made[order[i]] = left[order[i]]
+            result.append(live[i])
             i += 1
-        elif i < len(order) and (order[i] in made or (turn < len(shared) and order[i] != shared[turn])):
+        elif i < len(order) and (order[i] in placed or (turn < len(shared) and order[i] != shared[turn])):
             i += 1  # placed already, or its turn comes when `applied` names it
         else:
             element = wanted[j]
             j += 1
-            made[element] = merged(item_shape, left[element], right[element]) if element in left else right[element]
+            placed.add(element)
+            item = right[element]
+            result.append(merged(item_shape, left[element], item) if element in left else item)
             if turn < len(shared) and element == shared[turn]:
                 turn += 1
-    result = list(made.values())
     same = len(result) == len(live) and all(new is old for new, old in zip(result, live, strict=True))
     return live if same else result
 

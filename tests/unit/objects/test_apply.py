@@ -295,6 +295,20 @@ def test_lists_merge_by_their_type() -> None:
     assert fields(result, "b")["f:metadata"]["f:finalizers"] == {'v:"r"': {}}
 
 
+def test_what_the_live_list_holds_twice_is_not_lost() -> None:
+    live = doc({"containers": [{"name": "a", "image": "1"}, {"name": "a", "image": "2"}, {"name": "b"}]})
+    config = doc({"containers": [{"name": "c"}, {"name": "b", "image": "3"}]})
+    found = applied(update(None, live), config)["spec"]["containers"]
+    assert found == [*live["spec"]["containers"][:2], {"name": "c"}, {"name": "b", "image": "3"}]
+
+
+def test_items_without_keys_are_left_to_validation() -> None:
+    created = update(None, doc({"containers": [{"name": "a"}]}))
+    broken = doc({"containers": [{"image": "x"}]})
+    assert update(None, broken) == broken
+    assert update(created, broken)["metadata"]["managedFields"] == created["metadata"]["managedFields"]
+
+
 def test_the_default_of_a_key_counts_as_said() -> None:
     live = update(None, doc({"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}))
     config = doc({"containers": [{"name": "a", "ports": [{"containerPort": 80, "name": "http"}]}]})
