@@ -67,7 +67,7 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What an authorizer decides about."""
+    """What an authorizer decides about. fields: the field selector of a list or a watch, as text."""
 
     user: User
     verb: str
@@ -79,6 +79,7 @@ class Attributes:
     name: str = ""
     path: str = ""
     is_resource: bool = True
+    fields: str = ""
 
 
 @dataclass(frozen=True, slots=True)

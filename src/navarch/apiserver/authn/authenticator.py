@@ -1,0 +1,85 @@
+"""Who is asking: the server's own socket, a client certificate, a bearer token, or nobody.
+
+What nobody may read is named here; everything else without credentials is 401. What somebody may do is for `authz`.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Protocol
+
+from navarch.apiserver.authn.tokens import ServiceAccountTokens
+from navarch.apiserver.call import ANONYMOUS, User
+from navarch.base.errors import Unauthorized
+from navarch.wire.message import Peer, Request
+
+PUBLIC_PATHS = frozenset(("/healthz", "/livez", "/readyz", "/version", "/version/"))
+AUTHENTICATED = "system:authenticated"
+SOCKET_USER = User("system:admin", groups=("system:masters", AUTHENTICATED))
+WEBSOCKET_BEARER = "base64url.bearer.authorization.k8s.io."
+MEMO = 1_024
+
+
+class Authenticator(Protocol):
+    def authenticate(self, request: Request) -> User:
+        """Raises: Unauthorized."""
+        ...
+
+
+class Credentials:
+    """The authenticator of a real server. TLS has already checked client certificates against the client CA."""
+
+    def __init__(self, tokens: ServiceAccountTokens) -> None:
+        self._tokens = tokens
+        self._users: dict[bytes, User] = {}
+
+    def authenticate(self, request: Request) -> User:
+        peer = request.peer
+        if peer.certificate:
+            return self._by_certificate(peer)
+        token = bearer_token(request)
+        if token:
+            if not self._tokens.mine(token):
+                raise Unauthorized("Unauthorized")
+            try:
+                return self._tokens.check(token)[0]
+            except Unauthorized as error:
+                raise Unauthorized("Unauthorized") from error
+        if peer.local:
+            return SOCKET_USER
+        if request.path in PUBLIC_PATHS and request.method in ("GET", "HEAD"):
+            return ANONYMOUS
+        raise Unauthorized("Unauthorized")
+
+    def _by_certificate(self, peer: Peer) -> User:
+        known = self._users.get(peer.certificate)
+        if known is None:
+            if not peer.common_name:
+                raise Unauthorized("Unauthorized")
+            digest = hashlib.sha256(peer.certificate).hexdigest()
+            groups = tuple(dict.fromkeys((*peer.organizations, AUTHENTICATED)))
+            extra = {"authentication.kubernetes.io/credential-id": (f"X509SHA256={digest}",)}
+            known = User(peer.common_name, groups=groups, extra=extra)
+            if len(self._users) >= MEMO:
+                self._users.clear()
+            self._users[peer.certificate] = known
+        return known
+
+
+def bearer_token(request: Request) -> str:
+    """From the Authorization header, or from the protocol that browsers' WebSockets carry it in; "" without one."""
+    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    for protocol in request.headers.get("sec-websocket-protocol", "").split(","):
+        protocol = protocol.strip()
+        if protocol.startswith(WEBSOCKET_BEARER):
+            text = protocol.removeprefix(WEBSOCKET_BEARER)
+            try:
+                return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+            except ValueError:
+                return ""
+    return ""

@@ -1,0 +1,90 @@
+"""Nobody grants what they do not hold: checked on every write of a role or a binding.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from navarch.apiserver.authz.authorizer import MASTERS, Authorizers
+from navarch.apiserver.authz.rules import quoted, told, uncovered
+from navarch.apiserver.call import Attributes, User
+from navarch.base.errors import Forbidden
+from navarch.kinds.kind import Kind
+from navarch.kinds.rbac import GROUP, ClusterRole, PolicyRule, RoleBinding
+from navarch.objects.value import Document
+
+ROLES = ("Role", "ClusterRole")
+BINDINGS = ("RoleBinding", "ClusterRoleBinding")
+
+
+def check(authorizers: Authorizers, user: User, kind: Kind, new: Document, old: Document | None) -> None:
+    """For every create and update of RBAC's kinds, after it was defaulted; other kinds pass.
+
+    Raises:
+        Forbidden: the role or the binding would give more than `user` holds.
+    """
+    if kind.group != GROUP or MASTERS in user.groups:
+        return
+    if kind.name in ROLES:
+        _check_role(authorizers, user, kind, new, old)
+    elif kind.name in BINDINGS:
+        _check_binding(authorizers, user, kind, new, old)
+
+
+def _check_role(authorizers: Authorizers, user: User, kind: Kind, new: Document, old: Document | None) -> None:
+    same = ("rules", "aggregationRule")
+    if old is not None and all(new.get(key) == old.get(key) for key in same):
+        return
+    namespace, name = _place(new)
+    if _may(authorizers, user, "escalate", kind.plural, namespace, name):
+        return
+    role = msgspec.convert(new, ClusterRole)
+    if role.aggregation_rule is not None:
+        everything = PolicyRule(verbs=("*",), api_groups=("*",), resources=("*",))
+        _refuse(authorizers, user, kind, namespace, name, (everything,))
+    _refuse(authorizers, user, kind, namespace, name, role.rules)
+
+
+def _check_binding(authorizers: Authorizers, user: User, kind: Kind, new: Document, old: Document | None) -> None:
+    if old is not None and new.get("roleRef") == old.get("roleRef") and new.get("subjects") == old.get("subjects"):
+        return
+    namespace, name = _place(new)
+    role = msgspec.convert(new, RoleBinding).role_ref
+    plural = "clusterroles" if role.kind == "ClusterRole" else "roles"
+    if _may(authorizers, user, "bind", plural, namespace, role.name):
+        return
+    rules = authorizers.rbac.role_rules(namespace, role.kind, role.name)
+    if rules is None:
+        raise _forbidden(kind, name, f'{plural}.{GROUP} "{role.name}" not found')
+    _refuse(authorizers, user, kind, namespace, name, rules)
+
+
+def _place(document: Document) -> tuple[str, str]:
+    metadata = document.get("metadata") or {}
+    return metadata.get("namespace", ""), metadata.get("name", "")
+
+
+def _may(authorizers: Authorizers, user: User, verb: str, plural: str, namespace: str, name: str) -> bool:
+    return authorizers.decide(Attributes(user, verb, GROUP, "v1", plural, "", namespace, name)).allowed
+
+
+def _refuse(
+    authorizers: Authorizers, user: User, kind: Kind, namespace: str, name: str, rules: tuple[PolicyRule, ...]
+) -> None:
+    missing = uncovered(authorizers.rules_of(user, namespace), rules)
+    if missing:
+        groups = " ".join(quoted(group) for group in user.groups)
+        lines = "\n".join(told(rule) for rule in missing)
+        raise _forbidden(
+            kind,
+            name,
+            f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n'
+            f"{lines}",
+        )
+
+
+def _forbidden(kind: Kind, name: str, why: str) -> Forbidden:
+    message = f'{kind.resource} "{name}" is forbidden: {why}'
+    return Forbidden(message, group=kind.group, kind=kind.plural, name=name)

@@ -1,0 +1,139 @@
+"""`/openapi/v3` and `/openapi/v2`: the schema of what is served, for `kubectl explain`, validation and code generators.
+
+Documents are made when they are first asked for and kept compressed, as nearly every client takes them.
+
+Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from navarch.apiserver import openapi_schemas
+from navarch.apiserver.openapi_paths import Operations, definition, referenced
+from navarch.apiserver.openapi_schemas import Definitions, Form
+from navarch.apiserver.routes import parse_accept
+from navarch.apiserver.version import KUBERNETES
+from navarch.base.errors import NotAcceptable, NotFound
+from navarch.kinds.kind import Kind
+from navarch.objects.value import Document
+from navarch.wire.message import Request, Response
+
+JSON = "application/json"
+INFO = {"title": "Kubernetes", "version": f"v{KUBERNETES}"}
+GZIP_LEVEL = 6
+MEDIA = (JSON, "*/*", "application/*")
+V3_PARTS = ("openapi", "v3")
+
+
+class OpenApi:
+    """The documents for one set of kinds; make it anew when the kinds change."""
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._kinds = tuple(kinds)
+        self._pages: dict[str, bytes] = {}
+        self._hash = ""
+
+    def answer(self, request: Request) -> Response:
+        """Raises: NotFound, NotAcceptable."""
+        parts = tuple(part for part in request.path.split("/") if part)
+        if parts == V3_PARTS:
+            _check_accept(request)
+            return Response(200, (("Content-Type", JSON),), self._index())
+        if parts == ("openapi", "v2"):
+            _check_accept(request)
+            return self._page(request, "v2", ())
+        if parts[:2] == V3_PARTS:
+            group_version = self._group_version(parts[2:])
+            if group_version is not None:
+                _check_accept(request)
+                return self._page(request, "v3", group_version)
+        raise NotFound("the server could not find the requested resource")
+
+    def _index(self) -> bytes:
+        paths = {
+            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={self._digest(path)}"} for path in self._group_paths()
+        }
+        return orjson.dumps({"paths": paths})
+
+    def _group_paths(self) -> list[str]:
+        found = dict.fromkeys(
+            f"apis/{kind.api_version}" if kind.group else f"api/{kind.version}" for kind in self._kinds
+        )
+        return list(found)
+
+    def _group_version(self, parts: tuple[str, ...]) -> tuple[str, str] | None:
+        if "/".join(parts) not in self._group_paths():
+            return None
+        return (parts[1], parts[2]) if parts[0] == "apis" else ("", parts[1])
+
+    def _digest(self, path: str) -> str:
+        """Of what the document is made of, so that it need not be made to know whether it changed."""
+        if not self._hash:
+            described = [
+                (kind.api_version, kind.name, kind.plural, kind.verbs, kind.subresources) for kind in self._kinds
+            ]
+            self._hash = hashlib.sha256(f"{openapi_schemas.digest()} {INFO} {described}".encode()).hexdigest()
+        return hashlib.sha256(f"{self._hash} {path}".encode()).hexdigest().upper()
+
+    def _page(self, request: Request, form: Form, group_version: tuple[str, ...]) -> Response:
+        key = "/".join((form, *group_version))
+        packed = self._pages.get(key)
+        if packed is None:
+            document = self._document_v3(*group_version) if form == "v3" else self._document_v2()
+            packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+            packed = self._pages[key] = packer.compress(orjson.dumps(document)) + packer.flush()
+        etag = f'"{self._digest(key)}"'
+        headers = [("Content-Type", JSON), ("ETag", etag), ("Vary", "Accept-Encoding, Accept")]
+        if request.param("hash"):  # the address changes with the content
+            headers.append(("Cache-Control", "public, immutable, max-age=31536000"))
+        if request.headers.get("if-none-match") == etag:
+            return Response(304, headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(200, [*headers, ("Content-Encoding", "gzip")], packed)
+        return Response(200, headers, zlib.decompress(packed, 31))
+
+    def _document_v3(self, group: str, version: str) -> Document:
+        kinds = [kind for kind in self._kinds if (kind.group, kind.version) == (group, version)]
+        paths = {path: item for kind in kinds for path, item in Operations(kind, "v3").paths()}
+        wanted = {definition(kind) for kind in kinds} | referenced(paths)
+        return {
+            "openapi": "3.0.0",
+            "info": INFO,
+            "paths": paths,
+            "components": {
+                "schemas": Definitions().closure(wanted, "v3"),
+                "securitySchemes": {"BearerToken": _BEARER},
+            },
+        }
+
+    def _document_v2(self) -> Document:
+        paths = {path: item for kind in self._kinds for path, item in Operations(kind, "v2").paths()}
+        wanted = {definition(kind) for kind in self._kinds} | referenced(paths)
+        return {
+            "swagger": "2.0",
+            "info": INFO,
+            "paths": paths,
+            "definitions": Definitions().closure(wanted, "v2"),
+            "securityDefinitions": {"BearerToken": _BEARER},
+            "security": [{"BearerToken": []}],
+        }
+
+
+_BEARER: dict[str, Any] = {
+    "type": "apiKey",
+    "name": "authorization",
+    "in": "header",
+    "description": "Bearer Token authentication",
+}
+
+
+def _check_accept(request: Request) -> None:
+    """Raises: NotAcceptable: the client takes only the protobuf form."""
+    if not any(media in MEDIA for media, _ in parse_accept(request.headers.get("accept", ""))):
+        raise NotAcceptable("only the following media types are accepted: application/json")

@@ -1,0 +1,119 @@
+"""The API server: the chain in front, and behind it the pages and the core that answer.
+
+It listens nowhere by itself: `handle` is given to a `wire.http.Server`, and to clients in this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from navarch.apiserver import health, version
+from navarch.apiserver.authn.authenticator import Authenticator
+from navarch.apiserver.authn.tokens import ServiceAccountTokens
+from navarch.apiserver.call import Call, Reads
+from navarch.apiserver.chain import Chain
+from navarch.apiserver.dialer import NodeDialer
+from navarch.apiserver.discovery import Discovery
+from navarch.apiserver.health import Check, Health
+from navarch.apiserver.limit import Limit
+from navarch.apiserver.openapi import OpenApi
+from navarch.apiserver.reviews import Answer, Reviews, RulesAuthorizer
+from navarch.apiserver.streams import Streams
+from navarch.base.clock import Clock, Ids
+from navarch.base.errors import MethodNotAllowed, NotFound
+from navarch.base.metrics import Registry
+from navarch.kinds.kind import Kind
+from navarch.wire.message import Handler, Request, Response
+
+JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-cache, private"))
+METRICS = (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),)
+
+
+class Resources(Protocol):
+    """What the server needs of `core.Core`."""
+
+    @property
+    def reads(self) -> Reads: ...
+
+    async def handle(self, call: Call) -> Response: ...
+
+    def answer(self, plural: str, subresource: str, by: Answer) -> None: ...
+
+    def serve_front(self, front: Handler) -> None: ...
+
+
+class ApiServer:
+    """Make it before the core is started: it tells the core who answers reviews.
+
+    dialer: None where there are no nodes to reach. live, ready: more checks for the health pages.
+    """
+
+    def __init__(
+        self,
+        core: Resources,
+        kinds: Iterable[Kind],
+        authenticator: Authenticator,
+        authorizer: RulesAuthorizer,
+        tokens: ServiceAccountTokens,
+        clock: Clock,
+        ids: Ids,
+        *,
+        dialer: NodeDialer | None = None,
+        metrics: Registry | None = None,
+        limit: Limit | None = None,
+        live: Mapping[str, Check] | None = None,
+        ready: Mapping[str, Check] | None = None,
+    ) -> None:
+        self.metrics = metrics or Registry()
+        self._core = core
+        self._tokens = tokens
+        self._health = Health(live or {}, ready or {})
+        self._discovery = Discovery(kinds)
+        self._openapi = OpenApi(kinds)
+        self._streams = Streams(core.reads, authorizer, dialer, ids)
+        self._version = version.document()
+        self.limit = limit or Limit()
+        self._chain = Chain(authenticator, authorizer, self.limit, self._dispatch, clock, self.metrics)
+        for (plural, subresource), by in Reviews(core.reads, authorizer, tokens, clock).answers().items():
+            core.answer(plural, subresource, by)
+        core.serve_front(self.handle)
+
+    async def handle(self, request: Request) -> Response:
+        """Every request, from whatever socket."""
+        return await self._chain.handle(request)
+
+    async def _dispatch(self, call: Call) -> Response:
+        if not call.is_resource:
+            return self._page(call)
+        if self._streams.serves(call):
+            return await self._streams.handle(call)
+        return await self._core.handle(call)
+
+    def _page(self, call: Call) -> Response:
+        """What is no resource. Raises: NotFound, MethodNotAllowed."""
+        request = call.request
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        path = request.path.rstrip("/")
+        root = path.split("/")[1] if "/" in path else ""
+        if root in ("api", "apis"):
+            return self._discovery.answer(request)
+        if root == "openapi" and path != "/openapi/v1/jwks":
+            return self._openapi.answer(request)
+        if health.is_health(path):
+            return self._health.answer(request)
+        if path == "/version":
+            return Response(200, JSON, self._version)
+        if path == "/metrics":
+            return Response(200, METRICS, self.metrics.render())
+        if path == "/.well-known/openid-configuration":
+            return Response(200, JSON, self._tokens.provider())
+        if path == "/openid/v1/jwks":
+            return Response(200, (("Content-Type", "application/jwk-set+json"),), self._tokens.key_set())
+        if not path:
+            return Response(200, JSON, ROOT)
+        raise NotFound("the server could not find the requested resource")
+
+
+ROOT = b'{"paths":["/api","/apis","/healthz","/livez","/metrics","/openapi/v2","/openapi/v3","/readyz","/version"]}'
