@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from navarch.base.errors import Cause
-from navarch.kinds.kind import Column, Kind
+from navarch.kinds.kind import ALL_VERBS, Column, Kind
 from navarch.kinds.rules import Faults
 from navarch.kinds.view import Condition, ObjectMeta, View
 from navarch.objects import names
@@ -101,6 +101,7 @@ NAMESPACE = Kind(
     prepare=prepare,
     name_rule=names.dns_label,
     subresource_prepare={"finalize": prepare_finalize},
+    verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
     subresources=("status", "finalize"),
     counts_generation=False,
     columns=(Column("Status", ".status.phase", description="Active, or Terminating."),),
