@@ -21,6 +21,7 @@ from navarch.base.clock import SeededIds
 from navarch.base.errors import Unavailable
 from navarch.base.pki import new_key
 from navarch.client.client import Client
+from navarch.kinds import SERVICEACCOUNT
 from navarch.kinds.registry import DEFAULT
 from navarch.store.memory import MemoryStore
 from navarch.wire.message import Peer, Request, Response, Tunnel
@@ -147,6 +148,10 @@ def served(scenario: Callable[[Served], Awaitable[None]], place: Place | None = 
         await server.core.start()
         try:
             await bootstrap(server.client, place)
+            account = {"apiVersion": "v1", "kind": "ServiceAccount"}
+            await server.client.create(
+                SERVICEACCOUNT, {**account, "metadata": {"name": "default", "namespace": "default"}}
+            )
             await scenario(server)
         finally:
             await server.core.close()
