@@ -38,10 +38,9 @@ def decode(shape: Shape, raw: bytes, mode: Mode = "strict") -> tuple[Document, l
         BadRequest: no JSON object, a wrong type, or in mode `strict` unknown or duplicate fields.
     """
     document = parse(raw)
+    compact = _encoded(document)
     # A compact text that is no longer than its document has no room for a duplicate.
-    if accepts(shape, raw) and (
-        mode == "ignore" or len(orjson.dumps(document)) == len(raw.strip()) or not duplicates(raw)
-    ):
+    if accepts(shape, raw) and (mode == "ignore" or len(compact) == len(raw.strip()) or not duplicates(raw)):
         return document, []
     return check(shape, document, mode, raw=raw)
 
@@ -66,8 +65,8 @@ def check(shape: Shape, document: Document, mode: Mode = "strict", *, raw: bytes
     Raises:
         BadRequest: a wrong type (the first), or in mode `strict` unknown or duplicate fields (all of them).
     """
-    if not raw and _accepts(shape, document):
-        return document, []
+    if not raw and accepts(shape, _encoded(document)):
+        return document, []  # encoding and asking the compiled decoder costs a third of the walk
     walk = _Walk()
     checked = walk.value(shape, document)
     if walk.error:
@@ -81,12 +80,13 @@ def check(shape: Shape, document: Document, mode: Mode = "strict", *, raw: bytes
     return checked, found[:MAX_REPORTED]
 
 
-def _accepts(shape: Shape, document: Document) -> bool:
-    """Encoding and asking the compiled decoder costs a third of the walk."""
+def _encoded(document: Document) -> bytes:
+    """What cannot be written cannot be stored. Raises: BadRequest."""
     try:
-        return accepts(shape, orjson.dumps(document))
-    except TypeError:  # an integer beyond 64 bits
-        return False
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError as error:
+        reason = "exceeded max depth" if "ecursion" in str(error) else str(error)
+        raise BadRequest(_refusal(document, f"json: {reason}")) from None
 
 
 def _refusal(document: Document, reason: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from navarch.base.errors import BadRequest, Invalid, TooLarge
-from navarch.objects.patch_strategic import strategic
+from navarch.objects.patch_strategic import TOO_DEEP, strategic
 from navarch.objects.value import ABSENT, Document
 
 __all__ = ["MAX_OPERATIONS", "json_patch", "merge_patch", "strategic"]
@@ -33,7 +33,10 @@ def merge_patch(document: Document, patch: Any) -> Document:
     """
     if not isinstance(patch, dict):
         raise BadRequest("a merge patch must be a JSON object")
-    merged: Document = _merged(document, patch)
+    try:
+        merged: Document = _merged(document, patch)
+    except RecursionError:
+        raise BadRequest(TOO_DEEP) from None
     return merged
 
 
@@ -72,10 +75,13 @@ def json_patch(document: Document, operations: Any) -> Document:
         count = len(operations)
         raise TooLarge(f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}")
     editor = _Editor(document)
-    for operation in operations:
-        if not isinstance(operation, dict):
-            raise BadRequest("an operation of a JSON patch must be an object")
-        editor.apply(operation)
+    try:
+        for operation in operations:
+            if not isinstance(operation, dict):
+                raise BadRequest("an operation of a JSON patch must be an object")
+            editor.apply(operation)
+    except (RecursionError, orjson.JSONEncodeError):
+        raise BadRequest(TOO_DEEP) from None
     if not isinstance(editor.document, dict):
         raise _refused("the patched document is no object")
     return editor.document

@@ -30,7 +30,13 @@ def strategic(document: Document, patch: Any, shape: Shape) -> Document:
     """
     if not isinstance(patch, dict):
         raise BadRequest("a strategic merge patch must be a JSON object")
-    return _map(document, patch, shape)
+    try:
+        return _map(document, patch, shape)
+    except RecursionError:
+        raise BadRequest(TOO_DEEP) from None
+
+
+TOO_DEEP = "json: exceeded max depth"
 
 
 def _map(original: Document, patch: Document, shape: Shape) -> Document:

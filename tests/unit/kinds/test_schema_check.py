@@ -214,6 +214,25 @@ def test_what_is_no_object_is_refused(raw: bytes) -> None:
         schema_check.decode(POD, raw)
 
 
+@pytest.mark.parametrize("depth", [300, 900, 2000])
+def test_what_is_nested_too_deeply_is_refused(depth: int) -> None:
+    raw = b'{"kind":"ControllerRevision","data":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+    shape = schema.definition("io.k8s.api.apps.v1.ControllerRevision")
+    with pytest.raises(BadRequest):
+        schema_check.decode(shape, raw)
+    nested: Any = 1
+    for _ in range(depth):
+        nested = {"a": nested}
+    with pytest.raises(BadRequest, match="exceeded max depth"):
+        schema_check.check(shape, {"kind": "ControllerRevision", "data": nested})
+
+
+@pytest.mark.parametrize("number", [2**64, 10**30])
+def test_a_number_that_no_one_can_hold_is_refused(number: int) -> None:
+    with pytest.raises(BadRequest):
+        schema_check.check(DEPLOYMENT, deployment(replicas=number))
+
+
 def test_duplicates_are_named_once_with_their_path() -> None:
     raw = b'{"a": 1, "b": [{"c": {"d": 1, "d": 2, "d": 3}}], "a": 2}'
     assert duplicates(raw) == ["b[0].c.d", "a"]

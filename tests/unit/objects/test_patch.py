@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navarch.base.errors import BadRequest, Invalid, TooLarge
-from navarch.objects.patch import MAX_OPERATIONS, json_patch, merge_patch
+from navarch.objects.patch import MAX_OPERATIONS, json_patch, merge_patch, strategic
+from navarch.objects.shape import ANY
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2),
@@ -147,6 +148,21 @@ def test_the_number_of_operations_and_the_size_of_copies_are_limited() -> None:
     doubling = [{"op": "copy", "from": "/a", "path": "/a/-"}] * 100
     with pytest.raises(TooLarge, match="accumulated size"):
         json_patch({"a": ["x" * 100]}, doubling)
+
+
+def test_patches_that_are_nested_too_deeply_are_refused() -> None:
+    deep: Any = 1
+    for _ in range(2000):
+        deep = {"a": deep}
+    for patched in (
+        lambda: merge_patch({}, deep),
+        lambda: strategic(deep, deep, ANY),
+        lambda: json_patch(
+            {}, [{"op": "add", "path": "/x", "value": deep}, {"op": "copy", "from": "/x", "path": "/y"}]
+        ),
+    ):
+        with pytest.raises(BadRequest, match="exceeded max depth"):
+            patched()
 
 
 def test_json_patch_shares_what_it_does_not_touch() -> None:
