@@ -22,6 +22,13 @@ async def edit(
 
     Raises: NotFound, Conflict, and what `change` raises.
     """
+    async with state.turns.of(kind, namespace, name):
+        return await _edit(state, kind, namespace, name, change, dry_run)
+
+
+async def _edit(
+    state: State, kind: Kind, namespace: str, name: str, change: Callable[[Draft], None], dry_run: bool
+) -> Object:
     await state.feed.fresh()
     for _ in range(ATTEMPTS):
         old = state.get(kind, namespace, name)

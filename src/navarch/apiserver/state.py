@@ -11,6 +11,7 @@ from navarch.apiserver import keys, stored
 from navarch.apiserver.feed import Feed
 from navarch.apiserver.refusals import no_such_path
 from navarch.apiserver.selection import everything
+from navarch.apiserver.turns import Turns
 from navarch.apiserver.watchcache import WatchCache
 from navarch.base.clock import Clock, Ids
 from navarch.kinds.kind import Kind
@@ -53,6 +54,7 @@ class State:
         self.kinds = kinds
         self.clock = clock
         self.ids = ids
+        self.turns = Turns()
         self.listeners: list[Listener] = []
         self.loaded: list[Callable[[], None]] = []
         self._caches = {kind: WatchCache(kind) for kind in kinds.stored()}

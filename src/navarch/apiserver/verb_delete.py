@@ -32,7 +32,7 @@ ORPHANING = frozenset(("replicationcontrollers", "jobs.batch"))
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Either remove the object, or write `document` (None: nothing to do, its deletion is under way already)."""
+    """document: what is left, or what the object last was when `remove`; None: its deletion is under way already."""
 
     remove: bool
     document: Document | None = None
@@ -61,7 +61,8 @@ def plan(kind: Kind, old: Document, options: DeleteOptions, now: datetime) -> De
         kind.plural == "namespaces" and kind.group == "" and bool(draft.get("spec", "finalizers"))
     )
     if not held and not grace_s:
-        return Deletion(True)
+        draft.set(0, "metadata", "deletionGracePeriodSeconds")
+        return Deletion(True, draft.document)
     return Deletion(False, draft.document if draft.document != old else None)
 
 
@@ -111,6 +112,11 @@ class Outcome:
 
 async def delete(context: Context, intent: Intent, options: DeleteOptions) -> Outcome:
     """Raises: NotFound, Conflict (a precondition), Forbidden."""
+    async with context.state.turns.of(intent.kind, intent.namespace, intent.name):
+        return await _delete(context, intent, options)
+
+
+async def _delete(context: Context, intent: Intent, options: DeleteOptions) -> Outcome:
     state, kind = context.state, intent.kind
     await state.feed.fresh()
     for _ in range(ATTEMPTS):
@@ -129,7 +135,7 @@ async def delete(context: Context, intent: Intent, options: DeleteOptions) -> Ou
         try:
             if deletion.remove:
                 await state.remove(old)
-                return Outcome(old, True)
+                return Outcome(unsaved(kind, deletion.document or document, old.revision), True)
             if deletion.document is None:
                 return Outcome(old, False)
             return Outcome(await state.put(kind, intent.namespace, intent.name, deletion.document, old.revision), False)

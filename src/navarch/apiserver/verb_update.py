@@ -55,6 +55,11 @@ async def change(context: Context, intent: Intent, make: Change) -> Object:
 
     Raises: NotFound, Conflict, and what `make` and admission raise.
     """
+    async with context.state.turns.of(intent.kind, intent.namespace, intent.name):
+        return await _change(context, intent, make)
+
+
+async def _change(context: Context, intent: Intent, make: Change) -> Object:
     state, kind = context.state, intent.kind
     await state.feed.fresh()
     for _ in range(ATTEMPTS):

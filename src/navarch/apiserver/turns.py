@@ -1,0 +1,61 @@
+"""Writers of one object in this server take turns, so that none is overtaken again and again.
+
+The store's comparison of revisions stays what keeps writes apart (other servers know nothing of these turns).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable
+from types import TracebackType
+
+
+class Turns:
+    """`async with turns.of(key)`: first come, first served; nothing is kept of keys that nobody writes."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+
+    def __len__(self) -> int:
+        """How many keys are being written."""
+        return len(self._waiting)
+
+    def of(self, *key: Hashable) -> _Turn:
+        return _Turn(self._waiting, key)
+
+
+class _Turn:
+    __slots__ = ("_key", "_waiting")
+
+    def __init__(self, waiting: dict[Hashable, deque[asyncio.Future[None]]], key: Hashable) -> None:
+        self._waiting = waiting
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        queue = self._waiting.get(self._key)
+        if queue is None:
+            self._waiting[self._key] = deque()
+            return
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():
+                self._pass_on()  # the turn had come already
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        queue = self._waiting[self._key]
+        while queue:
+            following = queue.popleft()
+            if not following.done():
+                following.set_result(None)
+                return
+        del self._waiting[self._key]
