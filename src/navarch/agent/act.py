@@ -225,8 +225,6 @@ class Actor:
 
     async def _clean_up(self, work: Work) -> None:
         await self._t.storage.remove(work.uid)
-        if work.gone and work.name:
-            await self._t.storage.remove_logs(work.namespace, work.name, work.uid)
         if not await asyncio.to_thread(self._t.cgroups.remove, work.uid):
             raise Retryable(f"a control group of pod {work.uid} is still in use")
         self._t.references.forget(work.uid)
@@ -235,7 +233,6 @@ class Actor:
 
     async def _finish(self, work: Work) -> None:
         meta = work.pod.metadata
-        await self._t.storage.remove_logs(meta.namespace, meta.name, meta.uid)
         try:
             await self._t.client.delete(POD, meta.namespace, meta.name, uid=meta.uid, grace_s=0)
         except (NotFound, Conflict):  # it is gone already, or another one has its name

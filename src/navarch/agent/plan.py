@@ -66,7 +66,8 @@ def plan(pod: Pod, facts: Facts) -> Plan:
     if pod.terminating or pod.terminal or outcome(pod, facts) is not None:
         return _ready_only(_terminate(pod, facts), facts)
     made = _ready_only(_run(pod, facts), facts)
-    return Plan(made.steps, _earliest(made.wake_at, _deadline(pod), *_backoffs(pod, facts), now=facts.now))
+    retries = [failure.retry_at for failure in facts.failures.values()]
+    return Plan(made.steps, _earliest(made.wake_at, _deadline(pod), *_backoffs(pod, facts), *retries, now=facts.now))
 
 
 def plan_orphan(facts: Facts) -> Plan:

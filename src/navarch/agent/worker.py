@@ -105,6 +105,8 @@ class Worker:
                     break
                 await self._wait(wake_at)
             probes.keep_only(set())
+        if self.work.name:
+            await self._tools.storage.remove_logs(self.work.namespace, self.work.name, self.work.uid)
 
     async def _wait(self, wake_at: datetime | None) -> None:
         if wake_at is None:
