@@ -16,6 +16,8 @@ from navarch.objects.shape import ANY, Shape
 from navarch.objects.value import Document
 
 _PATCH = "$patch"
+_NO_ITEMS = ("delete", "replace")
+"""Directives that say something about a list instead of being an item of it."""
 _RETAIN = "$retainKeys"
 _DELETE = "$deleteFromPrimitiveList/"
 _ORDER = "$setElementOrder/"
@@ -42,7 +44,8 @@ TOO_DEEP = "json: exceeded max depth"
 def _map(original: Document, patch: Document, shape: Shape) -> Document:
     directive = patch.get(_PATCH)
     if directive == "replace":
-        return {key: value for key, value in patch.items() if key != _PATCH}
+        replaced: Document = _plain(patch)
+        return replaced
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
@@ -249,7 +252,7 @@ def _plain(value: Any) -> Any:
         same = len(kept) == len(value) and all(map(_is, kept.values(), value.values()))
         return value if same else kept
     if isinstance(value, list):
-        items = [_plain(item) for item in value if not (isinstance(item, dict) and item.get(_PATCH) == "delete")]
+        items = [_plain(item) for item in value if not (isinstance(item, dict) and item.get(_PATCH) in _NO_ITEMS)]
         return value if len(items) == len(value) and all(map(_is, items, value)) else items
     return value
 

@@ -98,6 +98,8 @@ def patched(document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
         ),
         ({}, {"$setElementOrder/containers": [{"name": "a"}], "containers": [A]}, {"containers": [A]}),
         ({}, {"$setElementOrder/containers": [{"name": "a"}]}, {}),
+        ({}, {"containers": [{"$patch": "replace"}, A, {"name": "b", "$patch": "delete"}]}, {"containers": [A]}),
+        ({"labels": {"a": "1"}}, {"labels": {"$patch": "replace", "b": None}}, {"labels": {}}),
         (
             {"strategy": {"type": "RollingUpdate", "rolling": {"max": "1"}}},
             {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}},
