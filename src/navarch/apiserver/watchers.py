@@ -124,8 +124,9 @@ class Channel:
                 watcher.offer(item)
 
     def drop(self, watcher: Watcher) -> None:
-        if watcher in self.watchers:
-            self.watchers.remove(watcher)
+        if watcher not in self.watchers:  # it left before; the key may be another channel's by now
+            return
+        self.watchers.remove(watcher)
         if not self.watchers:
             self._switchboard.remove(self)
 

@@ -16,6 +16,7 @@ import selectors
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -95,6 +96,25 @@ class _TurningSelector(selectors.DefaultSelector):
         return []
 
 
+def _holds(goal: _Goal) -> bool:
+    """An error in the question goes to who asked it."""
+    try:
+        return goal.until is not None and goal.until()
+    except Exception as error:  # noqa: BLE001 - handed on
+        goal.done.set_exception(error)
+        return True
+
+
+@dataclass(order=True, slots=True)
+class _Goal:
+    """An advance under way. until: ends it early, once it holds when the loop is quiescent."""
+
+    moment: float
+    order: int
+    done: asyncio.Future[bool] = field(compare=False)
+    until: Callable[[], bool] | None = field(compare=False, default=None)
+
+
 class TurningLoop(asyncio.SelectorEventLoop):
     """Serves real IO; its time goes with the machine's (or stands, when `frozen`) and can be advanced by leaps."""
 
@@ -103,7 +123,7 @@ class TurningLoop(asyncio.SelectorEventLoop):
         self.threads_at_work = 0
         self._ahead_s = 0.0
         self._stands_at_s = 0.0
-        self._goals: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._goals: list[_Goal] = []
         self._order = count()
         selector = _TurningSelector()
         super().__init__(selector)
@@ -114,7 +134,7 @@ class TurningLoop(asyncio.SelectorEventLoop):
 
     @property
     def advancing(self) -> bool:
-        while self._goals and self._goals[0][2].done():
+        while self._goals and self._goals[0].done.done():
             heapq.heappop(self._goals)
         return bool(self._goals)
 
@@ -123,20 +143,36 @@ class TurningLoop(asyncio.SelectorEventLoop):
 
         0 waits for quiescence and no longer.
         """
-        done = self.create_future()
-        heapq.heappush(self._goals, (self.time() + seconds, next(self._order), done))
-        await done
+        await self._advance(seconds, None)
+
+    async def advance_until(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """The same, but only until `holds()`, asked whenever the loop is quiescent; whether it came to hold."""
+        return await self._advance(seconds, holds)
+
+    async def _advance(self, seconds: float, until: Callable[[], bool] | None) -> bool:
+        done: asyncio.Future[bool] = self.create_future()
+        heapq.heappush(self._goals, _Goal(self.time() + seconds, next(self._order), done, until))
+        return await done
 
     def jump(self) -> None:
         """To the next timer, or to where the advance ends. Only when the loop is quiescent."""
-        goal, _, done = self._goals[0]
+        if self._reached():
+            return
+        goal = self._goals[0]
         scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
-        if scheduled and scheduled[0].when() <= goal:
+        if scheduled and scheduled[0].when() <= goal.moment:
             self._turn_to(scheduled[0].when())
             return
-        self._turn_to(goal)
-        heapq.heappop(self._goals)
-        done.set_result(None)
+        self._turn_to(goal.moment)
+        heapq.heappop(self._goals).done.set_result(False)
+
+    def _reached(self) -> bool:
+        """Whether some advance has come to what it goes on until; it is told so."""
+        found = [goal for goal in self._goals if goal.until is not None and not goal.done.done() and _holds(goal)]
+        for goal in found:
+            if not goal.done.done():
+                goal.done.set_result(True)
+        return bool(found)
 
     def _turn_to(self, moment: float) -> None:
         if moment <= self.time():

@@ -40,8 +40,12 @@ class Controllers:
         *,
         informers: Informers | None = None,
         registry: Registry | None = None,
+        client_for: Callable[[str], Client] | None = None,
     ) -> None:
-        """informers: shared with others in the process, who then run them; made and run here when None."""
+        """informers: shared with others in the process, who then run them; made and run here when None.
+
+        client_for: the client of each controller by its component's name, so that each has its own rights.
+        """
         options = options or Options()
         self._informers = informers or Informers(client, clock)
         self._own_informers = informers is None
@@ -54,8 +58,10 @@ class Controllers:
             controller = make(options)
             if options.controllers and controller.name not in options.controllers:
                 continue
-            act = Act(client, ids, self._events.of(controller.component or controller.name), self.field_manager)
-            self.runners.append(Runner(controller, cache, client, clock, self._alarms, act, counts))
+            component = controller.component or controller.name
+            own = client_for(component) if client_for is not None else client
+            act = Act(own, ids, self._events.of(component), self.field_manager)
+            self.runners.append(Runner(controller, cache, own, clock, self._alarms, act, counts))
 
     field_manager = "kube-controller-manager"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from ipaddress import IPv4Address
 
@@ -34,6 +34,10 @@ class Machine:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: Sequence[Mapping[str, str]] = ()
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    def in_zone(self, zone: str) -> Machine:
+        """The same elsewhere; "" stays where it is."""
+        return replace(self, zone=zone) if zone else self
 
     def document(self, name: str, number: int) -> Document:
         """number: unique among nodes, from 0; addresses follow from it."""

@@ -143,6 +143,14 @@ class SimulatedNodes:
             raise NotFound(f'simulated node "{name}" not found', kind="nodes", name=name)
         return found
 
+    def successor(self, client: Client) -> SimulatedNodes:
+        """Another organ for the same machines, after this one has crashed: it knows no pod."""
+        made = SimulatedNodes(client, self._clock, self._heartbeats, self.behaviours)
+        made._numbers = self._numbers
+        for name, node in self._nodes.items():
+            made._nodes[name] = _Node(node.number, Addresses(node.number), made._events.of("kubelet", name), node.alive)
+        return made
+
     # -- the organ
 
     async def run(self) -> None:

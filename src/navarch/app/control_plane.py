@@ -1,0 +1,142 @@
+"""The control plane joined: core, chain, controllers and scheduler over one store, in one process.
+
+What `navarch server` and the cluster in a library have in common. Sockets, stores and clocks are their makers'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from navarch.apiserver.authn.authenticator import Credentials
+from navarch.apiserver.authn.tokens import ServiceAccountTokens
+from navarch.apiserver.authz.authorizer import Authorizers
+from navarch.apiserver.bootstrap import Place, bootstrap
+from navarch.apiserver.call import ITSELF, Attributes, Decision, User
+from navarch.apiserver.core import Core
+from navarch.apiserver.dialer import NodeDialer
+from navarch.apiserver.server import ApiServer
+from navarch.base.clock import Clock, Ids
+from navarch.base.metrics import Registry
+from navarch.client.client import Client
+from navarch.client.informer import Informers
+from navarch.client.lease import Heartbeats
+from navarch.controllers import Controllers
+from navarch.controllers.options import Options
+from navarch.kinds.registry import DEFAULT, Kinds
+from navarch.scheduler.scheduler import Scheduler
+from navarch.store.store import Store
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+AUTHENTICATED = "system:authenticated"
+CONTROLLERS = User("system:kube-controller-manager", groups=(AUTHENTICATED,))
+SCHEDULER = User("system:kube-scheduler", groups=(AUTHENTICATED,))
+
+
+def controller_account(name: str) -> User:
+    """Each controller speaks as a service account of its own, with the rights that Kubernetes gives it."""
+    space = "system:serviceaccounts"
+    return User(f"system:serviceaccount:kube-system:{name}", groups=(space, f"{space}:kube-system", AUTHENTICATED))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """signing_key: of service account tokens (PEM). place: where the API server is reached by network, if it is.
+
+    shared_informers: controllers and scheduler read from one set of caches.
+    """
+
+    signing_key: bytes
+    issuer: str = ISSUER
+    place: Place | None = None
+    options: Options = field(default_factory=Options)
+    shared_informers: bool = True
+
+
+class _Late:
+    """An authorizer that is made of the core that asks it."""
+
+    def __init__(self) -> None:
+        self.made: Authorizers | None = None
+
+    def decide(self, attributes: Attributes) -> Decision:
+        if self.made is None:
+            raise RuntimeError("asked before the server was complete")
+        return self.made.decide(attributes)
+
+
+class ControlPlane:
+    """`start`, then `run` beside whatever serves `server.handle`, then `close`."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        settings: Settings,
+        *,
+        kinds: Kinds = DEFAULT,
+        dialer: NodeDialer | None = None,
+        heartbeats: Heartbeats | None = None,
+        metrics: Registry | None = None,
+    ) -> None:
+        """heartbeats: nodes' signs of life; None for Lease objects."""
+        late = _Late()
+        self.kinds = kinds
+        self.core = Core(store, kinds, clock, ids, authorizer=late)
+        self.authorizer = late.made = Authorizers(self.core.reads)
+        self.metrics = metrics or Registry()
+        self.tokens = ServiceAccountTokens(settings.signing_key, settings.issuer, self.core.reads, clock, ids)
+        self.server = ApiServer(
+            self.core,
+            kinds,
+            Credentials(self.tokens),
+            self.authorizer,
+            self.tokens,
+            clock,
+            ids,
+            dialer=dialer,
+            metrics=self.metrics,
+        )
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._heartbeats = heartbeats
+
+    def client(self, user: User, manager: str) -> Client:
+        """A client in this process. manager: the field manager of its writes."""
+        return self.core.local(user, manager)
+
+    async def start(self) -> None:
+        """Load what is stored and create what every cluster has."""
+        await self.core.start()
+        await bootstrap(self.client(ITSELF, "navarch"), self._settings.place)
+
+    async def run(self, ready: asyncio.Event | None = None) -> None:
+        """Controllers and scheduler, until cancelled. ready: set once they have seen everything there is."""
+        controllers = self.client(CONTROLLERS, "kube-controller-manager")
+        scheduler = self.client(SCHEDULER, "kube-scheduler")
+        informers = Informers(controllers, self._clock)
+        shared = informers if self._settings.shared_informers else None
+        organs = (
+            Controllers(
+                controllers,
+                self._clock,
+                self._ids,
+                self._settings.options,
+                informers=informers,
+                registry=self.metrics,
+                client_for=lambda name: self.client(controller_account(name), "kube-controller-manager"),
+            ),
+            Scheduler(scheduler, self._clock, self._ids, informers=shared),
+        )
+        async with asyncio.TaskGroup() as group:
+            for organ in organs:
+                group.create_task(organ.run())
+            group.create_task(informers.run())
+            await informers.synced()
+            if ready is not None:
+                ready.set()
+
+    async def close(self) -> None:
+        await self.core.close()

@@ -1,0 +1,102 @@
+"""One seed is one history, and broken promises are found and can be seen again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from navarch.base.clock import SeededIds
+from navarch.objects.value import Document
+from navarch.testing import simulate as simulation
+from navarch.testing.faults import drawn
+from navarch.testing.promises import Broken, Ledger, bound_once, nodes_have_room, surge_is_kept
+from navarch.testing.simulate import ORGANS, reproduction, simulate
+
+SOURCE = Path(__file__).parents[3] / "src"
+SEEDS = (1, 2, 3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seed_run_twice_gives_the_same_history(seed: int) -> None:
+    first = simulate(seed, steps=6, faults=6)
+    again = simulate(seed, steps=6, faults=6)
+    assert first == again
+    assert first.writes > 50
+
+
+def test_neither_hashes_nor_addresses_of_the_process_matter() -> None:
+    """Sets are ordered by hashes, which differ from one process to the next."""
+    digests = set()
+    for hash_seed in ("1", "2"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "navarch.testing.simulate", "--seed", "1", "--steps", "6", "--faults", "6"],
+            env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        digests.add(ran.stdout)
+    assert len(digests) == 1
+    assert simulate(1, steps=6, faults=6).digest in digests.pop()
+
+
+def test_seeds_differ() -> None:
+    assert simulate(1, steps=6, faults=6).digest != simulate(2, steps=6, faults=6).digest
+
+
+def test_a_broken_promise_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_pods(ledger: Ledger, old: Document | None, new: Document | None) -> Iterator[str]:
+        if new is not None and new.get("kind") == "Pod":
+            yield "there is a pod"
+
+    monkeypatch.setattr(simulation, "PROMISES", (no_pods,))
+    with pytest.raises(Broken) as broken:
+        simulate(4, steps=3, faults=0)
+    assert "there is a pod" in str(broken.value)
+    assert reproduction(4, 4, 3, 0) in str(broken.value)
+
+
+def test_faults_are_drawn_from_the_seed() -> None:
+    def draw(seed: int) -> object:
+        return drawn(SeededIds(seed), ("n1", "n2"), ORGANS, 100.0, 12)
+
+    assert draw(1) == draw(1) != draw(2)
+    times = [fault.at_s for fault in drawn(SeededIds(3), ("n1",), ORGANS, 100.0, 12)]
+    assert times == sorted(times)
+    assert all(0 <= at_s < 100 for at_s in times)
+
+
+def meta(name: str, uid: str, owner: str = "") -> Document:
+    found: Document = {"name": name, "namespace": "default", "uid": uid}
+    if owner:
+        found["ownerReferences"] = [{"uid": owner, "controller": True}]
+    return found
+
+
+def test_promises_can_be_broken() -> None:
+    ledger = Ledger()
+    deployment = {"kind": "Deployment", "metadata": meta("web", "d"), "spec": {"replicas": 4}}
+    ledger.objects["d"] = deployment | {"spec": {"replicas": 4, "strategy": {"rollingUpdate": {"maxSurge": "25%"}}}}
+    ledger.objects["old"] = {"kind": "ReplicaSet", "metadata": meta("old", "o", "d"), "spec": {"replicas": 4}}
+    new = {"kind": "ReplicaSet", "metadata": meta("new", "n", "d"), "spec": {"replicas": 1}}
+    assert list(surge_is_kept(ledger, None, new)) == []
+    assert list(surge_is_kept(ledger, None, new | {"spec": {"replicas": 2}})) == [
+        "surge of deployment web: 6 replicas asked for, 5 allowed"
+    ]
+    here = {"kind": "Pod", "metadata": meta("p", "p"), "spec": {"nodeName": "n1"}}
+    assert list(bound_once(ledger, here, here)) == []
+    assert list(bound_once(ledger, here, here | {"spec": {"nodeName": "n2"}})) == ["pod p moved from n1 to n2"]
+    asks = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "3"}}}], "nodeName": "n1"}
+    allocatable = {"cpu": "4", "memory": "1Gi", "pods": "9"}
+    ledger.objects["n1"] = {"kind": "Node", "metadata": {"name": "n1"}, "status": {"allocatable": allocatable}}
+    assert list(nodes_have_room(ledger, None, here | {"spec": asks})) == []
+    ledger.objects["q"] = {"kind": "Pod", "metadata": meta("q", "q"), "spec": asks}
+    assert list(nodes_have_room(ledger, None, here | {"spec": asks})) == [
+        "node n1 is asked for 2000 cpu more than it has, by pod p"
+    ]
