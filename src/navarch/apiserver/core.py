@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from navarch.apiserver.admission.plugins import Grants, plugins
 from navarch.apiserver.call import Authorizer, Call, Reads, User
 from navarch.apiserver.context import Answer, Context
+from navarch.apiserver.expiry import Expiry
 from navarch.apiserver.handle import handle
 from navarch.apiserver.local import LocalClient
 from navarch.apiserver.state import State
 from navarch.base.clock import Clock, Ids
+from navarch.base.log import Log
 from navarch.client.client import Client
 from navarch.kinds.registry import Kinds
 from navarch.store.store import Store
 from navarch.wire.message import Handler, Response
+
+log = Log("apiserver.core")
 
 
 class Core:
@@ -38,12 +42,22 @@ class Core:
         self._grants: Grants | None = None
         chosen = plugins(self._state, lambda: self._grants)
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
+        self._expiry = Expiry(self._state)
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Returns when everything that is stored is in the caches."""
         await self._state.feed.load()
-        self._following = asyncio.get_running_loop().create_task(self._state.feed.run(), name="feed")
+        self._following = asyncio.get_running_loop().create_task(self._follow(), name="core")
+
+    async def _follow(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._state.feed.run(), name="feed")
+                group.create_task(self._expiry.run(), name="expiry")
+        except* Exception as bugs:
+            log.exception("the core stopped", error=repr(bugs.exceptions))
+            raise
 
     async def close(self) -> None:
         """End every watch. The store stays open: it is its maker's."""

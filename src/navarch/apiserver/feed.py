@@ -6,17 +6,17 @@ One task reads the store for all kinds, so that a revision reached here is reach
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from navarch.apiserver import keys
 from navarch.apiserver.watchcache import WatchCache
 from navarch.base.errors import Expired, Unavailable
+from navarch.base.log import Log
 from navarch.kinds.kind import Kind
 from navarch.store.store import Change, Listing, Row, Store
 
-log = logging.getLogger(__name__)
+log = Log("apiserver.feed")
 
 Told = Callable[[Kind, Change], None]
 
@@ -43,17 +43,23 @@ class Feed:
 
     async def run(self) -> None:
         """Until the store closes. Starts over where the store no longer knows what came between."""
-        while True:
-            try:
-                async for batch in self._store.watch(self.revision):
-                    for change in batch:
-                        self._apply(change)
-                    self._reached(batch[-1].revision)
-                break
-            except Expired as expired:
-                log.warning("the watch caches are loaded anew: %s", expired.message)
+        try:
+            while not await self._follow():
                 await self.load()
-        self.close()
+        finally:
+            self.close()
+
+    async def _follow(self) -> bool:
+        """Whether the store's changes came to their end; if not, the caches must be loaded anew."""
+        try:
+            async for batch in self._store.watch(self.revision):
+                for change in batch:
+                    self._apply(change)
+                self._reached(batch[-1].revision)
+        except Expired as expired:
+            log.warning("the watch caches are loaded anew", why=expired.message)
+            return False
+        return True
 
     def close(self) -> None:
         self._failed = True

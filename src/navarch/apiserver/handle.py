@@ -15,7 +15,9 @@ from navarch.apiserver.verb_create import create
 from navarch.apiserver.verb_patch import apply, patch
 from navarch.apiserver.verb_update import update
 from navarch.base.errors import ApiError, BadRequest, Retryable
+from navarch.kinds import BINDING, POD
 from navarch.kinds.kind import Kind
+from navarch.objects.value import dig
 from navarch.wire.message import Response
 
 RETURNED_WHEN_DELETED = frozenset(
@@ -50,6 +52,8 @@ async def _handled(context: Context, call: Call, form: Form) -> Response:
         call = replace(call, namespace="")  # RBAC's way of naming a Namespace; also of reviews
     if call.subresource:
         return await _subresource(context, call, kind, form)
+    if kind is BINDING and call.verb == "create":
+        return await _bound(context, call, form)
     if (kind.plural, "") in context.answers:
         return await _posted(context, call, kind, form)
     if call.verb not in VERBS or call.verb not in kind.verbs:
@@ -86,6 +90,14 @@ async def _act(context: Context, call: Call, kind: Kind, form: Form) -> Response
     return reply.respond(
         await act.put(context, intent, body), form, 201 if call.verb == "create" else 200, call.warnings
     )
+
+
+async def _bound(context: Context, call: Call, form: Form) -> Response:
+    """A Binding posted by itself: the old way to bind the pod that it is named after."""
+    body = decode.of_kind(BINDING, bodies.body(call.request), options.validation(call.request), call.warnings)
+    pod = replace(call, resource="pods", subresource="binding", name=dig(body, "metadata", "name") or "")
+    found = await ACTS["pods", "binding"].put(context, intent_of(pod, POD), body)
+    return reply.respond(found, form, 201, call.warnings)
 
 
 async def _posted(context: Context, call: Call, kind: Kind, form: Form) -> Response:

@@ -19,8 +19,9 @@ from navarch.apiserver.subresources import ACTS
 from navarch.apiserver.verb_create import create
 from navarch.apiserver.verb_patch import apply, patch
 from navarch.apiserver.verb_update import update
-from navarch.base.errors import BY_CODE_AND_REASON, BadRequest, Forbidden, Internal, Unavailable
+from navarch.base.errors import BadRequest, Unavailable
 from navarch.client.client import EventType, ObjectList, PatchType, Propagation, WatchEvent
+from navarch.client.wire import error_of
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document
@@ -155,16 +156,17 @@ class LocalClient:
             raise Unavailable("nobody answers for paths that are no resources")
         parts = urlsplit(path)
         content = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
-        headers = {"content-type": bodies.JSON} if content else {}
+        headers = {"impersonate-user": self._user.name, "impersonate-group": ", ".join(self._user.groups)}
+        if content:
+            headers["content-type"] = bodies.JSON
         query = parse_qsl(parts.query, keep_blank_values=True)
-        peer = Peer(common_name=self._user.name, organizations=self._user.groups)
-        request = Request(method, unquote(parts.path), path, headers, query, content, peer)
+        request = Request(method, unquote(parts.path), path, headers, query, content, Peer(local=True))
         response = await self._context.front(request)
         content = (
             response.body if isinstance(response.body, bytes) else b"".join([part async for part in response.body])
         )
         if response.status >= 400:
-            raise _refusal(response.status, content)
+            raise error_of(response.status, content)
         return content
 
     def _allow(self, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = "") -> None:
@@ -188,14 +190,3 @@ class LocalClient:
         return Intent(
             kind, self._user, verb, namespace, name, subresource, manager or self._manager, dry_run, "Strict", []
         )
-
-
-def _refusal(code: int, content: bytes) -> Exception:
-    """The error that a Status document says."""
-    try:
-        status = orjson.loads(content)
-        message, reason = status["message"], status.get("reason", "")
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        message, reason = content.decode(errors="replace"), ""
-    known = BY_CODE_AND_REASON.get((code, reason), Forbidden if code == 403 else Internal)
-    return known(message)

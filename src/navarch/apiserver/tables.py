@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -18,6 +19,7 @@ from navarch.client.client import EventType
 from navarch.kinds import printing
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.object import Object
+from navarch.objects import jsonpath
 from navarch.objects.value import Document, dig
 
 Include = Literal["None", "Metadata", "Object"]
@@ -57,10 +59,15 @@ def _cell(column: Column) -> Cell:
     source = column.source
     if not isinstance(source, str):
         return source
-    path = tuple(source.strip(".").split("."))
+    if re.fullmatch(r"(\.\w+)+", source):
+        path = tuple(source[1:].split("."))
+        if column.type == "date":
+            return lambda document, now: printing.since(dig(document, *path), now)
+        return lambda document, now: dig(document, *path)
+    find = jsonpath.compile(source)
     if column.type == "date":
-        return lambda document, now: printing.since(dig(document, *path), now)
-    return lambda document, now: dig(document, *path)
+        return lambda document, now: printing.since(find(document), now)
+    return lambda document, now: find(document)
 
 
 def row(found: Object, include: Include, now: datetime) -> bytes:

@@ -23,10 +23,11 @@ START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class HandClock:
-    """Time that moves only when a test says so; sleeping lets the others run and takes no time."""
+    """Time that moves only when a test says so. Sleeps of less than a second take none; longer ones wait for `turn`."""
 
     def __init__(self) -> None:
         self.moment = START
+        self._sleepers: list[tuple[datetime, asyncio.Event]] = []
 
     def now(self) -> datetime:
         return self.moment
@@ -36,10 +37,17 @@ class HandClock:
 
     def turn(self, seconds: float) -> None:
         self.moment += timedelta(seconds=seconds)
+        for due, woken in self._sleepers:
+            if due <= self.moment:
+                woken.set()
 
     async def sleep(self, seconds: float) -> None:
-        self.turn(seconds)
-        await asyncio.sleep(0)
+        if seconds < 1:
+            await asyncio.sleep(0)
+            return
+        woken = asyncio.Event()
+        self._sleepers.append((self.moment + timedelta(seconds=seconds), woken))
+        await woken.wait()
 
 
 class Refused(Exception):

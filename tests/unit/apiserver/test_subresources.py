@@ -190,3 +190,15 @@ def test_an_eviction_of_nothing() -> None:
             await api.post(f"{PODS}/other/eviction", EVICTION)
 
     run(test)
+
+
+def test_a_binding_may_be_posted_by_itself() -> None:
+    async def test(api: Api) -> None:
+        await api.post(PODS, a_pod())
+        bindings = "/api/v1/namespaces/default/bindings"
+        await api.post(bindings, {"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "n1"}})
+        assert (await api.get(f"{PODS}/web"))["spec"]["nodeName"] == "n1"
+        with pytest.raises(Refused, match='pods "ghost" not found'):
+            await api.post(bindings, {"metadata": {"name": "ghost"}, "target": {"kind": "Node", "name": "n1"}})
+
+    run(test)
