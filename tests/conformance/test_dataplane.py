@@ -1,16 +1,14 @@
 """What every data plane promises, asked of the fake one and of the kernel.
 
-For the kernel, real connections run between network namespaces that this file makes: a node with a bridge and two pods,
-and a host outside the cluster, which also plays an endpoint on another node.
+For the kernel, real connections run between network namespaces: a node with a bridge and two pods, and a host outside
+the cluster, which also plays an endpoint on another node.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -28,7 +26,7 @@ from navarch.proxy.dataplane import Dataplane
 from navarch.proxy.fake import Arrival, FakeDataplane, Packet
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.rules import Node, Rules
-from navarch.testing.netns import NetworkNamespace
+from navarch.testing.lan import ADDRESSES, PODS, Answer, Lan
 
 NODE = Node(
     name="n1",
@@ -37,12 +35,7 @@ NODE = Node(
     cluster_cidr="10.244.0.0/16",
     service_cidr="10.96.0.0/12",
 )
-ADDRESSES = {"node": "192.0.2.10", "a": "10.244.0.5", "b": "10.244.0.6", "outside": "192.0.2.20"}
-HERE, THERE = ("a", "b"), ("outside",)
 VIP = "10.96.0.1"
-
-Answer = tuple[str, bool] | str
-"""(who answered, whether it saw somebody else's address than the caller's), or "reject", or "drop"."""
 
 
 class World(Protocol):
@@ -83,105 +76,30 @@ class FakeWorld:
 
 
 class KernelWorld:
-    """On ports 8080 and 9090 every host answers connections and datagrams with its name and the caller's address."""
-
     def __init__(self) -> None:
-        self.hosts = {name: NetworkNamespace(name) for name in ADDRESSES}
-        self._listening: list[socket.socket] = []
-        self._lay_cables()
-        for name in ("a", "b", "outside"):
-            self._serve(name)
+        self.lan = Lan()
         self.table = f"navarch-test-{os.getpid()}"
-        self.loop: asyncio.AbstractEventLoop = self.hosts["node"].call(asyncio.new_event_loop)
-        self.plane = self.hosts["node"].call(NftDataplane, self.table)
+        self.loop: asyncio.AbstractEventLoop = self.lan.node.call(asyncio.new_event_loop)
+        self.plane = self.lan.node.call(NftDataplane, self.table)
 
     def call(self, source: str, address: str, port: int, protocol: str = "tcp") -> Answer:
-        kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-        with self.hosts[source].socket(kind) as client:
-            client.settimeout(0.3)
-            if source == "node" and not address.startswith("10.96."):
-                client.bind((ADDRESSES["node"], 0))
-            try:
-                client.connect((address, port))
-                client.send(b"?")
-                name, seen = client.recv(100).decode().split()
-            except ConnectionError:
-                return "reject"
-            except TimeoutError:
-                return "drop"
-        return name, seen != ADDRESSES[source]
+        return self.lan.call(source, address, port, protocol)
 
     def run(self, step: Callable[[], Any]) -> Any:
-        return self.hosts["node"].call(lambda: self.loop.run_until_complete(step()))
+        return self.lan.node.call(lambda: self.loop.run_until_complete(step()))
 
     def disturb(self) -> None:
-        within = f"--net={self.hosts['node'].path}"
+        within = f"--net={self.lan.node.path}"
         subprocess.run(["nsenter", within, "nft", "delete", "table", "ip", self.table], check=True)
 
     def tables(self) -> str:
-        return self.hosts["node"].run("nft", "list", "ruleset").stdout
+        return self.lan.node.run("nft", "list", "ruleset").stdout
 
     def close(self) -> None:
         self.plane.close()
-        self.hosts["node"].call(self.loop.run_until_complete, self.loop.shutdown_default_executor())
+        self.lan.node.call(self.loop.run_until_complete, self.loop.shutdown_default_executor())
         self.loop.close()
-        for listening in self._listening:
-            listening.close()
-        for host in self.hosts.values():
-            host.close()
-
-    def _lay_cables(self) -> None:
-        node = self.hosts["node"]
-        node.ip("link add br0 type bridge", "addr add 10.244.0.1/24 dev br0", "link set br0 up")
-        node.sysctl([("net/ipv4/ip_forward", "1"), ("net/bridge/bridge-nf-call-iptables", "1")])
-        for name in HERE:
-            peer = f"link add veth-{name} type veth peer name eth0 netns {self.hosts[name].path}"
-            node.ip(peer, f"link set veth-{name} master br0 up", f"link set veth-{name} type bridge_slave hairpin on")
-            self.hosts[name].ip(f"addr add {ADDRESSES[name]}/24 dev eth0", "link set eth0 up")
-            self.hosts[name].ip("route add default via 10.244.0.1")
-        node.ip(f"link add eth0 type veth peer name eth0 netns {self.hosts['outside'].path}")
-        node.ip("addr add 192.0.2.10/24 dev eth0", "link set eth0 up", "route add default via 192.0.2.20")
-        self.hosts["outside"].ip("addr add 192.0.2.20/24 dev eth0", "link set eth0 up")
-        self.hosts["outside"].ip("route add 10.96.0.0/12 via 192.0.2.10", "route add 198.51.100.0/24 via 192.0.2.10")
-
-    def _serve(self, name: str) -> None:
-        for port in (8080, 9090):
-            stream = self.hosts[name].socket(socket.SOCK_STREAM)
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            stream.bind(("0.0.0.0", port))
-            stream.listen(100)
-            datagrams = self.hosts[name].socket(socket.SOCK_DGRAM)
-            datagrams.bind(("0.0.0.0", port))
-            self._listening += [stream, datagrams]
-            threading.Thread(target=answer_streams, args=(stream, name), daemon=True).start()
-            threading.Thread(target=answer_datagrams, args=(datagrams, name), daemon=True).start()
-
-
-def answer_streams(listening: socket.socket, name: str) -> None:
-    while True:
-        try:
-            connection, peer = listening.accept()
-        except OSError:
-            return
-        threading.Thread(target=converse, args=(connection, f"{name} {peer[0]}".encode()), daemon=True).start()
-
-
-def converse(connection: socket.socket, text: bytes) -> None:
-    with connection:
-        try:
-            while connection.recv(100):
-                connection.send(text)
-        except OSError:
-            return
-
-
-def answer_datagrams(listening: socket.socket, name: str) -> None:
-    while True:
-        try:
-            _, peer = listening.recvfrom(100)
-            listening.sendto(f"{name} {peer[0]}".encode(), peer)
-        except OSError:
-            return
+        self.lan.close()
 
 
 @pytest.fixture(scope="module", params=[FakeWorld, KernelWorld], ids=["fake", "nft"])
@@ -214,7 +132,7 @@ def rules(
     slices = msgspec.convert(
         {
             "endpoints": [
-                {"addresses": [ADDRESSES[host]], "nodeName": "n1" if host in HERE else "n2"} for host in hosts
+                {"addresses": [ADDRESSES[host]], "nodeName": "n1" if host in PODS else "n2"} for host in hosts
             ],
             "ports": [{"port": port, "protocol": protocol}],
         },

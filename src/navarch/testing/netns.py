@@ -10,6 +10,7 @@ import ctypes
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -33,6 +34,16 @@ class NetworkNamespace:
     def call(self, function: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
         """Runs `function` inside, in the one thread that lives there; what it starts lives there too."""
         return self._thread.submit(function, *args, **kwargs).result()
+
+    def start(self, function: Callable[Args, object], *args: Args.args, **kwargs: Args.kwargs) -> threading.Thread:
+        """Runs `function` inside, in a thread of its own that the caller joins."""
+
+        def begin() -> threading.Thread:
+            thread = threading.Thread(target=function, args=args, kwargs=kwargs, daemon=True)
+            thread.start()  # threads are born in the namespace of the thread that starts them
+            return thread
+
+        return self.call(begin)
 
     def socket(self, kind: int = socket.SOCK_STREAM, family: int = socket.AF_INET) -> socket.socket:
         return self.call(socket.socket, family, kind)
