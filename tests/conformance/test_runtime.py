@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import os
 import re
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -30,19 +28,9 @@ from navarch.agent.runtime import (
     SandboxSpec,
 )
 from navarch.base.clock import SeededIds, SystemClock
+from tests.node import containerd_fixture as fixture
 
 IMAGE = "navarch.test/busybox:1"
-
-
-def _fixture() -> ModuleType:
-    path = Path(__file__).parents[1] / "node" / "containerd_fixture.py"
-    spec = importlib.util.spec_from_file_location("containerd_fixture", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["containerd_fixture"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _run(command: Sequence[str]) -> ExecResult:
@@ -72,7 +60,6 @@ async def _fake() -> AsyncIterator[Runtime]:
 
 @asynccontextmanager
 async def _containerd() -> AsyncIterator[Runtime]:
-    fixture = _fixture()
     if lacking := fixture.missing():
         pytest.skip(f"no containerd here: {lacking}")
     async with fixture.machine() as machine:
@@ -96,7 +83,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Callable[[Runtime]
 def sandbox(uid: str, attempt: int = 0) -> SandboxSpec:
     labels = {POD_NAME: f"pod-{uid}", POD_NAMESPACE: "default", POD_UID: uid}
     return SandboxSpec(
-        "default", f"pod-{uid}", uid, attempt, hostname=uid, labels=labels, log_directory=f"/tmp/nav-logs/{uid}"
+        "default", f"pod-{uid}", uid, attempt, hostname=uid, labels=labels, cgroup_parent=f"/navtest{os.getpid()}"
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from navarch.agent.cgroups import Cgroups
 from navarch.agent.cri import CriRuntime
 from navarch.agent.imagefile import File, ImageConfig, write_archive
 from navarch.app import containerd
@@ -20,6 +21,7 @@ from navarch.app.pause import write_pause_image
 from navarch.base.clock import SystemClock
 
 BUSYBOX = "navarch.test/busybox:1"
+GROUP = f"/navtest{os.getpid()}"
 BRIDGE = f"nt{os.getpid()}"
 APPLETS = (
     "sh sleep echo cat true false httpd nc wget id ls kill env date touch rm mkdir nslookup grep hostname stat seq head"
@@ -103,4 +105,5 @@ async def machine() -> AsyncIterator[Machine]:
         await containerd.unmount_below(directory)
         await asyncio.to_thread(shutil.rmtree, directory)
         await (await asyncio.create_subprocess_exec("ip", "link", "delete", BRIDGE, stderr=subprocess.DEVNULL)).wait()
+    Cgroups(GROUP).tear_down()
     assert not list(containerd.shims(settings))

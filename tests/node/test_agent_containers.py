@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,25 +20,14 @@ from navarch.kinds import CONFIGMAP, EVENT, NAMESPACE, POD, SECRET, SERVICE, SER
 from navarch.kinds.registry import DEFAULT
 from navarch.objects.value import Document
 from navarch.store.memory import MemoryStore
+from tests.node import containerd_fixture as fixture
+from tests.unit.agent import cluster
 
 pytestmark = pytest.mark.node
 
 
-def _load(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-HERE = Path(__file__).parent
-fixture = _load("containerd_fixture", HERE / "containerd_fixture.py")
-cluster = _load("agent_cluster", HERE.parent / "unit" / "agent" / "cluster.py")
 IMAGE = fixture.BUSYBOX
-GROUP = f"/navtest{os.getpid()}"
+GROUP = fixture.GROUP
 
 
 async def _token(user: Any, namespace: str, name: str, document: Document) -> Document:
@@ -103,8 +88,7 @@ async def _start() -> tuple[Node, Callable[[], Coroutine[Any, Any, None]]]:
         await asyncio.gather(task, return_exceptions=True)
         await core.close()
         await way.__aexit__(None, None, None)
-        Cgroups(GROUP).tear_down()
-        assert not Path(f"/sys/fs/cgroup/memory{GROUP}").exists()
+        assert not list(Path("/sys/fs/cgroup").glob(f"*{GROUP}"))
 
     return node, stop
 

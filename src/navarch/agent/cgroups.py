@@ -44,7 +44,8 @@ MANAGED = ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """Where groups are mounted. unified: version 2; else a directory for each controller of version 1."""
+    """Where groups are mounted. unified: version 2; else a directory for each controller of version 1, and at "" the
+    one without controllers that runtimes make groups in besides."""
 
     unified: Path | None
     controllers: Mapping[str, Path]
@@ -62,7 +63,9 @@ def find_hierarchy(mounts: Path = MOUNTS) -> Hierarchy:
             for option in options.split(","):
                 if option in _CONTROLLERS or option.startswith("name="):
                     controllers.setdefault(option, Path(point))
-    return Hierarchy(None, controllers) if controllers else Hierarchy(unified, {})
+    if not controllers:
+        return Hierarchy(unified, {})
+    return Hierarchy(None, controllers | ({"": unified} if unified is not None else {}))
 
 
 def weight(shares: int) -> int:

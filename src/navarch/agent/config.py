@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from navarch.client.lease import RENEW_S
+
 VERSION = "v1.36.0"
 """The Kubernetes version whose behaviour this agent keeps: what `kubectl get nodes` shows."""
 
@@ -77,6 +79,5 @@ class AgentConfig:
     log_bytes: int = 10 << 20
     log_files: int = 5
     relist_s: float = 60.0
-    lease_s: int = 40
-    lease_renewal_s: float = 10.0
+    heartbeat_s: float = RENEW_S
     status_report_s: float = 300.0

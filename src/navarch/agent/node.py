@@ -234,7 +234,7 @@ class NodeReporter:
         while True:
             try:
                 await self._heartbeats.renew(self._config.node_name)
-                pause_s = self._config.lease_renewal_s
+                pause_s = self._config.heartbeat_s
             except (ApiError, Retryable) as error:
                 _log.warning("heartbeat not taken, will be tried again", node=self._config.node_name, error=error)
                 pause_s = RETRY_S

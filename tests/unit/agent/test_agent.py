@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,7 @@ from typing import Any
 from navarch.agent.fake import Behaviour, Pull
 from navarch.agent.runtime import ContainerSpec, ContainerState, ExecResult
 from navarch.kinds import EVENT, NODE, POD
-
-_spec = importlib.util.spec_from_file_location("agent_cluster", Path(__file__).with_name("cluster.py"))
-assert _spec is not None
-assert _spec.loader is not None
-cluster = importlib.util.module_from_spec(_spec)
-sys.modules["agent_cluster"] = cluster
-_spec.loader.exec_module(cluster)
+from tests.unit.agent import cluster
 
 
 def play(tmp_path: Path, scenario: Callable[[Any], Coroutine[Any, Any, None]], **given: Any) -> None:
