@@ -19,6 +19,7 @@ import orjson
 
 from navarch.base.clock import rfc3339
 from navarch.base.errors import BadRequest, Cause, Conflict
+from navarch.objects import apply_last
 from navarch.objects.apply_fields import applied as opinion_of
 from navarch.objects.apply_fields import compare
 from navarch.objects.apply_merge import check_items, merged, with_named_parents, without
@@ -177,6 +178,8 @@ def merge(
     if last:
         result = _pruned(shape, result, owners, last.fields)
     owners = _settled(shape, base, result, owners, key, force, _ignored(ignored))
+    if manager == apply_last.MANAGER and live is not None:
+        result = apply_last.remembered(result, applied)
     if mine:
         time = rfc3339(now) if not last or result != base else last.time
         owners[key] = _Owned(mine, api_version, time)
@@ -348,7 +351,10 @@ def _settled(
     changed, removed = excluding(changed, ignored), excluding(removed, ignored)
     others = {key: owned for key, owned in owners.items() if key != mine}
     if not force:
-        disputed = {key: intersection(owned.fields, changed) for key, owned in others.items()}
+        disputed = {key: fields for key, owned in others.items() if (fields := intersection(owned.fields, changed))}
+        if disputed and mine.manager == apply_last.MANAGER:
+            allowed = apply_last.takeable(shape, base)
+            disputed = {key: difference(fields, allowed) for key, fields in disputed.items()}
         conflicts = [(key, path) for key, fields in disputed.items() for path in members(fields)]
         if conflicts:
             raise _conflict(conflicts)

@@ -49,7 +49,7 @@ def _map(original: Document, patch: Document, shape: Shape) -> Document:
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
-        raise BadRequest(f"unknown patch type: {directive} in map: {patch}")
+        raise BadRequest(f"unknown patch type: {directive} in map: {_shown(patch)}")
     base = _retained(original, patch)
     orders = {key[len(_ORDER) :]: value for key, value in patch.items() if key.startswith(_ORDER)}
     merged = dict(base)
@@ -188,7 +188,7 @@ def _without_directives(old: list[Any], new: list[Any], merge_key: str) -> tuple
             doomed = identity(item)
             base = [kept for kept in base if identity(kept) != doomed]
         else:
-            raise BadRequest(f"unknown patch type: {directive} in map: {item}")
+            raise BadRequest(f"unknown patch type: {directive} in map: {_shown(item)}")
     return (None if replaces else base), items
 
 
@@ -202,10 +202,17 @@ def _identity(merge_key: str) -> Callable[[Any], Hashable]:
 
     def identity(item: Any) -> Hashable:
         if not isinstance(item, dict) or item.get(merge_key) is None:
-            raise Invalid(f"map: {item} does not contain declared merge key: {merge_key}")
+            raise Invalid(f"map: {_shown(item)} does not contain declared merge key: {merge_key}")
         return _freeze(item[merge_key])
 
     return identity
+
+
+def _shown(item: Any) -> str:
+    """As Go prints a map."""
+    if not isinstance(item, dict):
+        return str(item)
+    return "map[" + " ".join(f"{key}:{_shown(item[key])}" for key in sorted(item)) + "]"
 
 
 def _freeze(value: Any) -> Hashable:

@@ -133,7 +133,7 @@ def test_what_is_not_touched_is_shared() -> None:
         ([], BadRequest, "must be a JSON object"),
         ({"labels": {"$patch": "explode"}}, BadRequest, "unknown patch type: explode"),
         ({"containers": [{"name": "a", "$patch": "explode"}]}, BadRequest, "unknown patch type: explode"),
-        ({"containers": [{"image": "x"}]}, Invalid, "does not contain declared merge key: name"),
+        ({"containers": [{"image": "x"}]}, Invalid, r"map: map\[image:x\] does not contain declared merge key: name"),
         ({"keyless": [{"image": "x"}]}, Invalid, "cannot merge lists without merge key"),
         ({"$deleteFromPrimitiveList/finalizers": "a"}, BadRequest, "primitive list"),
         ({"$setElementOrder/containers": "a"}, BadRequest, "setElementOrder"),
