@@ -90,8 +90,6 @@ class Feed:
 
     def _reached(self, revision: int) -> None:
         self.revision = max(self.revision, revision)
-        for cache in self._caches.values():
-            cache.revision = self.revision
         if self._waiting:
             late = deque(one for one in self._waiting if one[0] > self.revision)
             for due, waiting in self._waiting:

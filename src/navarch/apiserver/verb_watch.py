@@ -19,6 +19,8 @@ from navarch.kinds.kind import Kind
 BOOKMARK_S = 60.0
 SHORTEST_S = 1800.0
 INITIAL_SLICE = 256
+TICK_S = 0.01
+"""Timers of the loop may fire this much early."""
 
 
 class Watch:
@@ -60,26 +62,22 @@ async def batches(
     """(frames, the revision they reach). No frames: time for a bookmark. Ends at the timeout, or when the watcher was
     too slow, or the server stops."""
     loop = asyncio.get_running_loop()
-    limit_s = timeout_s if timeout_s else SHORTEST_S * (1 + state.ids.fraction())
-    deadline = loop.time() + limit_s
-    marked = loop.time()
+    deadline = loop.time() + (timeout_s if timeout_s else SHORTEST_S * (1 + state.ids.fraction()))
     watcher = watch.watcher
+    timers = [loop.call_at(deadline, watcher.poke)]
+    if bookmark_s:
+        timers.append(loop.call_later(bookmark_s, watcher.poke))
     try:
         while True:
-            wait_s = deadline - loop.time()
-            if bookmark_s:
-                wait_s = min(wait_s, marked + bookmark_s - loop.time())
-            try:
-                async with asyncio.timeout(max(wait_s, 0)):
-                    found = await watcher.batch()
-            except TimeoutError:
-                if loop.time() >= deadline:
-                    return
-                marked = loop.time()
-                yield [], state.feed.revision
-                continue
-            if not found:
+            found = await watcher.batch()
+            if found:
+                yield found, state.feed.revision
+            elif watcher.over or loop.time() + TICK_S >= deadline:
                 return
-            yield found, state.feed.revision
+            elif bookmark_s:
+                yield [], state.feed.revision
+                timers[1] = loop.call_later(bookmark_s, watcher.poke)
     finally:
+        for timer in timers:
+            timer.cancel()
         watcher.leave()

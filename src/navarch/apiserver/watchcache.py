@@ -4,7 +4,7 @@ Rows are `Object`s: encoded bytes and index fields, shared with informers in thi
 selectable field are made when first asked for and kept up from then on. A bounded window of changes, each with the
 object before it, gives watches from the past, and lists of an exact revision by undoing what came after it.
 
-The feed (`feed.py`) owns the revision; verbs read; nobody else writes.
+The feed (`feed.py`) writes, and knows up to which revision; verbs read; nobody else writes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ class WatchCache:
     def __init__(self, kind: Kind, window: int = WINDOW_CHANGES) -> None:
         self.kind = kind
         self.version = 0
-        self.revision = 0
         self._floor = 0
         self._rows: dict[str, Object] = {}
         self._order: list[str] = []
@@ -80,7 +79,7 @@ class WatchCache:
         self._window_bytes = 0
         self._fields = None
         self._indexes = {}
-        self._floor = self.revision = self.version = revision
+        self._floor = self.version = revision
 
     def apply(self, revision: int, place: str, value: bytes | None) -> None:
         """One change of the store (value None: deleted), in order. Hands it to every watcher that it concerns."""

@@ -58,12 +58,13 @@ def transition(
 class Watcher:
     """One watch. `batch` hands out everything that came since the last call."""
 
-    __slots__ = ("_channel", "_limit", "_pending", "_wake", "closed", "lost")
+    __slots__ = ("_channel", "_limit", "_pending", "_poked", "_waiting", "closed", "lost")
 
     def __init__(self, channel: Channel, limit: int = UNREAD_EVENTS) -> None:
         self._channel = channel
         self._pending: list[Any] = []
-        self._wake = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
+        self._poked = False
         self._limit = limit
         self.lost = False
         self.closed = False
@@ -76,27 +77,43 @@ class Watcher:
             self._pending.clear()
         else:
             self._pending.append(item)
-        self._wake.set()
+        if self._waiting is not None:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     async def batch(self) -> list[Any]:
-        """At least one item; [] means that the watch is over (closed, or too slow)."""
-        while not self._pending:
-            if self.closed or self.lost:
-                return []
-            self._wake.clear()
-            await self._wake.wait()
-        found, self._pending = self._pending, []
-        return found
+        """Waits for an item, the end (`over`) or a `poke`; [] in the last two cases."""
+        if not self._pending and not self.over and not self._poked:
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        self._poked = False
+        return self.take()
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will come: it was closed, or too slow."""
+        return self.closed or self.lost
 
     def take(self) -> list[Any]:
         """What is there now, without waiting."""
         found, self._pending = self._pending, []
         return found
 
+    def poke(self) -> None:
+        """Let `batch` return, to look at the time."""
+        self._poked = True
+        self._wake()
+
     def end(self) -> None:
         """What was offered before is still handed out."""
         self.closed = True
-        self._wake.set()
+        self._wake()
 
     def leave(self) -> None:
         """The watch is no longer wanted."""
