@@ -20,8 +20,8 @@ import orjson
 from navarch.base.clock import rfc3339
 from navarch.base.errors import BadRequest, Cause, Conflict
 from navarch.objects import apply_last
+from navarch.objects.apply_fields import MAX_REMEMBERED_BYTES, compare
 from navarch.objects.apply_fields import applied as opinion_of
-from navarch.objects.apply_fields import compare
 from navarch.objects.apply_merge import check_items, merged, with_named_parents, without
 from navarch.objects.apply_sets import (
     FieldSet,
@@ -171,7 +171,7 @@ def merge(
         owners = _all_before(base, shape, str(base.get("apiVersion", api_version)), now)
     key = _key(manager, "Apply", subresource, api_version)
     last = owners.get(key)
-    opinion = excluding(_checked_opinion(shape, orjson.dumps(applied)), _ignored(ignored))
+    opinion = excluding(_opinion(shape, applied), _ignored(ignored))
     mine = difference(opinion, _STRIPPED)
     owners[key] = _Owned(opinion, api_version, last.time if last else "")
     result: Document = merged(shape, base, applied)
@@ -189,8 +189,17 @@ def merge(
     return with_entries(result, stored if entries == stored else entries)
 
 
+def _opinion(shape: Shape, applied: Document) -> FieldSet:
+    """Raises: BadRequest."""
+    encoded = orjson.dumps(applied)
+    if len(encoded) <= MAX_REMEMBERED_BYTES:
+        return _opinion_from(shape, encoded)
+    check_items(shape, applied)
+    return opinion_of(shape, applied)
+
+
 @lru_cache(maxsize=512)
-def _checked_opinion(shape: Shape, encoded: bytes) -> FieldSet:
+def _opinion_from(shape: Shape, encoded: bytes) -> FieldSet:
     """Appliers say the same again and again. Raises: BadRequest."""
     document = orjson.loads(encoded)
     check_items(shape, document)

@@ -18,6 +18,9 @@ from navarch.objects.apply_sets import LEAF, SELF, FieldSet, ordered
 from navarch.objects.shape import ANY, Shape
 from navarch.objects.value import ABSENT, Document
 
+MAX_REMEMBERED_BYTES = 8 * 1024
+"""Larger inputs are computed anew each time, so that memos stay small."""
+
 _ALWAYS_THERE = frozenset(
     (
         "metadata",
@@ -105,7 +108,9 @@ def appeared(shape: Shape, value: Any) -> FieldSet:
     if not value or not is_granular(shape, value):
         return LEAF
     if shape.form == "object" or (shape.item and shape.item.form == "object"):
-        return _appeared_from(shape, orjson.dumps(value))
+        encoded = orjson.dumps(value)
+        if len(encoded) <= MAX_REMEMBERED_BYTES:
+            return _appeared_from(shape, encoded)
     return _appeared(shape, value)
 
 

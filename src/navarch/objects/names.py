@@ -54,13 +54,27 @@ def _mismatch(rule: str, pattern: str, *examples: str) -> str:
     return f"{rule} (e.g. {shown}regex used for validation is '{pattern}')"
 
 
+_LONGEST_REMEMBERED = 320
+"""Characters; what is longer is wrong anyhow, and must not fill the memory."""
+
+
+def _remembering(check: Validator) -> Validator:
+    """The same few names are checked again and again."""
+    remembered = lru_cache(maxsize=4096)(check)
+
+    def bounded(text: str) -> Messages:
+        return remembered(text) if len(text) <= _LONGEST_REMEMBERED else check(text)
+
+    bounded.__doc__ = check.__doc__
+    return bounded
+
+
 def _checker(
     rule: str, pattern: str, *examples: str, limit_bytes: int = 0, otherwise: Validator | None = None
 ) -> Validator:
     matches = re.compile(pattern).fullmatch
     complaint = _mismatch(rule, pattern, *examples)
 
-    @lru_cache(maxsize=1024)
     def check(text: str) -> Messages:
         found: list[str] = []
         if limit_bytes and len(text.encode()) > limit_bytes:
@@ -71,7 +85,7 @@ def _checker(
             found.extend(otherwise(text))
         return tuple(found)
 
-    return check
+    return _remembering(check)
 
 
 def _no_parent_directory(text: str) -> Messages:
@@ -149,7 +163,7 @@ _dns_subdomain_shape = re.compile(_SUBDOMAIN).fullmatch
 _qualified_shape = re.compile(_QUALIFIED).fullmatch
 
 
-@lru_cache(maxsize=1024)
+@_remembering
 def dns_label(text: str) -> Messages:
     """The names of Namespaces, containers, volumes and pod hostnames."""
     found = [too_long(LABEL_MAX)] if len(text.encode()) > LABEL_MAX else []
@@ -174,7 +188,7 @@ def generated(check: Validator) -> Validator:
     return check_prefix
 
 
-@lru_cache(maxsize=4096)
+@_remembering
 def label_key(text: str) -> Messages:
     """`name` or `prefix/name`: keys of labels, annotations, taints, extended resources, finalizers."""
     prefix, slash, name = text.rpartition("/")
@@ -198,7 +212,7 @@ def label_key(text: str) -> Messages:
 qualified_name = label_key
 
 
-@lru_cache(maxsize=4096)
+@_remembering
 def label_value(text: str) -> Messages:
     found = [too_long(LABEL_MAX)] if len(text.encode()) > LABEL_MAX else []
     if text and not _qualified_shape(text):
