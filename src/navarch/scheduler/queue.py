@@ -53,6 +53,7 @@ class Queue:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._refused: dict[str, Entry] = {}
         self._ready: list[tuple[int, float, int, str]] = []
         self._due: list[tuple[float, int, str]] = []
         self._order = count()
@@ -81,6 +82,7 @@ class Queue:
 
     def remove(self, uid: str) -> None:
         self._entries.pop(uid, None)
+        self._refused.pop(uid, None)
 
     def pop(self, now_s: float) -> Entry | None:
         """The next to try; it is "out" until `refused`, `retry` or `remove`."""
@@ -102,6 +104,7 @@ class Queue:
             return
         entry.heard = frozenset().union(*(WAKES.get(name, frozenset(News)) for name in names)) if names else None
         entry.place = "refused"
+        self._refused[entry.pod.uid] = entry
         self._wait_until(entry, entry.tried_s + LONGEST_REFUSAL_S)
 
     def retry(self, entry: Entry) -> None:
@@ -112,13 +115,13 @@ class Queue:
 
     def tell(self, news: Iterable[News], now_s: float) -> bool:
         """Bring back the refused pods that `news` may help; whether there were any."""
-        heard = set(news)
-        woken = False
-        for entry in self._entries.values():
-            if entry.place == "refused" and heard and (entry.heard is None or entry.heard & heard):
-                woken = True
-                self._return(entry, now_s)
-        return woken
+        if not self._refused:
+            return False
+        heard = frozenset(news)
+        woken = [entry for entry in self._refused.values() if entry.heard is None or entry.heard & heard]
+        for entry in woken:
+            self._return(entry, now_s)
+        return bool(woken)
 
     def next_due_s(self) -> float | None:
         """When `pop` may have something though nothing is told; None for never."""
@@ -141,6 +144,7 @@ class Queue:
         if due_s <= now_s:
             self._make_ready(entry)
         else:
+            self._refused.pop(entry.pod.uid, None)
             entry.place = "backoff"
             self._wait_until(entry, due_s)
 
@@ -150,6 +154,7 @@ class Queue:
 
     def _make_ready(self, entry: Entry) -> None:
         entry.place = "ready"
+        self._refused.pop(entry.pod.uid, None)
         self._entries[entry.pod.uid] = entry
         pod = entry.pod
         heapq.heappush(self._ready, (-pod.priority, pod.created.timestamp(), entry.order, pod.uid))

@@ -56,6 +56,17 @@ def _held(pod: PodFacts) -> list[HeldAs]:
     return found
 
 
+def same_load(old: PodFacts, new: PodFacts) -> bool:
+    """Whether both count alike in all that columns count. Terms of affinity do not change in a pod's life."""
+    return old is new or (
+        old.labels == new.labels
+        and old.terminating == new.terminating
+        and old.requests == new.requests
+        and old.scored == new.scored
+        and old.owners == new.owners
+    )
+
+
 class Table:
     """width: the number of columns in use or free; arrays asked for have that length, free columns hold zeros."""
 
@@ -166,7 +177,8 @@ class Table:
         """Puts the pod on the node, or moves or renews it. The node may still be unknown."""
         known = self.pods.get(pod.uid)
         if known is not None:
-            if known[0] is pod and known[1] == node:
+            if known[1] == node and same_load(known[0], pod):
+                self._renew(pod, node)
                 return
             self.remove(pod.uid)
         self.pods[pod.uid] = (pod, node)
@@ -175,6 +187,13 @@ class Table:
             self._waiting.setdefault(node, {})[pod.uid] = pod
         else:
             self._put(pod, index, 1)
+
+    def _renew(self, pod: PodFacts, node: str) -> None:
+        """Nothing changed that is counted."""
+        self.pods[pod.uid] = (pod, node)
+        index = self.number.get(node)
+        there = self._waiting[node] if index is None else self._on[index]
+        there[pod.uid] = pod
 
     def remove(self, uid: str) -> None:
         known = self.pods.pop(uid, None)

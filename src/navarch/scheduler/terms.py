@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from navarch.kinds.view import LabelSelector, LabelSelectorRequirement
@@ -40,10 +41,24 @@ def with_label_keys(
 
 
 def matcher(wanted: LabelSelector | None) -> Callable[[Labels], bool]:
-    """An absent selector matches nothing, an empty one everything."""
-    if wanted is None:
+    """An absent selector matches nothing, an empty one everything. Raises: BadRequest, for an unknown operator."""
+    key = selector_key(wanted)
+    if wanted is None or key is None:
         return lambda labels: False
-    return selector.from_view(wanted).matches
+    return _compiled(_ByKey(key, wanted)).matches
+
+
+@dataclass(frozen=True, slots=True)
+class _ByKey:
+    """A selector, compared by its key: selectors hold dictionaries, which nothing can be remembered under."""
+
+    key: Key
+    wanted: LabelSelector = field(compare=False)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(selected: _ByKey) -> selector.Selector:
+    return selector.from_view(selected.wanted)
 
 
 @dataclass(frozen=True, slots=True)
