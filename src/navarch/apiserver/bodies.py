@@ -9,6 +9,7 @@ import yaml
 
 from navarch.base.errors import BadRequest, UnsupportedMediaType
 from navarch.objects.value import Document
+from navarch.wire import protobuf
 from navarch.wire.message import Request
 
 JSON = "application/json"
@@ -77,6 +78,14 @@ def parse_yaml(body: bytes) -> Any:
         raise BadRequest(f"error converting YAML to JSON: yaml: {error}") from error
 
 
+def parse_protobuf(body: bytes) -> Any:
+    """Raises: BadRequest."""
+    try:
+        return protobuf.decode(body)
+    except protobuf.Malformed as error:
+        raise BadRequest(f"the body is not valid protobuf: {error}") from error
+
+
 def parse(request: Request) -> Any:
     """The body of anything but a PATCH. Raises: BadRequest, UnsupportedMediaType."""
     type_ = media_type(request)
@@ -85,9 +94,9 @@ def parse(request: Request) -> Any:
     if type_ == YAML:
         return parse_yaml(request.body)
     if type_ == PROTOBUF:
-        raise UnsupportedMediaType(f"{PROTOBUF} bodies are not read here: send {JSON} or {YAML}")
+        return parse_protobuf(request.body)
     raise UnsupportedMediaType(
-        f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}"
+        f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}, {PROTOBUF}"
     )
 
 
