@@ -7,22 +7,22 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resou
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
+from navarch.apiserver.authz.authorizer import RulesAuthorizer
 from navarch.apiserver.authz.node import GROUP as NODES
 from navarch.apiserver.authz.node import PREFIX as NODE_PREFIX
-from navarch.apiserver.call import Attributes, Decision, Reads, User
+from navarch.apiserver.call import Attributes, Reads, User
 from navarch.base.clock import Clock, rfc3339
 from navarch.base.errors import BadRequest, Cause, Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from navarch.kinds import NODE, POD, SECRET, SERVICEACCOUNT
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
-from navarch.kinds.rbac import PolicyRule
 from navarch.kinds.review import AccessReview, AccessReviewSpec, RulesReview, TokenRequest, TokenReview
 from navarch.kinds.view import View
 from navarch.objects.value import Document
@@ -34,14 +34,6 @@ SHORTEST_S, LONGEST_S = 600, 1 << 32
 BINDABLE: dict[str, Kind] = {"Pod": POD, "Secret": SECRET, "Node": NODE}
 
 _View = TypeVar("_View", bound=View)
-
-
-class RulesAuthorizer(Protocol):
-    """An authorizer that can also list what a user holds."""
-
-    def decide(self, attributes: Attributes) -> Decision: ...
-
-    def rules_of(self, user: User, namespace: str) -> Sequence[PolicyRule]: ...
 
 
 def read(document: Document, view: type[_View]) -> _View:

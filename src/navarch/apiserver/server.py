@@ -6,11 +6,15 @@ It listens nowhere by itself: `handle` is given to a `wire.http.Server`, and to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 from navarch.apiserver import health, version
+from navarch.apiserver.admission.plugins import Grants
 from navarch.apiserver.authn.authenticator import Authenticator
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
+from navarch.apiserver.authz import escalation
+from navarch.apiserver.authz.authorizer import RulesAuthorizer
 from navarch.apiserver.call import Call, Reads
 from navarch.apiserver.chain import Chain
 from navarch.apiserver.dialer import NodeDialer
@@ -18,11 +22,12 @@ from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.health import Check, Health
 from navarch.apiserver.limit import Limit
 from navarch.apiserver.openapi import OpenApi
-from navarch.apiserver.reviews import Answer, Reviews, RulesAuthorizer
+from navarch.apiserver.reviews import Answer, Reviews
 from navarch.apiserver.streams import Streams
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import MethodNotAllowed, NotFound
 from navarch.base.metrics import Registry
+from navarch.kinds import CLUSTERROLE
 from navarch.kinds.kind import Kind
 from navarch.wire.message import Handler, Request, Response
 
@@ -39,6 +44,8 @@ class Resources(Protocol):
     async def handle(self, call: Call) -> Response: ...
 
     def answer(self, plural: str, subresource: str, by: Answer) -> None: ...
+
+    def check_grants(self, by: Grants) -> None: ...
 
     def serve_front(self, front: Handler) -> None: ...
 
@@ -68,7 +75,7 @@ class ApiServer:
         self.metrics = metrics or Registry()
         self._core = core
         self._tokens = tokens
-        self._health = Health(live or {}, ready or {})
+        self._health = Health(live or {}, {"bootstrap-roles": self._has_roles, **(ready or {})})
         self._discovery = Discovery(kinds)
         self._openapi = OpenApi(kinds)
         self._streams = Streams(core.reads, authorizer, dialer, ids)
@@ -77,11 +84,17 @@ class ApiServer:
         self._chain = Chain(authenticator, authorizer, self.limit, self._dispatch, clock, self.metrics)
         for (plural, subresource), by in Reviews(core.reads, authorizer, tokens, clock).answers().items():
             core.answer(plural, subresource, by)
+        core.check_grants(partial(escalation.check, authorizer))
         core.serve_front(self.handle)
 
     async def handle(self, request: Request) -> Response:
         """Every request, from whatever socket."""
         return await self._chain.handle(request)
+
+    def _has_roles(self) -> str:
+        """What a new cluster begins with has been written."""
+        found = self._core.reads.get(CLUSTERROLE, "", "cluster-admin")
+        return "" if found is not None else "the default roles are not there yet"
 
     async def _dispatch(self, call: Call) -> Response:
         if not call.is_resource:

@@ -89,7 +89,7 @@ def test_speaking_for_somebody_else() -> None:
 def test_health_pages() -> None:
     async def scenario(server: Served) -> None:
         ok = await server.send("GET", "/readyz?verbose", NOBODY)
-        assert ok.body == b"[+]ping ok\n[+]store ok\nreadyz check passed\n"
+        assert ok.body == b"[+]ping ok\n[+]bootstrap-roles ok\n[+]store ok\nreadyz check passed\n"
         assert (await server.send("GET", "/readyz/store")).body == b"ok"
         assert (await server.send("GET", "/readyz/none")).status == 404
         server.broken = "no room on the disk"
@@ -121,6 +121,28 @@ def test_a_bug_is_a_500_and_counted() -> None:
         status, found = await server.ask("GET", "/api/v1/pods")
         assert (status, found["reason"]) == (500, "InternalError")
         assert "bug" not in found["message"]
+
+    served(scenario)
+
+
+def test_grants_are_checked_on_the_way() -> None:
+    async def scenario(server: Served) -> None:
+        group = "rbac.authorization.k8s.io"
+        path = f"/apis/{group}/v1/namespaces/default/rolebindings"
+        document = {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "jane", "namespace": "default"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": "jane"}],
+        }
+        assert (await server.ask("POST", path, ADMIN, document))[0] == 201
+        document["metadata"] = {"name": "mine"}
+        assert (await server.ask("POST", path, JANE, document))[0] == 201
+        document["roleRef"] = {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"}
+        document["metadata"] = {"name": "more"}
+        status, found = await server.ask("POST", path, JANE, document)
+        assert (status, "attempting to grant RBAC permissions" in found["message"]) == (403, True)
 
     served(scenario)
 

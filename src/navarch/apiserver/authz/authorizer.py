@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from navarch.apiserver.authz.node import NodeAuthorizer
 from navarch.apiserver.authz.rbac import Rbac
@@ -16,6 +17,16 @@ EVERYTHING = (
     PolicyRule(verbs=("*",), non_resource_urls=("*",)),
 )
 ALLOWED = Decision(True)
+
+
+class RulesAuthorizer(Protocol):
+    """An authorizer that can also tell which rules users and roles have."""
+
+    def decide(self, attributes: Attributes) -> Decision: ...
+
+    def rules_of(self, user: User, namespace: str) -> Sequence[PolicyRule]: ...
+
+    def role_rules(self, namespace: str, kind: str, name: str) -> Sequence[PolicyRule] | None: ...
 
 
 class Authorizers:
@@ -48,6 +59,10 @@ class Authorizers:
         if by_role.allowed or of_node is None:
             return by_role
         return of_node
+
+    def role_rules(self, namespace: str, kind: str, name: str) -> Sequence[PolicyRule] | None:
+        """The rules of a role; None when there is no such role."""
+        return self.rbac.role_rules(namespace, kind, name)
 
     def rules_of(self, user: User, namespace: str) -> Sequence[PolicyRule]:
         """What the user holds by roles; masters hold everything."""

@@ -5,9 +5,11 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from navarch.apiserver.authz.authorizer import MASTERS, Authorizers
+from navarch.apiserver.authz.authorizer import MASTERS, RulesAuthorizer
 from navarch.apiserver.authz.rules import quoted, told, uncovered
 from navarch.apiserver.call import Attributes, User
 from navarch.base.errors import Forbidden
@@ -19,7 +21,7 @@ ROLES = ("Role", "ClusterRole")
 BINDINGS = ("RoleBinding", "ClusterRoleBinding")
 
 
-def check(authorizers: Authorizers, user: User, kind: Kind, new: Document, old: Document | None) -> None:
+def check(authorizer: RulesAuthorizer, user: User, kind: Kind, new: Document, old: Document | None) -> None:
     """For every create and update of RBAC's kinds, after it was defaulted; other kinds pass.
 
     Raises:
@@ -28,37 +30,37 @@ def check(authorizers: Authorizers, user: User, kind: Kind, new: Document, old: 
     if kind.group != GROUP or MASTERS in user.groups:
         return
     if kind.name in ROLES:
-        _check_role(authorizers, user, kind, new, old)
+        _check_role(authorizer, user, kind, new, old)
     elif kind.name in BINDINGS:
-        _check_binding(authorizers, user, kind, new, old)
+        _check_binding(authorizer, user, kind, new, old)
 
 
-def _check_role(authorizers: Authorizers, user: User, kind: Kind, new: Document, old: Document | None) -> None:
+def _check_role(authorizer: RulesAuthorizer, user: User, kind: Kind, new: Document, old: Document | None) -> None:
     same = ("rules", "aggregationRule")
     if old is not None and all(new.get(key) == old.get(key) for key in same):
         return
     namespace, name = _place(new)
-    if _may(authorizers, user, "escalate", kind.plural, namespace, name):
+    if _may(authorizer, user, "escalate", kind.plural, namespace, name):
         return
     role = msgspec.convert(new, ClusterRole)
     if role.aggregation_rule is not None:
         everything = PolicyRule(verbs=("*",), api_groups=("*",), resources=("*",))
-        _refuse(authorizers, user, kind, namespace, name, (everything,))
-    _refuse(authorizers, user, kind, namespace, name, role.rules)
+        _refuse(authorizer, user, kind, namespace, name, (everything,))
+    _refuse(authorizer, user, kind, namespace, name, role.rules)
 
 
-def _check_binding(authorizers: Authorizers, user: User, kind: Kind, new: Document, old: Document | None) -> None:
+def _check_binding(authorizer: RulesAuthorizer, user: User, kind: Kind, new: Document, old: Document | None) -> None:
     if old is not None and new.get("roleRef") == old.get("roleRef") and new.get("subjects") == old.get("subjects"):
         return
     namespace, name = _place(new)
     role = msgspec.convert(new, RoleBinding).role_ref
     plural = "clusterroles" if role.kind == "ClusterRole" else "roles"
-    if _may(authorizers, user, "bind", plural, namespace, role.name):
+    if _may(authorizer, user, "bind", plural, namespace, role.name):
         return
-    rules = authorizers.rbac.role_rules(namespace, role.kind, role.name)
+    rules = authorizer.role_rules(namespace, role.kind, role.name)
     if rules is None:
         raise _forbidden(kind, name, f'{plural}.{GROUP} "{role.name}" not found')
-    _refuse(authorizers, user, kind, namespace, name, rules)
+    _refuse(authorizer, user, kind, namespace, name, rules)
 
 
 def _place(document: Document) -> tuple[str, str]:
@@ -66,14 +68,14 @@ def _place(document: Document) -> tuple[str, str]:
     return metadata.get("namespace", ""), metadata.get("name", "")
 
 
-def _may(authorizers: Authorizers, user: User, verb: str, plural: str, namespace: str, name: str) -> bool:
-    return authorizers.decide(Attributes(user, verb, GROUP, "v1", plural, "", namespace, name)).allowed
+def _may(authorizer: RulesAuthorizer, user: User, verb: str, plural: str, namespace: str, name: str) -> bool:
+    return authorizer.decide(Attributes(user, verb, GROUP, "v1", plural, "", namespace, name)).allowed
 
 
 def _refuse(
-    authorizers: Authorizers, user: User, kind: Kind, namespace: str, name: str, rules: tuple[PolicyRule, ...]
+    authorizer: RulesAuthorizer, user: User, kind: Kind, namespace: str, name: str, rules: Sequence[PolicyRule]
 ) -> None:
-    missing = uncovered(authorizers.rules_of(user, namespace), rules)
+    missing = uncovered(authorizer.rules_of(user, namespace), rules)
     if missing:
         groups = " ".join(quoted(group) for group in user.groups)
         lines = "\n".join(told(rule) for rule in missing)
