@@ -281,11 +281,15 @@ def test_yaml_bodies_are_read_and_their_errors_have_lines() -> None:
     run(test)
 
 
-def test_protobuf_bodies_get_a_clear_answer() -> None:
+def test_protobuf_bodies_are_read_and_broken_ones_get_a_clear_answer() -> None:
     async def test(api: Api) -> None:
-        with pytest.raises(Refused, match="application/json") as refused:
-            await api.ask("POST", CONFIGMAPS, b"k8s\0", "application/vnd.kubernetes.protobuf")
-        assert refused.value.code == 415
+        protobuf = "application/vnd.kubernetes.protobuf"
+        body = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x07\x0a\x05\x0a\x03web"
+        made = await api.ask("POST", CONFIGMAPS, body, protobuf)
+        assert (made["kind"], made["metadata"]["name"]) == ("ConfigMap", "web")
+        with pytest.raises(Refused, match="send it as JSON") as refused:
+            await api.ask("POST", CONFIGMAPS, b"k8s\0", protobuf)
+        assert refused.value.code == 400
 
     run(test)
 
