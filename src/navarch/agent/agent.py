@@ -35,7 +35,10 @@ COMPONENT = "kubelet"
 
 
 class Agent:
-    """storage, machine, cgroups, heartbeats: stand-ins for simulated nodes; by default this machine's own."""
+    """storage, machine, cgroups, heartbeats: stand-ins for simulated nodes; by default this machine's own.
+
+    informers: shared with others of the process, who run them; by default the agent's own.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Agent:
         machine: Machine | None = None,
         cgroups: Cgroups | None = None,
         heartbeats: Heartbeats | None = None,
+        informers: Informers | None = None,
     ) -> None:
         self.config = config
         self.runtime = runtime
@@ -57,7 +61,8 @@ class Agent:
         self._machine = machine if machine is not None else read_machine(config.paths.root)
         self._cgroups = cgroups if cgroups is not None else Cgroups(config.cgroup_root)
         self._events = Events(client, clock)
-        self._informers = Informers(client, clock)
+        self._owns_informers = informers is None
+        self._informers = informers if informers is not None else Informers(client, clock)
         self._pods_informer = self._informers.of(POD, fields=f"spec.nodeName={config.node_name}")
         self._services = self._informers.of(SERVICE)
         recorder = self._events.of(COMPONENT, config.node_name)
@@ -90,7 +95,8 @@ class Agent:
         await self._node.register()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._events.run())
-            group.create_task(self._informers.run())
+            if self._owns_informers:
+                group.create_task(self._informers.run())
             group.create_task(self._references.run())
             group.create_task(self._node.beat())
             group.create_task(self._node.run(self._until_runtime_changes))

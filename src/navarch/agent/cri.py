@@ -59,6 +59,11 @@ class CriRuntime:
         self._owners: dict[str, str] = {}
         self._ended: set[str] = set()
 
+    @property
+    def channel(self) -> Any:
+        """The connection to the runtime, for what else asks it (`CriStreams`)."""
+        return self._channel
+
     async def close(self) -> None:
         await self._channel.close()
 

@@ -30,7 +30,7 @@ class HttpsDialer:
         self._context = context
         self._session: aiohttp.ClientSession | None = None
 
-    async def request(self, node: str, method: str, target: str, headers: Headers = ()) -> Response:
+    async def request(self, node: str, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Response:
         host, port = self._address(node)
         if self._session is None:
             self._session = aiohttp.ClientSession(auto_decompress=False)
@@ -40,6 +40,7 @@ class HttpsDialer:
                 method,
                 url,
                 headers=dict(headers),
+                data=body or None,
                 ssl=self._context,
                 server_hostname=node,
                 timeout=aiohttp.ClientTimeout(total=None, connect=10),

@@ -19,13 +19,15 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from navarch.app import containerd, provision, supervisor
+from navarch.app import ask, containerd, identity, provision, supervisor
 from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
 from navarch.app.layout import API_PORT, Layout, Settings, load_settings, save_settings, write_atomically
 from navarch.app.provision import NotProvisioned
 
 READY_S = 60.0
+GIVE_UP_RESTARTS = 3
+LOG_LINES = 12
 
 Say = Callable[[str], None]
 
@@ -80,6 +82,7 @@ def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Pro
     Raises:
         base.errors.Retryable: the machine does not let us.
     """
+    identity.prepare(layout, settings)
     pod_network(layout, settings).ensure()
     runtime = containerd_settings(layout)
     containerd.prepare(runtime)
@@ -140,6 +143,20 @@ def start_processes(layout: Layout, processes: Sequence[supervisor.Process]) -> 
             start_new_session=True,
             cwd="/",
         )
+
+
+def server_state(layout: Layout) -> str:
+    """ "" when the API server is ready, else what it waits for.
+
+    Raises:
+        NotProvisioned: the server has ended again and again; the message ends with the last it said.
+    """
+    missing = ask.server_is_ready(layout.server_socket)
+    entry = supervisor.read_state(layout.supervisor_state).get("server", {})
+    if missing and entry.get("restarts", 0) >= GIVE_UP_RESTARTS:
+        said = (layout.logs / "server.log").read_text(errors="replace").splitlines()[-LOG_LINES:]
+        raise NotProvisioned("\n".join([f"the server ended with {entry['lastExit']}:", *said]))
+    return missing
 
 
 def stop_supervisor(layout: Layout, *, children: bool = True) -> None:

@@ -31,7 +31,7 @@ def up(layout: Layout, api_port: int, node_ip: str, node_name: str, *, as_json: 
         machine.start_processes(layout, machine.prepare_processes(layout, chosen[0]))
 
     def server(say: Say) -> None:
-        machine.wait_until("the API server", lambda: ask.server_is_ready(layout.server_socket), say)
+        machine.wait_until("the API server", lambda: machine.server_state(layout), say)
 
     def node(say: Say) -> None:
         machine.wait_until("the node", lambda: ask.node_is_ready(layout.server_socket, chosen[0].node_name), say)

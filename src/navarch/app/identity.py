@@ -1,0 +1,65 @@
+"""Who is who in a one-machine cluster: the CA, the certificates of server and agent, the kubeconfigs made of them.
+
+Made before the processes start and looked at again whenever the server starts, so that what nears its end is renewed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import yaml
+
+from navarch.app.kubeconfig import build
+from navarch.app.layout import Layout, Settings, write_atomically
+from navarch.base.clock import SystemClock, SystemIds
+from navarch.base.pki import Pair, Pki
+
+ADMIN = ("kubernetes-admin", ("system:masters",))
+"""Common name and organizations of the person who runs `navarch up`."""
+DIALER = ("navarch-apiserver-agent-client", ("system:masters",))
+"""Of the API server where it asks an agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """ca: PEM. server, agent: serving pairs. dialer: what the server shows to agents. node: what the agent shows."""
+
+    ca: bytes
+    server: Pair
+    dialer: Pair
+    agent: Pair
+    node: Pair
+    signing_key: bytes
+
+
+def prepare(layout: Layout, settings: Settings) -> Identity:
+    """Load everything, making what is missing or about to end; write the kubeconfigs that changed."""
+    pki = Pki(layout.pki, SystemClock(), SystemIds())
+    name = settings.node_name
+    found = Identity(
+        ca=pki.authority.pair.certificate,
+        server=pki.server("apiserver", "kube-apiserver", server_hosts(settings)),
+        dialer=pki.client("apiserver-agent-client", *DIALER),
+        agent=pki.server("agent", f"system:node:{name}", [name, "localhost", "127.0.0.1", settings.node_ip]),
+        node=pki.client("agent-client", f"system:node:{name}", ["system:nodes"]),
+        signing_key=pki.signing_key(),
+    )
+    admin = pki.client("admin", *ADMIN)
+    _write_kubeconfig(layout.admin_kubeconfig, settings, found.ca, admin)
+    return found
+
+
+def server_hosts(settings: Settings) -> list[str]:
+    """Every name and address that a client may reach the API server by."""
+    service_ip = str(IPv4Network(settings.service_cidr)[1])
+    names = ["localhost", settings.node_name, "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    return [*names, f"kubernetes.default.svc.{settings.cluster_domain}", "127.0.0.1", settings.node_ip, service_ip]
+
+
+def _write_kubeconfig(path: Path, settings: Settings, ca: bytes, pair: Pair) -> None:
+    document = build(settings.context, settings.api_url, ca, pair.certificate, pair.key)
+    text = yaml.safe_dump(document, sort_keys=False)
+    if not path.exists() or path.read_text() != text:
+        write_atomically(path, text)

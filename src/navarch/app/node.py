@@ -1,0 +1,119 @@
+"""The node's process: agent, proxy and DNS, and the agent's own port, until it is told to stop.
+
+They share one client, whose identity is the node's, and one set of caches. Ending it touches no container and no rule
+of the kernel: whoever starts it again finds everything as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from pathlib import Path
+
+from navarch.agent.agent import Agent
+from navarch.agent.config import AgentConfig, Paths
+from navarch.agent.cri import CriRuntime
+from navarch.agent.cristreams import CriStreams
+from navarch.agent.port import Port
+from navarch.app import containerd, identity, machine, pause
+from navarch.app.layout import Layout, Settings
+from navarch.app.server import run_process, stop_signals
+from navarch.base.clock import SystemClock, SystemIds
+from navarch.base.log import Log
+from navarch.base.pki import server_context
+from navarch.client.http import HttpClient
+from navarch.client.informer import Informers
+from navarch.client.target import Target
+from navarch.dns.run import Dns
+from navarch.dns.upstream import HostResolvers
+from navarch.proxy import rules
+from navarch.proxy.nft import NftDataplane
+from navarch.proxy.run import Proxy
+from navarch.wire.http import Server
+
+CGROUP = "/navarch"
+DNS_SERVICE = "kube-system/kube-dns"
+DNS_PORT = 53
+
+_log = Log("node")
+
+
+def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
+    return AgentConfig(
+        node_name=settings.node_name,
+        node_ips=(settings.node_ip,),
+        paths=Paths(layout.agent, layout.logs / "pods"),
+        cluster_dns=(settings.dns_ip,),
+        cluster_domain=settings.cluster_domain,
+        port=settings.agent_port,
+        cgroup_root=CGROUP,
+    )
+
+
+def proxy_node(layout: Layout, settings: Settings) -> rules.Node:
+    """What the rules must know of this node; its own DNS server answers for the cluster's DNS service."""
+    network = machine.pod_network(layout, settings)
+    return rules.Node(
+        name=settings.node_name,
+        addresses=(settings.node_ip,),
+        pod_cidr=network.pod_cidr,
+        cluster_cidr=settings.cluster_cidr,
+        service_cidr=settings.service_cidr,
+        own={DNS_SERVICE: rules.Target(network.gateway, DNS_PORT)},
+        bridge_filtered=network.bridge_filtered,
+    )
+
+
+async def containerd_ready(layout: Layout, runtime: CriRuntime, clock: SystemClock) -> None:
+    """Wait for containerd, and give it the sandbox image if it has none."""
+    settings = machine.containerd_settings(layout)
+    while not await containerd.answers(settings.socket):
+        await clock.sleep(0.05)
+    if await runtime.image(pause.PAUSE_IMAGE) is None:
+        archive = layout.run / "pause.tar"
+        pause.write_pause_image(archive)
+        await runtime.import_image(archive)
+        archive.unlink()
+
+
+async def serve(layout: Layout, settings: Settings) -> None:
+    stop = stop_signals()
+    who = identity.prepare(layout, settings)
+    clock, ids = SystemClock(), SystemIds()
+    client = HttpClient(Target(settings.api_url, who.ca, who.node.certificate, who.node.key), "navarch-agent")
+    runtime = CriRuntime(machine.containerd_settings(layout).socket, clock)
+    machine.pod_network(layout, settings).ensure()
+    await containerd_ready(layout, runtime, clock)
+    informers = Informers(client, clock)
+    gateway = machine.pod_network(layout, settings).gateway
+    dataplane = NftDataplane(settings.table)
+    upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
+    organs = (
+        Agent(client, runtime, clock, ids, agent_config(layout, settings), informers=informers),
+        Proxy(informers, dataplane, proxy_node(layout, settings), clock),
+        Dns(informers, (gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
+        informers,
+    )
+    port = Port(runtime, CriStreams(runtime.channel), clock)
+    try:
+        async with (
+            Server(port.handle, context=server_context(who.agent, who.ca), clock=clock) as server,
+            asyncio.TaskGroup() as group,
+        ):
+            await server.listen("0.0.0.0", settings.agent_port)
+            tasks = [group.create_task(organ.run()) for organ in organs]
+            gc.collect()
+            gc.freeze()
+            _log.info("serving", node=settings.node_name, port=settings.agent_port)
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+    finally:
+        await runtime.close()
+        await client.close()
+    _log.info("stopped")
+
+
+if __name__ == "__main__":
+    sys.exit(run_process(sys.argv[1:], serve))

@@ -1,0 +1,136 @@
+"""The server process: API server, store, controllers and scheduler of one machine, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from navarch.apiserver.bootstrap import Place
+from navarch.apiserver.call import ITSELF
+from navarch.app import identity
+from navarch.app.control_plane import ControlPlane
+from navarch.app.control_plane import Settings as PlaneSettings
+from navarch.app.dialer import HttpsDialer
+from navarch.app.layout import Layout, Settings, load_settings
+from navarch.base import log
+from navarch.base.clock import SystemClock, SystemIds
+from navarch.base.errors import AlreadyExists, ApiError, Retryable
+from navarch.base.pki import client_context, server_context
+from navarch.client.client import Client
+from navarch.controllers.options import Options
+from navarch.kinds import SERVICE
+from navarch.objects.value import Document
+from navarch.store.sqlite import SqliteStore
+from navarch.wire.http import ListenError, Server
+
+_log = log.Log("server")
+
+
+@asynccontextmanager
+async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPlane]:
+    """The control plane, reachable on its port and its socket; leaving stops it."""
+    who = identity.prepare(layout, settings)
+    clock, ids = SystemClock(), SystemIds()
+    store = await SqliteStore.open(layout.database)
+    dialer = HttpsDialer(lambda: plane.core.reads, client_context(who.ca, who.dialer))
+    plane = ControlPlane(
+        store,
+        clock,
+        ids,
+        plane_settings(who, settings),
+        dialer=dialer,
+    )
+    try:
+        await plane.start()
+        await ensure_dns_service(plane.client(ITSELF, "navarch"), settings)
+        async with Server(plane.server.handle, context=server_context(who.server, who.ca), clock=clock) as server:
+            await server.listen("0.0.0.0", settings.api_port)
+            await server.listen_unix(layout.server_socket)
+            async with asyncio.TaskGroup() as group:
+                organs = group.create_task(plane.run())
+                gc.collect()
+                gc.freeze()  # what was loaded stays: later collections need not look at it
+                _log.info("serving", port=settings.api_port, socket=layout.server_socket)
+                yield plane
+                organs.cancel()
+    finally:
+        await plane.close()
+        await dialer.close()
+        await store.close()
+
+
+def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
+    place = Place(str(IPv4Network(settings.service_cidr)[1]), (settings.node_ip,), settings.api_port, who.ca.decode())
+    options = Options(root_ca=who.ca.decode(), cluster_cidr=settings.cluster_cidr)
+    return PlaneSettings(who.signing_key, place=place, options=options)
+
+
+async def ensure_dns_service(client: Client, settings: Settings) -> None:
+    """The Service under whose address every node answers names; it has no endpoints: each node is its own."""
+    document: Document = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "kube-dns",
+            "namespace": "kube-system",
+            "labels": {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"},
+        },
+        "spec": {
+            "clusterIP": settings.dns_ip,
+            "ports": [
+                {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+                {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+            ],
+        },
+    }
+    with contextlib.suppress(AlreadyExists):
+        await client.create(SERVICE, document)
+
+
+async def serve(layout: Layout, settings: Settings) -> None:
+    stop = stop_signals()
+    async with running(layout, settings):
+        await stop.wait()
+    _log.info("stopped")
+
+
+def stop_signals() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def run_process(argv: Sequence[str], play: Callable[[Layout, Settings], Coroutine[Any, Any, None]]) -> int:
+    """The common frame of `python -m navarch.app.server DATA RUN` and its like; returns the exit code."""
+    import uvloop
+
+    layout = Layout(Path(argv[0]), Path(argv[1]))
+    settings = load_settings(layout)
+    if settings is None:
+        print(f"navarch: {layout.settings} does not exist; `navarch up` makes it", file=sys.stderr)
+        return 1
+    log.configure(settings.log_level)
+    code = 0
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(play(layout, settings))
+    except* (ListenError, ApiError, Retryable) as problems:
+        for problem in problems.exceptions:
+            print(f"navarch: {problem}", file=sys.stderr)
+        code = 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(run_process(sys.argv[1:], serve))
