@@ -86,9 +86,12 @@ class FakeClient:
         self._call("get", kind, name)
         return self._found(kind, namespace, name)
 
-    async def list(self, kind: Kind, namespace: str = "", **_: Any) -> ObjectList:
-        self._call("list", kind, "")
-        found = [o for (k, ns, _name), o in self.objects.items() if k is kind and namespace in ("", ns)]
+    async def list(self, kind: Kind, namespace: str = "", *, fields: str = "", **_: Any) -> ObjectList:
+        wanted = fields.removeprefix("metadata.name=")
+        self._call("list", kind, wanted)
+        found = [
+            o for (k, ns, name), o in self.objects.items() if k is kind and namespace in ("", ns) and wanted in ("", name)
+        ]
         return ObjectList(found, self.revision)
 
     async def watch(
@@ -138,7 +141,11 @@ class FakeClient:
         self._call("update", kind, metadata["name"])
         found = self._found(kind, metadata.get("namespace", ""), metadata["name"])
         self._expect(found, metadata)
-        return self.put(kind, document)
+        if document == found.document():
+            return found
+        made = self.put(kind, document)
+        self._lose("update")
+        return made
 
     async def patch(
         self,

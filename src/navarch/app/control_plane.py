@@ -124,6 +124,8 @@ class ControlPlane:
                 self._clock,
                 self._ids,
                 self._settings.options,
+                kinds=self.kinds,
+                heartbeats=self._heartbeats,
                 informers=informers,
                 registry=self.metrics,
                 client_for=lambda name: self.client(controller_account(name), "kube-controller-manager"),

@@ -111,6 +111,10 @@ class Informer:
         """Those that the index function `index` files under `value`."""
         return self._indexes[index].get(value)
 
+    def count(self, index: str, value: str) -> int:
+        """How many `by` would give."""
+        return len(self._indexes[index].entries.get(value, ()))
+
     def __len__(self) -> int:
         return len(self._objects)
 

@@ -14,18 +14,50 @@ from navarch.base.metrics import Registry
 from navarch.client.client import Client
 from navarch.client.events import Events
 from navarch.client.informer import Informers
-from navarch.controllers import deployment, replicaset, replicationcontroller
+from navarch.client.lease import Heartbeats, LeaseHeartbeats
+from navarch.controllers import (
+    account,
+    clusterrole,
+    deployment,
+    disruption,
+    garbage,
+    namespace,
+    podgc,
+    replicaset,
+    replicationcontroller,
+)
 from navarch.controllers.act import Act
 from navarch.controllers.alarms import Alarms
 from navarch.controllers.controller import Cache, Controller
-from navarch.controllers.options import Options
+from navarch.controllers.endpoints import endpointslice, legacy, mirroring
+from navarch.controllers.node import eviction, lifecycle, ranges
+from navarch.controllers.options import Options, Setup
 from navarch.controllers.runner import Counts, Runner
+from navarch.kinds import LEASE
+from navarch.kinds.registry import DEFAULT, Kinds
 
-ALL: tuple[Callable[[Options], Controller[Any]], ...] = (
+__all__ = ["ALL", "Controllers", "Options", "Setup"]
+
+ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     deployment.controller,
     replicaset.controller,
     replicationcontroller.controller,
+    endpointslice.controller,
+    legacy.controller,
+    mirroring.controller,
+    namespace.controller,
+    account.service_account,
+    account.root_ca,
+    garbage.controller,
+    lifecycle.controller,
+    eviction.controller,
+    ranges.controller,
+    podgc.controller,
+    disruption.controller,
+    clusterrole.controller,
 )
+
+FIELD_MANAGER = "kube-controller-manager"
 
 
 class Controllers:
@@ -38,32 +70,32 @@ class Controllers:
         ids: Ids,
         options: Options | None = None,
         *,
+        kinds: Kinds = DEFAULT,
+        heartbeats: Heartbeats | None = None,
         informers: Informers | None = None,
         registry: Registry | None = None,
         client_for: Callable[[str], Client] | None = None,
     ) -> None:
-        """informers: shared with others in the process, who then run them; made and run here when None.
-
-        client_for: the client of each controller by its component's name, so that each has its own rights.
-        """
+        """heartbeats: signs of life of nodes, Lease objects when None. informers: shared with others in the process,
+        who then run them; made and run here when None. client_for: the client of each controller by the name of its
+        service account, so that each has its own rights; `client` for all of them when None."""
         options = options or Options()
         self._informers = informers or Informers(client, clock)
         self._own_informers = informers is None
         self._events = Events(client, clock)
         self._alarms = Alarms(clock)
+        heartbeats = heartbeats or LeaseHeartbeats(client, clock, self._informers.of(LEASE))
+        setup = Setup(clock, heartbeats, options, kinds)
         cache = Cache(self._informers)
         counts = Counts(registry or Registry())
         self.runners: list[Runner] = []
         for make in ALL:
-            controller = make(options)
+            controller = make(setup)
             if options.controllers and controller.name not in options.controllers:
                 continue
-            component = controller.component or controller.name
-            own = client_for(component) if client_for is not None else client
-            act = Act(own, ids, self._events.of(component), self.field_manager)
+            own = client_for(controller.account or controller.name) if client_for is not None else client
+            act = Act(own, ids, self._events.of(controller.component or controller.name), FIELD_MANAGER)
             self.runners.append(Runner(controller, cache, own, clock, self._alarms, act, counts))
-
-    field_manager = "kube-controller-manager"
 
     @property
     def idle(self) -> bool:

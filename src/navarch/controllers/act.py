@@ -39,8 +39,10 @@ from navarch.controllers.plan import (
     Write,
     merge_diff,
 )
+from navarch.kinds import POD
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
+from navarch.objects.patch import merge_patch
 from navarch.objects.value import Document
 
 LONGEST_GENERATED_BASE = 58
@@ -169,7 +171,7 @@ class Act:
             return await self._delete(action)
         base = outcome.newest.get(action.object.uid, action.object)
         if isinstance(action, Patch):
-            made = await self._patch(action, base)
+            made = await self._change(base, action.changes, action.subresource, action.guarded)
         elif isinstance(action, Update):
             made = await self._client.update(
                 base.kind, action.document, subresource=action.subresource, manager=self._manager
@@ -179,20 +181,24 @@ class Act:
             if not changes:
                 return None
             subresource = "status" if base.kind.has_status else ""
-            document = {"metadata": {"resourceVersion": str(base.revision)}, "status": changes}
-            made = await self._client.patch(
-                base.kind, *base.key, document, subresource=subresource, manager=self._manager
-            )
+            made = await self._change(base, {"status": changes}, subresource, True)
         outcome.newest[base.uid] = made
         return _seen(made) if made.revision != base.revision else None
 
-    async def _patch(self, action: Patch, base: Object) -> Object:
-        changes = action.changes
-        if action.guarded and isinstance(changes, dict):
+    async def _change(self, base: Object, changes: Document, subresource: str, guarded: bool) -> Object:
+        """Change an object that others write too.
+
+        Pods are patched and everything else is replaced (guarded by its revision), since that is what the rights of
+        Kubernetes' controllers allow.
+        """
+        if guarded and base.kind is not POD:
+            document = merge_patch(base.document(), changes)
+            return await self._client.update(base.kind, document, subresource=subresource, manager=self._manager)
+        if guarded:
             metadata = {**changes.get("metadata", {}), "resourceVersion": str(base.revision), "uid": base.uid}
             changes = {**changes, "metadata": metadata}
         return await self._client.patch(
-            base.kind, *base.key, changes, type=action.type, subresource=action.subresource, manager=self._manager
+            base.kind, *base.key, changes, subresource=subresource, manager=self._manager
         )
 
     async def _delete(self, action: Delete) -> Written:

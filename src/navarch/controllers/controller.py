@@ -52,7 +52,8 @@ class Controller(Generic[Observed]):
     """observe: collects from the cache what `plan` needs; None when there is nothing to do for the key.
 
     confirm: for the few that must ask the API itself before they act (is the owner really gone?); runs between the two.
-    component: the source of its events.
+    component: the source of its events. account: the service account in kube-system whose rights it acts with, as
+    Kubernetes names it. listen: is handed the way to add keys for news that come by no watch.
     """
 
     name: str
@@ -61,7 +62,9 @@ class Controller(Generic[Observed]):
     plan: Callable[[Observed, datetime], Plan]
     confirm: Callable[[Client, Observed], Awaitable[Observed]] | None = None
     component: str = ""
+    account: str = ""
     workers: int = 5
+    listen: Callable[[Callable[[Hashable], None]], None] | None = None
 
 
 def own_key(cache: Cache, found: Object) -> Iterable[Hashable]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from navarch.client.client import PatchType, Propagation
+from navarch.client.client import Propagation
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document
@@ -42,11 +42,10 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """changes: a merge patch, or JSON patch operations. guarded: refused if `object` is no longer the newest."""
+    """changes: a merge patch. guarded: refused if `object` is no longer the newest."""
 
     object: Object
-    changes: Document | Sequence[Document]
-    type: PatchType = "merge"
+    changes: Document
     subresource: str = ""
     guarded: bool = True
     done: Event | None = None

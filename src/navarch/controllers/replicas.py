@@ -68,6 +68,7 @@ def controller(
         confirm=confirm,
         plan=plan,
         component=f"{name}-controller",
+        account=f"{name}-controller",
     )
 
 

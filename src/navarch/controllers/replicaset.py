@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from navarch.controllers import replicas
 from navarch.controllers.controller import Cache, Controller
-from navarch.controllers.options import Options
+from navarch.controllers.options import Setup
 from navarch.kinds import POD, REPLICASET
 from navarch.kinds.object import Object
 from navarch.objects.selector import Selector, from_view
@@ -25,5 +25,5 @@ def related_pods(cache: Cache, found: Object) -> Sequence[Object]:
     return [pod for sibling in siblings for pod in cache[POD].owned_by(sibling.uid) if pod.view.live]
 
 
-def controller(options: Options) -> Controller[replicas.Observed]:
+def controller(setup: Setup) -> Controller[replicas.Observed]:
     return replicas.controller("replicaset", REPLICASET, selector_of, related_pods)

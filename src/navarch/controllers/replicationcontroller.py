@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from navarch.controllers import replicas
 from navarch.controllers.controller import Cache, Controller
-from navarch.controllers.options import Options
+from navarch.controllers.options import Setup
 from navarch.kinds import REPLICATIONCONTROLLER
 from navarch.kinds.object import Object
 from navarch.objects.selector import NOTHING, Selector, from_labels
@@ -21,5 +21,5 @@ def no_relatives(cache: Cache, found: Object) -> Sequence[Object]:
     return ()
 
 
-def controller(options: Options) -> Controller[replicas.Observed]:
+def controller(setup: Setup) -> Controller[replicas.Observed]:
     return replicas.controller("replication", REPLICATIONCONTROLLER, selector_of, no_relatives)

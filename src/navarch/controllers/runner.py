@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from navarch.base.clock import Clock
-from navarch.base.errors import ApiError, NotFound, Retryable
+from navarch.base.errors import ApiError, Retryable
 from navarch.base.log import Log
 from navarch.base.metrics import Registry
 from navarch.base.tasks import BugReport
@@ -73,6 +73,8 @@ class Runner:
             for name, function in watch.indexes.items():
                 informer.index(name, function)
             informer.subscribe(self._handler(watch))
+        if self.controller.listen is not None:
+            self.controller.listen(self.queue.add)
 
     @property
     def idle(self) -> bool:
@@ -177,19 +179,19 @@ class Runner:
         return True
 
     async def _make_sure(self, key: Hashable) -> None:
-        """Read what is unsure, and have the key wait until the caches show it.
+        """Read what is unsure (by a list, which every controller may do), and have the key wait until the caches show it.
 
         Raises: ApiError, Retryable, when the API cannot be asked; the key stays unsure.
         """
         found: list[Written] = []
         for target in self._unsure[key]:
-            try:
-                present = await self._client.get(target.kind, *target.key)
+            namespace, name = target.key
+            listing = await self._client.list(target.kind, namespace, fields=f"metadata.name={name}")
+            cached = self._informers[target.kind].get(namespace, name)
+            for present in listing.items:
                 found.append(Written(target.kind, target.key, present.uid, present.revision))
-            except NotFound:
-                cached = self._informers[target.kind].get(*target.key)
-                if cached is not None:
-                    found.append(Written(target.kind, target.key, cached.uid))
+            if not listing.items and cached is not None:
+                found.append(Written(target.kind, target.key, cached.uid))
         del self._unsure[key]
         self._unseen.setdefault(key, []).extend(found)
 

@@ -37,6 +37,7 @@ class World:
     def __init__(self, replicas: int = 3, annotations: dict[str, str] | None = None, **spec: Any) -> None:
         self.make = Make()
         self.now: datetime = NOW
+        self.ready_s = 3600.0
         self.broken: set[str] = set()
         self.told: list[str] = []
         self.pods: dict[str, list[Object]] = {}
@@ -62,9 +63,14 @@ class World:
 
     def plan(self) -> Plan:
         revisions = list(self.revisions.values())
-        pods = {found.uid: self.pods.get(found.name, []) for found in revisions}
+        pods = {found.uid: self.pods.get(found.name, self._healthy(found)) for found in revisions}
         namesake = self.revisions.get(candidate_name(self.deployment))
         return plan(Observed(self.deployment, Claim(revisions), pods, namesake), self.now)
+
+    def _healthy(self, found: Object) -> list[Object]:
+        """Pods of a revision as its status counts them."""
+        count = found.view.status.available_replicas
+        return [self.make.pod(f"{found.name}-{number}", owner=found, ready_s=self.ready_s) for number in range(count)]
 
     def step(self) -> Plan:
         """One plan, carried out."""
@@ -499,6 +505,19 @@ def test_a_good_revision_that_breaks_later_is_not_undone() -> None:
     assert world.sizes() == {"v2": 3}
 
 
+def test_a_revision_is_good_only_after_a_while() -> None:
+    world = World(3, {rollback.AUTO_ROLLBACK: "true"})
+    world.settle()
+    world.ready_s = 5
+    world.image("v2")
+    world.settle()
+    assert world.sizes() == {"v2": 3}, "by its numbers the rollout is complete"
+    assert world.plan().requeue_after_s == 55
+    crash(world, "v2")
+    world.settle()
+    assert world.sizes() == {"v1": 3}
+
+
 def test_a_rollback_is_not_rolled_back() -> None:
     world = failing()
     crash(world, "v2")
@@ -524,6 +543,7 @@ def test_the_same_failed_template_applied_again_is_left_alone() -> None:
     assert "v2" in world.sizes(), "somebody insists"
     assert world.condition("Progressing") == ("False", "ProgressDeadlineExceeded")
     world.broken = set()
+    world.pods.clear()
     world.settle()
     assert world.sizes() == {"v2": 3}
     assert world.annotation(rollback.FAILED_REVISIONS) is None, "it proved good in the end"

@@ -158,7 +158,7 @@ def test_a_lost_answer_makes_the_object_be_read_before_the_next_plan(client: Any
         await until(lambda: len(children(client)) == 1)
         client.held = True
         await asyncio.sleep(0.05)
-        assert ("get", "Child", children(client)[0]) in client.calls
+        assert ("list", "Child", children(client)[0]) in client.calls
         client.release()
         await asyncio.sleep(0.05)
         assert len(children(client)) == 1, "the write had happened"
@@ -172,15 +172,15 @@ def test_a_conflict_waits_for_the_newer_object(client: Any, until: Any) -> None:
         return Plan(status=Status(seen.owner, wanted))
 
     stage = Stage(client, plan)
-    client.failures["patch"] = [Conflict("modified")]
+    client.failures["update"] = [Conflict("modified")]
 
     async def script(runner: Runner) -> None:
         client.put(OWNER, owner())
         await until(lambda: any("status" in found.document() for found in client.objects.values()))
         await asyncio.sleep(0.02)
         assert runner.idle
-        patches = [call for call in client.calls if call[0] == "patch"]
-        assert len(patches) == 2, "refused once, then written once; what is the same already is not written"
+        updates = [call for call in client.calls if call[0] == "update"]
+        assert len(updates) == 2, "refused once, then written once; what is the same already is not written"
 
     stage.play(script)
 
@@ -191,7 +191,7 @@ def test_a_status_that_is_equal_is_not_written(client: Any, until: Any) -> None:
     async def script(runner: Runner) -> None:
         client.put(OWNER, {**owner(), "status": {"a": {"b": 1}}})
         await until(lambda: stage.plans and runner.idle)
-        assert not [call for call in client.calls if call[0] == "patch"]
+        assert not [call for call in client.calls if call[0] in ("patch", "update")]
 
     stage.play(script)
 

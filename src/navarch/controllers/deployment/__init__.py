@@ -11,13 +11,13 @@ from navarch.controllers.controller import Cache, Controller, Watch, controller_
 from navarch.controllers.deployment import rollback
 from navarch.controllers.deployment.plan import Observed, plan
 from navarch.controllers.deployment.revision import candidate_name
-from navarch.controllers.options import Options
+from navarch.controllers.options import Setup
 from navarch.kinds import DEPLOYMENT, POD, REPLICASET
 from navarch.kinds.object import Object
 from navarch.objects.selector import from_view
 
 
-def controller(options: Options) -> Controller[Observed]:
+def controller(setup: Setup) -> Controller[Observed]:
     return Controller(
         name="deployment",
         watches=(
@@ -29,6 +29,7 @@ def controller(options: Options) -> Controller[Observed]:
         confirm=confirm,
         plan=plan,
         component="deployment-controller",
+        account="deployment-controller",
     )
 
 

@@ -4,11 +4,12 @@ With the annotation `navarch.dev/auto-rollback: "true"` a rollout counts as fail
 passed; when a container of the new revision has crashed three times and waits to be started again; or when its image
 cannot be had for 30 s. Then the template of the last good revision is restored, just as `kubectl rollout undo` does it.
 
-A revision is good once all its pods were available at the same time; its ReplicaSet remembers that in an annotation. A
-Deployment that got the annotation together with its first bad template has no such memory: then the newest old
-revision that has available pods counts as good. A good revision, and the one that a rollback restored, are never
-rolled back; nor is a failed one that somebody applies again: that is taken for insistence, so two parties never fight
-over the template.
+A revision is good once all its pods have been ready for a minute at the same time (a container that crashes after two
+seconds is ready for two); its ReplicaSet remembers that in an annotation. Where no revision is known to be good (the
+Deployment is younger than that, or got the annotation together with its first bad template), the newest one that
+still has available pods is restored, and failing that the newest whose rollout was ever complete. A good revision,
+and the one that a rollback restored, are never rolled back; nor is a failed one that somebody applies again: that is
+taken for insistence, so two parties never fight over the template.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from navarch.kinds.pod import ContainerStatus, Pod
 
 AUTO_ROLLBACK = "navarch.dev/auto-rollback"
 GOOD = "navarch.dev/rollout-complete"
-"""On a ReplicaSet: it once was a complete rollout."""
+"""On a ReplicaSet: `once` when its rollout was complete for a moment, `true` when it proved good."""
 FAILED_REVISIONS = "navarch.dev/failed-revisions"
 """On a Deployment: template hashes that were rolled back, newest last, separated by commas."""
 RESTORED_REVISION = "navarch.dev/restored-revision"
@@ -34,6 +35,7 @@ ROLLED_BACK = "RolledBack"
 
 CRASHES = 3
 PULL_PATIENCE_S = 30.0
+PROVEN_S = 60.0
 REMEMBERED = 10
 _CRASHING = "CrashLoopBackOff"
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
@@ -85,20 +87,32 @@ def judge(
     """Decide on the rollout of `new`. pods: of `new`. May set the condition RolledBack."""
     if new is None or not is_wanted(deployment) or deployment.view.spec.paused:
         return Verdict()
-    if complete:
+    unproven_s = _unproven_s(new, pods, now) if complete else None
+    if unproven_s == 0:
         return _note_good(deployment, new, conditions)
+    noted: tuple[Action, ...] = ()
+    if complete and GOOD not in new.view.metadata.annotations and new.view.spec.replicas > 0:
+        noted = (Patch(new, {"metadata": {"annotations": {GOOD: "once"}}}),)
     settled = is_good(new) or stamp(new) == deployment.view.metadata.annotations.get(RESTORED_REVISION)
     if settled or stamp(new) in failed_stamps(deployment):
-        return Verdict()
+        return Verdict(noted, look_again_s=unproven_s)
     trouble, look_again_s = _trouble(new, pods, conditions, now)
     if trouble is None:
-        return Verdict(look_again_s=look_again_s)
-    target = _last_good(old)
+        return Verdict(noted, look_again_s=soonest(look_again_s, unproven_s))
+    target = _last_good(deployment, old)
     if target is None:
         message = f'Revision {number(new)} ("{new.name}") has failed, and no good one is known: {trouble.message}'
         conditions.set(ROLLED_BACK, "False", "NoGoodRevision", message)
         return Verdict()
     return Verdict(_undo(deployment, new, target, trouble, conditions), undone=True)
+
+
+def _unproven_s(new: Object, pods: Sequence[Object], now: datetime) -> float | None:
+    """In how many seconds all pods will have been ready for long enough; None when it is not a matter of time."""
+    ready = [pod.view.ready_since for pod in pods if pod.view.live and pod.view.ready_since is not None]
+    if len(ready) < new.view.spec.replicas:
+        return None
+    return max([0.0, *((since - now).total_seconds() + PROVEN_S for since in ready)])
 
 
 def _note_good(deployment: Object, new: Object, conditions: Conditions) -> Verdict:
@@ -142,10 +156,13 @@ def _crashes(status: ContainerStatus) -> bool:
     return status.restart_count >= CRASHES and waiting is not None and waiting.reason == _CRASHING
 
 
-def _last_good(old: Sequence[Object]) -> Object | None:
-    ordered = sorted(old, key=number, reverse=True)
-    known = next((found for found in ordered if is_good(found)), None)
-    return known or next((found for found in ordered if found.view.status.available_replicas > 0), None)
+def _last_good(deployment: Object, old: Sequence[Object]) -> Object | None:
+    failed = failed_stamps(deployment)
+    ordered = sorted((found for found in old if stamp(found) not in failed), key=number, reverse=True)
+    proven = [found for found in ordered if is_good(found)]
+    serving = [found for found in ordered if found.view.status.available_replicas > 0]
+    complete = [found for found in ordered if GOOD in found.view.metadata.annotations]
+    return next(iter((*proven, *serving, *complete)), None)
 
 
 def _undo(

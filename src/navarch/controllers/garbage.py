@@ -1,0 +1,235 @@
+"""Garbage collection: what belonged to an owner goes when the owner goes, in the way that the deletion asked for.
+
+Background: dependents of an owner that is gone are deleted. Foreground: the owner waits until those dependents that
+block its deletion are gone. Orphan: dependents are only told that they have no owner any more.
+
+The cache may lack an owner that was just made, so an absence is confirmed with the API before anything is deleted,
+unless the deletion itself was seen.
+
+Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from navarch.base.errors import NotFound
+from navarch.client.client import Client, Propagation
+from navarch.controllers.controller import Cache, Controller, Watch
+from navarch.controllers.options import Setup
+from navarch.controllers.plan import Action, Delete, Patch, Plan
+from navarch.kinds import EVENT
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+from navarch.kinds.view import OwnerReference
+from navarch.objects.meta import FOREGROUND, ORPHAN, owner_references
+
+REMEMBERED = 20_000
+
+Key = tuple[Kind, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What became of an owner that an object names. present: None when that is not known yet."""
+
+    reference: OwnerReference
+    kind: Kind | None
+    present: bool | None
+    waiting: bool = False
+    """It is there, but being deleted in the foreground."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    object: Object
+    owners: Sequence[Owner] = ()
+    dependents: Sequence[Object] = ()
+
+
+def controller(setup: Setup) -> Controller[Observed]:
+    collector = Collector([kind for kind in setup.kinds.stored() if "delete" in kind.verbs and kind is not EVENT])
+    return Controller(
+        name="garbagecollector",
+        watches=tuple(Watch(kind, collector.keys, matters) for kind in collector.kinds),
+        observe=collector.observe,
+        confirm=confirm,
+        plan=plan,
+        component="garbage-collector",
+        account="generic-garbage-collector",
+        workers=20,
+    )
+
+
+def matters(old: Object, new: Object) -> bool:
+    """Whether owners, finalizers or the deletion changed."""
+    a, b = old.view.metadata, new.view.metadata
+    return bool(
+        a.owner_references != b.owner_references
+        or a.deletion_timestamp != b.deletion_timestamp
+        or a.finalizers != b.finalizers
+    )
+
+
+class Collector:
+    """Finds what a change concerns. It remembers, in bounded number, which uids it saw go."""
+
+    def __init__(self, kinds: Sequence[Kind]) -> None:
+        self.kinds = kinds
+        self._named = {(kind.group, kind.name): kind for kind in kinds}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def keys(self, cache: Cache, found: Object) -> Iterable[Hashable]:
+        if self._is_gone(cache, found):
+            self._gone[found.uid] = None
+            if len(self._gone) > REMEMBERED:
+                self._gone.popitem(last=False)
+            yield from map(_key, self._dependents(cache, found))
+            yield from self._waiting_owners(cache, found)
+            return
+        if found.owners:
+            yield _key(found)
+            yield from self._waiting_owners(cache, found)
+        if found.view.metadata.deletion_timestamp is not None and _held_by(found):
+            yield _key(found)
+            yield from map(_key, self._dependents(cache, found))
+
+    def observe(self, cache: Cache, key: Key) -> Observed | None:
+        found = cache[key[0]].get(*key[1:])
+        if found is None:
+            return None
+        if found.view.metadata.deletion_timestamp is not None:
+            return Observed(found, (), self._dependents(cache, found)) if _held_by(found) else None
+        if not found.owners:
+            return None
+        owners = tuple(self._owner(cache, found, reference) for reference in found.view.metadata.owner_references)
+        waiting = any(owner.waiting for owner in owners)
+        return Observed(found, owners, self._dependents(cache, found) if waiting else ())
+
+    def _owner(self, cache: Cache, found: Object, reference: OwnerReference) -> Owner:
+        kind = self._named.get((reference.api_version.rpartition("/")[0], reference.kind))
+        if kind is None or (kind.namespaced and not found.namespace):
+            return Owner(reference, None, True)  # nobody can say, so nothing may be deleted for it
+        if reference.uid in self._gone:
+            return Owner(reference, kind, False)
+        owner = cache[kind].get(found.namespace if kind.namespaced else "", reference.name)
+        if owner is None or owner.uid != reference.uid:
+            return Owner(reference, kind, None)
+        return Owner(reference, kind, True, _is_foreground(owner))
+
+    def _waiting_owners(self, cache: Cache, found: Object) -> Iterable[Key]:
+        for reference in found.view.metadata.owner_references:
+            kind = self._named.get((reference.api_version.rpartition("/")[0], reference.kind))
+            if kind is not None:
+                owner = cache[kind].get(found.namespace if kind.namespaced else "", reference.name)
+                if owner is not None and _is_foreground(owner):
+                    yield _key(owner)
+
+    def _dependents(self, cache: Cache, owner: Object) -> Sequence[Object]:
+        return [found for kind in self.kinds for found in cache[kind].owned_by(owner.uid)]
+
+    def _is_gone(self, cache: Cache, found: Object) -> bool:
+        present = cache[found.kind].get(*found.key)
+        return present is None or present.uid != found.uid
+
+
+async def confirm(client: Client, observed: Observed) -> Observed:
+    """Ask the API for owners that the cache does not have."""
+    if all(owner.present is not None for owner in observed.owners):
+        return observed
+    owners = []
+    for owner in observed.owners:
+        if owner.present is None and owner.kind is not None:
+            owners.append(await _looked_up(client, observed.object, owner, owner.kind))
+        else:
+            owners.append(owner)
+    return replace(observed, owners=tuple(owners))
+
+
+async def _looked_up(client: Client, found: Object, owner: Owner, kind: Kind) -> Owner:
+    try:
+        present = await client.get(kind, found.namespace if kind.namespaced else "", owner.reference.name)
+    except NotFound:
+        return replace(owner, present=False)
+    same = present.uid == owner.reference.uid
+    return replace(owner, present=same, waiting=same and _is_foreground(present))
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """Never raises."""
+    found = observed.object
+    if found.view.metadata.deletion_timestamp is not None:
+        if ORPHAN in found.view.metadata.finalizers:
+            return Plan((*_let_go(observed), _without_finalizer(found, ORPHAN)))
+        return _foreground(observed)
+    absent = [owner for owner in observed.owners if owner.present is False]
+    waiting = [owner for owner in observed.owners if owner.waiting]
+    solid = [owner for owner in observed.owners if owner.present is not False and not owner.waiting]
+    if solid:
+        gone = {owner.reference.uid for owner in (*absent, *waiting)}
+        return Plan((_without_owners(found, gone),)) if gone else Plan()
+    if waiting and observed.dependents:
+        return Plan((*_unblock(observed), Delete(found, propagation="Foreground")))
+    if not observed.owners:
+        return Plan()
+    return Plan((Delete(found, propagation=_policy(found)),))
+
+
+def _policy(found: Object) -> Propagation:
+    if ORPHAN in found.view.metadata.finalizers:
+        return "Orphan"
+    return "Foreground" if FOREGROUND in found.view.metadata.finalizers else "Background"
+
+
+def _foreground(observed: Observed) -> Plan:
+    """The dependents are deleted by their own keys; the owner goes when none blocks any more."""
+    uid = observed.object.uid
+    blocking = any(
+        reference.uid == uid and reference.block_owner_deletion
+        for dependent in observed.dependents
+        for reference in dependent.view.metadata.owner_references
+    )
+    return Plan() if blocking else Plan((_without_finalizer(observed.object, FOREGROUND),))
+
+
+def _let_go(observed: Observed) -> Sequence[Action]:
+    return [_without_owners(dependent, {observed.object.uid}) for dependent in observed.dependents]
+
+
+def _unblock(observed: Observed) -> Sequence[Action]:
+    """Two objects that own each other must not wait for each other for ever."""
+    if not any(_is_foreground(dependent) for dependent in observed.dependents):
+        return ()
+    references = owner_references(observed.object.document())
+    if not any(reference.get("blockOwnerDeletion") for reference in references):
+        return ()
+    freed = [{**reference, "blockOwnerDeletion": False} for reference in references]
+    return (Patch(observed.object, {"metadata": {"ownerReferences": freed}}),)
+
+
+def _without_owners(found: Object, uids: Iterable[str]) -> Patch:
+    gone = frozenset(uids)
+    left = [reference for reference in owner_references(found.document()) if reference.get("uid") not in gone]
+    return Patch(found, {"metadata": {"ownerReferences": left or None}})
+
+
+def _without_finalizer(found: Object, finalizer: str) -> Patch:
+    left = [name for name in found.view.metadata.finalizers if name != finalizer]
+    return Patch(found, {"metadata": {"finalizers": left or None}})
+
+
+def _held_by(found: Object) -> bool:
+    finalizers = found.view.metadata.finalizers
+    return FOREGROUND in finalizers or ORPHAN in finalizers
+
+
+def _is_foreground(found: Object) -> bool:
+    metadata = found.view.metadata
+    return metadata.deletion_timestamp is not None and FOREGROUND in metadata.finalizers
+
+
+def _key(found: Object) -> Key:
+    return (found.kind, found.namespace, found.name)

@@ -1,0 +1,1 @@
+"""What the control plane does about nodes: their health, their taints, their pod ranges, the pods of dead ones."""

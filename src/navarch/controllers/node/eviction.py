@@ -1,0 +1,93 @@
+"""Evicts pods from nodes with a NoExecute taint, when their tolerations run out.
+
+Source: https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from navarch.controllers.controller import Cache, Controller, Watch, own_key
+from navarch.controllers.endpoints.targets import node_index
+from navarch.controllers.node import taints
+from navarch.controllers.options import Setup
+from navarch.controllers.plan import Action, Delete, Event, Plan, Status
+from navarch.kinds import NODE, POD
+from navarch.kinds.node import Taint
+from navarch.kinds.object import Object
+from navarch.objects import condition
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """taints: of the pod's node, with effect NoExecute."""
+
+    pod: Object
+    taints: Sequence[Taint]
+
+
+def controller(setup: Setup) -> Controller[Observed]:
+    return Controller(
+        name="taint-eviction",
+        watches=(
+            Watch(POD, own_key, pod_matters, {"node": node_index}),
+            Watch(NODE, pods_on, taints_changed),
+        ),
+        observe=observe,
+        plan=plan,
+        component="taint-eviction-controller",
+        account="node-controller",
+        workers=20,
+    )
+
+
+def pods_on(cache: Cache, node: Object) -> Iterable[Hashable]:
+    return [pod.key for pod in cache[POD].by("node", node.name)]
+
+
+def taints_changed(old: Object, new: Object) -> bool:
+    return taints.evicting(old.view) != taints.evicting(new.view)
+
+
+def pod_matters(old: Object, new: Object) -> bool:
+    a, b = old.view.spec, new.view.spec
+    return bool(a.node_name != b.node_name or a.tolerations != b.tolerations or old.uid != new.uid)
+
+
+def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
+    pod = cache[POD].get(*key)
+    if pod is None or not pod.view.spec.node_name or pod.view.terminating or pod.view.terminal:
+        return None
+    node = cache[NODE].get("", pod.view.spec.node_name)
+    found = taints.evicting(node.view) if node is not None else []
+    return Observed(pod, found) if found else None
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """Never raises."""
+    pod = observed.pod
+    at = taints.leaves_at(observed.taints, pod.view.spec.tolerations, now)
+    if at is None:
+        return Plan()
+    if at > now:
+        return Plan(requeue_after_s=(at - now).total_seconds())
+    message = f"Marking for deletion Pod {pod.namespace}/{pod.name}"
+    return Plan(
+        (
+            *disrupted(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now),
+            Event(pod, "TaintManagerEviction", message),
+            Delete(pod),
+        )
+    )
+
+
+def disrupted(pod: Object, reason: str, message: str, now: datetime, phase: str = "") -> Sequence[Action]:
+    """Say in the pod's status why it is about to be deleted."""
+    status = pod.document().get("status") or {}
+    new = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
+    made = {**status, "conditions": condition.set(status.get("conditions"), new, now)}
+    if phase:
+        made["phase"] = phase
+    return (Status(pod, made),)

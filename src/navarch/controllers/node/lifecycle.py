@@ -1,0 +1,177 @@
+"""The health of nodes: one that falls silent becomes Unknown, its pods no longer ready, and it is tainted so that they
+leave.
+
+How long a silence may last is an option (12 s; Kubernetes: 40 s); how long pods stay after that, their tolerations say.
+While no node at all is ready nobody is evicted: then it is more likely that the control plane is cut off.
+
+Source: https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from navarch.client.lease import ALIVE
+from navarch.controllers.controller import Cache, Controller, Watch
+from navarch.controllers.endpoints.targets import node_index
+from navarch.controllers.node import taints
+from navarch.controllers.options import Setup
+from navarch.controllers.plan import Action, Event, Patch, Plan, Status
+from navarch.kinds import NODE, POD
+from navarch.kinds.object import Object
+from navarch.objects import condition
+from navarch.objects.value import Document
+
+STARTUP_GRACE_S = 60.0
+"""For a node that never said anything."""
+READY = "ready"
+_WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """seen: the last sign of life. others_ready: whether any other node is ready, and was heard of lately."""
+
+    node: Object
+    seen: datetime | None
+    others_ready: bool
+    grace_s: float
+    pods: Sequence[Object] = ()
+
+
+def controller(setup: Setup) -> Controller[Observed]:
+    heartbeats, grace_s = setup.heartbeats, setup.options.node_grace_s
+
+    def heard(node: Object) -> bool:
+        seen = heartbeats.last_seen(node.name)
+        return seen == ALIVE or (seen is not None and (setup.clock.now() - seen).total_seconds() < grace_s)
+
+    def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
+        node = cache[NODE].get(*key)
+        if node is None:
+            return None
+        others_ready = any(heard(other) for other in cache[NODE].by(READY, "True") if other is not node)
+        pods = cache[POD].by("node", node.name)
+        return Observed(node, heartbeats.last_seen(node.name), others_ready, grace_s, pods)
+
+    return Controller(
+        name="node-lifecycle",
+        watches=(
+            Watch(NODE, keys, matters, {READY: ready_index}),
+            Watch(POD, no_keys, indexes={"node": node_index}),
+        ),
+        observe=observe,
+        plan=plan,
+        component="node-controller",
+        account="node-controller",
+        listen=lambda add: heartbeats.listen(lambda name: add(("", name))),
+    )
+
+
+def ready_index(node: Object) -> Iterable[str]:
+    return (str(node.view.ready),)
+
+
+def no_keys(cache: Cache, found: Object) -> Iterable[Hashable]:
+    return ()
+
+
+def keys(cache: Cache, node: Object) -> Iterable[Hashable]:
+    """The node; all nodes, when it is about whether any of them is ready."""
+    if cache[NODE].count(READY, "True") <= 1:
+        return [found.key for found in cache[NODE].list()] or (node.key,)
+    return (node.key,)
+
+
+def matters(old: Object, new: Object) -> bool:
+    a, b = old.view, new.view
+    said = [(c.type, c.status) for c in a.status.conditions]
+    return bool(said != [(c.type, c.status) for c in b.status.conditions] or a.spec != b.spec)
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """Never raises."""
+    node = observed.node
+    if node.view.metadata.deletion_timestamp is not None:
+        return Plan()
+    wait_s = _silent_in_s(observed, now)
+    silent = wait_s is not None and wait_s <= 0
+    document = node.document()
+    conditions = (document.get("status") or {}).get("conditions") or []
+    actions: list[Action] = []
+    if silent:
+        unknown = _unknown(conditions, now)
+        if unknown != conditions:
+            actions.append(Status(node, {**(document.get("status") or {}), "conditions": unknown}))
+        conditions = unknown
+    ready = condition.status(conditions, "Ready") if condition.get(conditions, "Ready") else ""
+    if node.view.ready and ready != "True":
+        message = f"Node {node.name} status is now: NodeNotReady"
+        actions.append(Event(node, "NodeNotReady", message))
+    if ready in ("False", "Unknown"):
+        actions += _not_ready(observed.pods, now)
+    actions += _taint(observed, document, conditions, ready, now)
+    actions = sorted(actions, key=_order)
+    return Plan(tuple(actions), requeue_after_s=wait_s if wait_s is not None and wait_s > 0 else None)
+
+
+def _order(action: Action) -> int:
+    return 0 if isinstance(action, Status) and action.object.kind is NODE else 1
+
+
+def _silent_in_s(observed: Observed, now: datetime) -> float | None:
+    """In how many seconds the node counts as silent, if nothing more is heard; None when somebody will tell."""
+    if observed.seen == ALIVE:
+        return None
+    ready = observed.node.view.status.condition("Ready")
+    said = ready.last_heartbeat_time if ready is not None and ready.status != "Unknown" else None
+    heard = max((moment for moment in (observed.seen, said) if moment is not None), default=None)
+    if heard is not None:
+        return (heard + timedelta(seconds=observed.grace_s) - now).total_seconds()
+    created = observed.node.view.metadata.creation_timestamp or now
+    return (created + timedelta(seconds=max(STARTUP_GRACE_S, observed.grace_s)) - now).total_seconds()
+
+
+def _unknown(conditions: list[Document], now: datetime) -> list[Document]:
+    """What the node said is no longer known."""
+    for type_ in _WATCHED:
+        old = condition.get(conditions, type_)
+        if old is None:
+            reason, message = "NodeStatusNeverUpdated", "Kubelet never posted node status."
+        elif old.get("status") == "Unknown":
+            continue
+        else:
+            reason, message = "NodeStatusUnknown", "Kubelet stopped posting node status."
+        new = {"type": type_, "status": "Unknown", "reason": reason, "message": message}
+        if old and "lastHeartbeatTime" in old:
+            new["lastHeartbeatTime"] = old["lastHeartbeatTime"]
+        conditions = condition.set(conditions, new, now)
+    return conditions
+
+
+def _not_ready(pods: Sequence[Object], now: datetime) -> list[Action]:
+    """Its pods take no more traffic; the node's agent says otherwise when it is back."""
+    actions: list[Action] = []
+    for pod in pods:
+        if not pod.view.ready or pod.view.terminal:
+            continue
+        status = pod.document().get("status") or {}
+        old = condition.get(status.get("conditions"), "Ready") or {}
+        new = {**old, "type": "Ready", "status": "False", "reason": "NodeNotReady"}
+        new.pop("lastTransitionTime", None)
+        actions.append(Status(pod, {**status, "conditions": condition.set(status.get("conditions"), new, now)}))
+        actions.append(Event(pod, "NodeNotReady", "Node is not ready", "Warning"))
+    return sorted(actions, key=lambda action: isinstance(action, Event))
+
+
+def _taint(
+    observed: Observed, document: Document, conditions: Sequence[Document], ready: str, now: datetime
+) -> list[Action]:
+    evicting = observed.others_ready or ready == "True"
+    said = [(str(found.get("type")), str(found.get("status"))) for found in conditions]
+    keys = taints.wanted(said, observed.node.view.spec.unschedulable, evicting)
+    present = document.get("spec", {}).get("taints") or []
+    made = taints.changed(present, keys, now)
+    return [Patch(observed.node, {"spec": {"taints": made or None}})] if made != present else []

@@ -1,0 +1,140 @@
+"""Collects pods that nobody else will: of nodes that are gone, or out of service, and the oldest of too many finished.
+
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-garbage-collection
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from navarch.base.errors import NotFound
+from navarch.client.client import Client
+from navarch.controllers.controller import Cache, Controller, Watch
+from navarch.controllers.endpoints.targets import node_index
+from navarch.controllers.node import taints
+from navarch.controllers.node.eviction import disrupted
+from navarch.controllers.options import Setup
+from navarch.controllers.plan import Action, Delete, Plan
+from navarch.kinds import NODE, POD
+from navarch.kinds.object import Object
+
+QUARANTINE_S = 10.0
+"""How long a node must have been gone. Kubernetes: 40 s; here the API is asked, too."""
+ENDED = "ended"
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class OfNode:
+    """The pods of a node that is gone, or out of service (since None). since: when its absence was first noticed."""
+
+    node: str
+    pods: Sequence[Object]
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """All finished pods, of which `most` may stay."""
+
+    pods: Sequence[Object]
+    most: int
+
+
+Observed = OfNode | Ended
+
+
+def controller(setup: Setup) -> Controller[Observed]:
+    most = setup.options.terminated_pods
+    missing: dict[str, datetime] = {}
+
+    def keys(cache: Cache, pod: Object) -> Iterable[Hashable]:
+        node = pod.view.spec.node_name
+        if node and (cache[NODE].get("", node) is None or pod.view.terminating):
+            yield ("node", node)
+        if most and pod.view.terminal and cache[POD].count(ENDED, "yes") > most:
+            yield ("ended",)
+
+    def observe(cache: Cache, key: tuple[str, ...]) -> Observed | None:
+        if key == ("ended",):
+            return Ended(cache[POD].by(ENDED, "yes"), most)
+        name = key[1]
+        pods, node = cache[POD].by("node", name), cache[NODE].get("", name)
+        if not pods or node is not None:
+            missing.pop(name, None)
+            return OfNode(name, pods, None) if pods and node is not None and _out_of_service(node) else None
+        return OfNode(name, pods, missing.setdefault(name, setup.clock.now()))
+
+    return Controller(
+        name="podgc",
+        watches=(
+            Watch(POD, keys, _matters, {"node": node_index, ENDED: ended_index}),
+            Watch(NODE, _node_keys, _service_changed),
+        ),
+        observe=observe,
+        confirm=confirm,
+        plan=plan,
+        component="pod-garbage-collector",
+        account="pod-garbage-collector",
+        workers=2,
+    )
+
+
+async def confirm(client: Client, observed: Observed) -> Observed:
+    """Ask the API whether the node is really gone."""
+    if isinstance(observed, Ended) or observed.since is None:
+        return observed
+    try:
+        await client.get(NODE, "", observed.node)
+    except NotFound:
+        return observed
+    return replace(observed, pods=())
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """Never raises."""
+    if isinstance(observed, Ended):
+        surplus = len(observed.pods) - observed.most
+        oldest = sorted(observed.pods, key=lambda pod: (pod.view.metadata.creation_timestamp or _LONG_AGO, pod.name))
+        return Plan(tuple(Delete(pod, grace_s=0) for pod in oldest[: max(0, surplus)]))
+    if observed.since is None:
+        stuck = [pod for pod in observed.pods if pod.view.terminating]
+        return Plan(_remove(stuck, "DeletionByPodGC", "PodGC: node is out of service", now))
+    if not observed.pods:
+        return Plan()
+    left_s = QUARANTINE_S - (now - observed.since).total_seconds()
+    if left_s > 0:
+        return Plan(requeue_after_s=left_s)
+    return Plan(_remove(observed.pods, "DeletionByPodGC", "PodGC: node no longer exists", now))
+
+
+def _remove(pods: Sequence[Object], reason: str, message: str, now: datetime) -> tuple[Action, ...]:
+    """Nobody is left to stop their containers, so they go at once."""
+    actions: list[Action] = []
+    for pod in pods:
+        if not pod.view.terminal:
+            actions += disrupted(pod, reason, message, now, phase="Failed")
+    return (*actions, *(Delete(pod, grace_s=0) for pod in pods))
+
+
+def _node_keys(cache: Cache, node: Object) -> Iterable[Hashable]:
+    return (("node", node.name),)
+
+
+def _service_changed(old: Object, new: Object) -> bool:
+    return _out_of_service(old) != _out_of_service(new)
+
+
+def _out_of_service(node: Object) -> bool:
+    return not node.view.ready and any(taint.key == taints.OUT_OF_SERVICE for taint in node.view.spec.taints)
+
+
+def ended_index(pod: Object) -> Iterable[str]:
+    return ("yes",) if pod.view.terminal else ()
+
+
+def _matters(old: Object, new: Object) -> bool:
+    a, b = old.view, new.view
+    return bool(a.spec.node_name != b.spec.node_name or a.terminating != b.terminating or a.terminal != b.terminal)
