@@ -90,7 +90,9 @@ class FakeClient:
         wanted = fields.removeprefix("metadata.name=")
         self._call("list", kind, wanted)
         found = [
-            o for (k, ns, name), o in self.objects.items() if k is kind and namespace in ("", ns) and wanted in ("", name)
+            o
+            for (k, ns, name), o in self.objects.items()
+            if k is kind and namespace in ("", ns) and wanted in ("", name)
         ]
         return ObjectList(found, self.revision)
 

@@ -197,9 +197,7 @@ class Act:
         if guarded:
             metadata = {**changes.get("metadata", {}), "resourceVersion": str(base.revision), "uid": base.uid}
             changes = {**changes, "metadata": metadata}
-        return await self._client.patch(
-            base.kind, *base.key, changes, subresource=subresource, manager=self._manager
-        )
+        return await self._client.patch(base.kind, *base.key, changes, subresource=subresource, manager=self._manager)
 
     async def _delete(self, action: Delete) -> Written:
         found = action.object

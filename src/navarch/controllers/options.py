@@ -16,15 +16,15 @@ class Options:
     controllers: names of those to run, () for all.
     node_grace_s: silence of a node after which it is Unknown (Kubernetes: 40 s). With the default tolerations that
         admission gives pods, theirs are replaced some 22 s after it died; longer values forgive longer outages.
-    cluster_cidrs: what nodes' pod ranges are cut from, () to leave the nodes alone; node_cidr_bits: the prefix length
-        of a node's IPv4 range.
+    cluster_cidr: what nodes' pod ranges are cut from, several (one a family) separated by commas, "" to leave the nodes
+        alone; node_cidr_bits: the prefix length of a node's IPv4 range.
     root_ca: PEM text that every namespace gets to know the API server by, "" for none.
     terminated_pods: how many finished pods are kept, 0 for all.
     """
 
     controllers: tuple[str, ...] = ()
     node_grace_s: float = 12.0
-    cluster_cidrs: tuple[str, ...] = ("10.244.0.0/16",)
+    cluster_cidr: str = "10.244.0.0/16"
     node_cidr_bits: int = 24
     root_ca: str = ""
     terminated_pods: int = 12500

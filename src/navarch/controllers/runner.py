@@ -179,7 +179,7 @@ class Runner:
         return True
 
     async def _make_sure(self, key: Hashable) -> None:
-        """Read what is unsure (by a list, which every controller may do), and have the key wait until the caches show it.
+        """Read what is unsure, by lists, which every controller may do; the key then waits until the caches show it.
 
         Raises: ApiError, Retryable, when the API cannot be asked; the key stays unsure.
         """

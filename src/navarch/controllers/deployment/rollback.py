@@ -112,7 +112,7 @@ def _unproven_s(new: Object, pods: Sequence[Object], now: datetime) -> float | N
     ready = [pod.view.ready_since for pod in pods if pod.view.live and pod.view.ready_since is not None]
     if len(ready) < new.view.spec.replicas:
         return None
-    return max([0.0, *((since - now).total_seconds() + PROVEN_S for since in ready)])
+    return max([0.0, *(float((since - now).total_seconds()) + PROVEN_S for since in ready)])
 
 
 def _note_good(deployment: Object, new: Object, conditions: Conditions) -> Verdict:

@@ -29,7 +29,8 @@ class Observed:
 
 
 def controller(setup: Setup) -> Controller[Observed]:
-    pools = [Pool(cidr, setup.options.node_cidr_bits) for cidr in setup.options.cluster_cidrs]
+    cidrs = [cidr.strip() for cidr in setup.options.cluster_cidr.split(",") if cidr.strip()]
+    pools = [Pool(cidr, setup.options.node_cidr_bits) for cidr in cidrs]
 
     def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
         node = cache[NODE].get(*key)
