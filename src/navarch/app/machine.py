@@ -6,6 +6,7 @@ repeated: each looks first and does only what is missing.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -17,13 +18,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 from navarch.app import ask, containerd, identity, provision, supervisor
 from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
 from navarch.app.layout import API_PORT, Layout, Settings, load_settings, save_settings, write_atomically
 from navarch.app.provision import NotProvisioned
+from navarch.base.errors import Retryable
 
 READY_S = 60.0
 GIVE_UP_RESTARTS = 3
@@ -91,15 +92,17 @@ def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Pro
 
 def dns_answers(settings: Settings, timeout_s: float = 1.0) -> str:
     """ "" when the cluster's DNS server knows the API server's name, else what is wrong."""
-    import dnslib
+    from navarch.base.clock import SystemIds
+    from navarch.dns import wire
+    from navarch.dns.run import ask
 
-    record: Any = dnslib.DNSRecord
     name = f"kubernetes.default.svc.{settings.cluster_domain}"
     try:
-        answer = record.parse(record.question(name).send(settings.dns_ip, 53, timeout=timeout_s))
-    except OSError as error:
+        message = asyncio.run(ask((settings.dns_ip, 53), name, "A", SystemIds(), timeout_s))
+        answers, _ = wire.sections(message)
+    except (Retryable, wire.Malformed) as error:
         return f"no answer from {settings.dns_ip}: {error}"
-    return "" if answer.rr else f"{name} has no address yet"
+    return "" if answers else f"{name} has no address yet"
 
 
 def process_list(layout: Layout, containerd_argv: Sequence[str]) -> list[supervisor.Process]:
