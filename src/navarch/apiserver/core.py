@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from navarch.apiserver.admission.plugins import Grants, plugins
+from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.call import Authorizer, Call, Reads, User
 from navarch.apiserver.context import Answer, Context
 from navarch.apiserver.expiry import Expiry
@@ -34,13 +35,15 @@ class Core:
         *,
         authorizer: Authorizer | None = None,
         answers: Mapping[tuple[str, str], Answer] | None = None,
+        patience_s: int = PATIENCE_S,
     ) -> None:
         """authorizer: asked for what clients in this process do; None allows.
         answers: (plural, subresource) -> who answers what is posted there and not stored (reviews, tokens).
+        patience_s: how long new pods that say nothing about it stay on a node that was lost.
         """
         self._state = State(store, kinds, clock, ids)
         self._grants: Grants | None = None
-        chosen = plugins(self._state, lambda: self._grants)
+        chosen = plugins(self._state, lambda: self._grants, patience_s)
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
         self._following: asyncio.Task[None] | None = None

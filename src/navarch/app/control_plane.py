@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.authn.authenticator import Credentials
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz.authorizer import Authorizers
@@ -43,7 +44,8 @@ def controller_account(name: str) -> User:
 class Settings:
     """signing_key: of service account tokens (PEM). place: where the API server is reached by network, if it is.
 
-    shared_informers: controllers and scheduler read from one set of caches.
+    shared_informers: controllers and scheduler read from one set of caches. patience_s: how long pods that say nothing
+    about it stay on a node that was lost (`options.node_grace_s` says when it is lost).
     """
 
     signing_key: bytes
@@ -51,6 +53,7 @@ class Settings:
     place: Place | None = None
     options: Options = field(default_factory=Options)
     shared_informers: bool = True
+    patience_s: int = PATIENCE_S
 
 
 class _Late:
@@ -83,7 +86,7 @@ class ControlPlane:
         """heartbeats: nodes' signs of life; None for Lease objects."""
         late = _Late()
         self.kinds = kinds
-        self.core = Core(store, kinds, clock, ids, authorizer=late)
+        self.core = Core(store, kinds, clock, ids, authorizer=late, patience_s=settings.patience_s)
         self.authorizer = late.made = Authorizers(self.core.reads)
         self.metrics = metrics or Registry()
         self.tokens = ServiceAccountTokens(settings.signing_key, settings.issuer, self.core.reads, clock, ids)

@@ -241,26 +241,7 @@ def test_services_have_slices_and_endpoints_of_their_ready_pods() -> None:
 
 def test_a_dead_nodes_pods_are_replaced_in_time() -> None:
     async def script(town: Town) -> None:
-        await town.deployment(
-            replicas=6,
-            spec={
-                "template": {
-                    "metadata": {"labels": {"app": "web"}},
-                    "spec": {
-                        "containers": [{"name": "c", "image": "v1"}],
-                        "tolerations": [
-                            {
-                                "key": f"node.kubernetes.io/{key}",
-                                "operator": "Exists",
-                                "effect": "NoExecute",
-                                "tolerationSeconds": 10,
-                            }
-                            for key in ("not-ready", "unreachable")
-                        ],
-                    },
-                }
-            },
-        )
+        await town.deployment(replicas=6)
         await town.until(town.complete)
         assert {pod["spec"]["nodeName"] for pod in await town.list(POD)} == {"n0", "n1", "n2"}
         town.nodes.fail("n1")

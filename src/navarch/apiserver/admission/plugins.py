@@ -16,8 +16,9 @@ Grants = Callable[[User, Kind, Document, Document | None], None]
 """Refuses (by raising Forbidden) to let a user hand on more than it holds: (who, kind, new, old)."""
 
 
-def plugins(state: State, grants: Callable[[], Grants | None]) -> tuple[Plugin, ...]:
-    """All of them. grants: asked at each write, for it is made after the core."""
+def plugins(state: State, grants: Callable[[], Grants | None], patience_s: int) -> tuple[Plugin, ...]:
+    """All of them. grants: asked at each write, for it is made after the core. patience_s: how long pods that say
+    nothing about it stay on a node that was lost."""
 
     def escalation(review: Review) -> None:
         check = grants()
@@ -30,7 +31,7 @@ def plugins(state: State, grants: Callable[[], Grants | None]) -> tuple[Plugin, 
         Plugin("ServiceAccount", mutate=accounts.mutate, validate=accounts.validate),
         Plugin("NodeRestriction", validate=nodes.validate),
         Plugin("Priority", mutate=pods.prioritize),
-        Plugin("DefaultTolerationSeconds", mutate=pods.tolerate),
+        Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s)),
         Plugin("ServiceAllocation", mutate=Allocation(state).mutate),
         Plugin("Escalation", validate=escalation),
         Plugin("ResourceQuota", validate=quota.validate),
