@@ -1,0 +1,69 @@
+"""The node's own object, as a function of what was seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from navarch.agent.config import AgentConfig, Paths
+from navarch.agent.machine import Machine, read_machine
+from navarch.agent.node import Observed, differs, new_node, node_status
+from navarch.agent.runtime import Image
+from tests.unit.agent.pods import at
+
+MACHINE = Machine(2, 4 << 30, 100 << 30, kernel="6.1", os_image="Debian", arch="amd64")
+CONFIG = AgentConfig("n1", ("192.0.2.7",), Paths(Path("/a"), Path("/l")), port=10250, labels={"zone": "a"})
+
+
+def seen(*problems: str) -> Observed:
+    images = (Image("sha256:1", ("a:1",), 10), Image("sha256:2", ("b:1",), 20))
+    return Observed(MACHINE, "containerd://1.6", problems, images)
+
+
+def test_a_node_says_what_it_has() -> None:
+    status = node_status(CONFIG, seen(), {}, at(0))
+    assert status["capacity"]["cpu"] == "2"
+    assert status["capacity"]["memory"] == "4194304Ki"
+    assert status["addresses"] == [
+        {"type": "InternalIP", "address": "192.0.2.7"},
+        {"type": "Hostname", "address": "n1"},
+    ]
+    assert [image["names"] for image in status["images"]] == [["b:1"], ["a:1"]]
+    assert status["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 10250}}
+    assert status["nodeInfo"]["kubeletVersion"].startswith("v1.36")
+    document = new_node(CONFIG, MACHINE)
+    assert document["metadata"]["labels"]["zone"] == "a"
+    assert document["metadata"]["labels"]["kubernetes.io/arch"] == "amd64"
+
+
+def test_what_is_reserved_is_not_allocatable() -> None:
+    found = MACHINE.allocatable(110, {"cpu": "500m", "memory": "1Gi", "unknown": "1"})
+    assert (found["cpu"], found["memory"]) == ("1500m", "3Gi")
+    assert found["pods"] == "110"
+    assert MACHINE.allocatable(110, {"cpu": "5"})["cpu"] == "0"
+
+
+def test_problems_make_a_node_unready_and_say_why() -> None:
+    ready = node_status(CONFIG, seen(), {}, at(0))
+    broken = node_status(CONFIG, seen("no network"), ready, at(10))
+    condition = next(item for item in broken["conditions"] if item["type"] == "Ready")
+    assert (condition["status"], condition["message"]) == ("False", "no network")
+    assert condition["lastTransitionTime"] == "2026-01-01T00:00:10Z"
+    assert differs(ready, broken)
+
+
+def test_a_heartbeat_alone_is_no_difference() -> None:
+    old = node_status(CONFIG, seen(), {}, at(0))
+    new = node_status(CONFIG, seen(), old, at(100))
+    assert new != old
+    assert not differs(old, new)
+    theirs = {**old, "conditions": [*old["conditions"], {"type": "NetworkUnavailable", "status": "False"}]}
+    assert not differs(theirs, new)
+    assert differs({}, new)
+
+
+def test_this_machine_can_be_read(tmp_path: Path) -> None:
+    found = read_machine(tmp_path / "not" / "yet" / "there")
+    assert found.cpus >= 1
+    assert found.memory_bytes > 1 << 20
+    assert found.disk_bytes > 1 << 20
+    assert found.kernel
