@@ -19,6 +19,7 @@ from navarch.apiserver.call import Call, Reads
 from navarch.apiserver.chain import Chain
 from navarch.apiserver.dialer import NodeDialer
 from navarch.apiserver.discovery import Discovery
+from navarch.apiserver.framed import framed
 from navarch.apiserver.health import Check, Health
 from navarch.apiserver.limit import Limit
 from navarch.apiserver.openapi import OpenApi
@@ -30,6 +31,7 @@ from navarch.base.metrics import Registry
 from navarch.kinds import CLUSTERROLE
 from navarch.kinds.kind import Kind
 from navarch.wire.message import Handler, Request, Response
+from navarch.wire.websocket import is_handshake
 
 JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-cache, private"))
 METRICS = (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),)
@@ -100,8 +102,10 @@ class ApiServer:
         if not call.is_resource:
             return self._page(call)
         if self._streams.serves(call):
-            return await self._streams.handle(call)
-        return await self._core.handle(call)
+            response = await self._streams.handle(call)
+            return await framed(call.request, response, lines=False) if _wants_frames(call, "log") else response
+        response = await self._core.handle(call)
+        return await framed(call.request, response, lines=True) if _wants_frames(call, "watch") else response
 
     def _page(self, call: Call) -> Response:
         """What is no resource. Raises: NotFound, MethodNotAllowed."""
@@ -127,6 +131,10 @@ class ApiServer:
         if not path:
             return Response(200, JSON, ROOT)
         raise NotFound("the server could not find the requested resource")
+
+
+def _wants_frames(call: Call, what: str) -> bool:
+    return what in (call.verb, call.subresource) and call.request.upgrade is not None and is_handshake(call.request)
 
 
 ROOT = b'{"paths":["/api","/apis","/healthz","/livez","/metrics","/openapi/v2","/openapi/v3","/readyz","/version"]}'

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,8 +33,10 @@ def offered(request: Request) -> list[str]:
     return [name.strip() for name in found if name.strip()]
 
 
-async def accept(request: Request, protocols: Sequence[str]) -> tuple[WebSocket, str]:
+async def accept(request: Request, protocols: Sequence[str], *, required: bool = True) -> tuple[WebSocket, str]:
     """Complete the handshake; returns the socket and the chosen one of `protocols` ("" when the client offered none).
+
+    required: refuse a client that offers others only; else none is chosen.
 
     Raises:
         BadRequest: no handshake of version 13, or none of the offered protocols is known.
@@ -45,7 +48,7 @@ async def accept(request: Request, protocols: Sequence[str]) -> tuple[WebSocket,
         raise BadRequest("this connection cannot be upgraded")
     wanted = offered(request)
     chosen = next((name for name in wanted if name in protocols), "")
-    if wanted and not chosen:
+    if wanted and not chosen and required:
         raise BadRequest(f"unknown WebSocket protocols {', '.join(wanted)}; known: {', '.join(protocols)}")
     digest = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
     headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", digest)]
@@ -62,8 +65,9 @@ class WebSocket:
 
         self._tunnel = tunnel
         self._frames = Connection(ConnectionType.SERVER)
-        self._events: list[Any] = []
+        self._events: deque[Any] = deque()
         self._pieces: list[bytes] = []
+        self._size_bytes = 0
         self._closed = False
 
     async def receive(self) -> bytes | None:
@@ -76,15 +80,17 @@ class WebSocket:
 
         while not self._closed:
             while self._events:
-                event = self._events.pop(0)
+                event = self._events.popleft()
                 if isinstance(event, BytesMessage | TextMessage):
                     data = event.data
                     self._pieces.append(data.encode() if isinstance(data, str) else bytes(data))
-                    if sum(map(len, self._pieces)) > MESSAGE_BYTES:
+                    self._size_bytes += len(self._pieces[-1])
+                    if self._size_bytes > MESSAGE_BYTES:
                         raise BadRequest("a WebSocket message is over 4 MiB")
                     if event.message_finished:
                         message = b"".join(self._pieces)
                         self._pieces.clear()
+                        self._size_bytes = 0
                         return message
                 elif isinstance(event, Ping):
                     await self._tunnel.write(self._frames.send(event.response()))
@@ -98,13 +104,14 @@ class WebSocket:
             self._take(data)
         return None
 
-    async def send(self, message: bytes) -> None:
-        """Raises: ConnectionResetError: the client is gone."""
-        from wsproto.events import BytesMessage
+    async def send(self, message: bytes | str) -> None:
+        """Text is sent as text. Raises: ConnectionResetError: the client is gone."""
+        from wsproto.events import BytesMessage, TextMessage
 
         if self._closed:
             raise ConnectionResetError("the WebSocket is closed")
-        await self._tunnel.write(self._frames.send(BytesMessage(data=message)))
+        event = TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message)
+        await self._tunnel.write(self._frames.send(event))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye; harmless when it was said before or nobody is there."""
