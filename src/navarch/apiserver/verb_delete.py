@@ -7,6 +7,7 @@ Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from navarch.objects.value import Document, Draft, dig
 from navarch.store.store import Stale
 
 ATTEMPTS = 16
+TOGETHER = 64
 ORPHANING = frozenset(("replicationcontrollers", "jobs.batch"))
 """Kinds whose dependents stay unless the client says otherwise."""
 
@@ -160,11 +162,17 @@ def _check(kind: Kind, old: Object, options: DeleteOptions) -> None:
 async def delete_collection(
     context: Context, intent: Intent, chosen: ListOptions, options: DeleteOptions
 ) -> Sequence[Object]:
-    """Delete everything that `chosen` selects, one by one; what was there before."""
+    """Delete everything that `chosen` selects, some at a time; what was there before.
+
+    Raises: the first refusal, when everything that was begun is done.
+    """
     found = await page(context.state, intent.kind, intent.namespace, chosen)
-    for one in found.items:
-        try:
-            await delete(context, replace(intent, namespace=one.namespace, name=one.name), options)
-        except NotFound:
-            continue  # somebody else deleted it: what was asked for
+    for start in range(0, len(found.items), TOGETHER):
+        steps = (
+            delete(context, replace(intent, namespace=one.namespace, name=one.name), options)
+            for one in found.items[start : start + TOGETHER]
+        )
+        for result in await asyncio.gather(*steps, return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, NotFound):  # gone is what was asked for
+                raise result
     return found.items
