@@ -6,7 +6,6 @@ A pod is in at most one of them: in the table once it has a node (or is assumed 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -96,10 +95,6 @@ class Observed:
         self.table.add(pod, node)
         self.assumed[pod.uid] = node
         self.waiting.pop(pod.uid, None)
-
-    def nominate(self, pod: PodFacts, node: str) -> None:
-        """Room is being made there: less important pods must not take it, from now on and not from when it is seen."""
-        self.waiting[pod.uid] = replace(pod, nominated=node)
 
     def forget(self, pod: PodFacts) -> None:
         """The binding did not come about."""

@@ -116,7 +116,6 @@ class Scheduler:
             return None
         observed.queue.refused(entry, result.rejected_by)
         if isinstance(made, Preemption):
-            observed.nominate(pod, made.node)
             return Refuse(pod, result.message(), made)
         return Refuse(pod, result.message(made), None)
 

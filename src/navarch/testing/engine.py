@@ -77,6 +77,7 @@ class Engine:
         )
         self._thread = threading.Thread(target=self._run, name="navarch", daemon=True)
         self._ready: Future[None] = Future()
+        self._failure: BaseException | None = None
         self._stop: asyncio.Event | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._server: Server | None = None
@@ -90,13 +91,15 @@ class Engine:
         self._ready.result()
 
     def stop(self) -> None:
-        """Leaves nothing behind. Harmless when it is stopped already."""
+        """Leaves nothing behind. Harmless when it is stopped already. Raises what the cluster broke down from."""
         if self._stop is not None and self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         if self._directory is not None:
             self._directory.cleanup()
             self._directory = None
+        if self._failure is not None:
+            raise self._failure
 
     @property
     def running(self) -> bool:
@@ -106,10 +109,10 @@ class Engine:
         try:
             with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
                 runner.run(self._main())
-        except BaseException as error:
-            if self._ready.done():
-                raise
-            self._ready.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - told to whoever asks next
+            self._failure = error
+            if not self._ready.done():
+                self._ready.set_exception(error)
 
     async def _main(self) -> None:
         self._stop = asyncio.Event()
@@ -162,6 +165,8 @@ class Engine:
         """Start it there. Raises: Unavailable, when the cluster is not running."""
         if not self._thread.is_alive():
             work.close()
+            if self._failure is not None:
+                raise Unavailable(f"the cluster broke down: {self._failure!r}") from self._failure
             raise Unavailable("the cluster is not running: use it inside its `with` block")
         if threading.current_thread() is self._thread:
             work.close()

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 import orjson
 
+from navarch.client.client import Client, WatchEvent
+from navarch.kinds.kind import Kind
 from navarch.objects.value import Document, dig
 from navarch.scheduler.requests import PODS, amounts, effective
 from navarch.scheduler.views import PodShape
@@ -179,3 +181,38 @@ def differs(believed: dict[str, bytes], rows: Sequence[Row]) -> list[str]:
     """Keys under which a watcher believes something else than a list says."""
     listed = {row.key: row.value for row in rows}
     return sorted(key for key in believed.keys() | listed.keys() if believed.get(key) != listed.get(key))
+
+
+class Follower:
+    """Believes what a watch says from its first list on, and in the end compares that with what a list says."""
+
+    def __init__(self, client: Client, kind: Kind) -> None:
+        self._client = client
+        self._kind = kind
+        self._believed: dict[tuple[str, str], bytes] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        listed = await self._client.list(self._kind)
+        self._believed = {found.key: found.raw for found in listed.items}
+        revision = listed.revision
+        while True:
+            async for batch in self._client.watch(self._kind, since=revision):
+                for event in batch:
+                    revision = event.revision
+                    self._take(event)
+
+    def _take(self, event: WatchEvent) -> None:
+        if event.object is None:
+            return
+        if event.type == "DELETED":
+            self._believed.pop(event.object.key, None)
+        else:
+            self._believed[event.object.key] = event.object.raw
+
+    async def check(self) -> None:
+        """Raises: Broken, when a byte differs."""
+        listed = {found.key: found.raw for found in (await self._client.list(self._kind)).items}
+        wrong = [key for key in self._believed.keys() | listed.keys() if self._believed.get(key) != listed.get(key)]
+        if wrong:
+            raise Broken(f"a watch of {self._kind.plural} and a list of them differ in {sorted(wrong)[:5]}")

@@ -9,22 +9,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from navarch.apiserver.call import User
 from navarch.apiserver.core import Core
 from navarch.base.clock import Ids, LoopClock, SeededIds
-from navarch.base.errors import ApiError, Retryable
+from navarch.base.errors import ApiError
 from navarch.base.loop import SimulationLoop
 from navarch.client.client import Client
 from navarch.controllers import Controllers
 from navarch.controllers.options import Options
-from navarch.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, SERVICEACCOUNT
+from navarch.kinds import DEPLOYMENT, ENDPOINTSLICE, EVENT, NAMESPACE, NODE, POD, REPLICASET, SERVICEACCOUNT
 from navarch.kinds.registry import DEFAULT
-from navarch.objects.value import Document
 from navarch.scheduler.scheduler import Scheduler
 from navarch.store.store import Change
 from navarch.testing.behaviour import Behaviour
@@ -42,11 +40,13 @@ from navarch.testing.faults import (
 from navarch.testing.heartbeats import SimulatedHeartbeats
 from navarch.testing.machine import Machine
 from navarch.testing.nodes import SimulatedNodes
-from navarch.testing.promises import PROMISES, Broken, Ledger, WatchedStore, differs, replayed
+from navarch.testing.promises import PROMISES, Broken, Follower, Ledger, WatchedStore, differs, replayed
+from navarch.testing.workload import workload
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 ADMIN = User("simulation", groups=("system:masters",))
 ORGANS = ("controllers", "scheduler", "nodes")
+FOLLOWED = (POD, REPLICASET, DEPLOYMENT, EVENT, ENDPOINTSLICE)
 QUIET_S = 900.0
 """How long after the last fault everything must be well."""
 
@@ -144,11 +144,15 @@ async def _history(seed: int, nodes: int, steps: int, number: int) -> Outcome:
         beside = [group.create_task(_follow(store, seen)), group.create_task(judge.watch())]
         _start_all(world)
         await _prepare(world, names)
+        followers = [Follower(core.local(ADMIN, "simulation"), kind) for kind in FOLLOWED]
+        beside += [group.create_task(follower.run()) for follower in followers]
         weather = group.create_task(_bring(world, faults))
-        await _workload(world, steps)
+        wanted = await workload(core.local(ADMIN, "simulation"), ids, clock, steps)
         await weather
         await clock.sleep(QUIET_S)
-        _check_settled(world)
+        _check_settled(world, wanted)
+        for follower in followers:
+            await follower.check()
         wrong = differs(replayed(seen), (await store.list("")).rows)
         if wrong:
             raise Broken(f"a watcher believes something else than a list about {wrong[:5]}")
@@ -280,64 +284,12 @@ async def _strike(world: _World, fault: Fault) -> None:
             weather.crashing[organ] = writes
 
 
-async def _workload(world: _World, steps: int) -> None:
-    """What a user does: deployments come, change, scale and go. Requests of the user do not fail."""
-    admin = world.core.local(ADMIN, "simulation")
-    ids = world.ids
-    alive: dict[str, int] = {}
-    for step in range(steps):
-        await world.clock.sleep(ids.fraction() * 20.0)
-        choice = ids.fraction()
-        if not alive or choice < 0.25:
-            name = f"app-{step}"
-            alive[name] = 1 + int(ids.fraction() * 6)
-            await admin.create(DEPLOYMENT, _deployment(name, alive[name], "web:v1"))
-            continue
-        name = sorted(alive)[int(ids.fraction() * len(alive))]
-        if choice < 0.55:
-            image = ("web:v2", "web:slow", "web:crash", "web:lost", f"web:v{step}")[int(ids.fraction() * 5)]
-            containers: list[Any] = [{"name": "main", "image": image}]
-            template = {"spec": {"containers": containers}}
-            await admin.patch(DEPLOYMENT, "default", name, {"spec": {"template": template}}, type="strategic")
-        elif choice < 0.8:
-            alive[name] = int(ids.fraction() * 8)
-            await admin.patch(DEPLOYMENT, "default", name, {"spec": {"replicas": alive[name]}})
-        elif choice < 0.9:
-            del alive[name]
-            await admin.delete(DEPLOYMENT, "default", name, propagation="Background")
-        else:
-            pods = sorted(pod.name for pod in (await admin.list(POD, "default")).items)
-            if pods:
-                try:
-                    await admin.delete(POD, "default", pods[int(ids.fraction() * len(pods))])
-                except (ApiError, Retryable) as error:
-                    if getattr(error, "code", 404) != 404:
-                        raise
-    for name in sorted(alive):
-        containers = [{"name": "main", "image": "web:last"}]
-        template = {"spec": {"containers": containers}}
-        await admin.patch(DEPLOYMENT, "default", name, {"spec": {"template": template}}, type="strategic")
-
-
-def _deployment(name: str, replicas: int, image: str) -> Document:
-    labels = {"app": name}
-    resources = {"requests": {"cpu": "100m", "memory": "64Mi"}}
-    container = {"name": "main", "image": image, "resources": resources}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-        },
-    }
-
-
-def _check_settled(world: _World) -> None:
+def _check_settled(world: _World, wanted_of: Mapping[str, int]) -> None:
     """When nothing has gone wrong for long, everything is as it was asked for."""
     reads = world.core.reads
+    there = {found.name: found.view.spec.replicas for found in reads.list(DEPLOYMENT, "default")}
+    if there != wanted_of:
+        raise Broken(f"acknowledged were the deployments {dict(wanted_of)}, there are {there}")
     for node in reads.list(NODE):
         if not node.view.ready:
             raise Broken(f"node {node.name} was healed and is not ready")
