@@ -166,11 +166,15 @@ class SimulatedNodes:
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or new.uid != old.uid):
             self._known.pop(old.uid, None)
-            node = self._nodes.get(old.view.spec.node_name)
-            if node is not None:
-                node.addresses.release(old.uid)
-        if new is not None and new.view.spec.node_name in self._nodes:
-            self._queue.add(new.key)
+            before = self._nodes.get(old.view.spec.node_name)
+            if before is not None:
+                before.addresses.release(old.uid)
+        if new is None or (node := self._nodes.get(new.view.spec.node_name)) is None:
+            return
+        address = new.view.status.pod_ip
+        if address and address != node_address(node.number):
+            node.addresses.of(new.uid, address)  # given by the organ before this one
+        self._queue.add(new.key)
 
     def _on_node(self, old: Object | None, new: Object | None) -> None:
         if new is None:

@@ -140,11 +140,25 @@ def controlled_once(ledger: Ledger, old: Document | None, new: Document | None) 
         yield f"{new.get('kind')} {new['metadata'].get('name')} has two controllers"
 
 
+def addresses_are_unique(ledger: Ledger, old: Document | None, new: Document | None) -> Iterator[str]:
+    """No pod is given an address that another one has."""
+    if new is None or new.get("kind") != "Pod" or dig(new, "spec", "hostNetwork"):
+        return
+    address = dig(new, "status", "podIP")
+    if not address or (old and dig(old, "status", "podIP") == address):
+        return
+    for pod in ledger.of("Pod"):
+        same = pod["metadata"]["uid"] != new["metadata"]["uid"] and dig(pod, "status", "podIP") == address
+        if same and not dig(pod, "spec", "hostNetwork"):
+            yield f"pods {pod['metadata']['name']} and {new['metadata']['name']} both have the address {address}"
+
+
 PROMISES: tuple[Promise, ...] = (
     surge_is_kept,
     bound_once,
     nodes_have_room,
     controlled_once,
+    addresses_are_unique,
 )
 
 

@@ -192,7 +192,7 @@ def _start_all(world: _World) -> None:
     options = Options(cluster_cidr="")
 
     async def controllers(client: Client) -> None:
-        await Controllers(client, clock, ids, options).run()
+        await Controllers(client, clock, ids, options, heartbeats=world.heartbeats).run()
 
     async def scheduler(client: Client) -> None:
         await Scheduler(client, clock, ids).run()

@@ -14,7 +14,7 @@ from navarch.base.clock import SeededIds
 from navarch.objects.value import Document
 from navarch.testing import simulate as simulation
 from navarch.testing.faults import drawn
-from navarch.testing.promises import Broken, Ledger, bound_once, nodes_have_room, surge_is_kept
+from navarch.testing.promises import Broken, Ledger, addresses_are_unique, bound_once, nodes_have_room, surge_is_kept
 from navarch.testing.simulate import ORGANS, reproduction, simulate
 
 SOURCE = Path(__file__).parents[3] / "src"
@@ -92,6 +92,10 @@ def test_promises_can_be_broken() -> None:
     here = {"kind": "Pod", "metadata": meta("p", "p"), "spec": {"nodeName": "n1"}}
     assert list(bound_once(ledger, here, here)) == []
     assert list(bound_once(ledger, here, here | {"spec": {"nodeName": "n2"}})) == ["pod p moved from n1 to n2"]
+    addressed = here | {"status": {"podIP": "10.0.0.1"}}
+    ledger.objects["r"] = {"kind": "Pod", "metadata": meta("r", "r"), "status": {"podIP": "10.0.0.1"}}
+    assert list(addresses_are_unique(ledger, here, addressed)) == ["pods r and p both have the address 10.0.0.1"]
+    assert list(addresses_are_unique(ledger, addressed, addressed)) == []
     asks = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "3"}}}], "nodeName": "n1"}
     allocatable = {"cpu": "4", "memory": "1Gi", "pods": "9"}
     ledger.objects["n1"] = {"kind": "Node", "metadata": {"name": "n1"}, "status": {"allocatable": allocatable}}

@@ -55,9 +55,6 @@ CLUSTER_BINDINGS: dict[str, tuple[str, ...]] = {
 }
 """Name of the binding and of its cluster role -> subjects; service accounts are those of kube-system."""
 
-PATCHERS = "system:navarch:controllers"
-"""One more role, bound to all controllers."""
-
 NODE_PROXIER = "system:navarch:node-proxier"
 """One more binding: a node's proxy and its DNS run inside its agent and speak as the node."""
 
@@ -172,19 +169,7 @@ def cluster_roles() -> list[Document]:
         document = _headed_document("ClusterRole", f"system:controller:{entry.name}")
         document["rules"] = entry.rules
         made.append(document)
-    return [*made, {**_headed_document("ClusterRole", PATCHERS), "rules": _patches()}]
-
-
-def _patches() -> list[Document]:
-    """Our controllers write by patches where upstream's replace: the right to do the one implies the other."""
-    rules: list[Document] = []
-    for entry in entries(CONTROLLER_ROLES):
-        for rule in entry.rules:
-            if "update" in rule["verbs"] and "patch" not in rule["verbs"]:
-                made = {**rule, "verbs": ["patch"]}
-                if made not in rules:
-                    rules.append(made)
-    return rules
+    return made
 
 
 def _resolved(entry: Entry, all_entries: list[Entry]) -> list[Document]:
@@ -233,9 +218,7 @@ def cluster_role_bindings() -> list[Document]:
     proxier = _binding(
         "ClusterRoleBinding", NODE_PROXIER, "", "ClusterRole", "system:node-proxier", ("Group system:nodes",)
     )
-    accounts = tuple(f"ServiceAccount {entry.name}" for entry in entries(CONTROLLER_ROLES))
-    patchers = _binding("ClusterRoleBinding", PATCHERS, "", "ClusterRole", PATCHERS, accounts)
-    return [*made, proxier, patchers]
+    return [*made, proxier]
 
 
 def role_bindings() -> list[Document]:
