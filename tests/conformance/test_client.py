@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from navarch.apiserver.call import Call, User
-from navarch.apiserver.core import Core
+from navarch.apiserver.call import User
 from navarch.apiserver.watchcache import WatchCache
-from navarch.base.clock import SeededIds, SystemClock
+from navarch.app.control_plane import ControlPlane, Settings
+from navarch.base import pki
+from navarch.base.clock import SeededIds, SystemClock, SystemIds
 from navarch.base.errors import (
     AlreadyExists,
     BadRequest,
@@ -28,68 +29,70 @@ from navarch.base.errors import (
 from navarch.client.client import Client, WatchEvent
 from navarch.client.http import HttpClient
 from navarch.client.target import Target, unix
-from navarch.kinds import CONFIGMAP, EVENT, EVENTS_EVENT, NAMESPACE, POD, PODDISRUPTIONBUDGET, SERVICEACCOUNT
-from navarch.kinds.registry import DEFAULT
+from navarch.kinds import (
+    CONFIGMAP,
+    EVENT,
+    EVENTS_EVENT,
+    NAMESPACE,
+    POD,
+    PODDISRUPTIONBUDGET,
+    SERVICEACCOUNT,
+    SUBJECTACCESSREVIEW,
+)
 from navarch.store.memory import MemoryStore
 from navarch.wire.http import Server
-from navarch.wire.message import Request, Response
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
-VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-
-
-def serve(core: Core) -> Callable[[Request], Awaitable[Response]]:
-    """The least that can stand before a core: paths of resources, and nothing else."""
-
-    async def handle(request: Request) -> Response:
-        parts = request.path.strip("/").split("/")
-        group, version, rest = ("", parts[1], parts[2:]) if parts[0] == "api" else (parts[1], parts[2], parts[3:])
-        namespace = ""
-        if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
-            namespace, rest = rest[1], rest[2:]
-        resource, name, subresource = (*rest, "", "")[:3]
-        verb = VERBS.get(request.method) or ("watch" if request.param("watch") else "get" if name else "list")
-        return await core.handle(
-            Call(request, ADMIN, verb, request.path, group, version, resource, subresource, namespace, name, True)
-        )
-
-    return handle
 
 
 @asynccontextmanager
-async def local(core: Core, directory: Path) -> AsyncIterator[Client]:
-    yield core.local(ADMIN, "tests")
+async def local(plane: ControlPlane, directory: Path) -> AsyncIterator[Client]:
+    yield plane.client(ADMIN, "tests")
 
 
 @asynccontextmanager
-async def http(core: Core, directory: Path) -> AsyncIterator[Client]:
-    async with Server(serve(core), grace_s=0.1) as server:
+async def over_unix(plane: ControlPlane, directory: Path) -> AsyncIterator[Client]:
+    async with Server(plane.server.handle, grace_s=0.1) as server:
         await server.listen_unix(directory / "api.sock")
         async with HttpClient(unix(str(directory / "api.sock")), "tests") as client:
             yield client
 
 
-@pytest.fixture(params=[local, http], ids=["local", "http"])
+@asynccontextmanager
+async def over_tls(plane: ControlPlane, directory: Path) -> AsyncIterator[Client]:
+    """With a client certificate, as kubeconfigs of people have it."""
+    authority = pki.Authority.create("tests", SystemClock(), SystemIds())
+    serving = authority.server("server", ["127.0.0.1"])
+    mine = authority.client("admin", ["system:masters"])
+    context = pki.server_context(serving, authority.pair.certificate)
+    async with Server(plane.server.handle, context=context, grace_s=0.1) as server:
+        port = await server.listen("127.0.0.1", 0)
+        target = Target(f"https://127.0.0.1:{port}", authority.pair.certificate, mine.certificate, mine.key)
+        async with HttpClient(target, "tests") as client:
+            yield client
+
+
+@pytest.fixture(params=[local, over_unix, over_tls], ids=["local", "unix", "tls"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[Client], Awaitable[None]]], None]:
-    """Runs a test with a client of a new cluster that has the namespace `default`."""
+    """Runs a test with an administrator's client of a new cluster, in which nobody else does anything."""
 
     def go(test: Callable[[Client], Awaitable[None]]) -> None:
         async def inside() -> None:
-            core = Core(MemoryStore(), DEFAULT, SystemClock(), SeededIds(1))
-            await core.start()
+            plane = ControlPlane(MemoryStore(), SystemClock(), SeededIds(1), Settings(SIGNING_KEY))
+            await plane.start()
             try:
-                async with request.param(core, tmp_path) as client:
-                    await client.create(NAMESPACE, {"metadata": {"name": "default"}})
+                async with request.param(plane, tmp_path) as client:
                     await client.create(SERVICEACCOUNT, {"metadata": {"name": "default", "namespace": "default"}})
                     await test(client)
             finally:
-                await core.close()
+                await plane.close()
 
         asyncio.run(asyncio.wait_for(inside(), 30))
 
     return go
 
 
+SIGNING_KEY = pki.new_key()
 Run = Callable[[Callable[[Client], Awaitable[None]]], None]
 
 
@@ -113,7 +116,7 @@ def test_what_is_created_is_read_back_byte_for_byte(run: Run) -> None:
         assert made.revision > 1
         found = await client.get(CONFIGMAP, "default", "one")
         assert found.raw == made.raw
-        listed = await client.list(CONFIGMAP)
+        listed = await client.list(CONFIGMAP, "default")
         assert [one.raw for one in listed.items] == [made.raw]
         assert listed.revision == made.revision
 
@@ -386,3 +389,23 @@ def test_a_server_that_is_away_is_retryable(tmp_path: Path) -> None:
                     await anext(client.watch(CONFIGMAP, since=0))
 
     asyncio.run(test())
+
+
+def test_other_paths_come_as_bytes(run: Run) -> None:
+    async def test(client: Client) -> None:
+        assert b'"v1.36' in await client.raw("GET", "/version")
+        assert b"ConfigMap" in await client.raw("GET", "/api/v1")
+        with pytest.raises(NotFound):
+            await client.raw("GET", "/nowhere")
+
+    run(test)
+
+
+def test_reviews_are_answered(run: Run) -> None:
+    async def test(client: Client) -> None:
+        asked = {"spec": {"user": "somebody", "resourceAttributes": {"verb": "get", "resource": "pods"}}}
+        assert (await client.post(SUBJECTACCESSREVIEW, "", "", "", asked))["status"]["allowed"] is False
+        token = await client.post(SERVICEACCOUNT, "default", "default", "token", {"spec": {}})
+        assert token["status"]["token"].count(".") == 2
+
+    run(test)
