@@ -58,7 +58,11 @@ class FakeWorld:
         self.plane = FakeDataplane(clock, SeededIds(7))
 
     def call(self, source: str, address: str, port: int, protocol: str = "tcp") -> Answer:
-        packet = Packet(ADDRESSES[source], address, protocol, port, local=source == "node")
+        loopback = address.startswith("127.")
+        if loopback and source != "node":
+            return "reject"
+        sender = "127.0.0.1" if loopback else ADDRESSES[source]
+        packet = Packet(sender, address, protocol, port, local=source == "node")
         found = self.plane.send(packet)
         if not isinstance(found, Arrival):
             return found
@@ -194,6 +198,9 @@ def test_external_traffic_policy_local(world: World) -> None:
     put(world, rules("a", "outside", **spec))
     assert set(answers(world, "outside", ADDRESSES["node"], 30080)) == {("a", False)}
     assert set(answers(world, "b", ADDRESSES["node"], 30080)) == {("a", False), ("outside", True)}
+    from_node = answers(world, "node", ADDRESSES["node"], 30080)
+    assert {answer[0] for answer in from_node} == {"a", "outside"}, "the node itself counts as inside"
+    assert ("a", True) in from_node
     put(world, rules("outside", **spec))
     assert world.call("outside", ADDRESSES["node"], 30080) == "drop"
     assert world.call("b", ADDRESSES["node"], 30080) == ("outside", True)
@@ -247,6 +254,25 @@ def test_host_ports(world: World) -> None:
     assert world.call("outside", ADDRESSES["node"], 7070) == ("a", False)
     assert world.call("b", ADDRESSES["node"], 7070) == ("a", False)
     assert world.call("a", ADDRESSES["node"], 7070) == ("a", True)
+    assert world.call("node", "127.0.0.1", 7070) == ("a", True)
+    assert world.call("b", "127.0.0.1", 7070) == "reject", "a pod's loopback is its own"
+
+
+def test_names_that_are_words_of_the_rules_language(world: World) -> None:
+    """Whatever Kubernetes allows as a name."""
+    metadata = {"namespace": "ip", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    named = []
+    for number, name in enumerate(["drop", "0", "tcp", "x" * 63, "a--b", "ct-state", "9-9"]):
+        spec = {"clusterIP": f"10.96.1.{number}", "ports": [{"name": "accept-" + "y" * 8, "port": 80}]}
+        spec |= {"sessionAffinity": "ClientIP", "type": "NodePort"}
+        slices = {"endpoints": [{"addresses": [ADDRESSES["a"]], "nodeName": "n1"}], "ports": [{"port": 8080}]}
+        slices["ports"] = [{"port": 8080, "name": "accept-" + "y" * 8}]
+        made = msgspec.convert({"metadata": {**metadata, "name": name}, "spec": spec}, Service)
+        named.append((made, [msgspec.convert(slices, EndpointSlice)]))
+    put(world, compile_rules(named, (), NODE))
+    put(world, compile_rules(named[::2], (), NODE))
+    assert world.call("b", "10.96.1.0", 80) == ("a", False)
+    assert world.call("b", "10.96.1.1", 80) == "drop"
 
 
 def test_pods_speak_to_the_world_as_the_node(world: World) -> None:

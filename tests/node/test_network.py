@@ -132,6 +132,26 @@ def test_pods_take_the_mtu_of_the_way_out(node: NetworkNamespace, network: PodNe
     assert document["plugins"][0]["mtu"] == 1400
 
 
+def test_pods_are_let_through_a_firewall_that_forwards_nothing(node: NetworkNamespace, network: PodNetwork) -> None:
+    node.run("iptables", "-P", "FORWARD", "DROP")
+    node.run("iptables", "-A", "FORWARD", "-s", "198.51.100.0/24", "-j", "ACCEPT")
+    before = node.run("iptables", "-S", "FORWARD").stdout
+    node.call(network.ensure)
+    node.call(network.ensure)
+    with NetworkNamespace("one") as one, NetworkNamespace("two") as two:
+        plug(node, network, one, "ADD")
+        plug(node, network, two, "ADD")
+        assert reaches(one, "10.244.0.3")
+    assert node.run("iptables", "-S", "FORWARD").stdout.count("10.244.0.0/24") == 2
+    node.call(network.remove)
+    assert node.run("iptables", "-S", "FORWARD").stdout == before
+
+
+def test_a_firewall_that_bars_nothing_is_left_alone(node: NetworkNamespace, network: PodNetwork) -> None:
+    node.call(network.ensure)
+    assert node.run("iptables", "-S", "FORWARD").stdout == "-P FORWARD ACCEPT\n"
+
+
 @pytest.mark.parametrize("name", ["", "a-name-that-is-too-long"])
 def test_a_bad_bridge_name_is_refused(node: NetworkNamespace, tmp_path: Path, name: str) -> None:
     network = PodNetwork("10.244.0.0/24", config=tmp_path / "c", state=tmp_path / "s", bridge=name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -153,6 +155,50 @@ def test_pods_on_a_bridge_that_is_not_filtered_still_reach_services(bench: Bench
     bench.put(rules(service("web", VIP, "a"), node=msgspec.structs.replace(NODE, bridge_filtered=False)))
     assert bench.lan.call("b", VIP, 80) == ("a", True)
     assert bench.lan.call("a", VIP, 80) == ("a", True)
+
+
+def test_what_belongs_to_no_connection_does_not_leave_under_a_pods_address(bench: Bench) -> None:
+    """Nothing would translate it back, so it must not arrive at all."""
+    sniffer = bench.lan.hosts["outside"].call(socket.socket, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+    sender = bench.lan.hosts["a"].call(socket.socket, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+    stray = struct.pack("!HHIIBBHHH", 1234, 5678, 1, 1, 5 << 4, 0x04, 0, 0, 0)
+    total = sum(struct.unpack("!10H", stray))
+    for address in (ADDRESSES["a"], ADDRESSES["outside"]):
+        total += sum(struct.unpack("!HH", socket.inet_aton(address)))
+    total += socket.IPPROTO_TCP + len(stray)
+    total = (total >> 16) + (total & 0xFFFF)
+    stray = stray[:16] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + stray[18:]
+
+    def arrived() -> str:
+        sender.sendto(stray, (ADDRESSES["outside"], 0))
+        sniffer.settimeout(0.3)
+        try:
+            while True:
+                packet = sniffer.recv(200)
+                if packet[20:24] == stray[:4]:
+                    return socket.inet_ntoa(packet[12:16])
+        except TimeoutError:
+            return ""
+
+    with sniffer, sender:
+        bench.lan.hosts["outside"].ip("route add 10.244.0.0/24 via 192.0.2.10")
+        assert arrived() == ADDRESSES["a"], "without rules it passes"
+        bench.put(rules())
+        assert arrived() == ""
+
+
+def test_nobody_reaches_the_nodes_loopback_over_the_bridge(bench: Bench) -> None:
+    bench.put(rules())
+    with bench.lan.node.socket() as listening:
+        listening.bind(("127.0.0.1", 7000))
+        listening.listen()
+        pod = bench.lan.hosts["a"]
+        pod.ip("addr del 127.0.0.1/8 dev lo", "route add 127.0.0.1/32 via 10.244.0.1")
+        pod.sysctl([("net/ipv4/conf/eth0/route_localnet", "1")])
+        with bench.lan.client("a", wait_s=0.4) as client:
+            client.bind((ADDRESSES["a"], 0))
+            with pytest.raises(TimeoutError):
+                client.connect(("127.0.0.1", 7000))
 
 
 def test_every_pod_asks_its_own_node_through_the_cluster_address_of_dns(bench: Bench) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from navarch.app import link
+from navarch.app import firewall, link
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.proxy import script
@@ -86,6 +86,7 @@ class PodNetwork:
             prefix = IPv4Network(self.pod_cidr).prefixlen
             link.ensure_bridge(self.bridge, IPv4Interface(f"{self.gateway}/{prefix}"))
             self._ensure_settings()
+            firewall.let_through(self.pod_cidr)
             mtu_bytes = link.mtu_bytes(link.default_interface())
             _write_if_changed(self._config_file, orjson.dumps(self.document(mtu_bytes), option=orjson.OPT_INDENT_2))
         except PermissionError as error:
@@ -96,7 +97,14 @@ class PodNetwork:
     def remove(self) -> None:
         """Harmless when there is nothing. Every step is tried. Raises: Retryable, with what could not be removed."""
         failed: list[str] = []
-        for step in (self._remove_links, self._restore_settings, self._remove_files, self._remove_table):
+        steps = (
+            self._remove_links,
+            self._restore_settings,
+            self._remove_files,
+            self._remove_table,
+            self._remove_passes,
+        )
+        for step in steps:
             try:
                 step()
             except (OSError, Retryable) as error:
@@ -119,7 +127,9 @@ class PodNetwork:
             with contextlib.suppress(OSError):
                 subprocess.run(["modprobe", "br_netfilter"], capture_output=True, timeout=30, check=False)
         known = self._original_settings()
-        wanted = {"net/ipv4/ip_forward": "1", BRIDGE_FILTER: "1"}
+        # Replies to connections from loopback to host ports come over the bridge; the rules bar everybody else.
+        own = f"net/ipv4/conf/{self.bridge}/route_localnet"
+        wanted = {"net/ipv4/ip_forward": "1", BRIDGE_FILTER: "1", own: "1"}
         changes = {key: value for key, value in wanted.items() if _read(key) not in (None, value)}
         for key in changes:
             known.setdefault(key, _read(key) or "")
@@ -163,6 +173,9 @@ class PodNetwork:
             yield file
             sandbox = file.name.removeprefix(f"{self.name}-").removesuffix("-eth0")
             yield RESULTS / f"cni-loopback-{sandbox}-lo"
+
+    def _remove_passes(self) -> None:
+        firewall.stop_letting_through(self.pod_cidr)
 
     def _remove_table(self) -> None:
         if shutil.which("nft"):

@@ -10,12 +10,13 @@ import asyncio
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
+from navarch.base.tasks import BugReport
 from navarch.client.informer import Informers
 from navarch.dns import wire
 from navarch.dns.memory import Memory
 from navarch.dns.server import Server
 from navarch.dns.upstream import Forwarder, Upstreams
-from navarch.dns.zone import Zone, entry_of
+from navarch.dns.zone import Entry, Zone, entry_of
 from navarch.kinds import ENDPOINTSLICE, SERVICE
 from navarch.kinds.endpointslice import SERVICE_LABEL
 from navarch.kinds.object import Object
@@ -27,6 +28,7 @@ RETRY_S = 1.0
 INDEX = "service-by-label"
 
 log = Log("dns")
+bugs = BugReport(log)
 
 
 class Dns:
@@ -92,12 +94,19 @@ class Dns:
     def _apply(self) -> None:
         dirty, self._dirty = self._dirty, set()
         for namespace, name in dirty:
-            service = self._services.get(namespace, name)
-            entry = None
-            if service is not None:
-                slices = self._slices.by(INDEX, f"{namespace}/{name}") if _headless(service) else ()
-                entry = entry_of(service.view, [each.view for each in slices])
+            try:
+                entry = self._entry(namespace, name)
+            except Exception as bug:  # noqa: BLE001 - reported; it keeps its old answers, and all others get their new ones
+                bugs.report(f"{namespace}/{name}", bug)
+                continue
             self._memory.forget(self._zone.put(namespace, name, entry))
+
+    def _entry(self, namespace: str, name: str) -> Entry | None:
+        service = self._services.get(namespace, name)
+        if service is None:
+            return None
+        slices = self._slices.by(INDEX, f"{namespace}/{name}") if _headless(service) else ()
+        return entry_of(service.view, [each.view for each in slices])
 
     def _service_changed(self, old: Object | None, new: Object | None) -> None:
         found = new or old

@@ -14,6 +14,7 @@ from functools import partial
 from navarch.base.clock import Clock
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
+from navarch.base.tasks import BugReport
 from navarch.dns import wire
 from navarch.dns.memory import Memory
 from navarch.dns.upstream import Forwarder
@@ -30,6 +31,7 @@ BUFFER_BYTES = 1 << 20
 IP_FREEBIND = 15
 
 log = Log("dns")
+bugs = BugReport(log)
 
 Reply = Callable[[bytes], None]
 """Sends an answer without its id to whoever asked."""
@@ -161,6 +163,8 @@ class Server:
                 self._memory.keep_foreign(rest, message, self._clock.monotonic())
         except (Retryable, wire.Malformed) as error:
             log.debug("a question was not answered", name=question.name, kind=question.kind, error=error)
+        except Exception as bug:  # noqa: BLE001 - reported; one strange answer must not end the server
+            bugs.report("a question for others", bug)
         finally:
             for reply in self._waiting.pop(key):
                 reply(message[2:])

@@ -14,6 +14,8 @@ from typing import Literal
 from navarch.base.clock import Clock, Ids
 from navarch.proxy.rules import Front, Gate, Node, Pool, Refusal, Rules, Target
 
+LOOPBACK = "127.0.0.0/8"
+
 
 @dataclass(frozen=True, slots=True)
 class Packet:
@@ -130,7 +132,7 @@ def _service(rules: Rules, front: Front, packet: Packet) -> tuple[str, bool]:
     ways = [part.fronts[front] for part in rules.parts.values() if front in part.fronts]
     if front.address in node.addresses:
         ways += [part.node_ports[gate] for part in rules.parts.values() if gate in part.node_ports]
-    if front.address in (*node.addresses, gateway(node)):
+    if front.address in (*node.addresses, gateway(node)) or (packet.local and _within(front.address, LOOPBACK)):
         ways += [part.host_ports[gate] for part in rules.parts.values() if gate in part.host_ports]
     if not ways:
         return "", hidden
@@ -163,6 +165,8 @@ def _refusal(rules: Rules, front: Front) -> Refusal | None:
 def _arrival(rules: Rules, packet: Packet, target: Target, hidden: bool, *, translated: bool = True) -> Arrival:
     node = rules.node
     if translated and packet.source == target.address and packet.source in rules.hairpins:
+        hidden = True
+    if translated and _within(packet.source, LOOPBACK):
         hidden = True
     from_pod = _within(packet.source, node.pod_cidr) and not packet.local
     if translated and not node.bridge_filtered and from_pod and _within(target.address, node.pod_cidr):

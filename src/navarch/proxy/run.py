@@ -11,6 +11,7 @@ from navarch.base.backoff import delay_s
 from navarch.base.clock import Clock
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
+from navarch.base.tasks import BugReport
 from navarch.client.informer import Informers
 from navarch.kinds import ENDPOINTSLICE, POD, SERVICE
 from navarch.kinds.endpointslice import SERVICE_LABEL
@@ -26,6 +27,7 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 10.0
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 
 log = Log("proxy")
+bugs = BugReport(log)
 
 
 class Proxy:
@@ -92,7 +94,11 @@ class Proxy:
     def _compile(self) -> None:
         dirty, self._dirty = self._dirty, set()
         for name in dirty:
-            part = self._part(name)
+            try:
+                part = self._part(name)
+            except Exception as bug:  # noqa: BLE001 - reported; it keeps its old rules, and all others get their new ones
+                bugs.report(name, bug)
+                continue
             if part is None:
                 self._parts.pop(name, None)
             elif part != self._parts.get(name):

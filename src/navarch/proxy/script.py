@@ -128,12 +128,12 @@ def _element(verb: str, name: str, where: str, content: Mapping[str, str]) -> It
 def _skeleton(node: Node, name: str) -> Iterator[str]:
     """The chains that every packet may meet, and their rules."""
     hooks = {
-        "hook/guard-prerouting": ("filter", "prerouting", "dstnat - 10", ("ct state new jump check/guards",)),
+        "hook/guard-prerouting": ("filter", "prerouting", "dstnat - 10", tuple(_guarding())),
         "hook/guard-output": ("filter", "output", "-110", ("ct state new jump check/guards",)),
         "hook/nat-prerouting": ("nat", "prerouting", "dstnat", ("jump all/services",)),
         "hook/nat-output": ("nat", "output", "-100", ("jump all/services",)),
         "hook/input": ("filter", "input", "filter", ("ct state new jump check/refused",)),
-        "hook/forward": ("filter", "forward", "filter", ("ct state new jump check/refused",)),
+        "hook/forward": ("filter", "forward", "filter", tuple(_forwarding(node))),
         "hook/output": ("filter", "output", "-90", ("ct state new jump check/refused",)),
         "hook/nat-postrouting": ("nat", "postrouting", "srcnat", tuple(_masquerading(node))),
     }
@@ -152,11 +152,23 @@ def _skeleton(node: Node, name: str) -> Iterator[str]:
     yield from (f"add rule {name} {chain} {rule}" for chain, content in chains.items() for rule in content)
 
 
+def _guarding() -> Iterator[str]:
+    # Host ports answer on loopback too, for which the bridge must let such addresses through; nobody else may use that.
+    yield "iifname != lo ip daddr 127.0.0.0/8 drop"
+    yield "ct state new jump check/guards"
+
+
+def _forwarding(node: Node) -> Iterator[str]:
+    # A packet that belongs to no connection is not translated back: the other side would see a stranger, and reset.
+    yield f"ct state invalid ip saddr {node.pod_cidr} drop"
+    yield "ct state new jump check/refused"
+
+
 def _services(node: Node) -> Iterator[str]:
     yield f"ip daddr @cluster-ips ip saddr != {node.cluster_cidr} jump do/hide"
     yield "ip daddr . meta l4proto . th dport vmap @fronts"
     yield "ip daddr @node-addresses meta l4proto . th dport vmap @node-ports"
-    yield "ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap @host-ports"
+    yield "fib daddr type local meta l4proto . th dport vmap @host-ports"
 
 
 def _refusing(node: Node) -> Iterator[str]:
@@ -172,6 +184,7 @@ def _masquerading(node: Node) -> Iterator[str]:
         f"meta mark & {MASQUERADE_MARK:#x} != 0 meta mark set meta mark ^ {MASQUERADE_MARK:#x} masquerade fully-random"
     )
     yield "ct status dnat ip saddr . ip daddr @hairpins masquerade fully-random"
+    yield "ct status dnat ip saddr 127.0.0.0/8 oifname != lo masquerade fully-random"
     if not node.bridge_filtered:
         yield f"ct status dnat ip saddr {node.pod_cidr} ip daddr {node.pod_cidr} masquerade fully-random"
     yield (

@@ -44,7 +44,7 @@ class Lan:
     def call(self, source: str, address: str, port: int, protocol: str = "tcp", wait_s: float = 0.3) -> Answer:
         """One connection, one question."""
         with self.client(source, protocol, wait_s) as client:
-            if source == "node" and not address.startswith("10.96."):
+            if source == "node" and not address.startswith(("10.96.", "127.")):
                 client.bind((ADDRESSES["node"], 0))
             try:
                 client.connect((address, port))
@@ -79,6 +79,7 @@ class Lan:
         node = self.node
         node.ip("link add br0 type bridge", f"addr add {GATEWAY}/24 dev br0", "link set br0 up")
         node.sysctl([("net/ipv4/ip_forward", "1"), ("net/bridge/bridge-nf-call-iptables", "1")])
+        node.sysctl([("net/ipv4/conf/br0/route_localnet", "1")])
         for name in PODS:
             peer = f"link add veth-{name} type veth peer name eth0 netns {self.hosts[name].path}"
             node.ip(peer, f"link set veth-{name} master br0 up", f"link set veth-{name} type bridge_slave hairpin on")
