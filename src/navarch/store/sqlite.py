@@ -2,7 +2,7 @@
 
 Writes queue up on the loop; the writer thread takes up to `BATCH` of them into one transaction and syncs once. When the
 commit is on the disk the loop publishes all of its changes and then replies to each writer. Reads use a connection of
-their own on the loop and go on during commits (WAL).
+their own on the loop and go on during commits (WAL). `upkeep` keeps the files small, after the replies.
 
 What a failed sync means: SQLite rolls the transaction back, its frames in the log are overwritten by the next one, and
 frames that were synced before stay synced; so the writers are told that the outcome is unknown (`Unavailable`) and the
@@ -15,6 +15,7 @@ Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import queue
@@ -27,13 +28,18 @@ from typing import Any
 import apsw
 
 from navarch.base.errors import ApiError, StorageFull, Unavailable
+from navarch.base.log import Log
 from navarch.store.store import Change, Listing, Row, Stale
+from navarch.store.upkeep import Upkeep
 from navarch.store.window import Window
 
+log = Log("store")
+
 BATCH = 64
+BATCH_BYTES = 4 << 20
+"""Of values in one transaction (a larger one goes alone): bounds the log, and how long a small write waits."""
 WAITING = 8192
-LOG_PAGES = 1000
-FREE_PAGES = 256
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -77,6 +83,7 @@ class SqliteStore:
         self._reader = _connect(path, settings)
         self._writer = _connect(path, settings)
         self._reader.execute("PRAGMA query_only=ON")
+        self._upkeep = Upkeep(self._writer)
         self._revision = int(self._reader.execute("SELECT value FROM meta WHERE name='revision'").get)
         self._window = Window(self._revision)
         self._loop = asyncio.get_running_loop()
@@ -85,7 +92,7 @@ class SqliteStore:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
-        self._batches: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Sequence[_Write] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_batches, name="store", daemon=True)
         self._thread.start()
 
@@ -162,40 +169,76 @@ class SqliteStore:
         return future
 
     def _send(self) -> None:
-        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        batch = self._next_batch()
         self._busy = bool(batch)
         if batch:
             self._batches.put(batch)
         else:
             self._idle.set()
 
+    def _next_batch(self) -> Sequence[_Write]:
+        count = size = 0
+        for write in self._waiting[:BATCH]:
+            size += len(write.value or b"")
+            if count and size > BATCH_BYTES:
+                break
+            count += 1
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
+
+    # --- on the writer thread ---
+
     def _write_batches(self) -> None:
         while (batch := self._batches.get()) is not None:
-            self._write(batch)
+            self._commit(batch, self._revision)
             try:
                 self._loop.call_soon_threadsafe(self._finish, batch)
             except RuntimeError:
                 return  # the loop is gone, and with it everybody who waits for an answer
+            try:
+                self._upkeep.after_commit(any(write.value is None for write in batch))
+            except Exception as bug:  # without this thread nothing would be written any more
+                log.exception("a bug while tidying the store", error=repr(bug))
 
-    def _write(self, batch: Sequence[_Write]) -> None:
-        revision = self._revision
-        execute = self._writer.execute
+    def _commit(self, batch: Sequence[_Write], revision: int) -> int:
+        """Give every write of the batch its outcome; returns the newest revision that is on the disk.
+
+        Never raises: a write that nobody foresaw is tried alone, fails alone, and with what it raised.
+        """
         try:
-            execute("BEGIN IMMEDIATE")
-            for write in batch:
-                write.outcome = outcome = self._apply(execute, write, revision + 1)
-                if isinstance(outcome, Change):
-                    revision = outcome.revision
-            execute("UPDATE meta SET value=? WHERE name='revision'", (revision,))
-            execute("COMMIT")
+            return self._transact(batch, revision)
         except apsw.Error as error:
-            if not self._writer.getautocommit():
-                execute("ROLLBACK")
-            refused = _refusal(error, "the write did not reach the disk")
+            self._roll_back()
+            refused = _refusal(error, "the write did not reach the disk", self._writer.system_errno)
             for write in batch:
                 write.outcome = refused
-            return
-        self._tidy(execute, batch)
+        except Exception as bug:  # noqa: BLE001 - goes to the writers whose it is
+            self._roll_back()
+            if len(batch) > 1:
+                for write in batch:
+                    revision = self._commit([write], revision)
+            else:
+                batch[0].outcome = bug
+        return revision
+
+    def _transact(self, batch: Sequence[_Write], revision: int) -> int:
+        execute = self._writer.execute
+        execute("BEGIN IMMEDIATE")
+        for write in batch:
+            write.outcome = outcome = self._apply(execute, write, revision + 1)
+            if isinstance(outcome, Change):
+                revision = outcome.revision
+        execute("UPDATE meta SET value=? WHERE name='revision'", (revision,))
+        execute("COMMIT")
+        return revision
+
+    def _roll_back(self) -> None:
+        """Also where SQLite has done so already. If even this fails, the next transaction meets it and tries again."""
+        try:
+            if not self._writer.getautocommit():
+                self._writer.execute("ROLLBACK")
+        except apsw.Error as error:
+            log.error("the store cannot roll back", error=str(error))
 
     @staticmethod
     def _apply(execute: Any, write: _Write, revision: int) -> Change | Stale:
@@ -212,23 +255,21 @@ class SqliteStore:
             execute("INSERT INTO rows VALUES (?,?,?,?)", (write.key, write.value, revision, revision))
         return Change(write.key, revision, write.value, previous)
 
-    def _tidy(self, execute: Any, batch: Sequence[_Write]) -> None:
-        """Give pages that deletions freed back to the disk. Nothing is lost when it fails: the next time will do."""
-        if not any(write.value is None for write in batch):
-            return
-        try:
-            if execute("PRAGMA freelist_count").get > FREE_PAGES:
-                execute(f"PRAGMA incremental_vacuum({FREE_PAGES})").fetchall()
-        except (apsw.FullError, apsw.IOError, apsw.BusyError):
-            if not self._writer.getautocommit():
-                execute("ROLLBACK")
+    # --- on the loop ---
 
     def _finish(self, batch: Sequence[_Write]) -> None:
-        """On the loop: publish the whole commit, then answer each writer."""
+        """Publish the whole commit, then answer each writer, whatever becomes of the others."""
         changes = [write.outcome for write in batch if isinstance(write.outcome, Change)]
-        if changes:
-            self._revision = changes[-1].revision
-            self._window.publish(changes)
+        try:
+            if changes:
+                self._revision = changes[-1].revision
+                self._window.publish(changes)
+        finally:
+            self._answer(batch)
+            self._send()
+
+    @staticmethod
+    def _answer(batch: Sequence[_Write]) -> None:
         for write in batch:
             if write.future.done():
                 continue  # its writer was cancelled meanwhile; the write stands
@@ -237,7 +278,6 @@ class SqliteStore:
             else:
                 assert write.outcome is not None
                 write.future.set_exception(write.outcome)
-        self._send()
 
 
 def _row(columns: Any) -> Row:
@@ -253,7 +293,6 @@ def _connect(path: Path, settings: Settings) -> apsw.Connection:
     connection.execute("PRAGMA journal_mode=WAL").fetchall()
     connection.execute(f"PRAGMA synchronous={settings.synchronous}")
     connection.execute(f"PRAGMA cache_size=-{settings.cache_kib}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}").fetchall()
     connection.execute("PRAGMA journal_size_limit=8388608").fetchall()
     if connection.execute("SELECT count(*) FROM sqlite_master WHERE name='meta'").get == 0:
         connection.execute("BEGIN IMMEDIATE;" + SCHEMA + "COMMIT")
@@ -270,8 +309,9 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
-def _refusal(error: apsw.Error, what: str) -> ApiError:
+def _refusal(error: apsw.Error, what: str, number: int = 0) -> ApiError:
+    """number: what the operating system said last, which belongs to `error` only if that is of input or output."""
     text = f"{what}: {type(error).__name__}: {error}"
-    if isinstance(error, apsw.FullError):
+    if isinstance(error, apsw.FullError) or (isinstance(error, apsw.IOError) and number in NO_ROOM):
         return StorageFull(f"{text}; free some space on the disk of the store, then try again", retry_after_s=1)
     return Unavailable(f"{text}; its outcome is unknown, read before you write again", retry_after_s=1)
