@@ -21,6 +21,8 @@ from navarch.app.pause import write_pause_image
 from navarch.base.clock import SystemClock
 
 BUSYBOX = "navarch.test/busybox:1"
+REGISTRY = f"127.0.0.1:{20000 + os.getpid() % 10000}"
+"""Where a test may serve images to be pulled."""
 GROUP = f"/navtest{os.getpid()}"
 BRIDGE = f"nt{os.getpid()}"
 APPLETS = (
@@ -67,12 +69,20 @@ def network() -> str:
     return json.dumps({"cniVersion": "0.4.0", "name": "navtest", "plugins": plugins})
 
 
-@dataclass(frozen=True)
+@dataclass
 class Machine:
     directory: Path
     settings: containerd.ContainerdSettings
     runtime: CriRuntime
     clock: SystemClock
+    process: asyncio.subprocess.Process
+
+    async def restart_containerd(self, away_s: float = 0.0) -> None:
+        """Kill it without warning, and start it again."""
+        self.process.kill()
+        await self.process.wait()
+        await self.clock.sleep(away_s)
+        self.process = await containerd.start(self.settings, self.clock, self.directory / "log")
 
 
 @contextlib.asynccontextmanager
@@ -81,26 +91,27 @@ async def machine() -> AsyncIterator[Machine]:
     directory = Path(tempfile.mkdtemp(prefix="nav-", dir="/tmp"))
     clock = SystemClock()
     settings = containerd.ContainerdSettings(directory / "c")
-    containerd.prepare(settings)
+    containerd.prepare(settings, {REGISTRY: f"http://{REGISTRY}"})
     plugins = json.loads(network())
     plugins["plugins"][0]["ipam"]["dataDir"] = str(directory / "ipam")
     (settings.cni_conf / "10-test.conflist").write_text(json.dumps(plugins))
     process = await containerd.start(settings, clock, directory / "log")
     runtime = CriRuntime(settings.socket, clock)
+    machine = Machine(directory, settings, runtime, clock, process)
     try:
         write_pause_image(directory / "pause.tar")
         write_busybox_image(directory / "busybox.tar")
         await runtime.import_image(directory / "pause.tar")
         await runtime.import_image(directory / "busybox.tar")
-        yield Machine(directory, settings, runtime, clock)
+        yield machine
     finally:
         for pod in (await runtime.observe()).values():
             for box in pod.sandboxes:
                 await runtime.stop_sandbox(box.id)
                 await runtime.remove_sandbox(box.id)
         await runtime.close()
-        process.terminate()
-        await process.wait()
+        machine.process.terminate()
+        await machine.process.wait()
         await containerd.remove(settings)
         await containerd.unmount_below(directory)
         await asyncio.to_thread(shutil.rmtree, directory)

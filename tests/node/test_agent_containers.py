@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import http.server
+import json
+import tarfile
+import threading
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from navarch.agent import logs
 from navarch.agent.agent import Agent
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig, Paths
@@ -42,13 +50,22 @@ class Node:
         self.world = world
         self.machine = machine
         self.client = world.client
+        self.task: asyncio.Task[None]
 
-    def agent(self) -> Agent:
-        cgroups = Cgroups(GROUP)
-        made = Agent(
-            self.client, self.machine.runtime, self.machine.clock, SeededIds(5), self.world.config, cgroups=cgroups
+    def start(self) -> None:
+        agent = Agent(
+            self.client,
+            self.machine.runtime,
+            self.machine.clock,
+            SeededIds(5),
+            self.world.config,
+            cgroups=Cgroups(GROUP),
         )
-        return made
+        self.task = asyncio.get_running_loop().create_task(agent.run())
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +97,10 @@ async def _start() -> tuple[Node, Callable[[], Coroutine[Any, Any, None]]]:
     )
     world = cluster.World(core, client, machine.runtime, clock, config)
     node = Node(world, machine)
-    agent = node.agent()
-    task = asyncio.get_running_loop().create_task(agent.run())
+    node.start()
 
     async def stop() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await node.stop()
         await core.close()
         await way.__aexit__(None, None, None)
         assert not list(Path("/sys/fs/cgroup").glob(f"*{GROUP}"))
@@ -115,8 +130,8 @@ async def output(node: Node, name: str, container: Document, **spec: Any) -> str
     """What a pod's only container writes until it ends well."""
     made = await node.world.create_pod(name, container, restartPolicy="Never", **spec)
     found = await node.world.until(name, lambda pod: pod["status"].get("phase") in ("Succeeded", "Failed"), 30)
-    logs = node.world.config.paths.pod_logs("default", name, made.uid)
-    text = "\n".join(line.split(" ", 3)[3] for line in (logs / container["name"] / "0.log").read_text().splitlines())
+    folder = node.world.config.paths.pod_logs("default", name, made.uid)
+    text = "\n".join(line.split(" ", 3)[3] for line in (folder / container["name"] / "0.log").read_text().splitlines())
     assert found["status"]["phase"] == "Succeeded", (text, found["status"])
     await node.client.delete(POD, "default", name)
     await node.world.until_gone(name, 30)
@@ -457,5 +472,243 @@ def test_many_pods_become_ready_and_go(node: Callable[..., None]) -> None:
         for name in names:
             await node.world.until_gone(name, 60)
         print("10 pods gone after", clock.monotonic() - started)
+
+    node(scenario)
+
+
+def test_a_restarted_agent_finds_everything_as_it_was(node: Callable[..., None]) -> None:
+    async def scenario(node: Node) -> None:
+        probe = {"readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1}}
+        made = await node.world.create_pod("kept", shell(FOREVER, **probe))
+        before = await node.world.until("kept", cluster.ready, 30)
+        [observed] = (await node.machine.runtime.observe(made.uid)).values()
+        await node.stop()
+        node.start()
+        await asyncio.sleep(1.5)
+        after = await node.world.pod("kept")
+        assert after["status"] == before["status"]
+        assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+        assert (await node.machine.runtime.observe(made.uid))[made.uid] == observed
+        await node.client.delete(POD, "default", "kept")
+        await node.world.until_gone("kept", 30)
+        await nothing_left(node, "kept", made.uid)
+
+    node(scenario)
+
+
+def test_what_happens_while_the_agent_is_away_is_caught_up_with(node: Callable[..., None]) -> None:
+    async def scenario(node: Node) -> None:
+        dies = await node.world.create_pod("dies", shell("sleep 1; exit 3"))
+        goes = await node.world.create_pod("goes", shell(FOREVER))
+        await node.world.until("dies", cluster.ready, 30)
+        await node.world.until("goes", cluster.ready, 30)
+        await node.stop()
+        await node.client.delete(POD, "default", "goes", grace_s=0)
+        await asyncio.sleep(1.2)
+        node.start()
+        found = await node.world.until("dies", lambda pod: cluster.container(pod)["restartCount"] == 1, 30)
+        assert cluster.container(found)["lastState"]["terminated"]["exitCode"] == 3
+        await nothing_left(node, "goes", goes.uid)
+        await node.client.delete(POD, "default", "dies")
+        await node.world.until_gone("dies", 30)
+        await nothing_left(node, "dies", dies.uid)
+
+    node(scenario)
+
+
+def test_containers_outlive_a_runtime_that_is_killed(node: Callable[..., None]) -> None:
+    async def scenario(node: Node) -> None:
+        probe = {"livenessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1}}
+        await node.world.create_pod("outlives", shell(FOREVER, **probe))
+        before = await node.world.until("outlives", cluster.ready, 30)
+        await node.machine.restart_containerd(away_s=2.0)
+        await asyncio.sleep(2.5)
+        after = await node.world.pod("outlives")
+        assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
+        made = await node.world.create_pod("new", shell("sleep 0.2; exit 0"), restartPolicy="Never")
+        await node.world.until("new", lambda pod: pod["status"].get("phase") == "Succeeded", 30)
+        for name in ("outlives", "new"):
+            await node.client.delete(POD, "default", name)
+            await node.world.until_gone(name, 30)
+        await nothing_left(node, "new", made.uid)
+
+    node(scenario)
+
+
+def test_a_dead_sandbox_is_replaced(node: Callable[..., None]) -> None:
+    async def scenario(node: Node) -> None:
+        made = await node.world.create_pod("box", shell(FOREVER), terminationGracePeriodSeconds=1)
+        await node.world.until("box", cluster.ready, 30)
+        [observed] = (await node.machine.runtime.observe(made.uid)).values()
+        await node.machine.runtime.stop_sandbox(observed.sandboxes[0].id)
+        found = await node.world.until(
+            "box", lambda pod: cluster.ready(pod) and cluster.container(pod)["restartCount"] == 1, 30
+        )
+        assert len(found["status"]["podIPs"]) == 1
+        await node.client.delete(POD, "default", "box")
+        await node.world.until_gone("box", 30)
+        await nothing_left(node, "box", made.uid)
+
+    node(scenario)
+
+
+def test_a_sub_path_never_leads_out_of_its_volume(node: Callable[..., None], tmp_path: Path) -> None:
+    async def scenario(node: Node) -> None:
+        volume, secret = tmp_path / "volume", tmp_path / "secret"
+        volume.mkdir()
+        secret.mkdir()
+        (volume / "out").symlink_to("../secret")
+        (volume / "in").symlink_to("real")
+        (volume / "real").mkdir()
+        (volume / "real" / "f").write_text("inside")
+        volumes = [{"name": "host", "hostPath": {"path": str(volume)}}]
+        good = {"volumeMounts": [{"name": "host", "mountPath": "/x", "subPath": "in"}]}
+        assert await output(node, "inside", shell("cat /x/f", **good), volumes=volumes) == "inside"
+        bad = {"volumeMounts": [{"name": "host", "mountPath": "/x", "subPath": "out"}]}
+        await node.world.create_pod("escape", shell("ls /x", **bad), volumes=volumes)
+        found = await node.world.until(
+            "escape",
+            lambda pod: (
+                pod["status"].get("containerStatuses")
+                and cluster.container(pod)["state"].get("waiting", {}).get("reason") == "CreateContainerConfigError"
+            ),
+            30,
+        )
+        assert "leads out of the volume" in cluster.container(found)["state"]["waiting"]["message"]
+        await node.client.delete(POD, "default", "escape")
+        await node.world.until_gone("escape", 30)
+        assert (volume / "real" / "f").read_text() == "inside"
+
+    node(scenario)
+
+
+def test_a_large_log_is_rotated_by_the_runtime(node: Callable[..., None]) -> None:
+    async def scenario(node: Node) -> None:
+        line = "i=0; while true; do echo line $i; i=$((i+1)); sleep 0.01; done"
+        made = await node.world.create_pod("talks", shell(line), terminationGracePeriodSeconds=0)
+        await node.world.until("talks", cluster.ready, 30)
+        await asyncio.sleep(0.5)
+        [observed] = (await node.machine.runtime.observe(made.uid)).values()
+        config = replace(node.world.config, log_bytes=100)
+        assert await logs.rotate(node.machine.runtime, node.machine.clock, config, observed.containers) == 1
+        await asyncio.sleep(0.3)
+        folder = node.world.config.paths.pod_logs("default", "talks", made.uid) / "main"
+        names = sorted(path.name for path in folder.iterdir())
+        assert names[0] == "0.log"
+        assert names[1].startswith("0.log.2")
+        numbers = [
+            int(text.rsplit(" ", 1)[1]) for name in reversed(names) for text in (folder / name).read_text().splitlines()
+        ]
+        assert numbers == list(range(len(numbers)))
+        await node.client.delete(POD, "default", "talks")
+        await nothing_left(node, "talks", made.uid)
+
+    node(scenario)
+
+
+def test_an_image_is_pulled_from_a_registry_with_credentials(node: Callable[..., None]) -> None:
+    async def scenario(node: Node) -> None:
+        packed = base64.b64encode(b"bob:secret").decode()
+        settings = {"auths": {fixture.REGISTRY: {"auth": packed}}}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"namespace": "default", "name": "pull"},
+            "type": "kubernetes.io/dockerconfigjson",
+            "stringData": {".dockerconfigjson": json.dumps(settings)},
+        }
+        await node.client.create(SECRET, document)
+        name = f"{fixture.REGISTRY}/team/box:1"
+        with registry(node.machine.directory / "busybox.tar", "Basic " + packed):
+            container = {**shell("echo pulled"), "image": name, "imagePullPolicy": "Always"}
+            text = await output(node, "pulled", container, imagePullSecrets=[{"name": "pull"}])
+            assert text == "pulled"
+            await node.world.create_pod("refused", {**container, "command": ["true"]})
+            found = await node.world.until(
+                "refused",
+                lambda pod: (
+                    pod["status"].get("containerStatuses")
+                    and cluster.container(pod)["state"].get("waiting", {}).get("reason") == "ErrImagePull"
+                ),
+                30,
+            )
+            assert "401" in cluster.container(found)["state"]["waiting"]["message"]
+        await node.client.delete(POD, "default", "refused")
+        await node.world.until_gone("refused", 30)
+        told = [item.document()["message"] for item in (await node.client.list(EVENT, "default")).items]
+        assert any(text.startswith(f'Successfully pulled image "{name}" in ') for text in told)
+
+    node(scenario)
+
+
+@contextlib.contextmanager
+def registry(archive: Path, authorization: str) -> Iterator[None]:
+    """Serves the one image of an archive to whoever sends that header."""
+    with tarfile.open(archive) as tar:
+        blobs = {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isreg()}  # type: ignore[union-attr]
+    [manifest] = json.loads(blobs["index.json"])["manifests"]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") != authorization:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="test"')
+                self.end_headers()
+                return
+            digest = self.path.rpartition("/")[2]
+            if self.path.rstrip("/") == "/v2":
+                body, kind = b"{}", "application/json"
+            elif "/manifests/" in self.path:
+                wanted = digest if digest.startswith("sha256:") else manifest["digest"]
+                body, kind = blobs["blobs/sha256/" + wanted.removeprefix("sha256:")], manifest["mediaType"]
+            else:
+                body, kind = blobs["blobs/sha256/" + digest.removeprefix("sha256:")], "application/octet-stream"
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            if "/manifests/" in self.path:
+                self.send_header("Docker-Content-Digest", manifest["digest"])
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return None
+
+    host, port = fixture.REGISTRY.split(":")
+    with http.server.ThreadingHTTPServer((host, int(port)), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_debugging_container_joins_a_running_pod(node: Callable[..., None]) -> None:
+    async def scenario(node: Node) -> None:
+        made = await node.world.create_pod("debugged", shell(FOREVER, env=[{"name": "MARK", "value": "x"}]))
+        await node.world.until("debugged", cluster.ready, 30)
+        debugger = {**shell("grep -c MARK=x /proc/1/environ; " + FOREVER, "debugger"), "targetContainerName": "main"}
+        patch = {"spec": {"ephemeralContainers": [debugger]}}
+        await node.client.patch(POD, "default", "debugged", patch, type="strategic", subresource="ephemeralcontainers")
+        found = await node.world.until(
+            "debugged",
+            lambda pod: (
+                pod["status"].get("ephemeralContainerStatuses")
+                and "running" in pod["status"]["ephemeralContainerStatuses"][0]["state"]
+            ),
+            30,
+        )
+        assert cluster.ready(found)
+        await asyncio.sleep(0.3)
+        log = node.world.config.paths.pod_logs("default", "debugged", made.uid) / "debugger" / "0.log"
+        assert log.read_text().split()[-1] == "1"
+        await node.client.delete(POD, "default", "debugged")
+        await node.world.until_gone("debugged", 30)
+        await nothing_left(node, "debugged", made.uid)
 
     node(scenario)

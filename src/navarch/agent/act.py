@@ -14,6 +14,7 @@ from navarch.agent import hooks, specs
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig
 from navarch.agent.environment import Lookup, ServiceAddress, environment
+from navarch.agent.facts import is_running
 from navarch.agent.images import Images
 from navarch.agent.machine import Machine
 from navarch.agent.network import read_resolv_conf
@@ -40,7 +41,7 @@ from navarch.base.errors import Conflict, NotFound, Retryable
 from navarch.client.client import Client
 from navarch.client.events import Recorder
 from navarch.kinds import POD
-from navarch.kinds.podspec.container import Container
+from navarch.kinds.podspec.container import Container, EphemeralContainer
 
 LEAST_GRACE_S = 2.0
 """A container gets at least so long to stop, however much of its time the hook before the stop took."""
@@ -179,7 +180,8 @@ class Actor:
         links = self._t.services(pod.metadata.namespace, pod.spec.enable_service_links)
         variables = environment(pod, container, lookup, around, links)
         mounts = await self._t.storage.mounts_of(pod, container, step.attempt, around, dict(variables))
-        prepared = specs.Prepared(image, variables, mounts, self._t.machine.memory_bytes)
+        joined = _joined_container(work, container)
+        prepared = specs.Prepared(image, variables, mounts, self._t.machine.memory_bytes, joined)
         spec = specs.container_spec(pod, container, step.attempt, step.delay_s, prepared)
         attempt = self._sandbox_attempt(work) or 0
         return await self._t.runtime.create_container(step.sandbox_id, self._sandbox_spec(work, attempt), spec)
@@ -237,3 +239,10 @@ class Actor:
             await self._t.client.delete(POD, meta.namespace, meta.name, uid=meta.uid, grace_s=0)
         except (NotFound, Conflict):  # it is gone already, or another one has its name
             work.gone = True
+
+
+def _joined_container(work: Work, container: Container) -> str:
+    """The running instance whose processes an ephemeral container is to see."""
+    target = container.target_container_name if isinstance(container, EphemeralContainer) else ""
+    found = (item.id for item in work.runtime.containers if item.name == target and is_running(item))
+    return next(found, "") if target else ""

@@ -23,6 +23,7 @@ from navarch.agent.volumes.claims import Claims
 from navarch.agent.volumes.storage import DiskStorage, Storage
 from navarch.agent.volumes.tokens import PodTokens
 from navarch.base.clock import Clock, Ids
+from navarch.base.errors import Retryable
 from navarch.client.client import Client
 from navarch.client.events import Events
 from navarch.client.informer import Informers
@@ -90,8 +91,12 @@ class Agent:
         )
 
     async def run(self) -> None:
-        """Until cancelled. Raises: OSError, when the control groups above the pods cannot be made."""
-        await asyncio.to_thread(self._cgroups.set_up, self._allocatable_milli)
+        """Until cancelled. Raises: Retryable, when the control groups above the pods cannot be made."""
+        try:
+            await asyncio.to_thread(self._cgroups.set_up, self._allocatable_milli)
+        except OSError as error:
+            where = f"{error.filename}: {error.strerror}"
+            raise Retryable(f"control groups cannot be made ({where}): is this root, with writable cgroups?") from error
         await self._node.register()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._events.run())

@@ -16,7 +16,6 @@ from navarch.agent.runtime import (
     Resources,
     Sandbox,
     SandboxSpec,
-    Security,
 )
 from navarch.wire import cri
 
@@ -136,7 +135,7 @@ def container_config(sandbox: SandboxSpec, spec: ContainerSpec) -> Any:
         stdin_once=spec.stdin_once,
         tty=spec.tty,
         linux=api.LinuxContainerConfig(
-            resources=_resources(spec.resources), security_context=_container_security(sandbox, spec.security)
+            resources=_resources(spec.resources), security_context=_container_security(sandbox, spec)
         ),
     )
 
@@ -151,11 +150,14 @@ def _resources(resources: Resources) -> Any:
     )
 
 
-def _container_security(sandbox: SandboxSpec, security: Security) -> Any:
-    api = cri.stubs()
+def _container_security(sandbox: SandboxSpec, spec: ContainerSpec) -> Any:
+    api, security = cri.stubs(), spec.security
+    namespaces = _namespaces(sandbox)
+    if spec.joined_container:
+        namespaces.pid, namespaces.target_id = api.TARGET, spec.joined_container
     found = api.LinuxContainerSecurityContext(
         privileged=security.privileged,
-        namespace_options=_namespaces(sandbox),
+        namespace_options=namespaces,
         supplemental_groups=security.supplemental_groups,
         readonly_rootfs=security.readonly_rootfs,
         no_new_privs=security.no_new_privileges,

@@ -98,6 +98,7 @@ class Pods:
         except* Exception as group:  # noqa: BLE001 - reported; the other pods' workers go on
             for bug in group.exceptions:
                 bugs.report("pod worker", bug)
+            await self._tools.clock.sleep(AWAY_S)
         finally:
             if self._workers.get(uid) is worker:
                 del self._workers[uid]

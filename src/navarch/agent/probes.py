@@ -126,6 +126,9 @@ class PodProbes:
         tally = Tally()
         while True:
             verdict = await self._check(watched, probe)
+            if verdict is None:
+                await self._clock.sleep(probe.period_seconds)
+                continue
             if not verdict.ok and not watched.health.failed:
                 text = f"{kind.title()} probe failed: {verdict.text}"
                 self._tell(watched.container.name, "Warning", "Unhealthy", text)
@@ -149,7 +152,8 @@ class PodProbes:
             return True
         return False
 
-    async def _check(self, watched: _Watched, probe: Probe) -> Verdict:
+    async def _check(self, watched: _Watched, probe: Probe) -> Verdict | None:
+        """None: nothing could be found out, which counts neither way (the runtime is away, the container ended)."""
         timeout_s = float(probe.timeout_seconds)
         container, ip = watched.container, watched.ip
         if probe.http_get is not None:
@@ -161,6 +165,6 @@ class PodProbes:
         if probe.exec is not None:
             try:
                 return await execute(self._runtime, watched.instance.id, probe.exec.command, timeout_s)
-            except RuntimeFailure as error:
-                return Verdict(False, str(error))
+            except RuntimeFailure:
+                return None
         return Verdict(True)

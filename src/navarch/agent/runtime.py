@@ -146,7 +146,8 @@ class SandboxSpec:
 class ContainerSpec:
     """attempt: the restart count that this instance will have. image: an image id or name the runtime has.
 
-    shown_image: the image as the pod names it. mounts: later ones cover earlier ones.
+    shown_image: the image as the pod names it. mounts: later ones cover earlier ones. joined_container: the id of one
+    whose process namespace this one shares; "" for its own, or the pod's.
     """
 
     name: str
@@ -167,6 +168,7 @@ class ContainerSpec:
     tty: bool = False
     resources: Resources = field(default_factory=Resources)
     security: Security = field(default_factory=Security)
+    joined_container: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Prepared:
     environment: tuple[tuple[str, str], ...]
     mounts: tuple[Mount, ...]
     node_memory_bytes: int = 0
+    joined_container: str = ""
 
 
 def pod_labels(pod: Pod) -> dict[str, str]:
@@ -113,6 +114,7 @@ def container_spec(pod: Pod, container: Container, attempt: int, delay_s: int, p
         tty=container.tty,
         resources=resources.of_container(pod, container, prepared.node_memory_bytes),
         security=security(pod, container, prepared.image),
+        joined_container=prepared.joined_container,
     )
 
 

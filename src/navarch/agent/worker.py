@@ -29,6 +29,7 @@ from navarch.base.log import Log
 from navarch.base.tasks import BugReport
 from navarch.kinds import POD
 from navarch.kinds.object import Object
+from navarch.kinds.pod import Pod
 from navarch.objects.value import Document, dig
 
 _log = Log("agent")
@@ -64,9 +65,21 @@ class Worker:
 
     def update(self, found: Object) -> None:
         """The object, or another revision of it."""
-        if self.work.object is None or found.revision >= self.work.object.revision:
-            self.work.object = found
-            self._wake.set()
+        before = self.work.object
+        if before is not None and found.revision < before.revision:
+            return
+        self.work.object = found
+        if before is not None and before is not found:
+            self._take_changes(before.view, found.view)
+        self._wake.set()
+
+    def _take_changes(self, before: Pod, after: Pod) -> None:
+        """What was made from the older revision, and must be made again."""
+        old, new = before.metadata, after.metadata
+        if old.generation != new.generation:
+            self.work.lookup = self.work.sandbox_spec = None
+        if (old.labels, old.annotations) != (new.labels, new.annotations) and self.work.volumes_ready:
+            self.work.stale = True
 
     def gone(self) -> None:
         """The API server no longer has the object."""
