@@ -23,6 +23,8 @@ from navarch.kinds.object import Object
 from navarch.store.store import Row
 
 WINDOW_CHANGES = 8192
+WINDOW_USUAL = 512
+"""As many for kinds of few objects, above that two for each object."""
 WINDOW_BYTES = 32 << 20
 WINDOW_LEAST = 128
 
@@ -110,9 +112,8 @@ class WatchCache:
     def _remember(self, change: Change) -> None:
         self._window.append(change)
         self._window_bytes += len(change.object.raw) if change.object else 0
-        while len(self._window) > self._window_most or (
-            self._window_bytes > WINDOW_BYTES and len(self._window) > WINDOW_LEAST
-        ):
+        most = min(self._window_most, max(WINDOW_USUAL, 2 * len(self._rows)))
+        while len(self._window) > most or (self._window_bytes > WINDOW_BYTES and len(self._window) > WINDOW_LEAST):
             oldest = self._window.popleft()
             self._window_bytes -= len(oldest.object.raw) if oldest.object else 0
             self._floor = oldest.revision

@@ -200,3 +200,11 @@ def test_watchers_that_leave_are_forgotten() -> None:
 def test_selectors_that_make_no_sense_are_refused(labels: str, fields: str, said: str) -> None:
     with pytest.raises(BadRequest, match=said):
         Selection(POD, "", labels, fields)
+
+
+def test_the_window_of_a_few_busy_objects_stays_small() -> None:
+    cache = WatchCache(POD)
+    cache.load([], 1)
+    for revision in range(2, 3000):
+        cache.apply(revision, "a/p", value_of("a", "p", {"labels": {}, "node": "", "phase": ""}))
+    assert len(cache._window) == 512
