@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run
 
-from navarch.apiserver import watchcache
+from navarch.apiserver import render, watchcache
 
 ALL_CONFIGMAPS = "/api/v1/configmaps"
 
@@ -305,5 +305,24 @@ def test_events_have_two_faces_of_one_object() -> None:
         )
         assert made["note"] == "n"
         assert names(await api.get(f"{old}?fieldSelector=involvedObject.name%3Dweb")) == ["e", "f"]
+
+    run(test)
+
+
+def test_bookmarks_come_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "BOOKMARK_S", 0.01)
+
+    async def test(api: Api) -> None:
+        watch = await api.watch(f"{CONFIGMAPS}?watch=1&allowWatchBookmarks=true&resourceVersion={api.store.revision}")
+        await api.post(PODS, a_pod())
+        for _ in range(2):
+            event = await watch.event()
+            assert event["type"] == "BOOKMARK"
+            assert event["object"]["kind"] == "ConfigMap"
+        assert event["object"]["metadata"] == {"resourceVersion": str(api.store.revision)}
+        await watch.close()
+        silent = await api.watch(f"{CONFIGMAPS}?watch=1&resourceVersion={api.store.revision}&timeoutSeconds=1")
+        with pytest.raises(StopAsyncIteration):
+            await silent.event()
 
     run(test)
