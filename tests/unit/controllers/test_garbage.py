@@ -1,0 +1,159 @@
+"""What goes with its owner, what waits for it, and what is only let go."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from navarch.controllers.garbage import Collector, Observed, Owner, confirm, plan
+from navarch.controllers.plan import Delete, Patch
+from navarch.kinds import DEPLOYMENT, NODE, POD, REPLICASET
+from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
+from navarch.kinds.view import OwnerReference
+from tests.unit.controllers.conftest import NOW, Make, ago
+
+
+class Caches:
+    """What `Cache` is to a controller, over a handful of objects."""
+
+    def __init__(self, *found: Object) -> None:
+        self.found = list(found)
+
+    def __getitem__(self, kind: Kind) -> Any:
+        found = [one for one in self.found if one.kind is kind]
+
+        class Informer:
+            def get(self, namespace: str, name: str) -> Object | None:
+                return next((one for one in found if one.key == (namespace, name)), None)
+
+            def owned_by(self, uid: str) -> list[Object]:
+                return [one for one in found if uid in one.owners]
+
+        return Informer()
+
+
+def owned(make: Make, name: str, *owners: Object, kind: Kind = POD, **metadata: Any) -> Object:
+    references = [make.owner(owner)[0] for owner in owners]
+    return make.object(kind, name, metadata={"ownerReferences": references, **metadata})
+
+
+def going(make: Make, kind: Kind, name: str, *finalizers: str, **metadata: Any) -> Object:
+    return make.object(kind, name, metadata={"deletionTimestamp": ago(1), "finalizers": list(finalizers), **metadata})
+
+
+def look(found: Object, *others: Object) -> Any:
+    return Collector([POD, REPLICASET, DEPLOYMENT, NODE]).observe(Caches(found, *others), (found.kind, *found.key))  # type: ignore[arg-type]
+
+
+def outcome(found: Object, *others: Object) -> tuple[Any, ...]:
+    seen = look(found, *others)
+    assert seen is not None
+    known = tuple(Owner(o.reference, o.kind, bool(o.present), o.waiting) for o in seen.owners)
+    return plan(Observed(found, known, seen.dependents), NOW).actions
+
+
+def test_an_object_goes_when_all_its_owners_are_gone(make: Make) -> None:
+    rs = make.object(REPLICASET, "rs")
+    pod = owned(make, "p", rs)
+    assert outcome(pod, rs) == ()
+    assert outcome(pod) == (Delete(pod, propagation="Background"),)
+
+
+def test_an_owner_of_the_same_name_but_another_uid_is_another(make: Make) -> None:
+    pod = owned(make, "p", make.object(REPLICASET, "rs"))
+    again = make.object(REPLICASET, "rs", metadata={"uid": "another"})
+    assert outcome(pod, again) == (Delete(pod, propagation="Background"),)
+
+
+def test_with_one_owner_left_it_only_loses_the_reference(make: Make) -> None:
+    one, two = make.object(REPLICASET, "one"), make.object(REPLICASET, "two")
+    pod = owned(make, "p", one, two)
+    assert outcome(pod, two) == (Patch(pod, {"metadata": {"ownerReferences": make.owner(two)}}),)
+
+
+def test_kinds_that_nobody_knows_are_left_alone(make: Make) -> None:
+    reference = {"apiVersion": "example.com/v1", "kind": "Thing", "name": "x", "uid": "u"}
+    pod = make.object(POD, "p", metadata={"ownerReferences": [reference]})
+    assert outcome(pod) == ()
+
+
+def test_a_namespaced_owner_of_a_cluster_object_decides_nothing(make: Make) -> None:
+    node = owned(make, "n", make.object(POD, "p"), kind=NODE)
+    assert outcome(node) == ()
+
+
+def test_foreground_waits_for_what_blocks(make: Make) -> None:
+    rs = going(make, REPLICASET, "rs", "foregroundDeletion", "other")
+    pod = owned(make, "p", rs)
+    assert outcome(rs, pod) == ()
+    assert outcome(pod, rs) == (Delete(pod, propagation="Background"),)
+    assert outcome(rs) == (Patch(rs, {"metadata": {"finalizers": ["other"]}}),)
+    document = pod.document()
+    document["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = False
+    loose = Object.of(POD, document)
+    assert outcome(rs, loose) == (Patch(rs, {"metadata": {"finalizers": ["other"]}}),)
+
+
+def test_what_has_dependents_itself_goes_in_the_foreground_too(make: Make) -> None:
+    deployment = going(make, DEPLOYMENT, "d", "foregroundDeletion")
+    rs = owned(make, "rs", deployment, kind=REPLICASET)
+    pod = owned(make, "p", rs)
+    assert outcome(rs, deployment, pod) == (Delete(rs, propagation="Foreground"),)
+
+
+def test_two_that_own_each_other_do_not_wait_for_ever(make: Make) -> None:
+    a = going(make, DEPLOYMENT, "a", "foregroundDeletion")
+    b = going(make, REPLICASET, "b", "foregroundDeletion", ownerReferences=make.owner(a))
+    references = make.owner(b)
+    c = make.object(POD, "c", metadata={"ownerReferences": references, "finalizers": []})
+    d = make.object(
+        POD,
+        "d",
+        metadata={"deletionTimestamp": ago(1), "finalizers": ["foregroundDeletion"], "ownerReferences": make.owner(c)},
+    )
+    freed = [{**references[0], "blockOwnerDeletion": False}]
+    assert outcome(c, a, b, d) == (
+        Patch(c, {"metadata": {"ownerReferences": freed}}),
+        Delete(c, propagation="Foreground"),
+    )
+
+
+def test_orphaning_lets_go_of_dependents_first(make: Make) -> None:
+    rs = going(make, REPLICASET, "rs", "orphan")
+    pod = owned(make, "p", rs)
+    assert outcome(rs, pod) == (
+        Patch(pod, {"metadata": {"ownerReferences": None}}),
+        Patch(rs, {"metadata": {"finalizers": None}}),
+    )
+
+
+def test_what_is_going_anyway_is_left_to_go(make: Make) -> None:
+    pod = owned(make, "p", make.object(REPLICASET, "rs"), deletionTimestamp=ago(1))
+    assert look(pod) is None
+
+
+def test_an_absence_is_confirmed_with_the_api(make: Make, client: Any) -> None:
+    rs = make.object(REPLICASET, "rs")
+    reference = OwnerReference(api_version="apps/v1", kind="ReplicaSet", name="rs", uid=rs.uid)
+    seen = Observed(owned(make, "p", rs), (Owner(reference, REPLICASET, None),))
+    assert asyncio.run(confirm(client, seen)).owners[0].present is False
+    client.put(REPLICASET, rs.document())
+    assert asyncio.run(confirm(client, seen)).owners[0].present is True
+
+
+def test_a_deletion_that_was_seen_needs_no_question(make: Make) -> None:
+    collector = Collector([POD, REPLICASET])
+    rs = make.object(REPLICASET, "rs")
+    pod = owned(make, "p", rs)
+    keys = list(collector.keys(Caches(pod), rs))  # type: ignore[arg-type]
+    assert keys == [(POD, "default", "p")]
+    seen = collector.observe(Caches(pod), keys[0])  # type: ignore[arg-type]
+    assert seen is not None
+    assert [owner.present for owner in seen.owners] == [False]
+
+
+def test_the_loss_of_a_dependent_wakes_the_owner_that_waits(make: Make) -> None:
+    rs = going(make, REPLICASET, "rs", "foregroundDeletion")
+    pod = owned(make, "p", rs)
+    assert list(Collector([POD, REPLICASET]).keys(Caches(rs), pod)) == [(REPLICASET, "default", "rs")]  # type: ignore[arg-type]
