@@ -25,6 +25,7 @@ from navarch.base.pki import server_context
 from navarch.client.http import HttpClient
 from navarch.client.informer import Informers
 from navarch.client.target import Target
+from navarch.dns.run import PORT as DNS_PORT
 from navarch.dns.run import Dns
 from navarch.dns.upstream import HostResolvers
 from navarch.proxy import rules
@@ -34,7 +35,6 @@ from navarch.wire.http import Server
 
 CGROUP = "/navarch"
 DNS_SERVICE = "kube-system/kube-dns"
-DNS_PORT = 53
 
 _log = Log("node")
 
