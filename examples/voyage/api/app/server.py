@@ -11,7 +11,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 VERSION = os.environ.get("VERSION", "1")
-REDIS = (os.environ.get("REDIS_HOST", "redis"), int(os.environ.get("REDIS_PORT", "6379")))
+REDIS = ("redis", 6379)
 PASSWORD = os.environ.get("REDIS_PASSWORD", "")
 POD = os.environ.get("POD_NAME", socket.gethostname())
 
