@@ -33,7 +33,8 @@ from navarch.kinds.kind import Kind
 from navarch.wire.message import Handler, Request, Response
 from navarch.wire.websocket import is_handshake
 
-JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-cache, private"))
+UNCACHED = ("Cache-Control", "no-cache, private")
+JSON = (("Content-Type", "application/json"), UNCACHED)
 METRICS = (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),)
 
 
@@ -105,6 +106,7 @@ class ApiServer:
             response = await self._streams.handle(call)
             return await framed(call.request, response, lines=False) if _wants_frames(call, "log") else response
         response = await self._core.handle(call)
+        response.headers = (*response.headers, UNCACHED)
         return await framed(call.request, response, lines=True) if _wants_frames(call, "watch") else response
 
     def _page(self, call: Call) -> Response:

@@ -30,7 +30,9 @@ SWEEP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """head_s, body_s: how long a request's head and body may take. idle_s: between two requests. linger_s: how long a
+    """head_s, body_s: how long a request's head and body may take. idle_s: between two requests. stall_s,
+    stream_stall_s: how long a client may take nothing of an answer, and of a stream (which people may look at in a
+    pager); large answers have more time, so that they are taken at `slowest_bytes_s` a second. linger_s: how long a
     refused client's further bytes are dropped before the connection ends."""
 
     body_bytes: int = 3 * 1024 * 1024
@@ -38,6 +40,9 @@ class Limits:
     head_s: float = 30.0
     body_s: float = 60.0
     idle_s: float = 180.0
+    stall_s: float = 60.0
+    stream_stall_s: float = 600.0
+    slowest_bytes_s: float = 65_536.0
     linger_s: float = 5.0
     connections: int = 15_000
 
@@ -100,17 +105,13 @@ class Server:
             raise ValueError("a server without a TLS context cannot listen with TLS")
         loop = asyncio.get_running_loop()
         try:
-            listener = await loop.create_server(
-                lambda: Connection(self, self.context if tls else None, local=False),
-                host or None,
-                port,
-                backlog=1024,
-                reuse_address=True,
-            )
+            bound = await _bound(host, port)
         except OSError as error:
             raise ListenError(_explain(error, host, port)) from error
+        listener = await loop.create_server(
+            lambda: Connection(self, self.context if tls else None, local=False), sock=bound, backlog=1024
+        )
         self._listeners.append(listener)
-        bound = next(iter(listener.sockets))
         return int(bound.getsockname()[1])
 
     async def listen_unix(self, path: Path) -> None:
@@ -205,6 +206,27 @@ class Server:
                 connection.abort()
         if self._tasks or self._lingering:
             self._sweep_later()
+
+
+async def _bound(host: str, port: int) -> socket.socket:
+    """A socket on that address; "" is every IPv4 address. What is set here, accepted connections inherit: they find
+    out within a minute that their peer has vanished."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)
+    family, type_, protocol, _, address = found[0]
+    bound = socket.socket(family, type_, protocol)
+    try:
+        bound.setblocking(False)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3)):
+            bound.setsockopt(socket.IPPROTO_TCP, option, value)
+        bound.bind(address)
+        bound.listen(1024)  # the second of two that bind an unused port is told only now
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 def _explain(error: OSError, host: str, port: int) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote
 
@@ -45,6 +45,16 @@ def header_name(raw: bytes) -> str:
     return known
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A complete request. keep: the connection may go on after it. old: of HTTP/1.0, which knows no chunks."""
+
+    request: Request
+    keep: bool
+    upgradable: bool
+    old: bool
+
+
 class HeadTooLarge(ApiError):
     code, reason = 431, "RequestHeaderFieldsTooLarge"
 
@@ -70,7 +80,7 @@ class Connection(asyncio.Protocol):
         """Close when the present request is answered."""
         self._lost = False
         self._discarding = False
-        self._requests: deque[tuple[Request, bool, bytes | None]] = deque()
+        self._requests: deque[Waiting] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._tunnel: ConnectionTunnel | None = None
@@ -191,8 +201,9 @@ class Connection(asyncio.Protocol):
         self._in_body = False
         self.deadline = None
         parser = self._parser
-        upgrade = None if not parser.should_upgrade() else b""
-        self._requests.append((self._request(parser.get_method().decode()), parser.should_keep_alive(), upgrade))
+        request = self._request(parser.get_method().decode())
+        old = parser.get_http_version() == "1.0"
+        self._requests.append(Waiting(request, parser.should_keep_alive(), parser.should_upgrade(), old))
         self.busy = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -286,10 +297,10 @@ class Connection(asyncio.Protocol):
                     self._waiter = self._loop.create_future()
                     await self._waiter
                     self._waiter = None
-                request, keep, upgrade = self._requests.popleft()
+                waiting = self._requests.popleft()
                 if not self._reading and not self._upgrading:
                     self._resume_reading()
-                if not await self._answer(request, keep and not self.draining, upgrade is not None):
+                if not await self._answer(waiting):
                     break
         except asyncio.CancelledError:
             if not self._lost and not self.draining:
@@ -299,9 +310,11 @@ class Connection(asyncio.Protocol):
             self._server.forget(self)
             self._finish()
 
-    async def _answer(self, request: Request, keep: bool, upgradable: bool) -> bool:
+    async def _answer(self, waiting: Waiting) -> bool:
         """Returns whether the connection goes on."""
-        if upgradable:
+        request = waiting.request
+        keep = waiting.keep and not self.draining
+        if waiting.upgradable:
             request.upgrade = self._upgrade
         try:
             response = await self._server.handler(request)
@@ -319,7 +332,7 @@ class Connection(asyncio.Protocol):
                 await self._compress(response)
             self._respond(request, response, keep)
         else:
-            keep = await self._stream(request, response, response.body, keep)
+            keep = await self._stream(request, response, response.body, keep and not waiting.old, not waiting.old)
         if self._upgrading and keep:  # an upgrade that nobody wanted: the stream goes on as HTTP
             self._upgrading = False
             self._parser = httptools.HttpRequestParser(self)
@@ -328,7 +341,7 @@ class Connection(asyncio.Protocol):
             if early:
                 self._feed(early)
         if self._drained is not None:
-            await self._drained
+            await self._taken(self._limits.stall_s)
         return keep
 
     async def _compress(self, response: Response) -> None:
@@ -344,21 +357,24 @@ class Connection(asyncio.Protocol):
         head = http_reply.head(response.status, response.headers, self._server.date(), length, not keep, False)
         self.send(head if request.method == "HEAD" or length is None else head + body)
 
-    async def _stream(self, request: Request, response: Response, body: AsyncIterator[bytes], keep: bool) -> bool:
+    async def _stream(
+        self, request: Request, response: Response, body: AsyncIterator[bytes], keep: bool, chunked: bool
+    ) -> bool:
         """Send chunks as they come; a body that fails midway ends the connection without the last chunk."""
-        head = http_reply.head(response.status, response.headers, self._server.date(), None, not keep, True)
+        head = http_reply.head(response.status, response.headers, self._server.date(), None, not keep, chunked)
         self.send(head)
         self.streaming = True
         try:
             if request.method != "HEAD":
                 async for piece in body:
                     if piece:
-                        self.send(http_reply.chunk(piece))
+                        self.send(http_reply.chunk(piece) if chunked else piece)
                         if self._drained is not None:
-                            await self._drained
+                            await self._taken(self._limits.stream_stall_s)
                     if self._lost:
                         return False
-                self.send(http_reply.LAST_CHUNK)
+                if chunked:
+                    self.send(http_reply.LAST_CHUNK)
             return keep
         except ApiError as error:
             log.info("a stream ended early", path=request.path, error=error.message)
@@ -412,6 +428,14 @@ class Connection(asyncio.Protocol):
         if self._drained is not None:
             await self._drained
 
+    async def _taken(self, patience_s: float) -> None:
+        """Wait until the peer took what was sent; one that takes nothing is ended at the deadline."""
+        size_bytes = self._transport.get_write_buffer_size()
+        self.deadline = self._loop.time() + patience_s + size_bytes / self._limits.slowest_bytes_s
+        if self._drained is not None:
+            await self._drained
+        self.deadline = None
+
     @property
     def lost(self) -> bool:
         return self._lost
@@ -440,6 +464,9 @@ class Connection(asyncio.Protocol):
             if self._tls is not None:
                 self._transport.write(self._tls.farewell())
             self._transport.close()
+            if size_bytes := self._transport.get_write_buffer_size():
+                self.deadline = self._loop.time() + self._limits.stall_s + size_bytes / self._limits.slowest_bytes_s
+                self._server.watch_over(self)
 
     def abort(self) -> None:
         """End at once, with whatever was not sent."""

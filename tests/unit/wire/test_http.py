@@ -232,7 +232,7 @@ def test_head_has_no_body() -> None:
     serve(scenario)
 
 
-def test_compression_is_for_the_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compression_is_for_the_far_away() -> None:
     from navarch.wire import http_reply
 
     assert not http_reply.wants_gzip("gzip", (), 1000)
@@ -293,6 +293,45 @@ def test_a_reader_that_stops_reading_stops_the_stream() -> None:
             await asyncio.sleep(0.05)
         assert 0 < sent < 64 * 1024 * 1024
         wire.writer.transport.abort()
+
+    serve(scenario, handler=handler)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_reader_that_never_reads_is_ended(streamed: bool) -> None:
+    async def one_piece() -> AsyncIterator[bytes]:
+        yield b"x" * 20_000_000
+
+    async def handler(request: Request) -> Response:
+        return Response(body=one_piece() if streamed else b"x" * 20_000_000)
+
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        while not server.connections:  # noqa: ASYNC110 - nor for this
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while server.connections:  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0.05)
+
+    limits = Limits(stall_s=0.05, stream_stall_s=0.05, head_s=0.2, slowest_bytes_s=1e9)
+    serve(scenario, handler=handler, limits=limits)
+
+
+def test_old_clients_get_streams_without_chunks() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one "
+        yield b"two"
+
+    async def handler(request: Request) -> Response:
+        return Response(body=pieces())
+
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        wire.writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        head, _, body = (await wire.reader.read()).partition(b"\r\n\r\n")
+        assert b"chunked" not in head
+        assert body == b"one two"
 
     serve(scenario, handler=handler)
 
