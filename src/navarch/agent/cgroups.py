@@ -98,7 +98,8 @@ class Cgroups:
             return
         for group in (self._root, f"{self._root}/besteffort", f"{self._root}/burstable"):
             self._make(group)
-        self._limit(self._root, resources.cpu_shares(allocatable_milli.get("cpu", 0)), 0, 0)
+        memory_bytes = allocatable_milli.get("memory", 0) // 1000
+        self._limit(self._root, resources.cpu_shares(allocatable_milli.get("cpu", 0)), 0, memory_bytes)
         self._limit(f"{self._root}/besteffort", resources.MIN_SHARES, 0, 0)
 
     def make(self, pod: Pod) -> None:

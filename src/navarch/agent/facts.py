@@ -47,9 +47,9 @@ HEALTHY = Health()
 class Facts:
     """images: containers whose image is at hand for the next start -> its id. failures: by step key.
 
-    node_ips: this node's, for pods on its network. stale: volumes that are to be written again.
-    messages: termination messages of instances that have exited, by container id. stopping: until when each instance
-    that is being stopped was given time.
+    refused: (reason, message) when the node does not take the pod. node_ips: this node's, for pods on its network.
+    stale: volumes that are to be written again. messages: termination messages of instances that have exited, by
+    container id. stopping: until when each instance that is being stopped was given time.
     """
 
     now: datetime
@@ -65,7 +65,7 @@ class Facts:
     messages: Mapping[str, str] = field(default_factory=dict)
     stopping: Mapping[str, datetime] = field(default_factory=dict)
     network_ready: bool = True
-    evicted: str = ""
+    refused: tuple[str, str] | None = None
 
     @property
     def sandbox(self) -> Sandbox | None:

@@ -15,7 +15,8 @@ from navarch.kinds.pod import Pod
 MAX_SEARCHES = 32
 MAX_SERVERS = 3
 HOSTNAME_LIMIT = 63
-HOSTS_HEADER = "# Managed by the node's agent: changes are overwritten.\n"
+HOSTS_HEADER = "# Kubernetes-managed hosts file.\n"
+"""What programs (and Kubernetes' own tests) know a managed file by."""
 
 
 def hostname(pod: Pod, node_name: str, cluster_domain: str) -> str:

@@ -116,12 +116,12 @@ def _earliest(*moments: datetime | None, now: datetime) -> datetime | None:
 def outcome(pod: Pod, facts: Facts) -> tuple[str, str, str] | None:
     """How the pod has ended, as (phase, reason, message): `Succeeded` or `Failed`; None while it has not.
 
-    A pod that is over its deadline or evicted has ended even while its containers are still being stopped.
+    A pod that is over its deadline or refused has ended even while its containers are still being stopped.
     """
     if pod.terminal:
         return (pod.status.phase, pod.status.reason, pod.status.message)
-    if facts.evicted:
-        return ("Failed", "Evicted", facts.evicted)
+    if facts.refused is not None and not facts.runtime.containers:
+        return ("Failed", *facts.refused)
     deadline = _deadline(pod)
     if deadline is not None and deadline <= facts.now:
         return ("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from navarch.agent import logs
 from navarch.agent.act import Actor, Tools
+from navarch.agent.admit import refusal
 from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
 from navarch.agent.plan import Plan, plan, plan_orphan
 from navarch.agent.probes import PodProbes
@@ -94,7 +95,7 @@ class Worker:
     def refresh(self) -> None:
         """An object that the pod's volumes are made from has changed."""
         self.work.stale = True
-        for key in [key for key in self.work.failures if key[0] in ("volumes", "start")]:
+        for key in [key for key in self.work.failures if key[0] in ("volumes", "refresh", "start")]:
             del self.work.failures[key]
         self._wake.set()
 
@@ -214,6 +215,7 @@ class Worker:
             messages=work.messages,
             stopping=dict(work.stopping),
             network_ready=self._network_ready(),
+            refused=refusal(work.pod),
         )
 
     def _plan(self, facts: Facts) -> Plan:

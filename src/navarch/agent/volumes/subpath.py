@@ -7,6 +7,7 @@ might have changed meanwhile) is bound to a place of the agent's own that the ru
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from navarch.agent.runtime import RuntimeFailure
@@ -23,7 +24,7 @@ class BadSubPath(RuntimeFailure):
 
 def check(container: str, path: str) -> None:
     """Raises: BadSubPath, for an absolute path or one with `..`."""
-    if path.startswith("/") or ".." in path.split("/"):
+    if path.startswith("/") or ".." in re.split(r"[/\\]", path):
         raise BadSubPath(container, f"{path!r} must be relative and must not contain '..'")
 
 

@@ -1,0 +1,121 @@
+"""Tokens of service accounts: asked for once, renewed in time, forgotten with their pod."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from navarch.agent.volumes.claims import Claims
+from navarch.agent.volumes.payload import MountFailure
+from navarch.agent.volumes.tokens import PodTokens, projections
+from navarch.base.clock import SystemClock, rfc3339
+from navarch.base.errors import Retryable
+from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
+from tests.unit.agent.pods import START, UID, pod
+from tests.unit.conftest import FakeClient
+
+
+class HandClock(SystemClock):
+    def __init__(self) -> None:
+        self.moment = START
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+class Issuer(FakeClient):
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.asked: list[Any] = []
+        self.silent = False
+
+    async def post(self, kind: Any, namespace: str, name: str, subresource: str, document: Any) -> Any:
+        self.asked.append((namespace, name, subresource, document["spec"]))
+        if self.silent:
+            return document
+        life = timedelta(seconds=document["spec"]["expirationSeconds"])
+        status = {"token": f"t{len(self.asked)}", "expirationTimestamp": rfc3339(self.clock.now() + life)}
+        return {**document, "status": status}
+
+
+def asking(seconds: int = 3600, audience: str = "") -> Any:
+    source = {"serviceAccountToken": {"path": "token", "expirationSeconds": seconds, "audience": audience}}
+    return pod(volumes=[{"name": "v", "projected": {"sources": [source]}}], serviceAccountName="robot")
+
+
+def test_a_token_is_bound_to_its_pod_and_kept_until_most_of_its_life_is_over() -> None:
+    clock = HandClock()
+    client = Issuer(clock)
+    tokens = PodTokens(client, clock)  # type: ignore[arg-type]
+    made = asking(audience="vault")
+
+    async def run() -> None:
+        [text] = (await tokens.ensure(made)).values()
+        assert text == "t1"
+        namespace, name, subresource, spec = client.asked[0]
+        assert (namespace, name, subresource) == ("default", "robot", "token")
+        assert spec["audiences"] == ["vault"]
+        assert spec["boundObjectRef"] == {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": UID}
+        assert tokens.renew_at(UID) == START + timedelta(seconds=2880)
+        clock.moment = START + timedelta(seconds=2879)
+        assert list((await tokens.ensure(made)).values()) == ["t1"]
+        clock.moment = START + timedelta(seconds=2880)
+        assert list((await tokens.ensure(made)).values()) == ["t2"]
+        tokens.forget(UID)
+        assert tokens.renew_at(UID) is None
+
+    asyncio.run(run())
+
+
+def test_a_long_token_is_renewed_every_day() -> None:
+    clock = HandClock()
+    tokens = PodTokens(Issuer(clock), clock)  # type: ignore[arg-type]
+    asyncio.run(tokens.ensure(asking(30 * 86400)))
+    assert tokens.renew_at(UID) == START + timedelta(hours=24)
+
+
+def test_an_answer_without_a_token_is_a_failure() -> None:
+    clock = HandClock()
+    client = Issuer(clock)
+    client.silent = True
+    with pytest.raises(Retryable, match="no token for service account default/robot"):
+        asyncio.run(PodTokens(client, clock).ensure(asking()))  # type: ignore[arg-type]
+    assert projections(pod()) == []
+
+
+CLAIMED = pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
+
+
+def claim(client: FakeClient, phase: str = "Bound") -> None:
+    meta = {"namespace": "default", "name": "data"}
+    client.put(
+        PERSISTENTVOLUMECLAIM,
+        {"kind": "PersistentVolumeClaim", "metadata": meta, "spec": {"volumeName": "pv"}, "status": {"phase": phase}},
+    )
+
+
+def path_of(client: FakeClient) -> Any:
+    return asyncio.run(Claims(client).path_of(CLAIMED, CLAIMED.spec.volumes[0]))  # type: ignore[arg-type]
+
+
+def test_a_claim_leads_to_the_directory_of_its_volume(client: FakeClient) -> None:
+    claim(client)
+    client.put(PERSISTENTVOLUME, {"metadata": {"name": "pv"}, "spec": {"hostPath": {"path": "/srv/x"}}})
+    assert (path_of(client).path, path_of(client).type) == ("/srv/x", "DirectoryOrCreate")
+    client.put(PERSISTENTVOLUME, {"metadata": {"name": "pv"}, "spec": {"local": {"path": "/mnt/y"}}})
+    assert path_of(client).path == "/mnt/y"
+    client.put(PERSISTENTVOLUME, {"metadata": {"name": "pv"}, "spec": {"nfs": {"path": "/z", "server": "s"}}})
+    with pytest.raises(MountFailure, match='type of persistent volume "pv" is not supported'):
+        path_of(client)
+
+
+def test_a_claim_that_is_missing_or_unbound_is_named(client: FakeClient) -> None:
+    with pytest.raises(MountFailure, match='persistentvolumeclaim "data" not found'):
+        path_of(client)
+    claim(client, "Pending")
+    with pytest.raises(MountFailure, match="PVC default/data is not bound"):
+        path_of(client)
