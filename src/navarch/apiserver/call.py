@@ -60,6 +60,10 @@ class Reads(Protocol):
         """All objects of the kind, in one namespace or (with "") in all, in key order."""
         ...
 
+    def where(self, kind: Kind, *, labels: str = "", fields: str = "") -> Sequence[Object]:
+        """The objects in all namespaces that selectors choose, found by index, in key order."""
+        ...
+
     def version(self, kind: Kind) -> int:
         """Changes whenever any object of the kind does: what memos are keyed with."""
         ...

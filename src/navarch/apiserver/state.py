@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from navarch.apiserver import keys, stored
 from navarch.apiserver.feed import Feed
 from navarch.apiserver.refusals import no_such_path
-from navarch.apiserver.selection import everything
+from navarch.apiserver.selection import Selection, everything
 from navarch.apiserver.turns import Turns
 from navarch.apiserver.watchcache import WatchCache
 from navarch.base.clock import Clock, Ids
@@ -91,6 +91,10 @@ class State:
         else:
             found = cache.within(namespace)
         return faces(kind, found)
+
+    def where(self, kind: Kind, *, labels: str = "", fields: str = "") -> Sequence[Object]:
+        cache = self.cache(kind)
+        return faces(kind, cache.select(Selection(cache.kind, "", labels, fields)))
 
     def version(self, kind: Kind) -> int:
         return self.cache(kind).version

@@ -23,6 +23,7 @@ from navarch.apiserver.targets import Backend
 from navarch.base.clock import Ids
 from navarch.base.errors import BadRequest, MethodNotAllowed, NotFound, Unavailable
 from navarch.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
+from navarch.kinds.endpointslice import SERVICE_LABEL
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.wire.message import UPGRADED, Request, Response, Tunnel
@@ -184,7 +185,7 @@ class Streams:
         if call.resource == "pods":
             return targets.pod_backend(self._get(POD, call.namespace, name), scheme, port)
         service = self._get(SERVICE, call.namespace, name)
-        slices = self._reads.list(ENDPOINTSLICE, call.namespace)
+        slices = self._reads.where(ENDPOINTSLICE, labels=f"{SERVICE_LABEL}={name}")
         found = targets.service_backends(slices, service, scheme, port)
         if not found:
             raise Unavailable(f'no endpoints available for service "{call.name}"')

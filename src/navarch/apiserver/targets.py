@@ -114,7 +114,7 @@ def service_backends(slices: Iterable[Object], service: Object, scheme: str, por
     name = service_port(service, port)
     found = []
     for entry in slices:
-        if entry.view.service != service.name:
+        if (entry.namespace, entry.view.service) != service.key:
             continue
         numbers = [one.port for one in entry.view.ports if (one.name or "") == name and one.port]
         for endpoint in entry.view.endpoints:

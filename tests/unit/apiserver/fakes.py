@@ -9,6 +9,7 @@ from navarch.apiserver.authz import roles
 from navarch.kinds import CLUSTERROLE, CLUSTERROLEBINDING, ROLE, ROLEBINDING
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
+from navarch.objects import selector
 from navarch.objects.value import Document
 
 
@@ -37,6 +38,14 @@ class FakeReads:
         self.lists += 1
         found = self.objects.get(kind, {}).values()
         return [entry for entry in found if not namespace or entry.namespace == namespace]
+
+    def where(self, kind: Kind, *, labels: str = "", fields: str = "") -> Sequence[Object]:
+        wanted, chosen = selector.parse(labels), selector.fields(fields)
+        return [
+            entry
+            for entry in self.list(kind)
+            if wanted.matches(entry.labels) and chosen.matches_document(entry.document(), kind.fields)
+        ]
 
     def version(self, kind: Kind) -> int:
         return self.versions.get(kind, 0)

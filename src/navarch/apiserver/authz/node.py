@@ -21,6 +21,7 @@ LEASES = "kube-node-lease"
 ALLOWED = Decision(True)
 READ = ("get", "list", "watch")
 MEMO = 256
+MEMO_PODS = 4_096
 
 Reference = tuple[str, str]
 """Resource and name, in the pod's namespace."""
@@ -33,6 +34,7 @@ class NodeAuthorizer:
         self._reads = reads
         self._rules = rules
         self._used: dict[tuple[str, str], tuple[int, frozenset[Reference]]] = {}
+        self._read: dict[tuple[str, int], frozenset[Reference]] = {}
         self._special: dict[tuple[str, str], Callable[[str, Attributes], str]] = {
             ("", "secrets"): self._used_by_pods,
             ("", "configmaps"): self._used_by_pods,
@@ -117,17 +119,28 @@ class NodeAuthorizer:
     # --- what its pods use ---
 
     def _pods(self, node: str, namespace: str) -> Iterator[Object]:
-        return (pod for pod in self._reads.list(POD, namespace) if pod.view.spec.node_name == node)
+        found = self._reads.where(POD, fields=f"spec.nodeName={node}")
+        return (pod for pod in found if not namespace or pod.namespace == namespace)
 
     def _references(self, node: str, namespace: str) -> frozenset[Reference]:
         version = self._reads.version(POD)
         known = self._used.get((node, namespace))
         if known is None or known[0] != version:
-            found = {reference for pod in self._pods(node, namespace) for reference in references(pod)}
+            found = {reference for pod in self._pods(node, namespace) for reference in self._references_of(pod)}
             if len(self._used) >= MEMO:
                 self._used.clear()
             known = self._used[(node, namespace)] = (version, frozenset(found))
         return known[1]
+
+    def _references_of(self, pod: Object) -> frozenset[Reference]:
+        """Read once for each revision of a pod: most changes are of others."""
+        key = (pod.uid, pod.revision)
+        known = self._read.get(key)
+        if known is None:
+            if len(self._read) >= MEMO_PODS:
+                self._read.clear()
+            known = self._read[key] = frozenset(references(pod))
+        return known
 
 
 def references(pod: Object) -> Iterator[Reference]:
