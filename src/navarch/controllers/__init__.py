@@ -95,7 +95,7 @@ class Controllers:
                 continue
             own = client_for(controller.account or controller.name) if client_for is not None else client
             act = Act(own, ids, self._events.of(controller.component or controller.name), FIELD_MANAGER)
-            self.runners.append(Runner(controller, cache, own, clock, self._alarms, act, counts))
+            self.runners.append(Runner(controller, cache, own, clock, self._alarms, act, counts, client))
 
     @property
     def idle(self) -> bool:

@@ -53,13 +53,16 @@ class Runner:
         alarms: Alarms,
         act: Act,
         counts: Counts,
+        reads: Client | None = None,
     ) -> None:
+        """client: the controller's own. reads: one that may list everything that the caches hold, where it may not."""
         self.controller = controller
         self.name = controller.name
         self._counts = counts
         self.queue = WorkQueue(controller.name, alarms)
         self._cache = cache
         self._client = client
+        self._reads = reads or client
         self._clock = clock
         self._act = act
         self._informers: dict[object, Informer] = {watch.kind: cache[watch.kind] for watch in controller.watches}
@@ -179,14 +182,14 @@ class Runner:
         return True
 
     async def _make_sure(self, key: Hashable) -> None:
-        """Read what is unsure, by lists, which every controller may do; the key then waits until the caches show it.
+        """Read what is unsure, by lists, as the caches do; the key then waits until they show it.
 
         Raises: ApiError, Retryable, when the API cannot be asked; the key stays unsure.
         """
         found: list[Written] = []
         for target in self._unsure[key]:
             namespace, name = target.key
-            listing = await self._client.list(target.kind, namespace, fields=f"metadata.name={name}")
+            listing = await self._reads.list(target.kind, namespace, fields=f"metadata.name={name}")
             cached = self._informers[target.kind].get(namespace, name)
             for present in listing.items:
                 found.append(Written(target.kind, target.key, present.uid, present.revision))

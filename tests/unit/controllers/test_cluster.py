@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any
 from navarch.apiserver.call import User
 from navarch.app.control_plane import ControlPlane, Settings
 from navarch.base.clock import LoopClock, SeededIds
-from navarch.base.errors import NotFound
+from navarch.base.errors import Conflict, NotFound, Retryable
 from navarch.base.loop import SimulationLoop
 from navarch.base.metrics import Registry
 from navarch.base.pki import new_key
@@ -106,7 +107,67 @@ class Town:
         return len(await self.list(kind, namespace))
 
 
-def play(script: Callable[[Town], Awaitable[None]], nodes: int = 3) -> None:
+class Complaints(logging.Handler):
+    """What a controller could not do, such as for lack of rights."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(f"{record.getMessage()} {getattr(record, 'facts', '')}")
+
+
+class Flaky:
+    """A client whose writes fail now and then: before they were made, or after, or for somebody else's sake."""
+
+    def __init__(self, client: Client, ids: SeededIds, share: float) -> None:
+        self._client = client
+        self._ids = ids
+        self._share = share
+
+    def __getattr__(self, verb: str) -> Any:
+        call = getattr(self._client, verb)
+        if verb not in ("create", "update", "patch", "delete"):
+            return call
+
+        async def flaky(*arguments: Any, **options: Any) -> Any:
+            luck = self._ids.fraction() / self._share
+            if luck < 0.3:
+                raise Retryable("lost on the way there")
+            if 0.3 <= luck < 0.6:
+                raise Conflict("somebody was faster")
+            found = await call(*arguments, **options)
+            if 0.6 <= luck < 1:
+                raise Retryable("lost on the way back")
+            return found
+
+        return flaky
+
+
+class FlakyPlane(ControlPlane):
+    """Every controller's client fails in a tenth of its writes."""
+
+    def client(self, user: User, manager: str) -> Client:
+        client = super().client(user, manager)
+        if not user.name.endswith("-controller") and "collector" not in user.name:
+            return client
+        flaky: Any = Flaky(client, SeededIds(hash_of(user.name)), 0.1)
+        return flaky  # type: ignore[no-any-return]
+
+
+def hash_of(name: str) -> int:
+    return sum(name.encode())
+
+
+def play(
+    script: Callable[[Town], Awaitable[None]],
+    nodes: int = 3,
+    make: type[ControlPlane] = ControlPlane,
+    complaining: bool = False,
+) -> None:
+    """complaining: controllers may log that something could not be done."""
+
     async def main() -> None:
         loop = asyncio.get_running_loop()
         clock = LoopClock(datetime(2030, 1, 1, tzinfo=UTC), loop)
@@ -114,7 +175,7 @@ def play(script: Callable[[Town], Awaitable[None]], nodes: int = 3) -> None:
         registry = Registry()
         options = Options(root_ca="PEM", cluster_cidr="10.0.0.0/8")
         settings = Settings(signing_key=SIGNING_KEY, options=options)
-        plane = ControlPlane(MemoryStore(), clock, SeededIds(1), settings, heartbeats=heartbeats, metrics=registry)
+        plane = make(MemoryStore(), clock, SeededIds(1), settings, heartbeats=heartbeats, metrics=registry)
         await plane.start()
         client = plane.client(ADMIN, "test")
         informers = Informers(client, clock)
@@ -130,8 +191,17 @@ def play(script: Callable[[Town], Awaitable[None]], nodes: int = 3) -> None:
         bugs = registry.counter("navarch_controller_bugs", "", ("controller",)).values
         assert bugs == {}
 
-    with asyncio.Runner(loop_factory=SimulationLoop) as runner:
-        runner.run(main())
+    complaints = Complaints()
+    log = logging.getLogger("navarch.controllers")
+    log.addHandler(complaints)
+    log.setLevel(logging.INFO)
+    try:
+        with asyncio.Runner(loop_factory=SimulationLoop) as runner:
+            runner.run(main())
+    finally:
+        log.removeHandler(complaints)
+        log.setLevel(logging.NOTSET)
+    assert complaining or complaints.heard == []
 
 
 def test_a_deployment_comes_up_rolls_out_and_goes() -> None:
@@ -158,6 +228,41 @@ def test_a_deployment_comes_up_rolls_out_and_goes() -> None:
         await town.until(gone)
 
     play(script)
+
+
+def test_lost_answers_and_conflicts_change_nothing_in_the_end() -> None:
+    async def script(town: Town) -> None:
+        ports = [{"port": 80, "targetPort": "http"}]
+        await town.create(SERVICE, "web", spec={"selector": {"app": "web"}, "ports": ports})
+        most = 0
+        await town.deployment(replicas=40)
+        await town.until(town.complete)
+        for image in ("v2", "v3"):
+            await town.image(image)
+
+            async def rolled() -> bool:
+                nonlocal most
+                pods = [pod for pod in await town.list(POD) if "deletionTimestamp" not in pod["metadata"]]
+                most = max(most, len(pods))
+                return await town.complete()
+
+            await town.until(rolled)
+        await asyncio.sleep(120)
+        pods = await town.list(POD)
+        assert len(pods) == 40
+        assert {pod["spec"]["containers"][0]["image"] for pod in pods} == {"v3"}
+        assert most <= 50
+        assert await town.count(REPLICASET) == 3
+        endpoints = [endpoint for found in await town.list(ENDPOINTSLICE) for endpoint in found["endpoints"]]
+        assert sorted(e["targetRef"]["name"] for e in endpoints) == sorted(pod["metadata"]["name"] for pod in pods)
+        await town.client.delete(DEPLOYMENT, "default", "web", propagation="Foreground")
+
+        async def gone() -> bool:
+            return await town.count(REPLICASET) == 0 and await town.count(POD) == 0
+
+        await town.until(gone)
+
+    play(script, make=FlakyPlane, complaining=True)
 
 
 def test_nothing_is_written_when_nothing_changes() -> None:
