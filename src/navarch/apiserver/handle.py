@@ -33,6 +33,15 @@ RETURNED_WHEN_DELETED = frozenset(
 )
 """Kinds whose deletion answers with the object, not with a Status."""
 
+NO_DEFINITIONS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinitionList",
+    "metadata": {"resourceVersion": "1"},
+    "items": [],
+}
+"""kubectl asks for custom resources when it meets a kind that is not served; told that there are none it says so, told
+nothing it blames its own question."""
+
 
 async def handle(context: Context, call: Call) -> Response:
     """Never raises for what a client did wrong: that is a Response too."""
@@ -47,7 +56,11 @@ async def handle(context: Context, call: Call) -> Response:
 async def _handled(context: Context, call: Call, form: Form) -> Response:
     kind = context.state.kinds.resource(call.group, call.version, call.resource)
     if kind is None:
+        if (call.group, call.resource, call.verb) == ("apiextensions.k8s.io", "customresourcedefinitions", "list"):
+            return reply.respond(NO_DEFINITIONS, form, 200, call.warnings)
         raise refusals.no_such_path()
+    if kind.deprecated:
+        call.warnings.append(kind.deprecated)
     if not kind.namespaced and call.namespace:
         call = replace(call, namespace="")  # RBAC's way of naming a Namespace; also of reviews
     if call.subresource:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 
-from navarch.apiserver import openapi_schemas
+from navarch.apiserver import openapi_proto, openapi_schemas
 from navarch.apiserver.openapi_paths import Operations, definition, referenced
 from navarch.apiserver.openapi_schemas import Definitions, Form
 from navarch.apiserver.routes import parse_accept
@@ -46,6 +46,8 @@ class OpenApi:
             _check_accept(request)
             return Response(200, (("Content-Type", JSON),), self._index())
         if parts == ("openapi", "v2"):
+            if _wants_protobuf(request):
+                return self._packed(request, "v2.pb", openapi_proto.CONTENT_TYPE, self._proto_v2)
             _check_accept(request)
             return self._page(request, "v2", ())
         if parts[:2] == V3_PARTS:
@@ -82,14 +84,21 @@ class OpenApi:
         return hashlib.sha256(f"{self._hash} {path}".encode()).hexdigest().upper()
 
     def _page(self, request: Request, form: Form, group_version: tuple[str, ...]) -> Response:
-        key = "/".join((form, *group_version))
+        def make() -> bytes:
+            return orjson.dumps(self._document_v3(*group_version) if form == "v3" else self._document_v2())
+
+        return self._packed(request, "/".join((form, *group_version)), JSON, make)
+
+    def _proto_v2(self) -> bytes:
+        return openapi_proto.encode(self._document_v2())
+
+    def _packed(self, request: Request, key: str, content_type: str, make: Callable[[], bytes]) -> Response:
         packed = self._pages.get(key)
         if packed is None:
-            document = self._document_v3(*group_version) if form == "v3" else self._document_v2()
             packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
-            packed = self._pages[key] = packer.compress(orjson.dumps(document)) + packer.flush()
+            packed = self._pages[key] = packer.compress(make()) + packer.flush()
         etag = f'"{self._digest(key)}"'
-        headers = [("Content-Type", JSON), ("ETag", etag), ("Vary", "Accept-Encoding, Accept")]
+        headers = [("Content-Type", content_type), ("ETag", etag), ("Vary", "Accept-Encoding, Accept")]
         if request.param("hash"):  # the address changes with the content
             headers.append(("Cache-Control", "public, immutable, max-age=31536000"))
         if request.headers.get("if-none-match") == etag:
@@ -131,6 +140,12 @@ _BEARER: dict[str, Any] = {
     "in": "header",
     "description": "Bearer Token authentication",
 }
+
+
+def _wants_protobuf(request: Request) -> bool:
+    """Whether that is the first form of those that the client takes that is served."""
+    taken = [media for media, _ in parse_accept(request.headers.get("accept", ""))]
+    return next((media for media in taken if media in (*MEDIA, openapi_proto.MEDIA)), "") == openapi_proto.MEDIA
 
 
 def _check_accept(request: Request) -> None:

@@ -44,12 +44,12 @@ def many(context: Context, call: Call, kind: Kind, page: Page, form: Form) -> Re
     if form.as_ == "Table":
         include = tables.include_of(call.request.param("includeObject"))
         row = bound(tables.row, include=include, now=context.state.clock.now())
-        return reply.respond_list(tables.head(kind, *tail), items, row, form)
+        return reply.respond_list(tables.head(kind, *tail), items, row, form, call.warnings)
     if form.as_:
         head = reply.list_head("PartialObjectMetadataList", META_VERSION, *tail)
-        return reply.respond_list(head, items, reply.partial, form)
+        return reply.respond_list(head, items, reply.partial, form, call.warnings)
     head = reply.list_head(f"{kind.name}List", kind.api_version, *tail)
-    return reply.respond_list(head, items, reply.raw, form)
+    return reply.respond_list(head, items, reply.raw, form, call.warnings)
 
 
 def plain_event(type_: EventType, found: Object) -> bytes:

@@ -150,9 +150,11 @@ async def slices(head: bytes, items: Sequence[Any], write: Any, tail: bytes) -> 
     yield tail
 
 
-def respond_list(head: bytes, items: Sequence[Any], write: Any, form: Form, tail: bytes = b"]}") -> Response:
+def respond_list(
+    head: bytes, items: Sequence[Any], write: Any, form: Form, warnings: Sequence[str], tail: bytes = b"]}"
+) -> Response:
     """A list: in one piece where it is small or must be rewritten as a whole, else streamed."""
-    headers = [("content-type", form.type)]
+    headers = [("content-type", form.type), *warning_headers(warnings)]
     if form.type == YAML or form.pretty or len(items) <= SLICE_OBJECTS:
         return Response(200, headers, written(joined(head, map(write, items), tail), form))
     return Response(200, headers, slices(head, items, write, tail))

@@ -46,7 +46,7 @@ class SystemClock:
 
 
 class LoopClock:
-    """Time as the running event loop counts it, from `epoch`: what simulation runs on.
+    """Time as the event loop counts it, with `epoch` for the moment when it was made: what simulation runs on.
 
     All three faces agree, and none moves but by the loop's own `time()`.
     """
@@ -54,9 +54,10 @@ class LoopClock:
     def __init__(self, epoch: datetime, loop: asyncio.AbstractEventLoop) -> None:
         self._epoch = epoch
         self._loop = loop
+        self._begun_s = loop.time()
 
     def now(self) -> datetime:
-        return self._epoch + timedelta(seconds=self._loop.time())
+        return self._epoch + timedelta(seconds=self._loop.time() - self._begun_s)
 
     def monotonic(self) -> float:
         return self._loop.time()

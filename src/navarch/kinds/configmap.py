@@ -34,7 +34,7 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     for key in text.keys() & binary.keys():
         faults.invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
     if text_bytes(text) + decoded_bytes(binary) > DATA_MAX_BYTES:
-        faults.too_long("", DATA_MAX_BYTES)
+        faults.too_long("[]", DATA_MAX_BYTES)  # how Kubernetes writes the path of the object itself
     frozen(faults, new, old, "data", "binaryData")
     return faults.causes
 

@@ -100,5 +100,6 @@ ENDPOINTS = Kind(
     default=default,
     rules=rules,
     counts_generation=False,
+    deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     columns=(Column("Endpoints", _endpoints, description="Addresses and ports that are ready."),),
 )

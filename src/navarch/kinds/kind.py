@@ -83,6 +83,7 @@ class Kind:
         whatever the client names.
     verbs: () for kinds that are only posted to (reviews): nothing of them is stored.
     plural: "" for kinds that are no resource of their own, only what a subresource takes (Scale, Eviction).
+    deprecated: what whoever uses it is warned of, "" where there is nothing.
     definition: name in the schema; derived from group, version and name when "".
     """
 
@@ -112,6 +113,7 @@ class Kind:
     scale: tuple[str, str, str] | None = None
     grace: Callable[[Document], int | None] | None = None
     verbs: tuple[str, ...] = ALL_VERBS
+    deprecated: str = ""
     definition: str = ""
     name_rule: Callable[[str], Iterable[str]] | None = None
     stored_as: Kind | None = None

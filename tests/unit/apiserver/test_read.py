@@ -326,3 +326,34 @@ def test_bookmarks_come_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -
             await silent.event()
 
     run(test)
+
+
+def test_whoever_reads_or_writes_endpoints_is_warned() -> None:
+    async def test(api: Api) -> None:
+        told = ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]
+        endpoints = "/api/v1/namespaces/default/endpoints"
+        await api.post(endpoints, {"metadata": {"name": "web"}})
+        assert api.warnings == told
+        for target in (endpoints, f"{endpoints}/web"):
+            response = await api.send("GET", target)
+            assert api.warnings == told
+            assert ("warning", f'299 - "{told[0]}"') in list(response.headers)
+        await api.get("/api/v1/namespaces/default/services")
+        assert api.warnings == []
+
+    run(test)
+
+
+def test_there_are_no_custom_resources() -> None:
+    """kubectl asks before it says that a kind is unknown."""
+
+    async def test(api: Api) -> None:
+        definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        found = await api.get(definitions)
+        assert (found["kind"], found["items"]) == ("CustomResourceDefinitionList", [])
+        for method, target in (("POST", definitions), ("GET", f"{definitions}/some.example.com")):
+            with pytest.raises(Refused) as refused:
+                await api.ask(method, target, {} if method == "POST" else None)
+            assert refused.value.code == 404
+
+    run(test)

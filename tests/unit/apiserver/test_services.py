@@ -95,6 +95,20 @@ def test_an_update_keeps_what_was_allocated() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("other", ["10.96.0.77", "192.0.2.1", "None"])
+def test_an_address_may_not_be_changed(other: str) -> None:
+    async def test(api: Api) -> None:
+        made = await api.post(SERVICES, service())
+        with pytest.raises(Refused) as refused:
+            await api.strategic(f"{SERVICES}/web", {"spec": {"clusterIP": other}})
+        assert [(c["field"], c["message"]) for c in refused.value.causes] == [
+            ("spec.clusterIPs[0]", f'Invalid value: ["{other}"]: may not change once set')
+        ]
+        assert (await api.get(f"{SERVICES}/web"))["spec"] == made["spec"]
+
+    run(test)
+
+
 def test_a_headless_service_has_no_address() -> None:
     async def test(api: Api) -> None:
         spec = (await api.post(SERVICES, service(clusterIP="None")))["spec"]

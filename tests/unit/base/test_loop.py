@@ -168,3 +168,14 @@ def test_a_frozen_loop_wakes_for_calls_from_other_threads() -> None:
         loop = runner.get_loop()
         assert isinstance(loop, TurningLoop)
         runner.run(main(loop))
+
+
+def test_a_clock_begins_at_its_epoch_whatever_the_loop_counts_from() -> None:
+    """Loops that go with the machine's time count from when it was switched on."""
+
+    async def main() -> None:
+        clock = LoopClock(EPOCH, asyncio.get_running_loop())
+        assert abs((clock.now() - EPOCH).total_seconds()) < 1.0
+
+    with asyncio.Runner(loop_factory=TurningLoop) as runner:
+        runner.run(main())

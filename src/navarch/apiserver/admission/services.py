@@ -105,6 +105,7 @@ class Allocation:
         return number
 
     def _address(self, review: Review) -> list[Cause]:
+        """What is wrong with the address that is asked for; takes or picks one otherwise."""
         draft = review.draft
         if draft.get("spec", "type") == "ExternalName":
             for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
@@ -118,7 +119,9 @@ class Allocation:
             return []
         if not given:
             given = self.addresses.address(self._pick(review, "address"))
-        elif given != dig(review.old, "spec", "clusterIP"):
+        elif (held := _address_of(review.old)) and given != held:
+            return []  # the rules say that it may not change
+        elif given != held:
             number = self.addresses.number(given)
             if number is None:
                 valid = f"The range of valid IPs is {self.addresses.network}"
@@ -186,6 +189,11 @@ class Allocation:
 def _refused(address: str, why: str) -> Cause:
     message = f'Invalid value: ["{address}"]: failed to allocate IP {address}: {why}'
     return Cause("FieldValueInvalid", message, "spec.clusterIPs")
+
+
+def _address_of(service: Document | None) -> str:
+    found: str = dig(service, "spec", "clusterIP", default="")
+    return found
 
 
 def _families(draft: Draft, address: str) -> None:
