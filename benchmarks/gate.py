@@ -1,6 +1,6 @@
 """CPU time of a request through the whole server: TLS, authentication, roles, core, over 32 connections.
 
-Run `python benchmarks/gate.py`; it prints one JSON object, and writes it to `benchmarks/results/gate.json` if `--save`d.
+Run `python benchmarks/gate.py`; it prints a JSON object, kept in `benchmarks/results/gate.json` with `--save`.
 The server runs in a process of its own, whose CPU time is read from /proc, so the clients' work does not count.
 """
 
