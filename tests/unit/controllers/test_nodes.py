@@ -14,6 +14,7 @@ from navarch.controllers import podgc
 from navarch.controllers.node import eviction, lifecycle, taints
 from navarch.controllers.node.lifecycle import Observed, plan
 from navarch.controllers.node.ranges import BY_RANGE, Pool
+from navarch.controllers.options import Setup
 from navarch.controllers.plan import Delete, Event, Patch, Plan, Status
 from navarch.kinds import NODE
 from navarch.kinds.node import Taint
@@ -116,6 +117,49 @@ def test_unschedulable_and_pressure_are_taints(make: Make) -> None:
         ("node.kubernetes.io/disk-pressure", "NoSchedule"),
         ("node.kubernetes.io/unschedulable", "NoSchedule"),
     ]
+
+
+class Lately:
+    """Heartbeats that came when a test says so; the clock too."""
+
+    def __init__(self) -> None:
+        self.moment = NOW
+        self.seen: dict[str, datetime] = {}
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError
+
+    async def renew(self, node: str) -> None:
+        raise AssertionError
+
+    def last_seen(self, node: str) -> datetime | None:
+        return self.seen.get(node)
+
+    def listen(self, listener: Any) -> None:
+        return None
+
+
+def test_a_process_that_was_stopped_does_not_blame_the_nodes() -> None:
+    lately = Lately()
+    ears = lifecycle.Ears(Setup(lately, lately))
+    lately.seen = {"a": NOW, "b": NOW}
+    assert ears.last_heard("a") == ears.last_heard("b") == NOW
+    lately.moment += timedelta(seconds=12)
+    assert ears.last_heard("a") == NOW, "in time: the node is silent"
+    assert not ears.hears("a")
+    lately.seen["a"] = lately.moment
+    ears.last_heard("a")
+    lately.moment += timedelta(hours=1)
+    assert ears.last_heard("a") == lately.moment, "an hour late: everybody starts anew"
+    assert ears.hears("b")
+    lately.moment += timedelta(seconds=12)
+    assert not ears.hears("b")
 
 
 # taints and tolerations

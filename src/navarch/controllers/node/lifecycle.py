@@ -24,6 +24,8 @@ from navarch.kinds.object import Object
 from navarch.objects import condition
 from navarch.objects.value import Document
 
+STALL_S = 3.0
+"""Coming this much too late, this process itself was stopped or starved, and heard nothing because of that."""
 STARTUP_GRACE_S = 60.0
 """For a node that never said anything."""
 READY = "ready"
@@ -42,19 +44,17 @@ class Observed:
 
 
 def controller(setup: Setup) -> Controller[Observed]:
-    heartbeats, grace_s = setup.heartbeats, setup.options.node_grace_s
-
-    def heard(node: Object) -> bool:
-        seen = heartbeats.last_seen(node.name)
-        return seen == ALIVE or (seen is not None and (setup.clock.now() - seen).total_seconds() < grace_s)
+    ears = Ears(setup)
+    grace_s = setup.options.node_grace_s
 
     def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
         node = cache[NODE].get(*key)
         if node is None:
+            ears.forget(key[1])
             return None
-        others_ready = any(heard(other) for other in cache[NODE].by(READY, "True") if other is not node)
-        pods = cache[POD].by("node", node.name)
-        return Observed(node, heartbeats.last_seen(node.name), others_ready, grace_s, pods)
+        seen = ears.last_heard(node.name)
+        others_ready = any(ears.hears(other.name) for other in cache[NODE].by(READY, "True") if other is not node)
+        return Observed(node, seen, others_ready, grace_s, cache[POD].by("node", node.name))
 
     return Controller(
         name="node-lifecycle",
@@ -66,8 +66,48 @@ def controller(setup: Setup) -> Controller[Observed]:
         plan=plan,
         component="node-controller",
         account="node-controller",
-        listen=lambda add: heartbeats.listen(lambda name: add(("", name))),
+        listen=lambda add: setup.heartbeats.listen(lambda name: add(("", name))),
     )
+
+
+class Ears:
+    """Signs of life, less the times in which this process could not have heard any.
+
+    It knows when it wants to look at each node again. Coming much too late, it was stopped itself, and gives every node
+    a fresh start.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._heartbeats = setup.heartbeats
+        self._clock = setup.clock
+        self._grace = timedelta(seconds=setup.options.node_grace_s)
+        self._due: dict[str, datetime] = {}
+        self._awake_since: datetime | None = None
+
+    def last_heard(self, name: str) -> datetime | None:
+        """To be asked whenever the node is looked at."""
+        now = self._clock.now()
+        due = self._due.pop(name, None)
+        if due is not None and (now - due).total_seconds() > STALL_S:
+            self._awake_since = now
+        seen = self._seen(name)
+        if seen is not None and seen != ALIVE and seen + self._grace > now:
+            self._due[name] = seen + self._grace
+        return seen
+
+    def hears(self, name: str) -> bool:
+        """Whether the node was heard of lately."""
+        seen = self._seen(name)
+        return seen == ALIVE or (seen is not None and self._clock.now() - seen < self._grace)
+
+    def forget(self, name: str) -> None:
+        self._due.pop(name, None)
+
+    def _seen(self, name: str) -> datetime | None:
+        seen = self._heartbeats.last_seen(name)
+        if seen is None or seen == ALIVE or self._awake_since is None:
+            return seen
+        return max(seen, self._awake_since)
 
 
 def ready_index(node: Object) -> Iterable[str]:
