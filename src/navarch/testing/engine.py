@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -36,6 +37,8 @@ Result = TypeVar("Result")
 ADMIN = User("kubernetes-admin", groups=("system:masters", AUTHENTICATED))
 NODES_USER = User("system:simulated-nodes", groups=("system:masters", AUTHENTICATED))
 CONTEXT = "navarch-library"
+logging.getLogger("navarch").addHandler(logging.NullHandler())  # a library is silent unless it is asked to speak
+
 REGISTER_TOGETHER = 64
 READY_S = 10.0
 PLACE = Place("10.96.0.1", ("192.0.2.1",), 6443)

@@ -46,10 +46,14 @@ class _Node:
 
 @dataclass(slots=True)
 class _Pod:
-    """What is known of a pod on a node. told: revision of the last write; it is not looked at before that is seen."""
+    """What is known of a pod on a node.
+
+    told: revision of the last write; it is not looked at before that is seen. due_s: when its status changes by itself.
+    """
 
     arrived: datetime
     told: int = 0
+    due_s: float = 0.0
     failing: str = ""
     stopping: datetime | None = None
 
@@ -125,6 +129,8 @@ class SimulatedNodes:
         self._node(name).alive = True
         self._heartbeats.revive(name)
         for pod in self._pods.by("node", name):
+            if pod.uid in self._known:
+                self._known[pod.uid].due_s = 0.0
             self._queue.add(pod.key)
         self._queue.add(("", name))
 
@@ -134,6 +140,8 @@ class SimulatedNodes:
     def behave(self, behaviour: Behaviour) -> None:
         """From now on, before all other behaviours; pods that are there follow it as if they always had."""
         self.behaviours.insert(0, behaviour)
+        for known in self._known.values():
+            known.due_s = 0.0
         for pod in self._pods.list():
             self._queue.add(pod.key)
 
@@ -232,7 +240,7 @@ class SimulatedNodes:
         known = self._known.get(found.uid)
         if known is None:
             known = self._known[found.uid] = _Pod(self._arrival(found))
-        if found.revision < known.told:
+        if found.revision < known.told or (found.revision == known.told and self._clock.monotonic() < known.due_s):
             return
         try:
             if found.view.terminating:
@@ -253,9 +261,11 @@ class SimulatedNodes:
         network = bool(dig(document, "spec", "hostNetwork"))
         address = host if network else node.addresses.of(pod.uid, dig(document, "status", "podIP", default=""))
         moment = live(document, self._chooser(pod), known.arrived, now, host, address)
+        known.due_s = NEVER
         if moment.change_s != NEVER:
             wait_s = (known.arrived + timedelta(seconds=moment.change_s) - now).total_seconds()
-            self._alarms.set(self._clock.monotonic() + max(wait_s, 0.0), pod.key)
+            known.due_s = self._clock.monotonic() + max(wait_s, 0.0)
+            self._alarms.set(known.due_s, pod.key)
         before = dig(document, "status", default={})
         if all(before.get(name) == value for name, value in moment.status.items()):
             return
