@@ -240,7 +240,7 @@ class SimulatedNodes:
         known = self._known.get(found.uid)
         if known is None:
             known = self._known[found.uid] = _Pod(self._arrival(found))
-        if found.revision < known.told or (found.revision == known.told and self._clock.monotonic() < known.due_s):
+        if found.revision < known.told or self._as_told(found, known):
             return
         try:
             if found.view.terminating:
@@ -249,6 +249,13 @@ class SimulatedNodes:
                 await self._go_on(found, known, node)
         except (NotFound, Conflict) as error:
             log.debug("the pod went away", key="/".join(key), error=str(error))
+
+    def _as_told(self, pod: Object, known: _Pod) -> bool:
+        """The pod is as the last write left it. That may have been somebody else's, had ours nothing to change: what
+        others say that matters here is looked at."""
+        if pod.revision != known.told or pod.view.terminating or pod.view.spec.readiness_gates:
+            return False
+        return self._clock.monotonic() < known.due_s
 
     def _arrival(self, pod: Object) -> datetime:
         """When the pod came: as its status has it, if a node of this name told so before."""
@@ -261,17 +268,17 @@ class SimulatedNodes:
         network = bool(dig(document, "spec", "hostNetwork"))
         address = host if network else node.addresses.of(pod.uid, dig(document, "status", "podIP", default=""))
         moment = live(document, self._chooser(pod), known.arrived, now, host, address)
-        known.due_s = NEVER
+        due_s = NEVER
         if moment.change_s != NEVER:
             wait_s = (known.arrived + timedelta(seconds=moment.change_s) - now).total_seconds()
-            known.due_s = self._clock.monotonic() + max(wait_s, 0.0)
-            self._alarms.set(known.due_s, pod.key)
+            due_s = self._clock.monotonic() + max(wait_s, 0.0)
+            self._alarms.set(due_s, pod.key)
         before = dig(document, "status", default={})
         if all(before.get(name) == value for name, value in moment.status.items()):
             return
         patch = {"metadata": {"uid": pod.uid}, "status": moment.status}
         written = await self._client.patch(POD, *pod.key, patch, type="strategic", subresource="status")
-        known.told = written.revision
+        known.told, known.due_s = written.revision, due_s
         self._complain(pod, known, node, moment.status)
 
     def _chooser(self, pod: Object) -> Choose:

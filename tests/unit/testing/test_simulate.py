@@ -62,6 +62,18 @@ def test_a_broken_promise_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPat
     assert reproduction(4, 4, 3, 0) in str(broken.value)
 
 
+@pytest.mark.parametrize(
+    ("seed", "nodes", "steps", "faults"),
+    [
+        (1, 4, 6, 6),  # two pods with one address, after the nodes' organ was started afresh
+        (311, 4, 30, 15),  # a pod that was never ready, because the write that said so had failed once
+        (504, 6, 30, 30),  # a pod that never went, because a write that changed nothing came back with its deletion
+    ],
+)
+def test_seeds_that_once_found_something(seed: int, nodes: int, steps: int, faults: int) -> None:
+    simulate(seed, nodes=nodes, steps=steps, faults=faults)
+
+
 def test_faults_are_drawn_from_the_seed() -> None:
     def draw(seed: int) -> object:
         return drawn(SeededIds(seed), ("n1", "n2"), ORGANS, 100.0, 12)
