@@ -43,6 +43,14 @@ def test_explain(cluster: Cluster) -> None:
     assert 'field "nonsense" does not exist' in refused.stderr
 
 
+def test_explain_by_the_older_schema(cluster: Cluster) -> None:
+    older = ("--output", "plaintext-openapiv2")
+    text = cluster.kubectl("explain", "pod.spec.containers.resources", *older).stdout
+    assert "RESOURCE: resources <Object>" in text
+    assert "limits" in text
+    assert "rollingUpdate" in cluster.kubectl("explain", "deployment.spec.strategy", *older).stdout
+
+
 def test_every_served_kind_is_explained(cluster: Cluster) -> None:
     for name in cluster.kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split():
         plural, _, group = name.partition(".")
