@@ -1,24 +1,32 @@
-"""A real server process in a folder of its own, which a test may kill, and writers that note what was acknowledged."""
+"""A real server process in a folder of its own, which a test may kill, and how to speak with it."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from navarch.app.ask import ask, server_is_ready
+from navarch.app.ask import server_is_ready
 from navarch.app.layout import Layout, Settings, save_settings
-from navarch.base.errors import Unavailable
 
+HERE = Path(__file__).parent
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+REAL = ("-m", "navarch.app.server")
+
+
+def weak(*weaknesses: str) -> tuple[str, ...]:
+    """The program with these weaknesses planted (see `weak_server.py`)."""
+    return (str(HERE / "weak_server.py"), ",".join(weaknesses))
 
 
 def free_port() -> int:
@@ -27,13 +35,40 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Session(http.client.HTTPConnection):
+    """A connection to the server's own socket, kept open from one request to the next."""
+
+    def __init__(self, path: Path, timeout_s: float = 10.0) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+    def begin(self, target: str, method: str = "GET", body: Any = None) -> http.client.HTTPResponse:
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        self.request(method, target, json.dumps(body) if body is not None else None, headers)
+        return self.getresponse()
+
+    def ask(self, target: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
+        """Raises: OSError, http.client.HTTPException; the outcome of a write is unknown then."""
+        try:
+            answer = self.begin(target, method, body)
+            return answer.status, json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise ConnectionError(f"no answer to {method} {target}: {error!r}") from error
+
+
 @dataclass
 class ServerProcess:
     """program: what is run with DATA and RUN as arguments; a planted weakness is another program."""
 
     data: Path
     run: Path
-    program: tuple[str, ...] = ("-m", "navarch.app.server")
+    program: tuple[str, ...] = REAL
     process: subprocess.Popen[bytes] | None = None
     port: int = field(default_factory=free_port)
 
@@ -65,6 +100,14 @@ class ServerProcess:
             time.sleep(0.02)
         return time.monotonic() - start
 
+    def freeze(self) -> None:
+        """Returns once no thread of it will run any more."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while any(task.joinpath("stat").read_text().rpartition(") ")[2][0] in "RS" for task in tasks.iterdir()):
+            time.sleep(0.0005)
+
     def kill(self) -> None:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGKILL)
@@ -75,72 +118,30 @@ class ServerProcess:
             self.process.terminate()
             self.process.wait(20)
 
-    def ask(self, target: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
-        return ask(self.socket, target, method=method, body=body, timeout_s=10.0)
+    def session(self, timeout_s: float = 10.0) -> Session:
+        return Session(self.socket, timeout_s)
 
-    def names(self) -> dict[str, str]:
+    def ask(self, target: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
+        session = self.session()
+        try:
+            return session.ask(target, method, body)
+        finally:
+            session.close()
+
+    def values(self) -> dict[str, str]:
         """name -> value of every ConfigMap that the writers made."""
         status, found = self.ask(CONFIGMAPS)
         assert status == 200, found
         return {item["metadata"]["name"]: item["data"]["v"] for item in found["items"] if "v" in item.get("data", {})}
 
 
-@dataclass
-class Writers:
-    """Threads that create and update ConfigMaps and note each acknowledged value."""
-
-    server: ServerProcess
-    cycle: int
-    threads: int = 4
-    acknowledged: dict[str, str] = field(default_factory=dict)
-    attempted: dict[str, set[str]] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _running: list[threading.Thread] = field(default_factory=list)
-
-    def start(self) -> None:
-        for number in range(self.threads):
-            thread = threading.Thread(target=self._write, args=(number,), daemon=True)
-            self._running.append(thread)
-            thread.start()
-
-    def wait_for(self, count: int, patience_s: float = 20.0) -> None:
-        deadline = time.monotonic() + patience_s
-        while len(self.acknowledged) < count:
-            assert time.monotonic() < deadline, f"only {len(self.acknowledged)} writes: {self.errors[-3:]}"
-            time.sleep(0.005)
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._running:
-            thread.join()
-
-    def _write(self, number: int) -> None:
-        count = 0
-        while not self._stop.is_set():
-            name, value = f"w{self.cycle}-{number}-{count // 2}", str(count)
-            self.attempted.setdefault(name, set()).add(value)
-            document = {"metadata": {"name": name}, "data": {"v": value}}
-            method, target = ("POST", CONFIGMAPS) if count % 2 == 0 else ("PUT", f"{CONFIGMAPS}/{name}")
-            try:
-                status, said = self.server.ask(target, method, document)
-            except (Unavailable, OSError, http.client.HTTPException, ValueError) as error:
-                self.errors.append(str(error))
-                return
-            if status in (200, 201):
-                self.acknowledged[name] = value
-            else:
-                self.errors.append(f"{status} {said}")
-                count += count % 2 == 0  # what was not created cannot be updated
-            count += 1
-
-
-def lost(writers: Writers, found: dict[str, str]) -> list[str]:
-    """What was acknowledged and is not there, or is older than what was acknowledged."""
-    missing = []
-    for name, value in writers.acknowledged.items():
-        if name not in found:
-            missing.append(f"{name} is gone")
-        elif int(found[name]) < int(value):
-            missing.append(f"{name} has {found[name]}, acknowledged was {value}")
-    return missing
+@contextmanager
+def serving(folder: Path, program: tuple[str, ...] = REAL, data: Path | None = None) -> Iterator[ServerProcess]:
+    """A server that was started, in `folder`. data: where it keeps its state, if not there."""
+    server = ServerProcess(data or folder / "data", folder / "run", program)
+    try:
+        server.start()
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.kill()

@@ -1,18 +1,26 @@
-"""The server with a weakness planted in its store, to prove that the durability tests can fail.
+"""The server with weaknesses planted, to prove that the robustness tests can fail, and faults that a test can switch.
 
-`weak_server.py normal DATA RUN` does not wait for the disk; `weak_server.py eio=FILE DATA RUN` has every sync fail with
-EIO for as long as FILE exists.
+`weak_server.py WEAKNESS[,WEAKNESS...] DATA RUN`; see `WEAKNESSES`, and `eio=FILE`: every sync fails for as long as FILE
+exists, which is no weakness but a fault.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import apsw
 
+from navarch.apiserver.watchers import Channel
 from navarch.app import server
 from navarch.store import sqlite
+from navarch.store.sqlite import Settings, SqliteStore
+from navarch.store.store import Change
+
+planted = Settings()
 
 
 class FailingFile(apsw.VFSFile):
@@ -35,11 +43,105 @@ class FailingVfs(apsw.VFS):
         return FailingFile(self.flag, name, flags)
 
 
-weakness, *arguments = sys.argv[1:]
-if weakness == "normal":
-    settings = sqlite.Settings(synchronous="NORMAL")
-else:
-    vfs = FailingVfs(Path(weakness.removeprefix("eio=")))
-    settings = sqlite.Settings(vfs="failing")
-sqlite.Settings = lambda: settings  # type: ignore[assignment,misc]
+def never_waits_for_the_disk() -> None:
+    global planted
+    planted = Settings(synchronous="NORMAL")
+
+
+def acknowledges_before_the_commit() -> None:
+    """Many batches share one transaction, and their writers do not wait for its end."""
+    batches = itertools.count()
+
+    def commit(self: SqliteStore, batch: Sequence[Any], revision: int) -> int:
+        execute = self._writer.execute
+        if self._writer.getautocommit():
+            execute("BEGIN IMMEDIATE")
+        for write in batch:
+            write.outcome = self._apply(execute, write, revision + 1)
+            if isinstance(write.outcome, Change):
+                revision = write.outcome.revision
+        execute("UPDATE meta SET value=? WHERE name='revision'", (revision,))
+        if next(batches) % 8 == 7:
+            execute("COMMIT")
+        return revision
+
+    SqliteStore._commit = commit  # type: ignore[method-assign]
+
+
+def ignores_errors_of_the_disk() -> None:
+    """What failed is acknowledged as if it had not."""
+    real = SqliteStore._commit
+
+    def commit(self: SqliteStore, batch: Sequence[Any], revision: int) -> int:
+        revision = real(self, batch, revision)
+        for write in batch:
+            if isinstance(write.outcome, sqlite.ApiError):
+                revision += 1
+                write.outcome = Change(write.key, revision, write.value, None)
+        return revision
+
+    SqliteStore._commit = commit  # type: ignore[method-assign]
+
+
+def stays_refusing() -> None:
+    """After the first error of the disk it never writes again."""
+    real = SqliteStore._transact
+
+    def transact(self: SqliteStore, batch: Sequence[Any], revision: int) -> int:
+        if getattr(self, "broken", False):
+            raise apsw.FullError("planted: still full")
+        try:
+            return real(self, batch, revision)
+        except apsw.Error:
+            self.broken = True  # type: ignore[attr-defined]
+            raise
+
+    SqliteStore._transact = transact  # type: ignore[method-assign]
+
+
+def compares_no_revision() -> None:
+    """Of two writers with the same expectation, the later one wins."""
+    real: Callable[..., Any] = SqliteStore._apply
+
+    def apply(execute: Any, write: Any, revision: int) -> Any:
+        found = execute("SELECT revision FROM rows WHERE key=?", (write.key,)).fetchone()
+        write.expect = found[0] if found else 0
+        return real(execute, write, revision)
+
+    SqliteStore._apply = staticmethod(apply)  # type: ignore[method-assign,assignment]
+
+
+def delivers(times: int) -> Callable[[], None]:
+    """Each twentieth event comes not at all, or twice."""
+
+    def plant() -> None:
+        real, events = Channel.publish, itertools.count(1)
+
+        def publish(self: Channel, change: Any, farewell: Any) -> None:
+            for _ in range(times if next(events) % 20 == 0 else 1):
+                real(self, change, farewell)
+
+        Channel.publish = publish  # type: ignore[method-assign]
+
+    return plant
+
+
+WEAKNESSES: dict[str, Callable[[], None]] = {
+    "normal": never_waits_for_the_disk,
+    "early": acknowledges_before_the_commit,
+    "ignores": ignores_errors_of_the_disk,
+    "refuses": stays_refusing,
+    "overwrites": compares_no_revision,
+    "skips": delivers(0),
+    "repeats": delivers(2),
+}
+
+weaknesses, *arguments = sys.argv[1:]
+for weakness in weaknesses.split(","):
+    if weakness.startswith("eio="):
+        vfs = FailingVfs(Path(weakness.removeprefix("eio=")))
+        planted = Settings(vfs="failing")
+    else:
+        WEAKNESSES[weakness]()
+sqlite.Settings = lambda: planted  # type: ignore[assignment,misc]
 sys.exit(server.run_process(arguments, server.serve))

@@ -1,0 +1,321 @@
+"""Recorded histories: clients that race on a few objects and watchers that follow, and what must hold of all they saw.
+
+Every value says which write it is and which revision its writer had read, so that the history of an object is a chain:
+a link to another revision than the one before it is a lost update.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import orjson
+from serverprocess import CONFIGMAPS, ServerProcess, Session
+
+OBJECTS = 5
+GONE = (404, 409)
+
+
+@dataclass(frozen=True)
+class Write:
+    """One attempt. revision: what the server answered, 0 when it refused, -1 when nobody knows. value None deletes."""
+
+    name: str
+    value: str | None
+    read: int
+    revision: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One event. read: the revision that the writer of this value had read."""
+
+    type: str
+    name: str
+    revision: int
+    value: str
+    read: int
+    bytes: bytes
+
+
+@dataclass
+class Segment:
+    """A list and everything that a watch from its revision delivered, over however many connections."""
+
+    start: int
+    items: dict[str, bytes]
+    events: list[Seen] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.events[-1].revision if self.events else self.start
+
+
+class Client(threading.Thread):
+    """Reads, changes and writes back, until told to stop; the revision it read says whether it may."""
+
+    def __init__(self, server: ServerProcess, number: int, seed: int, stop: threading.Event, down: threading.Event):
+        super().__init__(daemon=True)
+        self.server = server
+        self.number = number
+        self.random = Random(f"{seed} {number}")
+        self.stop, self.down = stop, down
+        self.writes: list[Write] = []
+        self.wrong: list[str] = []
+        self.count = 0
+
+    def run(self) -> None:
+        session = self.server.session()
+        while not self.stop.is_set():
+            name = f"shared-{self.random.randrange(OBJECTS)}"
+            try:
+                self._turn(session, name)
+            except OSError:
+                session.close()
+                time.sleep(0.05)
+        session.close()
+
+    def _turn(self, session: Session, name: str) -> None:
+        floor = max((w.revision for w in self.writes if w.name == name), default=0)
+        status, found = session.ask(f"{CONFIGMAPS}/{name}")
+        read = int(found["metadata"]["resourceVersion"]) if status == 200 else 0
+        if status == 200 and read < floor:
+            self.wrong.append(f"read {name} at {read} after writing it at {floor}")
+        self.count += 1
+        value = f"{self.number}-{self.count}"
+        document = {"metadata": {"name": name, "labels": {"shared": "1"}}, "data": {"v": value, "read": str(read)}}
+        if status == 404:
+            self._note(session, name, value, read, "POST", CONFIGMAPS, document)
+        elif self.random.random() < 0.05:
+            options = {"preconditions": {"resourceVersion": str(read)}}
+            self._note(session, name, None, read, "DELETE", f"{CONFIGMAPS}/{name}", options)
+        elif status == 200:
+            document["metadata"]["resourceVersion"] = str(read)  # type: ignore[index]
+            self._note(session, name, value, read, "PUT", f"{CONFIGMAPS}/{name}", document)
+
+    def _note(
+        self, session: Session, name: str, value: str | None, read: int, method: str, target: str, body: Any
+    ) -> None:
+        try:
+            status, said = session.ask(target, method, body)
+        except OSError:
+            self.writes.append(Write(name, value, read, -1))
+            raise
+        if status in (200, 201):
+            revision = int(said["metadata"]["resourceVersion"]) if value is not None else 0
+            self.writes.append(Write(name, value, read, revision))
+        elif status in GONE:
+            self.writes.append(Write(name, value, read, 0))
+        else:
+            self.writes.append(Write(name, value, read, -1))
+            if not self.down.is_set():
+                self.wrong.append(f"{method} {target}: {status} {said.get('message')}")
+
+
+class Follower(threading.Thread):
+    """Lists, then watches on from where it was, over every break; lists again only when told that it must (410)."""
+
+    def __init__(self, server: ServerProcess, query: str, stop: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.server = server
+        self.query = query
+        self.stop = stop
+        self.segments: list[Segment] = []
+        self.expired = 0
+        self.finished = False
+
+    def run(self) -> None:
+        again = True
+        while not self.stop.is_set():
+            session = self.server.session(timeout_s=0.5)
+            try:
+                if again:
+                    self.segments.append(self._list(session))
+                again = self._watch(session)
+                self.expired += again
+            except (OSError, http.client.HTTPException, ValueError):
+                time.sleep(0.05)
+            finally:
+                session.close()
+        self.finished = True
+
+    def _list(self, session: Session) -> Segment:
+        found = listed(session, self.query)
+        return Segment(*found)
+
+    def _watch(self, session: Session) -> bool:
+        """Whether to list anew."""
+        now = self.segments[-1]
+        answer = session.begin(f"{CONFIGMAPS}?watch=1&resourceVersion={now.end}&{self.query}")
+        if answer.status == 410:
+            return True
+        while line := answer.readline():
+            event = orjson.loads(line)
+            if event["type"] == "ERROR":
+                return bool(event["object"]["code"] == 410)
+            if event["type"] != "BOOKMARK" and is_shared(event["object"]):
+                now.events.append(seen(event))
+        return False
+
+
+def is_shared(item: Mapping[str, Any]) -> bool:
+    """One of the racing clients', not of the cluster's own."""
+    name: str = item["metadata"]["name"]
+    return name.startswith("shared-")
+
+
+def seen(event: Mapping[str, Any]) -> Seen:
+    one = event["object"]
+    revision = int(one["metadata"]["resourceVersion"])
+    data = one["data"]
+    return Seen(event["type"], one["metadata"]["name"], revision, data["v"], int(data["read"]), plain(one))
+
+
+def listed(session: Session, query: str) -> tuple[int, dict[str, bytes]]:
+    status, found = session.ask(f"{CONFIGMAPS}?{query}")
+    if status != 200:
+        raise ConnectionError(f"list: {status}")
+    items = {item["metadata"]["name"]: plain(item) for item in found["items"] if is_shared(item)}
+    return int(found["metadata"]["resourceVersion"]), items
+
+
+def plain(item: Mapping[str, Any]) -> bytes:
+    """The object as it was sent, member by member in its order; lists leave out what an event says of each."""
+    return orjson.dumps({key: value for key, value in item.items() if key not in ("kind", "apiVersion")})
+
+
+# --- what must hold ---
+
+
+def broken_order(segment: Segment) -> list[str]:
+    """Each change once and in order."""
+    revisions = [segment.start, *(event.revision for event in segment.events)]
+    return [f"revision {b} was delivered after {a}" for a, b in pairwise(revisions) if b <= a]
+
+
+def broken_chains(segment: Segment) -> list[str]:
+    """Each change was made by someone who had read the state before it."""
+    wrong = []
+    at = {name: int(orjson.loads(item)["metadata"]["resourceVersion"]) for name, item in segment.items.items()}
+    for event in segment.events:
+        if event.type == "DELETED":
+            at.pop(event.name, None)
+            continue
+        if (event.type == "ADDED") != (event.name not in at):
+            wrong.append(f"{event.type} {event.name} at {event.revision}, and it was {at.get(event.name, 'not there')}")
+        elif event.read != at.get(event.name, 0):
+            wrong.append(
+                f"lost update: {event.name} at {event.revision} ({event.value}) was made from {event.read}, "
+                f"and revision {at.get(event.name)} lay between"
+            )
+        at[event.name] = event.revision
+    return wrong
+
+
+def missing(segment: Segment, writes: Iterable[Write]) -> list[str]:
+    """Acknowledged writes between the list and the last event that were never delivered, or differently."""
+    delivered = {event.revision: event.value for event in segment.events}
+    return [
+        f"{write.name} at {write.revision} ({write.value}) was delivered as {delivered.get(write.revision)}"
+        for write in writes
+        if segment.start < write.revision <= segment.end and delivered.get(write.revision) != write.value
+    ]
+
+
+def forged(segment: Segment, writes: Iterable[Write]) -> list[str]:
+    """Values that nobody wrote, or whose write was refused."""
+    possible = {write.value for write in writes if write.revision != 0}
+    return [f"{e.name} at {e.revision}: nobody wrote {e.value}" for e in segment.events if e.value not in possible]
+
+
+def replayed(segment: Segment) -> dict[str, bytes]:
+    found = dict(segment.items)
+    for event in segment.events:
+        if event.type == "DELETED":
+            found.pop(event.name, None)
+        else:
+            found[event.name] = event.bytes
+    return found
+
+
+def check(segments: Sequence[Segment], writes: Sequence[Write]) -> list[str]:
+    wrong = []
+    for segment in segments:
+        wrong += broken_order(segment) + broken_chains(segment) + missing(segment, writes) + forged(segment, writes)
+    return wrong
+
+
+@dataclass
+class Recorded:
+    wrong: list[str]
+    writes: int
+    conflicts: int
+    unknown: int
+    events: int
+    expired: int
+    slowest_start_s: float
+
+
+def record(server: ServerProcess, seed: int, seconds: float, kill: int, clients: int = 6) -> Recorded:
+    """Let clients race and watchers follow for so long, with so many kills in between, and judge what they saw."""
+    stop, down, random = threading.Event(), threading.Event(), Random(seed)
+    racing = [Client(server, number, seed, stop, down) for number in range(clients)]
+    follow_stop = threading.Event()
+    queries = ("", "labelSelector=shared%3D1", "allowWatchBookmarks=true&labelSelector=shared")
+    followers = [Follower(server, query, follow_stop) for query in queries]
+    for thread in (*followers, *racing):
+        thread.start()
+    slowest = 0.0
+    for _ in range(kill):
+        time.sleep(seconds / (kill + 1) * (0.5 + random.random()))
+        down.set()
+        server.kill()
+        slowest = max(slowest, server.start())
+        down.clear()
+    time.sleep(seconds / (kill + 1))
+    stop.set()
+    for client in racing:
+        client.join()
+    wrong = [text for client in racing for text in client.wrong]
+    writes = [write for client in racing for write in client.writes]
+    wrong += settled(server, followers)
+    follow_stop.set()
+    for follower in followers:
+        follower.join()
+        if not follower.finished:
+            wrong.append(f"the watcher ({follower.query}) met what it does not understand")
+        wrong += check(follower.segments, writes)
+    return Recorded(
+        wrong,
+        sum(w.revision > 0 for w in writes),
+        sum(w.revision == 0 and w.value is not None for w in writes),
+        sum(w.revision < 0 for w in writes),
+        sum(len(segment.events) for follower in followers for segment in follower.segments),
+        sum(follower.expired for follower in followers),
+        slowest,
+    )
+
+
+def settled(server: ServerProcess, followers: Sequence[Follower]) -> list[str]:
+    """Once all is quiet, what each watcher believes is what a list says."""
+    session = server.session()
+    _, items = listed(session, "")
+    session.close()
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline and any(replayed(one.segments[-1]) != items for one in followers):
+        time.sleep(0.05)
+    wrong = []
+    for follower in followers:
+        believed = replayed(follower.segments[-1])
+        wrong += [
+            f"a watcher ({follower.query}) believes {believed.get(name)!r}, and a list says {items.get(name)!r}"
+            for name in sorted(items.keys() | believed.keys())
+            if items.get(name) != believed.get(name)
+        ]
+    return wrong

@@ -1,0 +1,119 @@
+"""The robustness scenes at their full count: `.ci/soak NAME` runs this; a run that was stopped goes on where it was.
+
+One unit is one scene on a fresh server with its own seed. What is done lies in `.state/soak/NAME.json` until the run is
+complete; then `benchmarks/results/soak-NAME.json` has the commit, n, the seeds and the figures. A unit that found
+something wrong ends the run with its seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import scenes
+from history import record
+from serverprocess import serving
+
+ROOT = Path(__file__).parents[2]
+Unit = Callable[[Path, int], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Soak:
+    """each: cycles of one unit; n: cycles of all. counts: what a cycle is."""
+
+    counts: str
+    n: int
+    each: int
+    play: Unit
+
+
+def _scene(scene: Callable[..., scenes.Found], each: int) -> Unit:
+    return lambda folder, seed: asdict(scene(folder, seed, each))
+
+
+def _history(folder: Path, seed: int) -> dict[str, Any]:
+    with serving(folder) as server:
+        return asdict(record(server, seed, seconds=12, kill=3))
+
+
+SOAKS = {
+    "kills": Soak("kill -9 under load", 100, 10, _scene(scenes.kills, 10)),
+    "power": Soak("power cuts under load", 20, 5, _scene(scenes.power_cuts, 5)),
+    "syncs": Soak("times that every sync failed with EIO under load", 20, 5, _scene(scenes.failing_syncs, 5)),
+    "full": Soak("times that the disk was full under load", 20, 5, _scene(scenes.full_disks, 5)),
+    "history": Soak("recorded histories of 12 s, three kills in each", 20, 1, _history),
+}
+
+
+def commit() -> str:
+    said = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return said.stdout.strip()
+
+
+def cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return f"{os.cpu_count()} x {line.partition(':')[2].strip()}"
+    return f"{os.cpu_count()} x {platform.machine()}"
+
+
+def total(units: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sums, but of times the largest."""
+    found: dict[str, Any] = {}
+    for name in [key for key in units[0] if key not in ("wrong", "seed")]:
+        values = [unit[name] for unit in units]
+        found[name] = round(max(values), 2) if name.endswith("_s") else sum(values)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=SOAKS)
+    parser.add_argument("--n", type=int, default=0, help="cycles, if not the full count")
+    parser.add_argument("--date", default="", help="what the result is dated with")
+    asked = parser.parse_args()
+    soak = SOAKS[asked.name]
+    units = -(-(asked.n or soak.n) // soak.each)
+    state = ROOT / ".state" / "soak" / f"{asked.name}.json"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    now = commit()
+    done: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
+    if done.get("commit") != now:
+        done = {"commit": now, "units": []}
+    for seed in range(len(done["units"]) + 1, units + 1):
+        with tempfile.TemporaryDirectory(prefix="navarch-soak-") as folder:
+            found = soak.play(Path(folder), seed)
+        print(f"{asked.name} {seed}/{units}: {found}", flush=True)
+        if found["wrong"]:
+            return 1
+        done["units"].append({"seed": seed, **found})
+        state.write_text(json.dumps(done))
+    result = {
+        "what": soak.counts,
+        "n": units * soak.each,
+        "wrong": 0,
+        "seeds": [unit["seed"] for unit in done["units"]],
+        "figures": total(done["units"]),
+        "conditions": {"commit": now, "cpu": cpu(), "python": platform.python_version(), "date": asked.date},
+    }
+    path = ROOT / "benchmarks" / "results" / f"soak-{asked.name}.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"{path.relative_to(ROOT)}: {json.dumps(result['figures'])}")
+    state.unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

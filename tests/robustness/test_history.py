@@ -1,0 +1,37 @@
+"""What the API promises of concurrent writers and of watches, judged on recorded histories of a real server.
+
+No update is lost; a watch from N delivers every later change once and in order, or says 410; replaying a watch gives
+what a list gives; and all of it over kill -9. Each twin has a weakness planted that the judgement must find.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from history import record
+from serverprocess import serving, weak
+
+
+def test_histories_keep_their_promises_over_kills(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        found = record(server, seed=1, seconds=5, kill=2)
+    assert found.wrong == []
+    assert found.writes > 200
+    assert found.conflicts > 20, "the clients did not race"
+    assert found.events > 3 * 100
+    assert found.expired > 0, "no watcher was told that it must list again"
+
+
+@pytest.mark.parametrize(
+    ("weakness", "says"),
+    [("overwrites", "lost update"), ("skips", "was delivered as None"), ("repeats", "was delivered after")],
+)
+def test_histories_find_planted_weaknesses(tmp_path: Path, weakness: str, says: str) -> None:
+    with serving(tmp_path, weak(weakness)) as server:
+        found = record(server, seed=1, seconds=1.5, kill=0)
+    assert any(says in text for text in found.wrong)
