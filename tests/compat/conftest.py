@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from navarch.base.pki import Pki
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from compat_server import HOST, Cluster, ServerThread, kubeconfig
+from compat_server import HOST, Cluster, ServerThread, kubeconfig, older_kubectl
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +29,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     path.write_text(kubeconfig(url, pki, pki.client("admin", "kubernetes-admin", ["system:masters"])))
     yield Cluster(url, directory, pki, path)
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def older(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The same cluster, seen through kubectl 1.32."""
+    directory = tmp_path_factory.mktemp("older")
+    return replace(cluster, directory=directory, program=str(older_kubectl(directory)))
