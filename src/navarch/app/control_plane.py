@@ -133,7 +133,7 @@ class ControlPlane:
                 registry=self.metrics,
                 client_for=lambda name: self.client(controller_account(name), "kube-controller-manager"),
             ),
-            Scheduler(scheduler, self._clock, self._ids, informers=shared),
+            Scheduler(scheduler, self._clock, self._ids, informers=shared, registry=self.metrics),
         )
         async with asyncio.TaskGroup() as group:
             for organ in organs:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import ApiError, Conflict, NotFound, Retryable
 from navarch.base.log import Log
+from navarch.base.metrics import Registry
 from navarch.base.tasks import BugReport
 from navarch.client.client import Client
 from navarch.client.events import Events
@@ -55,17 +56,28 @@ class Scheduler:
     """One for a cluster (or the leader of several); `run` works until cancelled."""
 
     def __init__(
-        self, client: Client, clock: Clock, ids: Ids, *, name: str = NAME, informers: Informers | None = None
+        self,
+        client: Client,
+        clock: Clock,
+        ids: Ids,
+        *,
+        name: str = NAME,
+        informers: Informers | None = None,
+        registry: Registry | None = None,
     ) -> None:
         """informers: shared with others in the process, who then run them; made and run here when None."""
         self._clock = clock
         self._ids = ids
         self._work = asyncio.Event()
-        self._bugs = BugReport(log)
+        registry = registry or Registry()
+        self._attempts = registry.counter("scheduler_schedule_attempts", "Tries to place a pod.", ("result",))
+        self._duration_s = registry.histogram("scheduler_scheduling_attempt_duration_seconds", "One try.", ("result",))
+        self._bugs = BugReport(log, registry.counter("navarch_scheduler_bugs", "Steps that raised.", ("step",)))
         self._informers = informers or Informers(client, clock)
         self._own_informers = informers is None
         self._events = Events(client, clock)
         self._observed = Observed(self._informers, clock, self._work.set, name)
+        registry.gauge("scheduler_pending_pods", "Pods that wait for a node.", read=self._observed.queue.__len__)
         self._actor = Actor(client, clock, self._events.of(name))
         self._acts: asyncio.Queue[Bind | Refuse] = asyncio.Queue(ROOM)
 
@@ -85,7 +97,7 @@ class Scheduler:
             self._work.clear()
             placed = 0
             while (entry := queue.pop(self._clock.monotonic())) is not None:
-                act = self._decide(entry)
+                act = self._timed(entry)
                 if act is not None:
                     await self._acts.put(act)
                 placed += 1
@@ -100,6 +112,14 @@ class Scheduler:
                 await self._work.wait()
         except TimeoutError:
             return
+
+    def _timed(self, entry: Entry) -> Bind | Refuse | None:
+        began = self._clock.monotonic()
+        act = self._decide(entry)
+        result = "error" if act is None else "scheduled" if isinstance(act, Bind) else "unschedulable"
+        self._attempts.add(result)
+        self._duration_s.observe(self._clock.monotonic() - began, result)
+        return act
 
     def _decide(self, entry: Entry) -> Bind | Refuse | None:
         """Place the pod and note the outcome in the table and the queue; what is left to do is returned."""

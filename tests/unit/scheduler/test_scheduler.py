@@ -13,6 +13,7 @@ from navarch.apiserver.core import Core
 from navarch.base.clock import LoopClock, SeededIds
 from navarch.base.errors import Conflict, Unavailable
 from navarch.base.loop import SimulationLoop
+from navarch.base.metrics import Registry
 from navarch.kinds import EVENT, NAMESPACE, NODE, POD, PRIORITYCLASS, SERVICEACCOUNT
 from navarch.kinds.object import Object
 from navarch.kinds.registry import DEFAULT
@@ -76,7 +77,7 @@ class World:
         await self.clock.sleep(seconds)
 
 
-def run(story: Callable[[World], Awaitable[None]]) -> None:
+def run(story: Callable[[World], Awaitable[None]], registry: Registry | None = None) -> None:
     async def main() -> None:
         clock = LoopClock(EPOCH, asyncio.get_running_loop())
         core = Core(MemoryStore(), DEFAULT, clock, SeededIds(1))
@@ -87,7 +88,7 @@ def run(story: Callable[[World], Awaitable[None]]) -> None:
         account = {"kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}}
         await client.create(SERVICEACCOUNT, {"apiVersion": "v1", **account})
         async with asyncio.TaskGroup() as group:
-            scheduler = group.create_task(Scheduler(client, clock, SeededIds(2)).run())
+            scheduler = group.create_task(Scheduler(client, clock, SeededIds(2), registry=registry).run())
             await story(World(client, clock))
             scheduler.cancel()
         await core.close()
@@ -255,3 +256,19 @@ def test_a_cordoned_node_takes_no_pods_until_it_is_open_again() -> None:
         assert await world.where("a") == "n1"
 
     run(story)
+
+
+def test_what_it_does_is_counted() -> None:
+    registry = Registry()
+
+    async def story(world: World) -> None:
+        await world.node("n1", cpu="1")
+        await world.pod("a")
+        await world.pod("b")
+        await world.rest()
+
+    run(story, registry)
+    text = registry.render().decode()
+    assert 'scheduler_schedule_attempts_total{result="scheduled"} 1' in text
+    assert 'scheduler_schedule_attempts_total{result="unschedulable"} 1' in text
+    assert "scheduler_pending_pods 1" in text
