@@ -132,7 +132,8 @@ class Actor:
             for box in work.runtime.sandboxes:
                 await self._t.runtime.stop_sandbox(box.id)
         try:
-            await asyncio.to_thread(self._t.cgroups.make, pod)
+            if self._t.cgroups.active:
+                await asyncio.to_thread(self._t.cgroups.make, pod)
             await self._t.runtime.start_sandbox(self._sandbox_spec(work, attempt))
         except (RuntimeFailure, OSError) as error:
             text = f"Failed to create pod sandbox: {error}"
@@ -143,7 +144,7 @@ class Actor:
         spec = work.sandbox_spec
         if spec is None or spec.attempt != attempt:
             config = self._t.config
-            node_dns = read_resolv_conf(config.resolv_conf) if self._t.cgroups.version else DnsSettings()
+            node_dns = read_resolv_conf(config.resolv_conf) if self._t.cgroups.active else DnsSettings()
             parent = self._t.cgroups.parent(work.pod)
             spec = work.sandbox_spec = specs.sandbox_spec(work.pod, attempt, config, parent, node_dns)
         return spec
@@ -227,7 +228,7 @@ class Actor:
 
     async def _clean_up(self, work: Work) -> None:
         await self._t.storage.remove(work.uid)
-        if not await asyncio.to_thread(self._t.cgroups.remove, work.uid):
+        if self._t.cgroups.active and not await asyncio.to_thread(self._t.cgroups.remove, work.uid):
             raise Retryable(f"a control group of pod {work.uid} is still in use")
         self._t.references.forget(work.uid)
         work.lookup = None

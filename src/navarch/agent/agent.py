@@ -93,7 +93,8 @@ class Agent:
     async def run(self) -> None:
         """Until cancelled. Raises: Retryable, when the control groups above the pods cannot be made."""
         try:
-            await asyncio.to_thread(self._cgroups.set_up, self._allocatable_milli)
+            if self._cgroups.active:
+                await asyncio.to_thread(self._cgroups.set_up, self._allocatable_milli)
         except OSError as error:
             where = f"{error.filename}: {error.strerror}"
             raise Retryable(f"control groups cannot be made ({where}): is this root, with writable cgroups?") from error

@@ -84,9 +84,14 @@ class Cgroups:
     def version(self) -> int:
         return 2 if self._hierarchy.unified is not None else 1 if self._hierarchy.controllers else 0
 
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to do at all."""
+        return bool(self._root) and self.version > 0
+
     def parent(self, pod: Pod) -> str:
         """The pod's own group, as the runtime is told; "" when groups are left to it."""
-        if not self._root or not self.version:
+        if not self.active:
             return ""
         kind = resources.qos_class(pod)
         between = "" if kind == "Guaranteed" else f"/{kind.lower()}"
@@ -94,7 +99,7 @@ class Cgroups:
 
     def set_up(self, allocatable_milli: Mapping[str, int]) -> None:
         """The groups above all pods. allocatable_milli: what pods may use in all, in thousandths. Raises: OSError."""
-        if not self._root or not self.version:
+        if not self.active:
             return
         for group in (self._root, f"{self._root}/besteffort", f"{self._root}/burstable"):
             self._make(group)
@@ -116,7 +121,7 @@ class Cgroups:
 
     def share_burstable(self, cpu_milli: int) -> None:
         """Give all burstable pods together the weight of what they ask for. Raises: OSError."""
-        if self._root and self.version:
+        if self.active:
             self._limit(f"{self._root}/burstable", resources.cpu_shares(cpu_milli), 0, 0)
 
     def remove(self, uid: str) -> bool:

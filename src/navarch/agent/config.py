@@ -58,7 +58,8 @@ class AgentConfig:
 
     port: of the agent's own HTTPS service; 0 when it has none. reserved: what of the node is not for pods (quantities
     by resource name). cgroup_root: the group that all pods are below; "" leaves groups to the runtime. taints: set when
-    the node is registered. log_bytes, log_files: a container's log is rotated at that size, so many files are kept.
+    the node is registered. log_bytes, log_files: a container's log is rotated at that size (0: never), and so many
+    files of it are kept.
     """
 
     node_name: str

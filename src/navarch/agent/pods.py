@@ -120,7 +120,8 @@ class Pods:
                 self._adopt_orphans()
                 group.create_task(self._listen())
                 group.create_task(self._relist())
-                group.create_task(self._rotate_logs())
+                if self._tools.config.log_bytes:
+                    group.create_task(self._rotate_logs())
                 await asyncio.get_running_loop().create_future()
             finally:
                 self._group = None
@@ -178,7 +179,7 @@ class Pods:
         for worker in self._workers.values():
             if worker.work.object is not None and resources.qos_class(worker.work.pod) == "Burstable":
                 total += resources.pod_total(worker.work.pod, "cpu", limits=False)
-        if total != self._burstable_milli:
+        if total != self._burstable_milli and self._tools.cgroups.active:
             self._burstable_milli = total
             await asyncio.to_thread(self._tools.cgroups.share_burstable, total)
 
