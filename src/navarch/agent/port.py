@@ -1,19 +1,21 @@
 """The agent's own port: what the API server asks a node for, on paths that a kubelet has.
 
-`/containerLogs/{ns}/{pod}/{container}`, `/exec/…`, `/attach/…`, `/portForward/{ns}/{pod}` and `/healthz`. Only the API
-server's client certificate is let in: users are authorized before, by the API server.
+`/containerLogs/{ns}/{pod}/{container}`, `/exec/…`, `/attach/…`, `/portForward/{ns}/{pod}` and `/healthz`; and
+`/podProxy/{ns}/{pod}/{scheme}/{port}/…`, which hands a request on to a pod. Only the API server's client certificate is
+let in: users are authorized before, by the API server.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from navarch.agent.cristreams import Wanted
 from navarch.agent.logread import LogOptions, LogReader
+from navarch.agent.podproxy import PodProxy
 from navarch.agent.runtime import (
     CONTAINER_NAME,
     Container,
@@ -29,6 +31,7 @@ from navarch.base.clock import Clock, parse_rfc3339
 from navarch.base.errors import ApiError, BadRequest, Forbidden, Internal, NotFound
 from navarch.wire.message import Request, Response, Tunnel
 
+SCHEMES = ("http", "https")
 SERVER_ORGANIZATION = "system:masters"
 JSON = [("Content-Type", "application/json")]
 TEXT = [("Content-Type", "text/plain; charset=utf-8")]
@@ -51,6 +54,9 @@ class Port:
     runtime: Runtime
     streams: Streams
     clock: Clock
+    proxy: PodProxy = field(default_factory=PodProxy)
+    host_address: str = "127.0.0.1"
+    """Where pods on the host's network are reached."""
 
     async def handle(self, request: Request) -> Response:
         """Refusals become Status documents; a runtime that fails is a 500 that says so."""
@@ -78,6 +84,11 @@ class Port:
             case ["portForward", namespace, pod]:
                 sandbox = await self._sandbox(namespace, pod)
                 return await serve_forward(request, await self.streams.port_forward(sandbox.id))
+            case ["podProxy", namespace, pod, scheme, number, *_] if scheme in SCHEMES and number.isdigit():
+                sandbox = await self._sandbox(namespace, pod)
+                address = sandbox.ips[0] if sandbox.ips else self.host_address
+                _, _, behind = request.target.partition(f"/{scheme}/{number}/")
+                return await self.proxy.serve(request, address, int(number), scheme, f"/{behind}")
         raise NotFound(f"the agent serves nothing at {request.path}")
 
     async def _exec(self, request: Request, namespace: str, pod: str, container: str) -> Response:

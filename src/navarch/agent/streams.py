@@ -17,6 +17,7 @@ from contextlib import suppress
 from navarch.agent.cristreams import Wanted
 from navarch.base.errors import BadRequest
 from navarch.wire import websocket
+from navarch.wire.join import join
 from navarch.wire.message import UPGRADED, Request, Response, Tunnel
 from navarch.wire.spdy import Session, SpdyError, Stream
 from navarch.wire.websocket import WebSocket
@@ -91,15 +92,9 @@ async def pass_through(request: Request, tunnel: Tunnel, protocol: str) -> Respo
     chosen = protocol.split(",")[0].strip()
     headers = [("Connection", "Upgrade"), ("Upgrade", "SPDY/3.1"), ("X-Stream-Protocol-Version", chosen)]
     client = await request.upgrade(101, headers)
-    await first_of(_copy(tunnel, client), _copy(client, tunnel))
+    await join(client, tunnel)
     await tunnel.close()
     return UPGRADED
-
-
-async def _copy(source: Tunnel, target: Tunnel) -> None:
-    with suppress(ConnectionResetError):
-        while data := await source.read():
-            await target.write(data)
 
 
 async def first_of(*sides: object) -> None:

@@ -8,7 +8,6 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/p
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote, urlencode
@@ -26,7 +25,8 @@ from navarch.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
 from navarch.kinds.endpointslice import SERVICE_LABEL
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
-from navarch.wire.message import UPGRADED, Request, Response, Tunnel
+from navarch.wire.join import join
+from navarch.wire.message import UPGRADED, Request, Response
 
 SERVED = frozenset(
     (
@@ -201,23 +201,6 @@ class Streams:
         if self._dialer is None:
             raise Unavailable("this server reaches no nodes: it was started without a way to their agents")
         return self._dialer
-
-
-async def join(near: Tunnel, far: Tunnel) -> None:
-    """Pass bytes on in both directions until one of them ends."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_pump(near, far)), group.create_task(_pump(far, near))]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-
-
-async def _pump(source: Tunnel, sink: Tunnel) -> None:
-    try:
-        while data := await source.read():
-            await sink.write(data)
-    except ConnectionError:
-        return  # either end may go at any time: that ends the stream
 
 
 def _with_query(target: str, query: Sequence[tuple[str, str]]) -> str:

@@ -95,7 +95,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
         Dns(informers, (gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
         informers,
     )
-    port = Port(runtime, CriStreams(runtime.channel), clock)
+    port = Port(runtime, CriStreams(runtime.channel), clock, host_address=settings.node_ip)
     try:
         async with (
             Server(port.handle, context=server_context(who.agent, who.ca), clock=clock) as server,
@@ -110,6 +110,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
             for task in tasks:
                 task.cancel()
     finally:
+        await port.proxy.close()
         await runtime.close()
         await client.close()
     _log.info("stopped")
