@@ -16,6 +16,7 @@ import apsw
 
 from navarch.apiserver.watchers import Channel
 from navarch.app import server
+from navarch.app.process import run_process
 from navarch.store import sqlite
 from navarch.store.sqlite import Settings, SqliteStore
 from navarch.store.store import Change
@@ -144,4 +145,4 @@ for weakness in weaknesses.split(","):
     else:
         WEAKNESSES[weakness]()
 sqlite.Settings = lambda: planted  # type: ignore[assignment,misc]
-sys.exit(server.run_process(arguments, server.serve))
+sys.exit(run_process(arguments, server.serve))

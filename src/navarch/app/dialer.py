@@ -1,15 +1,16 @@
 """How the API server reaches the agents: over HTTPS, at the address and port that each Node reports.
 
 The agent's certificate is checked against the cluster's CA and the node's name; the server shows its own client
-certificate, which is the only one that an agent lets in.
+certificate, which is the only one that an agent lets in. `aiohttp` is imported when the first request is made: a server
+that nobody asks for logs does not hold it in memory.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
 
-import aiohttp
 import orjson
 
 from navarch.apiserver.call import Reads
@@ -17,6 +18,9 @@ from navarch.base.errors import BY_CODE_AND_REASON, ApiError, Internal, Unavaila
 from navarch.kinds import NODE
 from navarch.wire.message import Response, Tunnel
 from navarch.wire.upgrade import upgrade
+
+if TYPE_CHECKING:
+    import aiohttp
 
 Headers = Sequence[tuple[str, str]]
 NOT_PASSED_ON = frozenset({"content-length", "transfer-encoding", "connection", "content-encoding"})
@@ -31,6 +35,8 @@ class HttpsDialer:
         self._session: aiohttp.ClientSession | None = None
 
     async def request(self, node: str, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Response:
+        import aiohttp
+
         host, port = self._address(node)
         if self._session is None:
             self._session = aiohttp.ClientSession(auto_decompress=False)
@@ -75,6 +81,8 @@ class HttpsDialer:
 
 async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The body as it comes; the connection is given up when the reader stops early."""
+    import aiohttp
+
     try:
         async for piece in answer.content.iter_any():
             yield piece

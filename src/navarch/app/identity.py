@@ -14,12 +14,16 @@ import yaml
 from navarch.app.kubeconfig import build
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.base.clock import SystemClock, SystemIds
+from navarch.base.errors import Retryable
 from navarch.base.pki import Pair, Pki
 
 ADMIN = ("kubernetes-admin", ("system:masters",))
 """Common name and organizations of the person who runs `navarch up`."""
 DIALER = ("navarch-apiserver-agent-client", ("system:masters",))
 """Of the API server where it asks an agent."""
+
+AGENT = "agent"
+NODE = "agent-client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,15 @@ class Identity:
     signing_key: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """What the node's process needs of it: no other's keys."""
+
+    ca: bytes
+    agent: Pair
+    node: Pair
+
+
 def prepare(layout: Layout, settings: Settings) -> Identity:
     """Load everything, making what is missing or about to end; write the kubeconfigs that changed."""
     pki = Pki(layout.pki, SystemClock(), SystemIds())
@@ -42,13 +55,30 @@ def prepare(layout: Layout, settings: Settings) -> Identity:
         ca=pki.authority.pair.certificate,
         server=pki.server("apiserver", "kube-apiserver", server_hosts(settings)),
         dialer=pki.client("apiserver-agent-client", *DIALER),
-        agent=pki.server("agent", f"system:node:{name}", [name, "localhost", "127.0.0.1", settings.node_ip]),
-        node=pki.client("agent-client", f"system:node:{name}", ["system:nodes"]),
+        agent=pki.server(AGENT, f"system:node:{name}", [name, "localhost", "127.0.0.1", settings.node_ip]),
+        node=pki.client(NODE, f"system:node:{name}", ["system:nodes"]),
         signing_key=pki.signing_key(),
     )
     admin = pki.client("admin", *ADMIN)
     _write_kubeconfig(layout.admin_kubeconfig, settings, found.ca, admin)
     return found
+
+
+def load_node(layout: Layout) -> NodeIdentity:
+    """What `prepare` has made, for the node's process: it reads files, and need not know how certificates are made.
+
+    Raises:
+        Retryable: something is missing.
+    """
+    try:
+        ca = (layout.pki / "ca.crt").read_bytes()
+        return NodeIdentity(ca, _pair(layout, AGENT), _pair(layout, NODE))
+    except FileNotFoundError as error:
+        raise Retryable(f"the node's identity is incomplete, `navarch up` makes it: {error}") from error
+
+
+def _pair(layout: Layout, name: str) -> Pair:
+    return Pair((layout.pki / f"{name}.crt").read_bytes(), (layout.pki / f"{name}.key").read_bytes())
 
 
 def server_hosts(settings: Settings) -> list[str]:

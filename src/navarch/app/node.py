@@ -18,7 +18,7 @@ from navarch.agent.cristreams import CriStreams
 from navarch.agent.port import Port
 from navarch.app import containerd, identity, machine, pause
 from navarch.app.layout import Layout, Settings
-from navarch.app.server import run_process, stop_signals
+from navarch.app.process import run_process, stop_signals
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
 from navarch.base.pki import server_context
@@ -79,7 +79,7 @@ async def containerd_ready(layout: Layout, runtime: CriRuntime, clock: SystemClo
 
 async def serve(layout: Layout, settings: Settings) -> None:
     stop = stop_signals()
-    who = identity.prepare(layout, settings)
+    who = identity.load_node(layout)
     clock, ids = SystemClock(), SystemIds()
     client = HttpClient(Target(settings.api_url, who.ca, who.node.certificate, who.node.key), "navarch-agent")
     runtime = CriRuntime(machine.containerd_settings(layout).socket, clock)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
-from pathlib import Path
-from typing import Any
 
 from navarch.apiserver.bootstrap import Place
 from navarch.apiserver.call import ITSELF
@@ -19,17 +16,18 @@ from navarch.app import identity
 from navarch.app.control_plane import ControlPlane
 from navarch.app.control_plane import Settings as PlaneSettings
 from navarch.app.dialer import HttpsDialer
-from navarch.app.layout import Layout, Settings, load_settings
+from navarch.app.layout import Layout, Settings
+from navarch.app.process import run_process, stop_signals
 from navarch.base import log
 from navarch.base.clock import SystemClock, SystemIds
-from navarch.base.errors import AlreadyExists, ApiError, Retryable
+from navarch.base.errors import AlreadyExists
 from navarch.base.pki import client_context, server_context
 from navarch.client.client import Client
 from navarch.controllers.options import Options
 from navarch.kinds import SERVICE
 from navarch.objects.value import Document
 from navarch.store.sqlite import SqliteStore
-from navarch.wire.http import ListenError, Server
+from navarch.wire.http import Server
 
 _log = log.Log("server")
 
@@ -100,36 +98,6 @@ async def serve(layout: Layout, settings: Settings) -> None:
     async with running(layout, settings):
         await stop.wait()
     _log.info("stopped")
-
-
-def stop_signals() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-def run_process(argv: Sequence[str], play: Callable[[Layout, Settings], Coroutine[Any, Any, None]]) -> int:
-    """The common frame of `python -m navarch.app.server DATA RUN` and its like; returns the exit code."""
-    import uvloop
-
-    layout = Layout(Path(argv[0]), Path(argv[1]))
-    settings = load_settings(layout)
-    if settings is None:
-        print(f"navarch: {layout.settings} does not exist; `navarch up` makes it", file=sys.stderr)
-        return 1
-    log.configure(settings.log_level)
-    code = 0
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            uvloop.run(play(layout, settings))
-    except* (ListenError, ApiError, Retryable) as problems:
-        for problem in problems.exceptions:
-            print(f"navarch: {problem}", file=sys.stderr)
-        code = 1
-    return code
 
 
 if __name__ == "__main__":

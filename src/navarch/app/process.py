@@ -1,0 +1,49 @@
+"""What the server's and the node's process have in common: settings, log, loop, signals, the exit code.
+
+It imports neither of them, so that each process holds in memory only what is its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from navarch.app.layout import Layout, Settings, load_settings
+from navarch.base import log
+from navarch.base.errors import ApiError, Retryable
+from navarch.wire.http import ListenError
+
+
+def stop_signals() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def run_process(argv: Sequence[str], play: Callable[[Layout, Settings], Coroutine[Any, Any, None]]) -> int:
+    """The common frame of `python -m navarch.app.server DATA RUN` and its like; returns the exit code."""
+    import uvloop
+
+    layout = Layout(Path(argv[0]), Path(argv[1]))
+    settings = load_settings(layout)
+    if settings is None:
+        print(f"navarch: {layout.settings} does not exist; `navarch up` makes it", file=sys.stderr)
+        return 1
+    log.configure(settings.log_level)
+    code = 0
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(play(layout, settings))
+    except* (ListenError, ApiError, Retryable) as problems:
+        for problem in problems.exceptions:
+            print(f"navarch: {problem}", file=sys.stderr)
+        code = 1
+    return code
