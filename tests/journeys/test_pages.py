@@ -1,74 +1,133 @@
-"""The pages of docs/journeys, executed: each page is one shell, and each of its blocks must succeed."""
+"""The pages of the docs, executed: every `python` and `sh` block of every page below docs/ runs, in order.
+
+A page with Python is played by `play.py` and needs no rights; a page with shell alone is one shell on a machine of its
+own: it begins with `navarch up`, needs root, and whatever it leaves is taken down after it.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from play import blocks, shell_lines  # noqa: E402 - beside this file
+
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs" / "journeys").glob("*.md"))
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-CACHE = Path("/var/cache/navarch")
+PLAYER = Path(__file__).parent / "play.py"
+
+
+def pages(*languages: str) -> list[Path]:
+    """Those whose executable blocks are in exactly these languages, or in some of them and Python."""
+    found = []
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        spoken = {block.language for block in blocks(page)} & {"python", "sh"}
+        if spoken and ("python" in spoken) == ("python" in languages):
+            found.append(page)
+    return found
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT / "docs").with_suffix(""))
 
 
 def script(page: Path) -> str:
     """The blocks of a page as one script that says which line it is at and stops at the first failure."""
     parts = ["set -euo pipefail"]
-    text = page.read_text()
-    for found in BLOCK.finditer(text):
-        line = text[: found.start()].count("\n") + 2
-        parts.append(f"echo '--- {page.name}, line {line}'")
-        parts += [_must_fail(command) for command in _commands(found.group(1))]
+    for block in blocks(page):
+        if block.language == "sh":
+            parts.append(f"echo '--- {page.name}, line {block.line}'")
+            parts += shell_lines(block)
     return "\n".join(parts) + "\n"
 
 
-def _commands(block: str) -> list[str]:
-    return block.splitlines()
-
-
-def _must_fail(command: str) -> str:
-    """`! command` does not stop a shell when the command succeeds after all: say so outright."""
-    if command.startswith("! "):
-        return f"if {command[2:]}; then echo 'should have failed: {command[2:].split()[0]}'; exit 1; fi"
-    return command
-
-
 def folder_with_programs(folder: Path) -> Path:
-    """`navarch` and `python` as the tests run them, whatever is installed on the machine."""
+    """`navarch`, `python` and `pytest` as the tests run them, whatever is installed on the machine."""
     programs = folder / "bin"
     programs.mkdir()
-    for name, words in (("navarch", "-m navarch"), ("python", "")):
+    for name, words in (("navarch", "-m navarch"), ("python", ""), ("pytest", "-m pytest")):
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
         program.chmod(0o755)
     return programs
 
 
-@pytest.mark.node
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_page(page: Path, tmp_path: Path) -> None:
-    assert BLOCK.search(page.read_text()), "the page has nothing to execute"
-    work = tmp_path / "work"
-    work.mkdir()
-    programs = folder_with_programs(tmp_path)
-    environment = {
+def environment(folder: Path) -> dict[str, str]:
+    programs = folder_with_programs(folder)
+    return {
         **os.environ,
         "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "src"),
-        "WORK": str(work),
-        "KUBECONFIG": str(tmp_path / "kubeconfig"),
+        "KUBECONFIG": str(folder / "kubeconfig"),
     }
+
+
+@pytest.mark.parametrize("page", pages("python"), ids=name_of)
+def test_page_of_the_library(page: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "examples").symlink_to(ROOT / "examples")
+    done = subprocess.run(
+        [sys.executable, PLAYER, page, "."],
+        cwd=work,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("page", pages("sh"), ids=name_of)
+def test_page_of_a_machine(page: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    where = {**environment(tmp_path), "WORK": str(work)}
     try:
         done = subprocess.run(
-            ["bash", "-c", script(page)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=550
+            ["bash", "-c", script(page)], cwd=ROOT, env=where, capture_output=True, text=True, timeout=550
         )
     finally:
-        left = subprocess.run([programs / "navarch", "down"], env=environment, capture_output=True, text=True)
+        left = subprocess.run([tmp_path / "bin" / "navarch", "down"], env=where, capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
     assert left.returncode == 0, left.stdout + left.stderr
+
+
+def test_the_readme_shows_a_test_that_passes(tmp_path: Path) -> None:
+    """Its first Python block is a test; it is run as one, from the checkout."""
+    first = next(block for block in blocks(ROOT / "README.md") if block.language == "python")
+    (tmp_path / "test_readme.py").write_text(first.text)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("```python\nx = 1\n```\n\n```python\nassert x == 2\n```\n", 'page.md", line 6'),
+        ("```sh\ntrue\nfalse\n```\n```python\n```\n", "line 2: the shell stopped"),
+        ("```sh\n! true\n```\n```python\n```\n", "should have failed: true"),
+        ("```python\n# test_it.py\nboom\n```\n```sh\npytest -q test_it.py\n```\n", "line 6: the shell stopped"),
+    ],
+)
+def test_a_page_that_is_wrong_is_found_out(text: str, says: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    done = subprocess.run(
+        [sys.executable, PLAYER, page, "."], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert says in done.stdout + done.stderr
