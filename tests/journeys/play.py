@@ -1,4 +1,4 @@
-"""Plays a page of the docs: `python play.py PAGE FOLDER` runs its blocks in order, in FOLDER, and stops at the first failure.
+"""Plays a page of the docs: `python play.py PAGE FOLDER` runs its blocks in order, in FOLDER, up to the first failure.
 
 Python blocks share one namespace, like one long program; their tracebacks name the page and its lines. Shell blocks run
 in a shell each. A block whose first line is a comment with a file's name is written to that file instead.
@@ -45,6 +45,7 @@ def _must_fail(line: str) -> str:
 
 
 def play(page: Path, folder: Path) -> None:
+    sys.path.insert(0, str(folder.resolve()))
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page):
         where = f"{page.name}, line {block.line}"

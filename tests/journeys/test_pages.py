@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from play import blocks, shell_lines  # noqa: E402 - beside this file
+from play import blocks, shell_lines
 
 ROOT = Path(__file__).parents[2]
 PLAYER = Path(__file__).parent / "play.py"
