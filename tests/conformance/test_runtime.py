@@ -23,6 +23,7 @@ from navarch.agent.runtime import (
     ExecResult,
     Gone,
     PodOnNode,
+    Resources,
     Runtime,
     RuntimeFailure,
     SandboxSpec,
@@ -297,6 +298,21 @@ def test_an_image_that_cannot_be_fetched_says_so(run: Callable[..., None]) -> No
         with pytest.raises(RuntimeFailure) as caught:
             await runtime.pull("127.0.0.1:1/absent:1")
         assert caught.value.reason == "ErrImagePull"
+
+    run(scenario)
+
+
+def test_what_a_container_may_use_is_changed_while_it_runs(run: Callable[..., None]) -> None:
+    async def scenario(runtime: Runtime) -> None:
+        box, made = await started(runtime, "resized", FOREVER)
+        limits = Resources(cpu_shares=512, cpu_quota_us=50_000, cpu_period_us=100_000, memory_limit_bytes=64 << 20)
+        await runtime.update_container(made, limits)
+        assert (await pod(runtime, "resized")).containers[0].state is ContainerState.RUNNING
+        await runtime.stop_container(made, 0)
+        await runtime.remove_container(made)
+        with pytest.raises(RuntimeFailure):
+            await runtime.update_container(made, limits)
+        await runtime.remove_sandbox(box)
 
     run(scenario)
 

@@ -712,3 +712,46 @@ def test_a_debugging_container_joins_a_running_pod(node: Callable[..., None]) ->
         await nothing_left(node, "debugged", made.uid)
 
     node(scenario)
+
+
+def test_a_running_pod_is_given_other_resources(node: Callable[..., None]) -> None:
+    async def scenario(node: Node) -> None:
+        before = {"resources": {"limits": {"cpu": "200m", "memory": "32Mi"}, "requests": {"cpu": "100m"}}}
+        made = await node.world.create_pod("resized", shell(FOREVER, **before))
+        await node.world.until("resized", cluster.ready, 30)
+        after = {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "300m", "memory": "32Mi"}}
+        patch = {"spec": {"containers": [{"name": "main", "resources": after}]}}
+        await node.client.patch(POD, "default", "resized", patch, type="strategic", subresource="resize")
+        found = await node.world.until(
+            "resized", lambda pod: cluster.container(pod)["resources"].get("limits", {}).get("cpu") == "500m", 30
+        )
+        assert cluster.container(found)["allocatedResources"] == after["requests"]
+        assert cluster.container(found)["restartCount"] == 0
+        [observed] = (await node.machine.runtime.observe(made.uid)).values()
+        line = (
+            "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max"
+        )
+        answer = await node.machine.runtime.exec_sync(observed.containers[0].id, ["sh", "-c", line], 5)
+        assert answer.stdout.split()[:2] in ([b"67108864", b"50000"], [b"50000", b"100000"])
+        group = next(Path("/sys/fs/cgroup").glob(f"memory{GROUP}/burstable/pod{made.uid}/memory.limit_in_bytes"))
+        assert group.read_text().strip() == "67108864"
+        huge = {
+            "spec": {
+                "containers": [{"name": "main", "resources": {"requests": {"cpu": "999"}, "limits": {"cpu": "999"}}}]
+            }
+        }
+        await node.client.patch(POD, "default", "resized", huge, type="strategic", subresource="resize")
+        found = await node.world.until("resized", lambda pod: pending(pod) == "Infeasible", 30)
+        assert cluster.container(found)["resources"]["limits"]["cpu"] == "500m"
+        await node.client.patch(POD, "default", "resized", patch, type="strategic", subresource="resize")
+        await node.world.until("resized", lambda pod: pending(pod) == "", 30)
+        await node.client.delete(POD, "default", "resized")
+        await node.world.until_gone("resized", 30)
+        await nothing_left(node, "resized", made.uid)
+
+    node(scenario)
+
+
+def pending(pod: Document) -> str:
+    found = [item.get("reason", "") for item in pod["status"]["conditions"] if item["type"] == "PodResizePending"]
+    return found[0] if found else ""

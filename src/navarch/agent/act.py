@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from navarch.agent import hooks, specs
+from navarch.agent import hooks, resources, specs
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig
 from navarch.agent.environment import Lookup, ServiceAddress, environment
@@ -19,6 +19,7 @@ from navarch.agent.images import Images
 from navarch.agent.machine import Machine
 from navarch.agent.network import read_resolv_conf
 from navarch.agent.references import References
+from navarch.agent.resize import wanted
 from navarch.agent.runtime import DnsSettings, Image, Runtime, RuntimeFailure, SandboxSpec
 from navarch.agent.steps import (
     CleanUp,
@@ -28,6 +29,7 @@ from navarch.agent.steps import (
     RefreshVolumes,
     RemoveContainer,
     RemoveSandbox,
+    ResizeContainer,
     StartContainer,
     StartSandbox,
     Step,
@@ -98,6 +100,8 @@ class Actor:
                 await self._start_container(work, step)
             case StopContainer():
                 await self._stop_container(work, step)
+            case ResizeContainer():
+                await self._resize(work, step)
             case StopSandbox():
                 await self._t.runtime.stop_sandbox(step.sandbox_id)
             case RemoveContainer():
@@ -202,6 +206,18 @@ class Actor:
             self.tell(work, "Normal", "Killing", "FailedPostStartHook", container.name)
             await self._t.runtime.stop_container(container_id, grace_s)
             raise RuntimeFailure(f"PostStartHook failed: {verdict.text}", reason="PostStartHookError")
+
+    async def _resize(self, work: Work, step: ResizeContainer) -> None:
+        container = specs.find_container(work.pod, step.container)
+        given = resources.of_container(work.pod, container, self._t.machine.memory_bytes)
+        cgroups = self._t.cgroups
+        if cgroups.active:
+            await asyncio.to_thread(cgroups.open_up, work.pod)
+        await self._t.runtime.update_container(step.container_id, given)
+        if cgroups.active:
+            await asyncio.to_thread(cgroups.make, work.pod)
+        work.resized[step.container_id] = wanted(container)
+        self.tell(work, "Normal", "ResizeCompleted", f"Pod resize completed: {container.name}", container.name)
 
     async def _stop_container(self, work: Work, step: StopContainer) -> None:
         if step.hurry:

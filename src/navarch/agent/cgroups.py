@@ -119,6 +119,11 @@ class Cgroups:
                 resources.pod_total(pod, "memory", limits=True) // 1000,
             )
 
+    def open_up(self, pod: Pod) -> None:
+        """Take the limits of the pod's group away, so that those of its containers can change in any order."""
+        if group := self.parent(pod):
+            self._limit(group, resources.cpu_shares(resources.pod_total(pod, "cpu", limits=False)), 0, 0)
+
     def share_burstable(self, cpu_milli: int) -> None:
         """Give all burstable pods together the weight of what they ask for. Raises: OSError."""
         if self.active:

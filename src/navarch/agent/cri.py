@@ -26,6 +26,7 @@ from navarch.agent.runtime import (
     Image,
     PodOnNode,
     RegistryAuth,
+    Resources,
     RuntimeAway,
     RuntimeFailure,
     RuntimeInfo,
@@ -282,6 +283,12 @@ class CriRuntime:
         with contextlib.suppress(Gone):
             request = self._api.StopContainerRequest(container_id=container_id, timeout=math.ceil(grace_s))
             await self._call(self._runtime.StopContainer, request, timeout_s=grace_s + CALL_S)
+
+    async def update_container(self, container_id: str, resources: Resources) -> None:
+        request = self._api.UpdateContainerResourcesRequest(
+            container_id=container_id, linux=crimessages.resources_message(resources)
+        )
+        await self._call(self._runtime.UpdateContainerResources, request, reason="ResizeError")
 
     async def remove_container(self, container_id: str) -> None:
         with contextlib.suppress(Gone):

@@ -135,12 +135,12 @@ def container_config(sandbox: SandboxSpec, spec: ContainerSpec) -> Any:
         stdin_once=spec.stdin_once,
         tty=spec.tty,
         linux=api.LinuxContainerConfig(
-            resources=_resources(spec.resources), security_context=_container_security(sandbox, spec)
+            resources=resources_message(spec.resources), security_context=_container_security(sandbox, spec)
         ),
     )
 
 
-def _resources(resources: Resources) -> Any:
+def resources_message(resources: Resources) -> Any:
     return cri.stubs().LinuxContainerResources(
         cpu_period=resources.cpu_period_us,
         cpu_quota=resources.cpu_quota_us,

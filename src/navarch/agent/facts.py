@@ -10,9 +10,14 @@ from navarch.agent.runtime import Container as Instance
 from navarch.agent.runtime import ContainerState, PodOnNode, Sandbox
 from navarch.kinds.pod import Pod
 from navarch.kinds.podspec.container import Container
+from navarch.kinds.view import Quantity
 
 StepKey = tuple[str, str]
 """What a step is about: (verb, subject). No two steps of a pod with the same key run at once."""
+
+
+Amounts = Mapping[str, Mapping[str, Quantity]]
+"""`limits` and `requests`, by resource name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class Facts:
 
     refused: (reason, message) when the node does not take the pod. node_ips: this node's, for pods on its network.
     stale: volumes that are to be written again. messages: termination messages of instances that have exited, by
-    container id. stopping: until when each instance that is being stopped was given time.
+    container id. resized: what running instances were given after their start. allocatable: of this node. stopping:
+    until when each instance that is being stopped was given time.
     """
 
     now: datetime
@@ -63,6 +69,8 @@ class Facts:
     busy: frozenset[StepKey] = frozenset()
     failures: Mapping[StepKey, Failure] = field(default_factory=dict)
     messages: Mapping[str, str] = field(default_factory=dict)
+    resized: Mapping[str, Amounts] = field(default_factory=dict)
+    allocatable: Mapping[str, Quantity] = field(default_factory=dict)
     stopping: Mapping[str, datetime] = field(default_factory=dict)
     network_ready: bool = True
     refused: tuple[str, str] | None = None

@@ -26,6 +26,7 @@ from navarch.agent.runtime import (
     Image,
     PodOnNode,
     RegistryAuth,
+    Resources,
     RuntimeAway,
     RuntimeFailure,
     RuntimeInfo,
@@ -103,6 +104,7 @@ class FakeRuntime:
         self.away = False
         self.sandbox_error = ""
         self.calls: list[tuple[str, str]] = []
+        self.resources: dict[str, Resources] = {}
         self._clock = clock
         self._ids = ids
         self._subnet = subnet
@@ -360,6 +362,13 @@ class FakeRuntime:
                     await self._running[container_id].ended.wait()
             except TimeoutError:
                 return
+
+    async def update_container(self, container_id: str, resources: Resources) -> None:
+        self._did("update_container", container_id)
+        container = self._containers.get(container_id)
+        if container is None or container.state is not ContainerState.RUNNING:
+            raise Gone(f"container {container_id} is not running", reason="ResizeError")
+        self.resources[container_id] = resources
 
     async def remove_container(self, container_id: str) -> None:
         self._did("remove_container", container_id)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from navarch.agent import resize
 from navarch.agent.facts import (
     Facts,
     has_exited,
@@ -31,6 +32,7 @@ from navarch.agent.steps import (
     RefreshVolumes,
     RemoveContainer,
     RemoveSandbox,
+    ResizeContainer,
     StartContainer,
     StartSandbox,
     Step,
@@ -210,7 +212,7 @@ def _run(pod: Pod, facts: Facts) -> Iterator[Step]:
             yield StartSandbox(attempt)
     for container in _wanted(pod, facts):
         yield from _towards_running(pod, facts, container)
-    yield from _stop_unhealthy(pod, facts)
+    yield from _correct_running(pod, facts)
     if box is not None:
         yield from _prune(pod, facts)
 
@@ -301,8 +303,8 @@ def _backoffs(pod: Pod, facts: Facts) -> Iterator[datetime | None]:
         yield backoff_until(facts.latest(container.name))
 
 
-def _stop_unhealthy(pod: Pod, facts: Facts) -> Iterator[Step]:
-    """Containers whose probe asks for a restart, or whose image the pod changed."""
+def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:
+    """Containers whose probe asks for a restart, or whose image or resources the pod changed."""
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         instance = facts.current(container.name)
         if instance is None or not is_running(instance):
@@ -317,6 +319,14 @@ def _stop_unhealthy(pod: Pod, facts: Facts) -> Iterator[Step]:
         elif instance.annotations.get(STARTED_IMAGE, container.image) != container.image:
             message = f"Container {container.name} definition changed, will be restarted"
             yield StopContainer(container.name, instance.id, grace_s, message)
+        elif differing := resize.changed(facts, container, instance):
+            if resize.lacking(pod, facts):
+                continue
+            if resize.needs_restart(container, differing):
+                message = f"Container {container.name} resize requires restart"
+                yield StopContainer(container.name, instance.id, grace_s, message)
+            else:
+                yield ResizeContainer(container.name, instance.id)
 
 
 def _prune(pod: Pod, facts: Facts) -> Iterator[Step]:

@@ -346,6 +346,10 @@ class Runtime(Protocol):
         """The stop signal, then after `grace_s` the kill; returns when it has exited."""
         ...
 
+    async def update_container(self, container_id: str, resources: Resources) -> None:
+        """Change what a running container may use, without restarting it. Raises: RuntimeFailure; Gone."""
+        ...
+
     async def remove_container(self, container_id: str) -> None: ...
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout_s: float) -> ExecResult:

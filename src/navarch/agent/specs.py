@@ -9,6 +9,7 @@ from navarch.agent import network, resources
 from navarch.agent.config import AgentConfig, log_name
 from navarch.agent.environment import expand
 from navarch.agent.plan import DELAY, STARTED_IMAGE
+from navarch.agent.resize import STARTED_RESOURCES, noted
 from navarch.agent.runtime import (
     CONTAINER_NAME,
     POD_NAME,
@@ -107,6 +108,7 @@ def container_spec(pod: Pod, container: Container, attempt: int, delay_s: int, p
             TERMINATION_POLICY: container.termination_message_policy,
             DELAY: str(delay_s),
             STARTED_IMAGE: container.image,
+            STARTED_RESOURCES: noted(container),
         },
         log_path=log_name(container.name, attempt),
         stdin=container.stdin,

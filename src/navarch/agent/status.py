@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from navarch.agent import resize
 from navarch.agent.facts import Facts, has_exited, is_alive, is_running, main_containers_started, restarts
 from navarch.agent.plan import backoff_until, next_delay_s, outcome
 from navarch.agent.resources import qos_class
@@ -95,15 +96,10 @@ def _container_status(
         made["containerID"] = f"containerd://{instance.id}"
     elif known is not None and known.container_id:
         made["containerID"] = known.container_id
-    resources = {
-        key: dict(values)
-        for key, values in (("limits", container.resources.limits), ("requests", container.resources.requests))
-        if values
-    }
-    if resources and not ephemeral and instance is not None:
-        made["resources"] = resources
-        if container.resources.requests:
-            made["allocatedResources"] = dict(container.resources.requests)
+    if instance is not None and not ephemeral and (amounts := resize.actual(facts, container, instance)):
+        made["resources"] = {kind: dict(listed) for kind, listed in amounts.items()}
+        if amounts.get("requests"):
+            made["allocatedResources"] = dict(amounts["requests"])
     return made
 
 
@@ -268,6 +264,8 @@ def _conditions(
         _containers_ready(phase, inits, mains),
     ]
     own.append(_ready(pod, old, own[-1], phase))
+    if (resizing := resize.condition(pod, facts)) is not None:
+        own.append(dict(resizing))
     made: Conditions = []
     for new in own:
         before = condition.get(old, new["type"])
@@ -366,7 +364,8 @@ def _changed_conditions(old: Conditions, new: Conditions) -> Conditions:
             gone = [key for key in ("reason", "message") if before and key in before and key not in item]
             cleared: dict[str, Any] = dict.fromkeys(gone)
             found.append({**item, **cleared})
-    return found
+    over = {item["type"] for item in old} & set(resize.CONDITIONS) - {item["type"] for item in new}
+    return [*found, *({"$patch": "delete", "type": kind} for kind in sorted(over))]
 
 
 def waits_for(facts: Facts) -> datetime | None:

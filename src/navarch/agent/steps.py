@@ -74,6 +74,18 @@ class StopContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Give a running container the resources that the pod now asks for."""
+
+    container: str
+    container_id: str
+
+    @property
+    def key(self) -> StepKey:
+        return ("resize", self.container)
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveContainer:
     container_id: str
 
@@ -125,6 +137,7 @@ Step = (
     | EnsureImage
     | StartContainer
     | StopContainer
+    | ResizeContainer
     | RemoveContainer
     | StopSandbox
     | RemoveSandbox

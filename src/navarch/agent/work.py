@@ -12,7 +12,7 @@ from typing import Any
 
 from navarch.agent.downward import Surroundings
 from navarch.agent.environment import Lookup
-from navarch.agent.facts import Failure, StepKey
+from navarch.agent.facts import Amounts, Failure, StepKey
 from navarch.agent.runtime import Image, PodOnNode, SandboxSpec
 from navarch.kinds.object import Object
 from navarch.kinds.pod import Pod
@@ -41,6 +41,7 @@ class Work:
     busy: set[StepKey] = field(default_factory=set)
     failures: dict[StepKey, Failure] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+    resized: dict[str, Amounts] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     stopping: dict[str, datetime] = field(default_factory=dict)
 

@@ -21,7 +21,7 @@ from navarch.agent.runtime import Container as Instance
 from navarch.agent.runtime import PodOnNode, RuntimeFailure
 from navarch.agent.specs import TERMINATION_POLICY
 from navarch.agent.status import status_of, status_patch, waits_for
-from navarch.agent.steps import Step
+from navarch.agent.steps import Finish, Step
 from navarch.agent.work import Work
 from navarch.base.backoff import delay_s
 from navarch.base.clock import Ids
@@ -141,10 +141,14 @@ class Worker:
                 await self._observe()
             self._probe(probes)
             facts = self._facts(now, probes)
+            planned = self._plan(facts)
+            last = any(isinstance(step, Finish) for step in planned.steps)
+            if not last:  # the write goes on while the steps do
+                self._start(planned, group)
             if not self.work.gone and self.work.object is not None:
                 await self._tell_status(facts)
-            planned = self._plan(facts)
-            self._start(planned, group)
+            if last:
+                self._start(planned, group)
         except (RuntimeFailure, ApiError, Retryable) as error:
             _log.warning("pod is looked at again soon", pod=self._name(), error=error)
             self._look = True
@@ -170,8 +174,9 @@ class Worker:
         for item in work.runtime.containers:
             if has_exited(item) and item.id not in work.messages:
                 work.messages[item.id] = self._last_words(item)
-        for old in work.messages.keys() - {item.id for item in work.runtime.containers}:
-            del work.messages[old]
+        present = {item.id for item in work.runtime.containers}
+        work.messages = {key: text for key, text in work.messages.items() if key in present}
+        work.resized = {key: amounts for key, amounts in work.resized.items() if key in present}
 
     def _last_words(self, ended: Instance) -> str:
         """What the container left in its termination message; failing that, if its spec says so, the end of its log."""
@@ -214,6 +219,8 @@ class Worker:
             failures=dict(work.failures),
             messages=work.messages,
             stopping=dict(work.stopping),
+            resized=dict(work.resized),
+            allocatable=work.allocatable,
             network_ready=self._network_ready(),
             refused=refusal(work.pod),
         )

@@ -1,0 +1,88 @@
+"""Changing what running containers may use: what differs, whether the node can give it, and what the status says of it.
+
+An instance carries in its annotations what it was started with, so an agent that was restarted knows what to compare.
+Pure.
+
+Source: https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from navarch.agent import resources
+from navarch.agent.facts import Amounts, Facts, is_running
+from navarch.agent.runtime import Container as Instance
+from navarch.kinds.pod import Pod
+from navarch.kinds.podspec.container import Container
+from navarch.objects import quantity
+
+STARTED_RESOURCES = "navarch.dev/resources"
+"""Annotation of an instance: its limits and requests when it was made, as JSON."""
+CONDITIONS = ("PodResizePending", "PodResizeInProgress")
+RESIZED = ("cpu", "memory")
+
+
+def wanted(container: Container) -> Amounts:
+    listed = {"limits": dict(container.resources.limits), "requests": dict(container.resources.requests)}
+    return {kind: amounts for kind, amounts in listed.items() if amounts}
+
+
+def noted(container: Container) -> str:
+    """The annotation's text."""
+    return orjson.dumps(wanted(container)).decode()
+
+
+def actual(facts: Facts, container: Container, instance: Instance) -> Amounts:
+    """What the instance has now; what the spec says, for one that carries no note."""
+    if instance.id in facts.resized:
+        return facts.resized[instance.id]
+    text = instance.annotations.get(STARTED_RESOURCES)
+    found: Amounts = orjson.loads(text) if text else wanted(container)
+    return found
+
+
+def changed(facts: Facts, container: Container, instance: Instance) -> set[str]:
+    """The resources that the spec gives otherwise than the instance has them."""
+    old, new = actual(facts, container, instance), wanted(container)
+    return {
+        name
+        for kind in ("limits", "requests")
+        for name in RESIZED
+        if quantity.nano(old.get(kind, {}).get(name, 0)) != quantity.nano(new.get(kind, {}).get(name, 0))
+    }
+
+
+def needs_restart(container: Container, names: set[str]) -> bool:
+    policies = {policy.resource_name: policy.restart_policy for policy in container.resize_policy}
+    return any(policies.get(name) == "RestartContainer" for name in names)
+
+
+def lacking(pod: Pod, facts: Facts) -> str:
+    """Why this node could never give what the pod asks for; "" when it could."""
+    for name in RESIZED:
+        asked = resources.pod_total(pod, name, limits=False)
+        most = quantity.milli(facts.allocatable.get(name, 0))
+        if facts.allocatable and asked > most:
+            shown, limit = (asked, most) if name == "cpu" else (asked // 1000, most // 1000)
+            return f"Node didn't have enough capacity: {name}, requested: {shown}, capacity: {limit}"
+    return ""
+
+
+def condition(pod: Pod, facts: Facts) -> Mapping[str, Any] | None:
+    """What the pod's conditions say while a change is not carried out."""
+    differing = []
+    for container in (*pod.spec.init_containers, *pod.spec.containers):
+        instance = facts.current(container.name)
+        if instance is not None and is_running(instance) and changed(facts, container, instance):
+            differing.append(container.name)
+    if not differing:
+        return None
+    if text := lacking(pod, facts):
+        return {"type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": text}
+    failed = next((failure for name in differing if (failure := facts.failure("resize", name)) is not None), None)
+    found: dict[str, Any] = {"type": "PodResizeInProgress", "status": "True"}
+    return {**found, "reason": "Error", "message": failed.message} if failed is not None else found
