@@ -1,10 +1,12 @@
 """Who is who in a one-machine cluster: the CA, the certificates of server and agent, the kubeconfigs made of them.
 
-Made before the processes start and looked at again whenever the server starts, so that what nears its end is renewed.
+Made before the processes start, and looked at again whenever a server starts and twice a day, so that what nears its
+end is renewed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -13,9 +15,11 @@ import yaml
 
 from navarch.app.kubeconfig import build
 from navarch.app.layout import Layout, Settings, write_atomically
-from navarch.base.clock import SystemClock, SystemIds
+from navarch.base.clock import Clock, SystemIds
 from navarch.base.errors import Retryable
-from navarch.base.pki import Pair, Pki
+from navarch.base.log import Log
+from navarch.base.pki import Pair, Pki, server_context
+from navarch.wire.http import Server
 
 ADMIN = ("kubernetes-admin", ("system:masters",))
 """Common name and organizations of the person who runs `navarch up`."""
@@ -24,6 +28,12 @@ DIALER = ("navarch-apiserver-agent-client", ("system:masters",))
 
 AGENT = "agent"
 NODE = "agent-client"
+
+
+LOOK_S = 12 * 3600.0
+"""How often running servers look whether their certificate nears its end."""
+
+_log = Log("identity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +57,9 @@ class NodeIdentity:
     node: Pair
 
 
-def prepare(layout: Layout, settings: Settings) -> Identity:
+def prepare(layout: Layout, settings: Settings, clock: Clock) -> Identity:
     """Load everything, making what is missing or about to end; write the kubeconfigs that changed."""
-    pki = Pki(layout.pki, SystemClock(), SystemIds())
+    pki = Pki(layout.pki, clock, SystemIds())
     name = settings.node_name
     found = Identity(
         ca=pki.authority.pair.certificate,
@@ -79,6 +89,20 @@ def load_node(layout: Layout) -> NodeIdentity:
 
 def _pair(layout: Layout, name: str) -> Pair:
     return Pair((layout.pki / f"{name}.crt").read_bytes(), (layout.pki / f"{name}.key").read_bytes())
+
+
+async def renew(
+    layout: Layout, settings: Settings, clock: Clock, server: Server, who: Callable[[Identity], Pair]
+) -> None:
+    """Until cancelled: keep the certificate that `server` shows from ending. who: picks the server's own pair."""
+    shown = who(prepare(layout, settings, clock))
+    while True:
+        await clock.sleep(LOOK_S)
+        found = prepare(layout, settings, clock)
+        if who(found) != shown:
+            shown = who(found)
+            server.context = server_context(shown, found.ca)
+            _log.info("certificate renewed")
 
 
 def server_hosts(settings: Settings) -> list[str]:

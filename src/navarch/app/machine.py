@@ -24,6 +24,7 @@ from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
 from navarch.app.layout import API_PORT, Layout, Settings, load_settings, save_settings, write_atomically
 from navarch.app.provision import NotProvisioned
+from navarch.base.clock import SystemClock
 from navarch.base.errors import Retryable
 
 READY_S = 60.0
@@ -83,7 +84,7 @@ def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Pro
     Raises:
         base.errors.Retryable: the machine does not let us.
     """
-    identity.prepare(layout, settings)
+    identity.prepare(layout, settings, SystemClock())
     pod_network(layout, settings).ensure()
     runtime = containerd_settings(layout)
     containerd.prepare(runtime)

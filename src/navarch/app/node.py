@@ -103,6 +103,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
         ):
             await server.listen("0.0.0.0", settings.agent_port)
             tasks = [group.create_task(organ.run()) for organ in organs]
+            tasks.append(group.create_task(identity.renew(layout, settings, clock, server, lambda found: found.agent)))
             gc.collect()
             gc.freeze()
             _log.info("serving", node=settings.node_name, port=settings.agent_port)

@@ -35,8 +35,8 @@ _log = log.Log("server")
 @asynccontextmanager
 async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPlane]:
     """The control plane, reachable on its port and its socket; leaving stops it."""
-    who = identity.prepare(layout, settings)
     clock, ids = SystemClock(), SystemIds()
+    who = identity.prepare(layout, settings, clock)
     store = await SqliteStore.open(layout.database)
     dialer = HttpsDialer(lambda: plane.core.reads, client_context(who.ca, who.dialer))
     plane = ControlPlane(
@@ -54,11 +54,13 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
             await server.listen_unix(layout.server_socket)
             async with asyncio.TaskGroup() as group:
                 organs = group.create_task(plane.run())
+                renewal = group.create_task(identity.renew(layout, settings, clock, server, lambda found: found.server))
                 gc.collect()
                 gc.freeze()  # what was loaded stays: later collections need not look at it
                 _log.info("serving", port=settings.api_port, socket=layout.server_socket)
                 yield plane
                 organs.cancel()
+                renewal.cancel()
     finally:
         await plane.close()
         await dialer.close()

@@ -1,46 +1,65 @@
-"""The identities of a one-machine cluster: made once, and the node's process reads no more than its own."""
+"""Certificates of a one-machine cluster: made once, kept, renewed before they end."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import asyncio
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from navarch.app import identity
 from navarch.app.layout import Layout, Settings
-from navarch.base.errors import Retryable
+from navarch.base.clock import SystemClock
+from navarch.base.pki import hosts_of, subject_of
+from navarch.wire.http import Server
+from navarch.wire.message import Request, Response
 
-SETTINGS = Settings("node-1", "192.0.2.9")
+SETTINGS = Settings("one", "192.0.2.7")
 
 
-def test_the_node_finds_what_was_prepared(tmp_path: Path) -> None:
+async def nothing(request: Request) -> Response:
+    return Response(404)
+
+
+def test_everybody_gets_a_name_and_it_stays(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "data", tmp_path / "run")
-    made = identity.prepare(layout, SETTINGS)
-
-    found = identity.load_node(layout)
-
-    assert (found.ca, found.agent, found.node) == (made.ca, made.agent, made.node)
-    assert identity.prepare(layout, SETTINGS) == made
-
-
-def test_a_missing_identity_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(Retryable, match="`navarch up` makes it"):
-        identity.load_node(Layout(tmp_path, tmp_path))
+    first = identity.prepare(layout, SETTINGS, SystemClock())
+    assert subject_of(first.node.certificate) == ("system:node:one", ("system:nodes",))
+    assert {"192.0.2.7", "10.96.0.1", "kubernetes.default.svc.cluster.local"} <= hosts_of(first.server.certificate)
+    assert identity.prepare(layout, SETTINGS, SystemClock()) == first
+    kubeconfig = yaml.safe_load(layout.admin_kubeconfig.read_text())
+    assert kubeconfig["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:6443"
+    assert layout.admin_kubeconfig.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize(
-    ("module", "absent"),
-    [
-        ("navarch.app.node", ("navarch.apiserver.core", "navarch.scheduler", "numpy", "navarch.store.sqlite", "apsw")),
-        ("navarch.app.server", ("aiohttp", "grpc", "cryptography", "navarch.agent", "navarch.proxy.nft")),
-        ("navarch.app.supervisor", ("asyncio", "orjson", "navarch.kinds")),
-    ],
-)
-def test_a_process_imports_only_what_is_its_own(module: str, absent: tuple[str, ...]) -> None:
-    ask = f"import sys, {module}; print([name for name in {absent} if name in sys.modules])"
+class Turned(SystemClock):
+    """Sleeps for no time, and is a year further on after its second sleep."""
 
-    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    def __init__(self) -> None:
+        self.sleeps = 0
 
-    assert said.stdout.strip() == "[]"
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=360 if self.sleeps > 1 else 0)
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps += 1
+        await asyncio.sleep(0)
+        if self.sleeps > 4:
+            raise TimeoutError
+
+
+def test_a_certificate_near_its_end_is_replaced_under_a_running_server(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data", tmp_path / "run")
+    clock = Turned()
+    first = identity.prepare(layout, SETTINGS, clock)
+    server = Server(nothing)
+
+    async def play() -> None:
+        with pytest.raises(TimeoutError):
+            await identity.renew(layout, SETTINGS, clock, server, lambda found: found.server)
+
+    asyncio.run(play())
+    assert server.context is not None
+    assert identity.prepare(layout, SETTINGS, clock).server != first.server
