@@ -64,7 +64,6 @@ def network() -> str:
             "ipMasq": False,
             "ipam": {"type": "host-local", "ranges": [[{"subnet": SUBNET}]], "routes": [{"dst": "0.0.0.0/0"}]},
         },
-        {"type": "portmap", "capabilities": {"portMappings": True}, "snat": False},
     ]
     return json.dumps({"cniVersion": "0.4.0", "name": "navtest", "plugins": plugins})
 
