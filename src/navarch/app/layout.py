@@ -82,7 +82,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What makes one cluster differ from another. CIDRs are IPv4."""
+    """What makes one cluster differ from another. CIDRs are IPv4.
+
+    api_port, agent_port: where server and agent listen. cluster_cidr: addresses of pods; service_cidr: of services.
+    dns_ip: of the Service `kube-dns`. bridge: the interface that pods hang on. table: the name of the nftables table.
+    context: in the kubeconfig. log_level: `debug`, `info`, `warning` or `error`.
+    """
 
     node_name: str
     node_ip: str

@@ -36,6 +36,8 @@ class Observed:
 
 
 def service_account(setup: Setup) -> Controller[Observed]:
+    """Every namespace has the service account `default`."""
+
     def plan(observed: Observed, now: datetime) -> Plan:
         if observed.existing is not None:
             return Plan()
@@ -47,6 +49,7 @@ def service_account(setup: Setup) -> Controller[Observed]:
 
 
 def root_ca(setup: Setup) -> Controller[Observed]:
+    """Every namespace has the certificate by which to know the API server, in a ConfigMap."""
     data = {ROOT_CA_KEY: setup.options.root_ca}
 
     def plan(observed: Observed, now: datetime) -> Plan:

@@ -1,4 +1,7 @@
-"""ReplicaSet: see `replicas`; added here are its selector and the revisions that it shares an application with."""
+"""ReplicaSet: keeps a number of pods of one template.
+
+How is in `replicas`; added here are its selector and the revisions that it shares an application with.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""ReplicationController: see `replicas`; its selector is a plain mapping, and an empty one selects nothing."""
+"""ReplicationController: keeps a number of pods of one template.
+
+How is in `replicas`; its selector is a plain mapping, and an empty one selects nothing.
+"""
 
 from __future__ import annotations
 

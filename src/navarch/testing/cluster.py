@@ -151,9 +151,11 @@ class ClusterNodes:
         self._engine = engine
 
     def names(self) -> list[str]:
+        """Of all nodes, in the order in which they came."""
         return self._engine.nodes.names()
 
     def add(self, name: str, machine: Machine | None = None) -> None:
+        """One more node."""
         self._engine.call(self._engine.nodes.add(name, machine))
 
     def fail(self, name: str) -> None:

@@ -25,7 +25,11 @@ CONDITIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Of what sort a node is. taints: as in a Node's spec. extra: further resources by name."""
+    """Of what sort a node is.
+
+    cpu, memory, pods: what it has to give, as quantities. zone: its label `topology.kubernetes.io/zone`. labels:
+    further ones. taints: as in a Node's spec. extra: further resources by name.
+    """
 
     cpu: str = "8"
     memory: str = "32Gi"
