@@ -257,7 +257,7 @@ def _towards_running(pod: Pod, facts: Facts, container: Container) -> Iterator[S
     latest = facts.latest(container.name)
     if latest is not None and is_alive(latest):
         return
-    until = backoff_until(latest)
+    until = _held_until(facts, latest)
     if until is not None and until > facts.now:
         return
     if container.name not in facts.images:
@@ -300,7 +300,14 @@ def backoff_until(latest: Instance | None) -> datetime | None:
 
 def _backoffs(pod: Pod, facts: Facts) -> Iterator[datetime | None]:
     for container in _wanted(pod, facts):
-        yield backoff_until(facts.latest(container.name))
+        yield _held_until(facts, facts.latest(container.name))
+
+
+def _held_until(facts: Facts, latest: Instance | None) -> datetime | None:
+    """The end of the back-off; none for what only failed because the sandbox ended under it."""
+    box = facts.sandbox
+    lost = latest is not None and latest.reason == "StartError" and box is not None and latest.sandbox_id != box.id
+    return None if lost else backoff_until(latest)
 
 
 def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:

@@ -18,7 +18,7 @@ from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
 from navarch.agent.plan import Plan, plan, plan_orphan
 from navarch.agent.probes import PodProbes
 from navarch.agent.runtime import Container as Instance
-from navarch.agent.runtime import PodOnNode, RuntimeFailure
+from navarch.agent.runtime import PodOnNode, RuntimeAway, RuntimeFailure
 from navarch.agent.specs import TERMINATION_POLICY
 from navarch.agent.status import status_of, status_patch, waits_for
 from navarch.agent.steps import Finish, Step
@@ -44,7 +44,8 @@ RETRIES: dict[str, tuple[float, float]] = {
 }
 """By verb: the first wait after a failure, and the longest."""
 OTHER_RETRIES = (0.2, 10.0)
-AWAY_S = 1.0
+TROUBLED_RETRIES = (0.25, 10.0)
+"""The runtime or the API server did not answer."""
 
 
 class Worker:
@@ -59,6 +60,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._wake.set()
         self._look = True
+        self._troubles = 0
         self._adopted = {item.id for item in work.runtime.containers}
         """Instances that ran before this worker: probed gently, and ready until a probe says otherwise."""
 
@@ -150,12 +152,15 @@ class Worker:
             if last:
                 self._start(planned, group)
         except (RuntimeFailure, ApiError, Retryable) as error:
-            _log.warning("pod is looked at again soon", pod=self._name(), error=error)
+            if not isinstance(error, RuntimeAway):  # that is said once for all pods
+                _log.warning("pod is looked at again soon", pod=self._name(), error=error)
             self._look = True
-            return now + timedelta(seconds=AWAY_S)
+            self._troubles += 1
+            return now + timedelta(seconds=delay_s(self._troubles, *TROUBLED_RETRIES))
         except Exception as bug:  # noqa: BLE001 - reported; other pods go on, and this one is tried again
             bugs.report("pod worker", bug)
             return now + timedelta(seconds=OTHER_RETRIES[1])
+        self._troubles = 0
         renew_at = self._tools.storage.renew_at(self.work.pod)
         later = renew_at if renew_at is not None and renew_at > now else None
         return _first(planned.wake_at, waits_for(facts), later)

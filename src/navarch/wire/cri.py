@@ -9,6 +9,7 @@ Source: https://github.com/containerd/containerd/blob/main/api/services/events/v
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ MAX_MESSAGE_BYTES = 16 << 20
 
 def open_channel(socket: Path) -> Any:
     """A `grpc.aio` channel; reconnects by itself, waiting at most a second between attempts."""
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # children only execute other programs
     import grpc.aio
 
     options = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -170,6 +171,13 @@ def test_a_container_in_backoff_waits_for_its_end() -> None:
     assert steps(pod(), facts(crashed, now=110)) == (StartContainer("main", "box0", 2, 10),)
 
 
+def test_a_start_that_failed_with_its_sandbox_is_tried_again_at_once() -> None:
+    lost = replace(instance(attempt=1, code=128, ended=100), reason="StartError")
+    boxes = (box(1), box(0, False))
+    assert steps(pod(), facts(lost, boxes=boxes, now=101)) == (StartContainer("main", "box1", 2, 10),)
+    assert steps(pod(), facts(lost, now=101)) == ()
+
+
 def test_the_restart_count_goes_on_when_the_runtime_lost_the_instances() -> None:
     status = {"containerStatuses": [{"name": "main", "restartCount": 4, "containerID": "containerd://x"}]}
     assert next_attempt(pod(status=status), None, "main") == (5, 0)
@@ -318,8 +326,9 @@ def test_no_plan_contradicts_itself(situation: tuple[Any, Any]) -> None:
             assert known.sandbox is not None
             assert step.sandbox_id == known.sandbox.id
             assert all(item.attempt < step.attempt for item in known.instances(step.container))
-            until = backoff_until(known.latest(step.container))
-            assert until is None or until <= known.now
+            latest = known.latest(step.container)
+            until = backoff_until(latest)
+            assert until is None or until <= known.now or (latest is not None and latest.reason == "StartError")
         if isinstance(step, StopContainer):
             assert step.container_id in alive
         if isinstance(step, RemoveContainer | RemoveSandbox | CleanUp | Finish) and made.terminating:
