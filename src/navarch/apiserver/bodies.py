@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 import yaml
 
+from navarch.apiserver.options import validation
 from navarch.base.errors import BadRequest, UnsupportedMediaType
+from navarch.kinds.schema_duplicates import duplicates
 from navarch.objects.value import Document
 from navarch.wire import protobuf
 from navarch.wire.message import Request
@@ -29,7 +31,9 @@ def media_type(request: Request) -> str:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as JSON has it: times stay text, keys are text, and a key that stands twice is an error."""
+    """YAML as JSON has it: times stay text, keys are text; `twice` says which keys stand more than once."""
+
+    twice: list[str]
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -37,10 +41,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             if key.value in seen:
-                line = key.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(
-                    None, None, f'line {line}: key "{key.value}" already set in map'
-                )
+                self.twice.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
             seen.add(key.value)
         found: dict[Any, Any] = super().construct_mapping(node, deep)
         return {key if isinstance(key, str) else _key(key): value for key, value in found.items()}
@@ -66,10 +67,15 @@ def parse_json(body: bytes) -> Any:
         ) from error
 
 
-def parse_yaml(body: bytes) -> Any:
-    """Raises: BadRequest, with the line."""
+def parse_yaml(body: bytes, twice: list[str]) -> Any:
+    """twice: is told of keys that stand in a map more than once. Raises: BadRequest, with the line."""
     try:
-        return yaml.load(body, Loader=_Loader)  # the loader is a safe one
+        loader = _Loader(body)
+        loader.twice = twice
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -86,13 +92,16 @@ def parse_protobuf(body: bytes) -> Any:
         raise BadRequest(f"the body is not valid protobuf: {error}") from error
 
 
-def parse(request: Request) -> Any:
+def parse(request: Request, warnings: list[str] | None = None) -> Any:
     """The body of anything but a PATCH. Raises: BadRequest, UnsupportedMediaType."""
     type_ = media_type(request)
     if type_ == JSON:
         return parse_json(request.body)
     if type_ == YAML:
-        return parse_yaml(request.body)
+        twice: list[str] = []
+        found = parse_yaml(request.body, twice)
+        _tell(request, twice, warnings)
+        return found
     if type_ == PROTOBUF:
         return parse_protobuf(request.body)
     raise UnsupportedMediaType(
@@ -100,9 +109,18 @@ def parse(request: Request) -> Any:
     )
 
 
-def document(request: Request) -> Document:
+def _tell(request: Request, faults: list[str], warnings: list[str] | None) -> None:
+    """Of what a text says more than once, or to nobody: as the client wants to hear of it. Raises: BadRequest."""
+    mode = validation(request) if faults else "Ignore"
+    if mode == "Strict":
+        raise BadRequest(f"strict decoding error: {', '.join(faults)}")
+    if mode == "Warn" and warnings is not None:
+        warnings.extend(faults)
+
+
+def document(request: Request, warnings: list[str] | None = None) -> Document:
     """The body as one object. Raises: BadRequest, UnsupportedMediaType."""
-    found = parse(request)
+    found = parse(request, warnings)
     if not isinstance(found, dict):
         raise BadRequest(f"the body must be one object, not {_json_type(found)}")
     return found
@@ -116,12 +134,19 @@ def optional_document(request: Request) -> Document | None:
 def _json_type(value: Any) -> str:
     if value is None:
         return "null or empty"
-    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    names = {
+        dict: "an object",
+        list: "an array",
+        str: "a string",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+    }
     return names.get(type(value), type(value).__name__)
 
 
-def body(request: Request) -> Document | bytes:
-    """The body of a create or an update, JSON left as it is for the decoder.
+def body(request: Request, warnings: list[str]) -> Document | bytes:
+    """The body of a create or an update, JSON left as it is for the decoder. warnings: is told of doubled keys.
 
     Raises: BadRequest, UnsupportedMediaType.
     """
@@ -129,26 +154,58 @@ def body(request: Request) -> Document | bytes:
         if not request.body:
             raise BadRequest("the request has no body")
         return request.body
-    return document(request)
+    return document(request, warnings)
 
 
-def patch(request: Request) -> tuple[str, Any]:
-    """The media type and the patch. Raises: BadRequest, UnsupportedMediaType."""
+def patch(request: Request, warnings: list[str]) -> tuple[str, Any]:
+    """The media type and the patch. warnings: is told of doubled and unknown fields of the patch itself.
+
+    Raises: BadRequest, UnsupportedMediaType.
+    """
     type_ = media_type(request)
     if type_ not in PATCHES:
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: " + ", ".join(PATCHES)
         )
     if type_ == APPLY_YAML:
-        try:
-            found = orjson.loads(request.body)
-        except orjson.JSONDecodeError:
-            found = parse_yaml(request.body)
+        found = _applied(request, warnings)
     else:
         found = parse_json(request.body)
+        faults = [f'duplicate field "{path}"' for path in _doubled(request.body, found)]
+        if type_ == JSON_PATCH:
+            faults = [f"json patch {fault}" for fault in (*faults, *_unknown(found))]
+        _tell(request, faults, warnings)
     if type_ == JSON_PATCH:
         if not isinstance(found, list):
             raise BadRequest(f"a JSON patch must be an array of operations, not {_json_type(found)}")
     elif not isinstance(found, dict):
         raise BadRequest(f"the patch must be one object, not {_json_type(found)}")
     return type_, found
+
+
+def _applied(request: Request, warnings: list[str]) -> Any:
+    """An applied document is YAML, which JSON is too; most clients send JSON, which is parsed much faster."""
+    twice: list[str] = []
+    try:
+        found = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        found = parse_yaml(request.body, twice)
+    else:
+        if _doubled(request.body, found):
+            found = parse_yaml(request.body, twice)
+    _tell(request, twice, warnings)
+    return found
+
+
+def _doubled(raw: bytes, found: Any) -> list[str]:
+    """A compact text that is no longer than its document has no room for a double."""
+    return [] if len(orjson.dumps(found)) == len(raw.strip()) else duplicates(raw)
+
+
+def _unknown(operations: Any) -> list[str]:
+    return [
+        f'unknown field "[{number}].{name}"'
+        for number, operation in enumerate(operations if isinstance(operations, list) else ())
+        for name in (operation if isinstance(operation, dict) else ())
+        if name not in ("op", "path", "from", "value")
+    ]

@@ -45,7 +45,8 @@ def of_kind(kind: Kind, body: Body, validation: Validation, warnings: list[str])
 def rechecked(intent: Intent, document: Document) -> Document:
     """What a patch made of what the client was shown, as it is stored. Raises: BadRequest."""
     mode = MODES[intent.validation]
-    found, told = decode(schema_for(intent.shown), orjson.dumps(document), mode)
+    addressed = kinded(intent.shown, document)
+    found, told = decode(schema_for(intent.shown), orjson.dumps(addressed), mode)
     intent.warnings.extend(told)
     return intent.shown.to_stored(found) if intent.shown.to_stored else found
 

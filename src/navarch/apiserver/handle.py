@@ -15,10 +15,10 @@ from navarch.apiserver.verb_create import create
 from navarch.apiserver.verb_patch import apply, patch
 from navarch.apiserver.verb_update import update
 from navarch.base.errors import ApiError, BadRequest, Retryable
-from navarch.kinds import BINDING, POD
+from navarch.kinds import BINDING, POD, TOKENREQUEST
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
-from navarch.objects.value import dig
+from navarch.objects.value import Document, dig
 from navarch.wire.message import Response
 
 RETURNED_WHEN_DELETED = frozenset(
@@ -33,6 +33,8 @@ RETURNED_WHEN_DELETED = frozenset(
     )
 )
 """Kinds whose deletion answers with the object, not with a Status."""
+
+OF_ONE = ("get", "update", "patch", "delete")
 
 NO_DEFINITIONS = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -64,6 +66,7 @@ async def _handled(context: Context, call: Call, form: Form) -> Response:
         call.warnings.append(kind.deprecated)
     if not kind.namespaced and call.namespace:
         call = replace(call, namespace="")  # RBAC's way of naming a Namespace; also of reviews
+    _check_place(call, kind)
     if call.subresource:
         return await _subresource(context, call, kind, form)
     if kind is BINDING and call.verb == "create":
@@ -73,6 +76,20 @@ async def _handled(context: Context, call: Call, form: Form) -> Response:
     if call.verb not in VERBS or call.verb not in kind.verbs:
         raise refusals.not_allowed(kind, call.verb)
     return await VERBS[call.verb](context, call, kind, form)
+
+
+def _check_place(call: Call, kind: Kind) -> None:
+    """Some verbs are of a collection, some of one object, and only lists and watches are of all namespaces.
+
+    Raises: MethodNotAllowed, NotFound.
+    """
+    if call.verb in OF_ONE:
+        if not call.name:
+            raise refusals.not_allowed(kind, call.verb)
+        if kind.namespaced and not call.namespace:
+            raise refusals.no_such_path()
+    elif kind.namespaced and not call.namespace and call.verb in ("create", "deletecollection"):
+        raise refusals.not_allowed(kind, call.verb)
 
 
 async def _subresource(context: Context, call: Call, kind: Kind, form: Form) -> Response:
@@ -99,9 +116,9 @@ async def _act(context: Context, call: Call, kind: Kind, form: Form) -> Response
         found = Object.of(act.body, await act.get(context, intent))
         return render.one(context, call, act.body, found, form)
     if call.verb == "patch":
-        type_, wanted = bodies.patch(call.request)
+        type_, wanted = bodies.patch(call.request, call.warnings)
         return reply.respond(await act.patch(context, intent, type_, wanted), form, 200, call.warnings)
-    body = decode.of_kind(act.body, bodies.body(call.request), intent.validation, intent.warnings)
+    body = decode.of_kind(act.body, bodies.body(call.request, call.warnings), intent.validation, intent.warnings)
     return reply.respond(
         await act.put(context, intent, body), form, 201 if call.verb == "create" else 200, call.warnings
     )
@@ -109,7 +126,9 @@ async def _act(context: Context, call: Call, kind: Kind, form: Form) -> Response
 
 async def _bound(context: Context, call: Call, form: Form) -> Response:
     """A Binding posted by itself: the old way to bind the pod that it is named after."""
-    body = decode.of_kind(BINDING, bodies.body(call.request), options.validation(call.request), call.warnings)
+    body = decode.of_kind(
+        BINDING, bodies.body(call.request, call.warnings), options.validation(call.request), call.warnings
+    )
     pod = replace(call, resource="pods", subresource="binding", name=dig(body, "metadata", "name") or "")
     found = await ACTS["pods", "binding"].put(context, intent_of(pod, POD), body)
     return reply.respond(found, form, 201, call.warnings)
@@ -119,8 +138,13 @@ async def _posted(context: Context, call: Call, kind: Kind, form: Form) -> Respo
     """What is answered and not stored: reviews, tokens."""
     if call.verb != "create":
         raise refusals.not_allowed(kind, call.verb)
+    form = reply.whole_form(call.request, form)
     answer = context.answers[kind.plural, call.subresource]
-    found = await answer(call.user, call.namespace, call.name, bodies.document(call.request))
+    shape = TOKENREQUEST if call.subresource == "token" else kind
+    document = decode.of_kind(
+        shape, bodies.body(call.request, call.warnings), options.validation(call.request), call.warnings
+    )
+    found = await answer(call.user, call.namespace, call.name, document)
     return reply.respond(found, form, 201, call.warnings)
 
 
@@ -164,17 +188,17 @@ async def _watch(context: Context, call: Call, kind: Kind, form: Form) -> Respon
 async def _create(context: Context, call: Call, kind: Kind, form: Form) -> Response:
     if call.name:
         raise refusals.not_allowed(kind, "create")
-    found = await create(context, intent_of(call, kind), bodies.body(call.request))
+    found = await create(context, intent_of(call, kind), bodies.body(call.request, call.warnings))
     return render.one(context, call, kind, found, form, 201)
 
 
 async def _update(context: Context, call: Call, kind: Kind, form: Form) -> Response:
-    found, made = await update(context, intent_of(call, kind), bodies.body(call.request))
+    found, made = await update(context, intent_of(call, kind), bodies.body(call.request, call.warnings))
     return render.one(context, call, kind, found, form, 201 if made else 200)
 
 
 async def _patch(context: Context, call: Call, kind: Kind, form: Form) -> Response:
-    type_, wanted = bodies.patch(call.request)
+    type_, wanted = bodies.patch(call.request, call.warnings)
     intent = intent_of(call, kind)
     if type_ != bodies.APPLY_YAML:
         if intent.force:
@@ -182,9 +206,21 @@ async def _patch(context: Context, call: Call, kind: Kind, form: Form) -> Respon
         return render.one(context, call, kind, await patch(context, intent, type_, wanted), form)
     if not call.request.param("fieldManager"):
         raise BadRequest("fieldManager is required for apply patch")
+    _check_applied(wanted, kind)
     intent.verb = "apply"
     found, made = await apply(context, intent, wanted)
     return render.one(context, call, kind, found, form, 201 if made else 200)
+
+
+def _check_applied(wanted: Document, kind: Kind) -> None:
+    """What is applied says itself what it is. Raises: BadRequest."""
+    said = wanted.get("apiVersion", "")
+    if said != kind.api_version:
+        raise BadRequest(
+            f"incorrect version specified in apply patch. Specified patch version: {said}, expected: {kind.api_version}"
+        )
+    if not wanted.get("kind"):
+        raise BadRequest(f"the kind in the apply patch is missing, expected: {kind.name}")
 
 
 async def _delete(context: Context, call: Call, kind: Kind, form: Form) -> Response:

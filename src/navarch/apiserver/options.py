@@ -152,7 +152,9 @@ def list_options(request: Request) -> ListOptions:
     revision = revision_of(request.param("resourceVersion"))
     match = request.param("resourceVersionMatch")
     cont = request.param("continue")
-    limit = number(request, "limit") or 0
+    limit = max(0, number(request, "limit") or 0)
+    if request.params("sendInitialEvents"):
+        raise _forbidden("sendInitialEvents", "is forbidden for list")
     if match:
         if revision is None:
             raise _forbidden("resourceVersionMatch", "is forbidden unless resourceVersion is provided")

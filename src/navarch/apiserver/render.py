@@ -32,6 +32,7 @@ def one(context: Context, call: Call, kind: Kind, found: Object, form: Form, sta
         row = tables.row(found, include, context.state.clock.now())
         body = b"%b%b]}" % (tables.head(found.kind, found.revision), row)
     elif form.as_:
+        reply.check_partial(form, "PartialObjectMetadata")
         body = reply.partial(found)
     else:
         body = found.raw
@@ -46,6 +47,7 @@ def many(context: Context, call: Call, kind: Kind, page: Page, form: Form) -> Re
         row = bound(tables.row, include=include, now=context.state.clock.now())
         return reply.respond_list(tables.head(kind, *tail), items, row, form, call.warnings)
     if form.as_:
+        reply.check_partial(form, "PartialObjectMetadataList")
         head = reply.list_head("PartialObjectMetadataList", META_VERSION, *tail)
         return reply.respond_list(head, items, reply.partial, form, call.warnings)
     head = reply.list_head(f"{kind.name}List", kind.api_version, *tail)

@@ -16,6 +16,7 @@ import msgspec
 import orjson
 import yaml
 
+from navarch.apiserver.routes import parse_accept
 from navarch.base.errors import ApiError, NotAcceptable, Retryable, Unavailable
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
@@ -39,11 +40,9 @@ class Form:
 
 
 @lru_cache(maxsize=256)
-def _accepted(accept: str) -> tuple[str, str]:
+def _accepted(accept: str, transformed: bool = True) -> tuple[str, str]:
     """The first of an Accept header's media types that we can make: (type, as). Raises: NotAcceptable."""
-    for term in accept.split(","):
-        type_, *rest = (part.strip() for part in term.split(";"))
-        params = dict(part.split("=", 1) for part in rest if "=" in part)
+    for type_, params in parse_accept(accept):
         if type_ in ("*/*", "application/*", ""):
             type_ = JSON
         if type_ not in (JSON, YAML):
@@ -52,7 +51,7 @@ def _accepted(accept: str) -> tuple[str, str]:
         if not as_:
             return type_, ""
         known = as_ in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-        if known and params.get("g") == "meta.k8s.io" and params.get("v") == "v1":
+        if transformed and known and params.get("g") == "meta.k8s.io" and params.get("v") == "v1":
             return type_, as_
     raise NotAcceptable(f"only the following media types are accepted: {JSON}, {YAML}, {JSON};stream=watch")
 
@@ -63,6 +62,14 @@ def form_of(request: Request) -> Form:
     asked = request.param("pretty")
     pretty = asked in ("1", "true") if asked else request.headers.get("user-agent", "").startswith(PRETTY_AGENTS)
     return Form(type_, as_, pretty)
+
+
+def whole_form(request: Request, form: Form) -> Form:
+    """For what has no tables and no metadata of its own. Raises: NotAcceptable, when the client takes nothing else."""
+    if not form.as_:
+        return form
+    type_, _ = _accepted(request.headers.get("accept", ""), transformed=False)
+    return Form(type_, "", form.pretty)
 
 
 def written(value: Any, form: Form) -> bytes:
@@ -125,6 +132,13 @@ _PARTIAL = orjson.dumps({"kind": "PartialObjectMetadata", "apiVersion": META_VER
 def partial(found: Object) -> bytes:
     """The object as a `PartialObjectMetadata`."""
     return b"%b%b}" % (_PARTIAL, bytes(_decode_headed(found.raw).metadata))
+
+
+def check_partial(form: Form, fitting: str) -> None:
+    """Raises: NotAcceptable, when metadata of one object is asked of a list, or the other way round."""
+    if form.as_ != fitting:
+        what = "a list" if fitting.endswith("List") else "not a list"
+        raise NotAcceptable(f"you requested {form.as_}, but the requested object is {what}")
 
 
 def list_head(kind: str, api_version: str, revision: int, cont: str = "", remaining: int = 0) -> bytes:

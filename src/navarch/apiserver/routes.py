@@ -18,7 +18,7 @@ TRUE = ("1", "t", "T", "TRUE", "true", "True", "")
 
 def parse(request: Request, user: User) -> Call:
     """Paths that name no resource give a call whose verb is the method in lower case."""
-    parts = [part for part in request.path.split("/") if part]
+    parts = _segments(request.path)
     call = Call(request, user, request.method.lower(), request.path)
     if parts[:1] == ["api"] and len(parts) > 2:
         call.version, rest = parts[1], parts[2:]
@@ -46,15 +46,25 @@ def parse(request: Request, user: User) -> Call:
     return call
 
 
+def _segments(path: str) -> list[str]:
+    """The parts of a path, [] for one that names nothing since a part of it is empty. What is proxied may have any."""
+    parts = path.removeprefix("/").split("/")
+    if not parts[-1]:
+        parts.pop()  # a slash at the end says nothing
+    named = parts[: parts.index("proxy")] if "proxy" in parts else parts
+    return [] if "" in named else parts
+
+
 def _place(call: Call, rest: list[str]) -> None:
-    """Read namespace, resource, name and subresource."""
+    """Read namespace, resource, name and subresource. No subresource but a proxy has anything behind it: what stands
+    there is read as part of a name that no subresource has."""
     if rest[0] == "namespaces" and len(rest) > 1:
         call.namespace = rest[1]
         if len(rest) > 2 and rest[2] not in NAMESPACE_SUBRESOURCES:
             rest = rest[2:]
     call.resource = rest[0]
     call.name = rest[1] if len(rest) > 1 else ""
-    call.subresource = rest[2] if len(rest) > 2 else ""
+    call.subresource = "" if len(rest) < 3 else rest[2] if rest[2] == "proxy" else "/".join(rest[2:])
 
 
 def named_by(field_selector: str) -> str:

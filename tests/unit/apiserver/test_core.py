@@ -147,11 +147,13 @@ def test_the_narrow_subresources_of_a_pod_change_what_they_are_for() -> None:
 def test_answers_are_only_posted_to() -> None:
     async def test(api: Api) -> None:
         async def answer(user: User, namespace: str, name: str, document: dict) -> dict:
-            return {"who": user.name, "asked": document["x"], "namespace": namespace, "name": name}
+            return {"who": user.name, "asked": document["spec"]["audiences"], "namespace": namespace, "name": name}
 
         api.core.answer("serviceaccounts", "token", answer)
-        found = await api.post("/api/v1/namespaces/default/serviceaccounts/default/token", {"x": 1})
-        assert found == {"who": "admin", "asked": 1, "namespace": "default", "name": "default"}
+        found = await api.post(
+            "/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {"audiences": ["a"]}}
+        )
+        assert found == {"who": "admin", "asked": ["a"], "namespace": "default", "name": "default"}
         response = await api.send("GET", "/api/v1/namespaces/default/serviceaccounts/default/token")
         assert response.status == 405
         assert orjson.loads(await whole(response))["reason"] == "MethodNotAllowed"

@@ -33,12 +33,21 @@ def call(method: str, target: str) -> Call:
         ("DELETE", "/apis/apps/v1/namespaces/a/deployments/b", ("delete", "apps", "v1", "a", "deployments", "b", "")),
         ("HEAD", "/api/v1/nodes/n", ("get", "", "v1", "", "nodes", "n", "")),
         ("GET", "/api/v1/pods?fieldSelector=metadata.name%3Dx", ("list", "", "v1", "", "pods", "x", "")),
+        ("GET", "/api/v1/namespaces/a/pods/", ("list", "", "v1", "a", "pods", "", "")),
+        ("GET", "/api/v1/namespaces/a/pods/b/status/c", ("get", "", "v1", "a", "pods", "b", "status/c")),
+        ("GET", "/api/v1/namespaces/a/services/b/proxy//c//", ("get", "", "v1", "a", "services", "b", "proxy")),
     ],
 )
 def test_resources(method: str, target: str, found: tuple[str, ...]) -> None:
     one = call(method, target)
     assert one.is_resource
     assert (one.verb, one.group, one.version, one.namespace, one.resource, one.name, one.subresource) == found
+
+
+@pytest.mark.parametrize("target", ["//api/v1/pods", "/api//v1/pods", "/api/v1//pods", "/api/v1/namespaces//pods/x"])
+def test_empty_parts_name_no_resource(target: str) -> None:
+    one = parse(Request("GET", target, target, {}), ANONYMOUS)
+    assert (one.is_resource, one.path) == (False, target)
 
 
 @pytest.mark.parametrize("target", ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz/ping"])

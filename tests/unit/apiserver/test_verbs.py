@@ -275,8 +275,12 @@ def test_yaml_bodies_are_read_and_their_errors_have_lines() -> None:
         with pytest.raises(Refused, match="line 2") as refused:
             await api.ask("POST", CONFIGMAPS, b"a: b\n c: [d\n", "application/yaml")
         assert refused.value.code == 400
-        with pytest.raises(Refused, match='key "a" already set'):
-            await api.ask("POST", CONFIGMAPS, b"a: 1\na: 2\n", "application/yaml")
+        double = b"metadata: {name: two}\ndata: {a: '1', a: '2'}\n"
+        with pytest.raises(Refused, match='line 2: key "a" already set'):
+            await api.ask("POST", f"{CONFIGMAPS}?fieldValidation=Strict", double, "application/yaml")
+        answer = await api.send("POST", CONFIGMAPS, double, "application/yaml")
+        assert ("warning", '299 - "line 2: key \\"a\\" already set in map"') in answer.headers
+        assert (await api.get(f"{CONFIGMAPS}/two"))["data"] == {"a": "2"}
 
     run(test)
 
