@@ -69,7 +69,8 @@ def environment(folder: Path) -> dict[str, str]:
 def test_page_of_the_library(page: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    (work / "examples").symlink_to(ROOT / "examples")
+    for name in ("examples", "tests"):
+        (work / name).symlink_to(ROOT / name)
     done = subprocess.run(
         [sys.executable, PLAYER, page, "."],
         cwd=work,
