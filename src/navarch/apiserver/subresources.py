@@ -44,5 +44,6 @@ ACTS: Mapping[tuple[str, str], Act] = {
     ("deployments", "scale"): _SCALE,
     ("replicasets", "scale"): _SCALE,
     ("replicationcontrollers", "scale"): _SCALE,
+    ("statefulsets", "scale"): _SCALE,
 }
 """(plural, subresource) -> what is done there."""

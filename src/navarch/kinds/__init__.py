@@ -4,13 +4,16 @@
 resource of their own, but what a subresource takes.
 """
 
+from navarch.kinds.autoscaler import HORIZONTALPODAUTOSCALER, HORIZONTALPODAUTOSCALER_V1
 from navarch.kinds.configmap import CONFIGMAP
 from navarch.kinds.controllerrevision import CONTROLLERREVISION
+from navarch.kinds.daemonset import DAEMONSET
 from navarch.kinds.deployment import DEPLOYMENT
 from navarch.kinds.disruption import EVICTION, PODDISRUPTIONBUDGET
 from navarch.kinds.endpoints import ENDPOINTS
 from navarch.kinds.endpointslice import ENDPOINTSLICE
 from navarch.kinds.event import EVENT, EVENTS_EVENT
+from navarch.kinds.job import CRONJOB, JOB
 from navarch.kinds.kind import Kind
 from navarch.kinds.lease import LEASE
 from navarch.kinds.namespace import NAMESPACE
@@ -36,6 +39,7 @@ from navarch.kinds.review import (
 from navarch.kinds.secret import SECRET
 from navarch.kinds.service import SERVICE
 from navarch.kinds.serviceaccount import SERVICEACCOUNT
+from navarch.kinds.statefulset import STATEFULSET
 from navarch.kinds.storage import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, STORAGECLASS
 
 ALL: tuple[Kind, ...] = (
@@ -56,8 +60,10 @@ ALL: tuple[Kind, ...] = (
     SERVICEACCOUNT,
     SERVICE,
     CONTROLLERREVISION,
+    DAEMONSET,
     DEPLOYMENT,
     REPLICASET,
+    STATEFULSET,
     EVENTS_EVENT,
     SELFSUBJECTREVIEW,
     TOKENREVIEW,
@@ -65,6 +71,10 @@ ALL: tuple[Kind, ...] = (
     SELFSUBJECTACCESSREVIEW,
     SELFSUBJECTRULESREVIEW,
     SUBJECTACCESSREVIEW,
+    HORIZONTALPODAUTOSCALER,
+    HORIZONTALPODAUTOSCALER_V1,
+    CRONJOB,
+    JOB,
     PODDISRUPTIONBUDGET,
     CLUSTERROLEBINDING,
     CLUSTERROLE,
@@ -90,12 +100,17 @@ __all__ = [
     "CLUSTERROLEBINDING",
     "CONFIGMAP",
     "CONTROLLERREVISION",
+    "CRONJOB",
+    "DAEMONSET",
     "DEPLOYMENT",
     "ENDPOINTS",
     "ENDPOINTSLICE",
     "EVENT",
     "EVENTS_EVENT",
     "EVICTION",
+    "HORIZONTALPODAUTOSCALER",
+    "HORIZONTALPODAUTOSCALER_V1",
+    "JOB",
     "LEASE",
     "LIMITRANGE",
     "LOCALSUBJECTACCESSREVIEW",
@@ -119,6 +134,7 @@ __all__ = [
     "SELFSUBJECTRULESREVIEW",
     "SERVICE",
     "SERVICEACCOUNT",
+    "STATEFULSET",
     "STORAGECLASS",
     "SUBJECTACCESSREVIEW",
     "TOKENREQUEST",

@@ -26,7 +26,7 @@ def template(faults: Faults, found: Document, path: str) -> None:
         faults.forbidden(f"{path}.spec.ephemeralContainers", detail)
 
 
-def replicated_template(faults: Faults, found: Document, path: str, matches: bool) -> None:
+def replicated_template(faults: Faults, found: Document, path: str, matches: bool, owner: str = "ReplicaSet") -> None:
     """A template whose pods are to be kept alive. matches: whether the workload's selector finds its pods."""
     if not matches:
         detail = "`selector` does not match template `labels`"
@@ -36,11 +36,13 @@ def replicated_template(faults: Faults, found: Document, path: str, matches: boo
     if spec.get("restartPolicy") != "Always":
         faults.unsupported(f"{path}.spec.restartPolicy", spec.get("restartPolicy", ""), ("Always",))
     if spec.get("activeDeadlineSeconds") is not None:
-        faults.forbidden(f"{path}.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported")
+        faults.forbidden(f"{path}.spec.activeDeadlineSeconds", f"activeDeadlineSeconds in {owner} is not Supported")
 
 
-def selector_and_template(faults: Faults, spec: Document, path: str) -> None:
-    """Of a workload that selects by a LabelSelector."""
+def selector_and_template(
+    faults: Faults, spec: Document, path: str, what: str = "deployment", owner: str = "ReplicaSet"
+) -> None:
+    """Of a workload that selects by a LabelSelector. what, owner: its kind as the messages call it."""
     found = spec.get("selector")
     matches = True
     if found is None:
@@ -48,13 +50,13 @@ def selector_and_template(faults: Faults, spec: Document, path: str) -> None:
     else:
         faults.causes.extend(selector.check_document(found, f"{path}.selector"))
         if not found.get("matchLabels") and not found.get("matchExpressions"):
-            faults.invalid(f"{path}.selector", found, "empty selector is invalid for deployment")
-        elif not _selects(found, spec):
+            faults.invalid(f"{path}.selector", found, f"empty selector is invalid for {what}")
+        elif not selects(found, spec):
             matches = False
-    replicated_template(faults, spec.get("template") or {}, f"{path}.template", matches)
+    replicated_template(faults, spec.get("template") or {}, f"{path}.template", matches, owner)
 
 
-def _selects(found: Document, spec: Document) -> bool:
+def selects(found: Document, spec: Document) -> bool:
     """Whether a selector finds the template's pods; a broken one is told of elsewhere."""
     try:
         return selector.from_document(found).matches(dig(spec, "template", "metadata", "labels", default={}))
