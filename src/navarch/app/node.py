@@ -7,7 +7,6 @@ of the kernel: whoever starts it again finds everything as it was.
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from navarch.agent.cristreams import CriStreams
 from navarch.agent.port import Port
 from navarch.app import containerd, identity, machine, pause
 from navarch.app.layout import Layout, Settings
-from navarch.app.process import run_process, stop_signals
+from navarch.app.process import run_process, settle, stop_signals
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
 from navarch.base.pki import server_context
@@ -104,8 +103,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
             await server.listen("0.0.0.0", settings.agent_port)
             tasks = [group.create_task(organ.run()) for organ in organs]
             tasks.append(group.create_task(identity.renew(layout, settings, clock, server, lambda found: found.agent)))
-            gc.collect()
-            gc.freeze()
+            settle()
             _log.info("serving", node=settings.node_name, port=settings.agent_port)
             await stop.wait()
             for task in tasks:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from navarch.app.control_plane import ControlPlane
 from navarch.app.control_plane import Settings as PlaneSettings
 from navarch.app.dialer import HttpsDialer
 from navarch.app.layout import Layout, Settings
-from navarch.app.process import run_process, stop_signals
+from navarch.app.process import run_process, settle, stop_signals
 from navarch.base import log
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.errors import AlreadyExists
@@ -55,8 +54,7 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
             async with asyncio.TaskGroup() as group:
                 organs = group.create_task(plane.run())
                 renewal = group.create_task(identity.renew(layout, settings, clock, server, lambda found: found.server))
-                gc.collect()
-                gc.freeze()  # what was loaded stays: later collections need not look at it
+                settle()
                 _log.info("serving", port=settings.api_port, socket=layout.server_socket)
                 yield plane
                 organs.cancel()

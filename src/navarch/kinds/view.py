@@ -3,6 +3,7 @@
 A view is decoded from a document's bytes when logic wants to read it. It is never encoded back: the document is the
 truth. A view names only the fields that logic reads; what is only copied (a pod template) stays `msgspec.Raw`.
 Stored documents hold no nulls, so an optional field of a view is one that may be absent.
+Views are trees that never point back, so the garbage collector need not know them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 
-class View(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+class View(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):
     """Fields are camel-cased; say `frozen=True` in each subclass too (mypy wants it).
 
     Give `msgspec.field(name=...)` where Kubernetes writes acronyms (`podIP`).
