@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import orjson
-
 from navarch.apiserver.options import Intent, Validation
 from navarch.base.errors import BadRequest
 from navarch.kinds.kind import Kind
 from navarch.kinds.schema import Mode, schema_for
 from navarch.kinds.schema_check import check, decode, parse
-from navarch.objects.value import Document
+from navarch.objects.value import ABSENT, Document
 
 Body = Document | bytes
 """A parsed document, or the bytes of one as JSON (which are also searched for fields named twice)."""
@@ -42,13 +40,20 @@ def of_kind(kind: Kind, body: Body, validation: Validation, warnings: list[str])
     return found
 
 
-def rechecked(intent: Intent, document: Document) -> Document:
-    """What a patch made of what the client was shown, as it is stored. Raises: BadRequest."""
-    mode = MODES[intent.validation]
-    addressed = kinded(intent.shown, document)
-    found, told = decode(schema_for(intent.shown), orjson.dumps(addressed), mode)
+def rechecked(intent: Intent, document: Document, base: Document) -> Document:
+    """What a patch made of `base`, what the client was shown, as it is stored. Only what differs is looked at.
+
+    Raises: BadRequest.
+    """
+    document = kinded(intent.shown, document)
+    changed = {name: value for name, value in document.items() if value is not base.get(name, ABSENT)}
+    named = {name: document[name] for name in ("apiVersion", "kind")}
+    found, told = check(schema_for(intent.shown), named | changed, MODES[intent.validation])
     intent.warnings.extend(told)
-    return intent.shown.to_stored(found) if intent.shown.to_stored else found
+    if any(found.get(name, ABSENT) is not value for name, value in changed.items()):
+        kept = {name: value for name, value in document.items() if name not in changed or name in found}
+        document = kept | {name: found[name] for name in changed if name in found}
+    return intent.shown.to_stored(document) if intent.shown.to_stored else document
 
 
 def shown(intent: Intent, stored: Document) -> Document:

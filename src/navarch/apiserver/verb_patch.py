@@ -27,9 +27,8 @@ async def patch(context: Context, intent: Intent, media_type: str, wanted: Any) 
     """Raises: NotFound, Conflict, BadRequest (a patch that does not fit), Invalid."""
 
     def patched(stored: Document) -> Document:
-        return addressed(
-            intent, decode.rechecked(intent, merged(intent, media_type, decode.shown(intent, stored), wanted))
-        )
+        base = decode.shown(intent, stored)
+        return addressed(intent, decode.rechecked(intent, merged(intent, media_type, base, wanted), base))
 
     return await change(context, intent, patched)
 

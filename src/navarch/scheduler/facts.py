@@ -22,7 +22,7 @@ from navarch.scheduler.terms import (
     tolerations_key,
     with_label_keys,
 )
-from navarch.scheduler.views import NodeShape, NodeSpec, PodShape, Spec, TopologySpreadConstraint
+from navarch.scheduler.views import NodeShape, NodeSpec, PodGist, PodShape, Spec, TopologySpreadConstraint
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 FINISHED = ("Succeeded", "Failed")
@@ -148,6 +148,12 @@ def _preferred(spec: Spec, namespace: str, labels: Labels) -> tuple[Weighted, ..
                 Weighted(pod_term(w.pod_affinity_term, namespace, labels), sign * w.weight) for w in affinity.preferred
             ]
     return tuple(found)
+
+
+def same_facts(old: Object, new: Object) -> bool:
+    """Whether two revisions of a pod come to the same facts, found out for less than making them costs."""
+    before: PodGist = old.as_view(PodGist)
+    return bool(before == new.as_view(PodGist))
 
 
 def pod_facts(pod: Object) -> PodFacts:

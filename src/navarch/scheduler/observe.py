@@ -15,7 +15,7 @@ from navarch.client.informer import Informers
 from navarch.kinds import NAMESPACE, NODE, POD, PODDISRUPTIONBUDGET, SERVICE
 from navarch.kinds.object import Object
 from navarch.kinds.view import LabelSelector, View
-from navarch.scheduler.facts import NodeFacts, PodFacts, Spread, node_facts, pod_facts
+from navarch.scheduler.facts import NodeFacts, PodFacts, Spread, node_facts, pod_facts, same_facts
 from navarch.scheduler.preempt import Budget
 from navarch.scheduler.question import News
 from navarch.scheduler.queue import Queue
@@ -136,6 +136,8 @@ class Observed:
         if new is None:
             return
         before = self._facts.get(new.uid)
+        if before is not None and old is not None and same_facts(old, new):
+            return
         facts = pod_facts(new)
         if facts.finished:
             self._gone(new.uid)

@@ -159,6 +159,21 @@ class PodShape(View, frozen=True):
     status: Status = msgspec.field(default_factory=Status)
 
 
+class StatusGist(View, frozen=True):
+    phase: str = ""
+    nominated_node_name: str = ""
+    start_time: datetime | None = None
+
+
+class PodGist(View, frozen=True):
+    """All that `PodShape` is made of, not taken apart: enough to see that nothing of it has changed (most changes
+    of a pod are its conditions and containers' states)."""
+
+    metadata: Meta
+    spec: msgspec.Raw = msgspec.Raw()
+    status: StatusGist = msgspec.field(default_factory=StatusGist)
+
+
 class Taint(View, frozen=True):
     key: str
     effect: str

@@ -1,0 +1,57 @@
+"""Which changes of a pod are none to the scheduler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from navarch.kinds import POD
+from navarch.kinds.object import Object
+from navarch.scheduler.facts import pod_facts, same_facts
+
+
+def pod(**parts: Any) -> Object:
+    metadata = {"name": "a", "namespace": "x", "uid": "1", "resourceVersion": parts.pop("revision", "1")}
+    spec = {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}]}
+    document = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": "Pending"}}
+    for part, more in parts.items():
+        document[part] = {**document[part], **more}  # type: ignore[dict-item]
+    return Object.of(POD, document)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"revision": "7"},
+        {"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "True"}], "podIP": "10.0.0.1"}},
+        {"metadata": {"annotations": {"a": "b"}, "managedFields": [{"manager": "m"}]}},
+    ],
+)
+def test_what_is_none_of_its_business_comes_to_the_same_facts(parts: dict[str, Any]) -> None:
+    assert same_facts(pod(), pod(**parts))
+    assert vars_of(pod()) == vars_of(pod(**parts))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"metadata": {"labels": {"a": "b"}}},
+        {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
+        {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "n", "uid": "9"}]}},
+        {"spec": {"nodeName": "n"}},
+        {"spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "2"}}}]}},
+        {"spec": {"schedulingGates": [{"name": "g"}]}},
+        {"status": {"phase": "Running"}},
+        {"status": {"nominatedNodeName": "n"}},
+        {"status": {"startTime": "2026-01-01T00:00:00Z"}},
+    ],
+)
+def test_what_facts_are_made_of_tells_them_apart(parts: dict[str, Any]) -> None:
+    assert not same_facts(pod(), pod(**parts))
+    assert vars_of(pod()) != vars_of(pod(**parts))
+
+
+def vars_of(found: Object) -> dict[str, Any]:
+    facts = pod_facts(found)
+    return {name: getattr(facts, name) for name in facts.__slots__}
