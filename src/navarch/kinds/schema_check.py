@@ -1,8 +1,8 @@
 """Decoding a request's document as strictly as Kubernetes does, with its messages.
 
-Structure and types are checked, unknown and duplicate fields found, nulls dropped, and quantities and times written in
-their canonical form, as a decode into Go's types and back does. What a field's value may be is the kinds' rules'
-business, and so are required fields.
+Structure and types are checked, unknown and duplicate fields found, nulls and empty lists and maps dropped, and
+quantities and times written in their canonical form, as a decode into Go's types and back does. What a field's value
+may be is the kinds' rules' business, and so are required fields.
 
 Most documents are fine: `decode` first asks `schema_fast`, which only says yes or no; the walk here finds the messages.
 
@@ -147,7 +147,10 @@ class _Walk:
             got = self.value(field, below)
             self._names.pop()
             self._path.pop()
-            if got is not below:
+            if not got and shape.leaves_out(key):
+                changed = dict(value) if changed is None else changed
+                del changed[key]
+            elif got is not below:
                 changed = dict(value) if changed is None else changed
                 changed[key] = got
         self._struct = outer

@@ -1,7 +1,7 @@
 """The fast answer to "is this document fine as it is?": decoders compiled from shapes, which say yes or no.
 
-Yes means: the structure and every type are right, nothing is unknown, there are no nulls, and quantities and times
-already have their canonical text. No means only that the slow walk must look.
+Yes means: the structure and every type are right, nothing is unknown, there are no nulls and no empty lists and maps to
+be left out, and quantities and times already have their canonical text. No means only that the slow walk must look.
 """
 
 from __future__ import annotations
@@ -72,19 +72,26 @@ def _struct(shape: Shape) -> Any:
         raise _Unfit
     _compiling.append(shape)
     try:
-        members = [(f"f{i}", _field(field), msgspec.UNSET) for i, field in enumerate(shape.fields.values())]
+        members = [
+            (f"f{i}", _field(field, shape.leaves_out(name)), msgspec.UNSET)
+            for i, (name, field) in enumerate(shape.fields.items())
+        ]
     finally:
         _compiling.pop()
     names = {f"f{i}": name for i, name in enumerate(shape.fields)}
     return msgspec.defstruct(shape.struct or "Document", members, rename=names, forbid_unknown_fields=True, gc=False)
 
 
-def _field(shape: Shape) -> Any:
-    """A field that only the walk can judge becomes one that must be absent, so that no text with it is accepted."""
+def _field(shape: Shape, filled: bool) -> Any:
+    """A field that only the walk can judge becomes one that must be absent, so that no text with it is accepted.
+
+    filled: an empty list or map is not fine as it is.
+    """
     try:
-        return _type_of(shape) | msgspec.UnsetType
+        found = _type_of(shape)
     except _Unfit:
         return msgspec.UnsetType
+    return (Annotated[found, msgspec.Meta(min_length=1)] if filled else found) | msgspec.UnsetType
 
 
 def _type_of(shape: Shape) -> Any:

@@ -114,6 +114,13 @@ class Shape:
             return self.item
         return ANY if self.form == "any" else None
 
+    def leaves_out(self, key: str) -> bool:
+        """Whether an empty list or map at this field of an object is no different from none, as for Go's types."""
+        below = self.fields[key]
+        if below.form not in ("list", "map") or not self.go or key in self.required:
+            return False
+        return (self.struct, key) not in WRITTEN_EMPTY
+
     @property
     def struct(self) -> str:
         """Go's name of the struct without its package."""
@@ -122,6 +129,11 @@ class Shape:
     def __repr__(self) -> str:
         return f"<Shape {self.form} {self.go}>"
 
+
+WRITTEN_EMPTY = frozenset(
+    (("ClusterRole", "rules"), ("EndpointSlice", "endpoints"), ("EndpointSlice", "ports"), ("Role", "rules"))
+)
+"""Fields of Go's types that are not required and yet always written."""
 
 ANY = Shape("any", "interface {}")
 """What a schema says nothing about; it is also the shape of everything below itself."""

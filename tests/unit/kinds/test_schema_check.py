@@ -39,6 +39,30 @@ def test_a_good_document_is_shared_whole() -> None:
     assert schema_fast.accepts(POD, json.dumps(document).encode())
 
 
+def test_empty_lists_and_maps_are_left_out_as_by_go() -> None:
+    wanted = pod(
+        containers=[CONTAINER | {"securityContext": {}}], securityContext={}, volumes=[{"name": "v", "emptyDir": {}}]
+    )
+    full = pod(
+        containers=[CONTAINER | {"env": [], "securityContext": {}}],
+        securityContext={},
+        nodeSelector={},
+        volumes=[{"name": "v", "emptyDir": {}}],
+        tolerations=[],
+    )
+    wanted["metadata"], full["metadata"] = {"name": "p"}, {"name": "p", "labels": {}, "finalizers": []}
+    assert schema_check.check(POD, full) == (wanted, [])
+    assert schema_check.decode(POD, json.dumps(full).encode()) == (wanted, [])
+    assert schema_fast.accepts(POD, json.dumps(wanted).encode())
+    for kept in (pod(containers=[]), pod(containers=[CONTAINER | {"env": [{"name": "E", "value": ""}]}])):
+        assert schema_check.check(POD, kept) == (kept, [])
+    slice_kind = Kind(group="discovery.k8s.io", version="v1", name="EndpointSlice", plural="endpointslices")
+    empty = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "endpoints": [], "ports": []}
+    assert schema_check.check(schema.schema_for(slice_kind), empty) == (empty, [])
+    custom = schema.shape_of(b'{"type": "object", "properties": {"m": {"type": "array", "items": {"type": "string"}}}}')
+    assert schema_check.check(custom, {"m": []}) == ({"m": []}, [])
+
+
 def test_every_golden_object_passes() -> None:
     if not GOLDEN.exists():
         pytest.skip(f"the reference objects are not here: {GOLDEN}")
