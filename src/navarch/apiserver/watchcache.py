@@ -27,6 +27,8 @@ WINDOW_USUAL = 512
 """As many for kinds of few objects, above that two for each object."""
 WINDOW_BYTES = 32 << 20
 WINDOW_LEAST = 128
+VIEWED_CHANGES = 64
+"""How long a superseded object keeps its view, which is larger than its bytes: those who follow read it at once."""
 
 
 class _Index:
@@ -112,6 +114,8 @@ class WatchCache:
     def _remember(self, change: Change) -> None:
         self._window.append(change)
         self._window_bytes += len(change.object.raw) if change.object else 0
+        if len(self._window) > VIEWED_CHANGES and (last := self._window[-VIEWED_CHANGES - 1].previous) is not None:
+            last.forget_view()
         most = min(self._window_most, max(WINDOW_USUAL, 2 * len(self._rows)))
         while len(self._window) > most or (self._window_bytes > WINDOW_BYTES and len(self._window) > WINDOW_LEAST):
             oldest = self._window.popleft()

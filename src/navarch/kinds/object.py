@@ -68,6 +68,10 @@ class Object:
             self._view = self.as_view(self.kind.view)
         return self._view
 
+    def forget_view(self) -> None:
+        """Give its memory back; whoever asks for the view after all gets an equal one."""
+        self._view = None
+
     def as_view(self, view: type[View]) -> Any:
         """Another view of the same bytes, decoded afresh."""
         decoder = self._decoders.get(view)

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Sequence
 from navarch.base.errors import Expired
 from navarch.store.store import Change
 
-WINDOW_CHANGES = 4096
+WINDOW_CHANGES = 1024
+"""The API server's feed follows at once and keeps a window of its own for those who do not."""
 UNREAD_CHANGES = 65536
 
 

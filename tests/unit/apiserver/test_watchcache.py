@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from navarch.apiserver import keys, stored
 from navarch.apiserver.selection import Selection
-from navarch.apiserver.watchcache import WatchCache
+from navarch.apiserver.watchcache import VIEWED_CHANGES, WatchCache
 from navarch.apiserver.watchers import UNREAD_EVENTS
 from navarch.base.errors import BadRequest, Expired
 from navarch.client.client import EventType
@@ -208,3 +208,19 @@ def test_the_window_of_a_few_busy_objects_stays_small() -> None:
     for revision in range(2, 3000):
         cache.apply(revision, "a/p", value_of("a", "p", {"labels": {}, "node": "", "phase": ""}))
     assert len(cache._window) == 512
+
+
+def test_superseded_objects_give_their_views_back_and_can_still_be_viewed() -> None:
+    cache = WatchCache(POD)
+    cache.load((), 1)
+    seen = []
+    for revision in range(2, 3 * VIEWED_CHANGES):
+        name, content = f"p{revision % VIEWED_CHANGES}", {"labels": {}, "node": f"n{revision}", "phase": ""}
+        cache.apply(revision, f"a/{name}", value_of("a", name, content))
+        found = cache.get(f"a/{name}")
+        assert found is not None
+        assert found.view.spec.node_name == f"n{revision}"
+        seen.append(found)
+    assert seen[0]._view is None
+    assert all(one._view is not None for one in seen[-VIEWED_CHANGES:])
+    assert seen[0].view.spec.node_name == "n2"
