@@ -18,6 +18,7 @@ from navarch.client.lease import Heartbeats, LeaseHeartbeats
 from navarch.controllers import (
     account,
     clusterrole,
+    daemonset,
     deployment,
     disruption,
     garbage,
@@ -42,6 +43,7 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     deployment.controller,
     replicaset.controller,
     replicationcontroller.controller,
+    daemonset.controller,
     endpointslice.controller,
     legacy.controller,
     mirroring.controller,

@@ -15,9 +15,10 @@ import msgspec
 
 from navarch.client.client import Client
 from navarch.controllers.claims import ORPHANS, Claim, adopt, claim, orphan_index, release, still_there
-from navarch.controllers.controller import Cache, Controller, Watch, controller_key, new_owner_reference, own_key
-from navarch.controllers.plan import Action, Create, Delete, Event, Failure, Plan, Status, soonest
+from navarch.controllers.controller import Cache, Controller, Watch, controller_key, own_key
+from navarch.controllers.plan import Action, Delete, Failure, Plan, Status, soonest
 from navarch.controllers.ranking import cheapest_first
+from navarch.controllers.template import create_pod, delete_pod, pod_of, template_of
 from navarch.kinds import POD
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
@@ -107,28 +108,11 @@ def _scale(observed: Observed, kept: Sequence[Object], now: datetime) -> Sequenc
     owner = observed.owner
     missing: int = owner.view.spec.replicas - len(kept)
     if missing > 0:
-        done = Event(owner, "SuccessfulCreate", "Created pod: {name}")
-        refused = Event(owner, "FailedCreate", "Error creating: {error}", "Warning")
-        return (Create(POD, new_pod(owner), done, refused),) * min(missing, BURST)
+        return (create_pod(owner, pod_of(owner, template_of(owner))),) * min(missing, BURST)
     if missing < 0:
-        done = Event(owner, "SuccessfulDelete", "Deleted pod: {name}")
-        refused = Event(owner, "FailedDelete", "Error deleting: {error}", "Warning")
         doomed = cheapest_first(kept, observed.related or kept, now) if -missing < len(kept) else kept
-        return [Delete(pod, done=done, refused=refused) for pod in doomed[: min(-missing, BURST)]]
+        return [delete_pod(owner, pod) for pod in doomed[: min(-missing, BURST)]]
     return ()
-
-
-def new_pod(owner: Object) -> Document:
-    """A pod of the owner's template; its name is yet to be completed."""
-    template: Document = msgspec.json.decode(owner.view.spec.template)
-    given = template.get("metadata", {})
-    metadata = {key: given[key] for key in ("labels", "annotations", "finalizers") if given.get(key)}
-    metadata |= {
-        "generateName": f"{owner.name}-",
-        "namespace": owner.namespace,
-        "ownerReferences": [new_owner_reference(owner)],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec", {})}
 
 
 def status(owner: Object, pods: Sequence[Object], terminating: int, now: datetime, failure: Failure | None) -> Document:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from navarch.base.errors import Cause
+from navarch.kinds.daemonset_view import DaemonSet
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names, label_selector_cell, pairs
@@ -90,6 +91,7 @@ DAEMONSET = Kind(
     plural="daemonsets",
     short=("ds",),
     categories=("all",),
+    view=DaemonSet,
     default=default,
     rules=rules,
     prepare=prepare,

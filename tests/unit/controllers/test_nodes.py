@@ -19,6 +19,7 @@ from navarch.controllers.plan import Delete, Event, Patch, Plan, Status
 from navarch.kinds import NODE
 from navarch.kinds.node import Taint
 from navarch.kinds.object import Object
+from navarch.kinds.podspec.fits import tolerates
 from navarch.kinds.podspec.placement import Toleration
 from tests.unit.controllers.conftest import NOW, Make, ago
 
@@ -186,14 +187,14 @@ def toleration(
     ],
 )
 def test_who_tolerates_what(given_toleration: Toleration, wanted: bool) -> None:
-    assert taints.tolerates(given_toleration, Taint(key="a", value="x", effect="NoExecute")) is wanted
+    assert tolerates(given_toleration, Taint(key="a", value="x", effect="NoExecute")) is wanted
 
 
 def test_numbers_may_be_compared() -> None:
     taint = Taint(key="a", value="5", effect="NoExecute")
-    assert taints.tolerates(toleration("a", "Gt", "3"), taint)
-    assert taints.tolerates(toleration("a", "Lt", "7"), taint)
-    assert not taints.tolerates(toleration("a", "Lt", "3"), taint)
+    assert tolerates(toleration("a", "Gt", "3"), taint)
+    assert tolerates(toleration("a", "Lt", "7"), taint)
+    assert not tolerates(toleration("a", "Lt", "3"), taint)
 
 
 def executing(key: str, at: datetime = NOW) -> Taint:

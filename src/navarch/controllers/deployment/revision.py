@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 import orjson
 
-from navarch.base.clock import SUFFIX_ALPHABET
 from navarch.controllers.controller import new_owner_reference
+from navarch.controllers.template import canonical_form, short_hash, template_of
 from navarch.kinds import REPLICASET
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, dig
@@ -37,13 +36,7 @@ def identity(template: bytes) -> bytes:
 
     Two templates are the same revision exactly when these are equal.
     """
-    return orjson.dumps(_trimmed(without_hash(orjson.loads(template))), option=orjson.OPT_SORT_KEYS)
-
-
-def template_of(found: Object) -> Document:
-    """The pod template of a Deployment or a ReplicaSet; the caller's own."""
-    template: Document = msgspec.json.decode(found.view.spec.template)
-    return template
+    return canonical_form(without_hash(orjson.loads(template)))
 
 
 def identity_of(found: Object) -> bytes:
@@ -58,30 +51,9 @@ def without_hash(template: Document) -> Document:
     return {**template, "metadata": {**template["metadata"], "labels": kept}}
 
 
-def _trimmed(value: Any) -> Any:
-    """Without empty lists and objects below, which mean the same as absent ones, but for those fields in which an empty
-    object says something (`emptyDir: {}`)."""
-    if isinstance(value, dict):
-        trimmed = {key: _trimmed(found) for key, found in value.items()}
-        return {key: found for key, found in trimmed.items() if found not in ({}, []) or key in _MEANINGFUL_EMPTY}
-    if isinstance(value, list):
-        return [_trimmed(found) for found in value]
-    return value
-
-
-_MEANINGFUL_EMPTY = frozenset(("emptyDir", "namespaceSelector", "labelSelector", "clientIP"))
-
-
 def pod_template_hash(template: Document, collisions: int) -> str:
-    """FNV-1a of the canonical template and the number of collisions so far, in letters that spell no words.
-
-    Stable: it depends on the template's content only, not on the order of keys or on the version of the program.
-    """
-    data = identity(orjson.dumps(template)) + str(collisions).encode()
-    value = 0x811C9DC5
-    for byte in data:
-        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return "".join(SUFFIX_ALPHABET[ord(digit) % len(SUFFIX_ALPHABET)] for digit in str(value))
+    """What the template is called for short; another for each number of `collisions`."""
+    return short_hash(identity(orjson.dumps(template)), collisions)
 
 
 def candidate_name(deployment: Object) -> str:

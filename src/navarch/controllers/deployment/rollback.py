@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from navarch.controllers.deployment.revision import HASH_LABEL, number, template_of, without_hash
+from navarch.controllers.deployment.revision import HASH_LABEL, number, without_hash
 from navarch.controllers.deployment.status import PROGRESSING, TIMED_OUT, Conditions
 from navarch.controllers.plan import Action, Event, Patch, merge_diff, soonest
+from navarch.controllers.template import template_of
 from navarch.kinds.object import Object
 from navarch.kinds.pod import ContainerStatus, Pod
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from navarch.base.clock import rfc3339
 from navarch.kinds.node import Node, Taint
+from navarch.kinds.podspec.fits import tolerates
 from navarch.kinds.podspec.placement import Toleration
 
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -69,26 +70,6 @@ def _key(taint: dict[str, Any]) -> Key:
 
 def evicting(node: Node) -> list[Taint]:
     return [taint for taint in node.spec.taints if taint.effect == NO_EXECUTE]
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    match toleration.operator:
-        case "Exists":
-            return True
-        case "Lt" | "Gt":
-            return _compares(toleration.operator, taint.value, toleration.value)
-        case _:
-            return bool(toleration.key) and toleration.value == taint.value
-
-
-def _compares(operator: str, value: str, limit: str) -> bool:
-    if not (value.removeprefix("-").isdecimal() and limit.removeprefix("-").isdecimal()):
-        return False
-    return int(value) < int(limit) if operator == "Lt" else int(value) > int(limit)
 
 
 def leaves_at(taints: Sequence[Taint], tolerations: Sequence[Toleration], now: datetime) -> datetime | None:
