@@ -130,7 +130,7 @@ class ServerThread:
         tokens = ServiceAccountTokens(
             self._pki.signing_key(), "https://kubernetes.default.svc.cluster.local", core.reads, clock, ids
         )
-        api = ApiServer(core, DEFAULT, Credentials(tokens), authorizers, tokens, clock, ids)
+        api = ApiServer(core, core.kinds, Credentials(tokens), authorizers, tokens, clock, ids)
         authority = self._pki.authority.pair.certificate
         context = server_context(self._pki.server("apiserver", "kube-apiserver", [HOST, "localhost"]), authority)
         await core.start()

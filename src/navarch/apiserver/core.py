@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from navarch.apiserver.admission.plugins import Grants, plugins
 from navarch.apiserver.admission.pods import PATIENCE_S
-from navarch.apiserver.call import Authorizer, Call, Reads, User
+from navarch.apiserver.call import ITSELF, Authorizer, Call, Reads, User
 from navarch.apiserver.context import Answer, Context
+from navarch.apiserver.establish import Establisher
 from navarch.apiserver.expiry import Expiry
 from navarch.apiserver.handle import handle
 from navarch.apiserver.local import LocalClient
@@ -16,7 +17,7 @@ from navarch.apiserver.state import State
 from navarch.base.clock import Clock, Ids
 from navarch.base.log import Log
 from navarch.client.client import Client
-from navarch.kinds.registry import Kinds
+from navarch.kinds.registry import Kinds, LiveKinds
 from navarch.store.store import Store
 from navarch.wire.message import Handler, Response
 
@@ -46,6 +47,7 @@ class Core:
         chosen = plugins(self._state, lambda: self._grants, patience_s)
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
+        self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -58,6 +60,7 @@ class Core:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._state.feed.run(), name="feed")
                 group.create_task(self._expiry.run(), name="expiry")
+                group.create_task(self._establisher.run(), name="establish")
         except* Exception as bugs:
             log.exception("the core stopped", error=repr(bugs.exceptions))
             raise
@@ -73,6 +76,11 @@ class Core:
     @property
     def reads(self) -> Reads:
         return self._state
+
+    @property
+    def kinds(self) -> LiveKinds:
+        """The kinds that are served at the moment; the same value for as long as the core lives."""
+        return self._state.kinds
 
     @property
     def revision(self) -> int:

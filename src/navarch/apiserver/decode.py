@@ -30,6 +30,10 @@ def of_kind(kind: Kind, body: Body, validation: Validation, warnings: list[str])
     shape = schema_for(kind)
     document = body if isinstance(body, dict) else parse(body)
     addressed = kinded(kind, document)
+    if kind.decode is not None:
+        found, told = kind.decode(addressed, body if isinstance(body, bytes) else b"", mode)
+        warnings.extend(told)
+        return found
     if isinstance(body, bytes) and addressed is document:
         found, told = decode(shape, body, mode)
     elif isinstance(body, bytes):
@@ -46,6 +50,10 @@ def rechecked(intent: Intent, document: Document, base: Document) -> Document:
     Raises: BadRequest.
     """
     document = kinded(intent.shown, document)
+    if intent.shown.decode is not None:
+        whole, told = intent.shown.decode(document, b"", MODES[intent.validation])
+        intent.warnings.extend(told)
+        return intent.shown.to_stored(whole) if intent.shown.to_stored else whole
     changed = {name: value for name, value in document.items() if value is not base.get(name, ABSENT)}
     named = {name: document[name] for name in ("apiVersion", "kind")}
     found, told = check(schema_for(intent.shown), named | changed, MODES[intent.validation])

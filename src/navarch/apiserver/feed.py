@@ -25,11 +25,23 @@ class Feed:
     """told: called with each change after its cache has it (allocators and timers listen here). loaded: called after
     everything was read anew."""
 
-    def __init__(self, store: Store, caches: Sequence[WatchCache], told: Told, loaded: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        caches: Sequence[WatchCache],
+        told: Told,
+        loaded: Callable[[], None],
+        first: str = "",
+        known: Callable[[], None] | None = None,
+    ) -> None:
+        """first: the prefix of the kind that says which others there are; `known` is called when it has been read, to
+        `add` their caches."""
         self._store = store
         self._caches = {keys.prefix(cache.kind): cache for cache in caches}
         self._told = told
         self._loaded = loaded
+        self._first = first
+        self._known = known
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._failed = False
         self.revision = 0
@@ -105,11 +117,23 @@ class Feed:
         cache.apply(change.revision, place, change.value)
         self._told(cache.kind, change)
 
+    def add(self, cache: WatchCache) -> None:
+        """Follow one more kind from now on; the cache has what there was before."""
+        self._caches[keys.prefix(cache.kind)] = cache
+
+    def remove(self, prefix: str) -> None:
+        """Follow it no longer, and end its watches."""
+        cache = self._caches.pop(prefix, None)
+        if cache is not None:
+            cache.close()
+
     def _fill(self, listing: Listing) -> None:
-        rows: dict[str, list[Row]] = {prefix: [] for prefix in self._caches}
+        rows: dict[str, list[Row]] = {}
         for row in listing.rows:
-            found = rows.get(keys.split(row.key)[0])
-            if found is not None:
-                found.append(row)
+            rows.setdefault(keys.split(row.key)[0], []).append(row)
+        if self._known is not None and self._first in self._caches:
+            self._caches[self._first].load(rows.pop(self._first, ()), listing.revision)
+            self._known()
         for prefix, cache in self._caches.items():
-            cache.load(rows[prefix], listing.revision)
+            if self._known is None or prefix != self._first:
+                cache.load(rows.get(prefix, ()), listing.revision)

@@ -10,7 +10,7 @@ from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
 from navarch.apiserver.options import Intent
 from navarch.apiserver.reply import Form
-from navarch.apiserver.subresources import ACTS
+from navarch.apiserver.subresources import ACTS, Act, act_for
 from navarch.apiserver.verb_create import create
 from navarch.apiserver.verb_patch import apply, patch
 from navarch.apiserver.verb_update import update
@@ -36,15 +36,6 @@ RETURNED_WHEN_DELETED = frozenset(
 
 OF_ONE = ("get", "update", "patch", "delete")
 
-NO_DEFINITIONS = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinitionList",
-    "metadata": {"resourceVersion": "1"},
-    "items": [],
-}
-"""kubectl asks for custom resources when it meets a kind that is not served; told that there are none it says so, told
-nothing it blames its own question."""
-
 
 async def handle(context: Context, call: Call) -> Response:
     """Never raises for what a client did wrong: that is a Response too."""
@@ -59,8 +50,6 @@ async def handle(context: Context, call: Call) -> Response:
 async def _handled(context: Context, call: Call, form: Form) -> Response:
     kind = context.state.kinds.resource(call.group, call.version, call.resource)
     if kind is None:
-        if (call.group, call.resource, call.verb) == ("apiextensions.k8s.io", "customresourcedefinitions", "list"):
-            return reply.respond(NO_DEFINITIONS, form, 200, call.warnings)
         raise refusals.no_such_path()
     if kind.deprecated:
         call.warnings.append(kind.deprecated)
@@ -71,7 +60,7 @@ async def _handled(context: Context, call: Call, form: Form) -> Response:
         return await _subresource(context, call, kind, form)
     if kind is BINDING and call.verb == "create":
         return await _bound(context, call, form)
-    if (kind.plural, "") in context.answers:
+    if (kind.plural, "") in context.answers and not kind.custom:
         return await _posted(context, call, kind, form)
     if call.verb not in VERBS or call.verb not in kind.verbs:
         raise refusals.not_allowed(kind, call.verb)
@@ -94,10 +83,11 @@ def _check_place(call: Call, kind: Kind) -> None:
 
 async def _subresource(context: Context, call: Call, kind: Kind, form: Form) -> Response:
     where = (kind.plural, call.subresource)
-    if where in context.answers:
+    if where in context.answers and not kind.custom:
         return await _posted(context, call, kind, form)
-    if where in ACTS:
-        return await _act(context, call, kind, form)
+    act = act_for(kind, call.subresource)
+    if act is not None:
+        return await _act(context, call, kind, form, act)
     if call.subresource not in kind.subresources:
         raise refusals.no_such_path()
     verbs = {"get": _get, "update": _update, "patch": _patch}
@@ -106,9 +96,8 @@ async def _subresource(context: Context, call: Call, kind: Kind, form: Form) -> 
     return await verbs[call.verb](context, call, kind, form)
 
 
-async def _act(context: Context, call: Call, kind: Kind, form: Form) -> Response:
+async def _act(context: Context, call: Call, kind: Kind, form: Form, act: Act) -> Response:
     """Subresources whose documents are not the object's (scale, binding, eviction)."""
-    act = ACTS[kind.plural, call.subresource]
     if call.verb not in act.verbs:
         raise refusals.not_allowed(kind, call.verb)
     intent = intent_of(call, kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -16,6 +17,7 @@ from navarch.base.errors import BadRequest
 from navarch.kinds.kind import Kind
 
 
+@lru_cache(maxsize=1024)
 def prefix(kind: Kind) -> str:
     """What the store keys of all objects of a kind start with. The version is not part of it: one object, one key."""
     return f"/{kind.group or 'core'}/{kind.plural}/"

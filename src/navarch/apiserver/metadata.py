@@ -19,6 +19,7 @@ from navarch.objects.value import Document, Draft, dig
 SUFFIX_LENGTH = 5
 GENERATED_PREFIX_LONGEST = 63 - SUFFIX_LENGTH
 ANNOTATIONS_BYTES = 256 << 10
+NOT_COUNTED = ("apiVersion", "kind", "metadata", "status")
 IMMUTABLE = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -70,8 +71,9 @@ def count(draft: Draft, kind: Kind, old: Document) -> None:
     if not kind.counts_generation:
         return
     new = draft.document
+    apart = ("apiVersion", "kind", "metadata") if kind.custom and not kind.has_status else NOT_COUNTED
     for field in {**old, **new}:
-        if field not in ("metadata", "status", "apiVersion", "kind") and old.get(field) != new.get(field):
+        if field not in apart and old.get(field) != new.get(field):
             draft.set((dig(old, "metadata", "generation") or 0) + 1, "metadata", "generation")
             return
 

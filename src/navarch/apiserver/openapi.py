@@ -38,6 +38,8 @@ class OpenApi:
         self._kinds = tuple(kinds)
         self._pages: dict[str, bytes] = {}
         self._hash = ""
+        self._digests: dict[str, str] = {}
+        self._custom = {name: one for kind in self._kinds for name, one in (kind.published or {}).items()}
 
     def answer(self, request: Request) -> Response:
         """Raises: NotFound, NotAcceptable."""
@@ -76,12 +78,18 @@ class OpenApi:
 
     def _digest(self, path: str) -> str:
         """Of what the document is made of, so that it need not be made to know whether it changed."""
+        if path in self._digests:
+            return self._digests[path]
         if not self._hash:
-            described = [
-                (kind.api_version, kind.name, kind.plural, kind.verbs, kind.subresources) for kind in self._kinds
-            ]
-            self._hash = hashlib.sha256(f"{openapi_schemas.digest()} {INFO} {described}".encode()).hexdigest()
-        return hashlib.sha256(f"{self._hash} {path}".encode()).hexdigest().upper()
+            self._hash = openapi_schemas.digest()
+        parts = [part for part in path.split("/") if part]
+        chosen = [kind for kind in self._kinds if parts[0].startswith("v2") or parts[1:] == _parts(kind)]
+        described = [
+            (kind.api_version, kind.name, kind.plural, kind.verbs, kind.subresources, kind.published) for kind in chosen
+        ]
+        text = f"{self._hash} {INFO} {described} {parts[1:] or path}"
+        found = self._digests[path] = hashlib.sha256(text.encode()).hexdigest().upper()
+        return found
 
     def _page(self, request: Request, form: Form, group_version: tuple[str, ...]) -> Response:
         def make() -> bytes:
@@ -116,7 +124,7 @@ class OpenApi:
             "info": INFO,
             "paths": paths,
             "components": {
-                "schemas": Definitions().closure(wanted, "v3"),
+                "schemas": Definitions(self._custom).closure(wanted, "v3"),
                 "securitySchemes": {"BearerToken": _BEARER},
             },
         }
@@ -128,7 +136,7 @@ class OpenApi:
             "swagger": "2.0",
             "info": INFO,
             "paths": paths,
-            "definitions": Definitions().closure(wanted, "v2"),
+            "definitions": Definitions(self._custom).closure(wanted, "v2"),
             "securityDefinitions": {"BearerToken": _BEARER},
             "security": [{"BearerToken": []}],
         }
@@ -140,6 +148,10 @@ _BEARER: dict[str, Any] = {
     "in": "header",
     "description": "Bearer Token authentication",
 }
+
+
+def _parts(kind: Kind) -> list[str]:
+    return [kind.group, kind.version] if kind.group else [kind.version]
 
 
 def _wants_protobuf(request: Request) -> bool:

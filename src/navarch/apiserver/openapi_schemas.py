@@ -6,17 +6,20 @@ Read when a document is asked for and let go again: nothing parsed is kept.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any, Literal, cast
 
 import msgspec
 import orjson
 
+from navarch.kinds import custom_published
 from navarch.objects.value import Document
 
 Form = Literal["v2", "v3"]
 
+OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 PREFIXES = {"v2": "#/definitions/", "v3": "#/components/schemas/"}
@@ -36,10 +39,11 @@ def digest() -> str:
 
 
 class Definitions:
-    """The definitions of the file, each parsed when it is needed."""
+    """The definitions of the file, each parsed when it is needed, and those of custom resources."""
 
-    def __init__(self) -> None:
+    def __init__(self, custom: Mapping[str, Document] | None = None) -> None:
         self._raw = _decode.decode(read())
+        self._custom = custom or {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._raw
@@ -50,10 +54,14 @@ class Definitions:
     def closure(self, wanted: Iterable[str], form: Form) -> dict[str, Document]:
         """Those definitions and all that they refer to, in the form asked for, by name."""
         found: dict[str, Document] = {}
-        waiting = [name for name in wanted if name in self._raw]
+        waiting = [name for name in wanted if name in self._raw or name in self._custom]
         while waiting:
             name = waiting.pop()
             if name not in found:
+                if name in self._custom:
+                    found[name] = custom_published.formed(self._custom[name], form, PREFIXES[form])
+                    waiting.extend({OBJECT_META, LIST_META} - found.keys())
+                    continue
                 references: set[str] = set()
                 document = cast(Document, orjson.loads(bytes(self._raw[name])))
                 found[name] = _top(name, converted(document, form, references), form)

@@ -43,6 +43,11 @@ class Intent:
     force: bool = False
     shown: Kind = field(init=False)
 
+    @property
+    def judge(self) -> Kind:
+        """Whose defaults and rules hold: a custom resource is judged by the version that it is written in."""
+        return self.shown if self.shown.custom else self.kind
+
     def __post_init__(self) -> None:
         self.shown = self.kind
         self.kind = self.kind.stored_as or self.kind

@@ -38,7 +38,7 @@ def record(intent: Intent, draft: Draft, old: Document | None, now: datetime) ->
         intent.manager,
         "Update",
         intent.subresource,
-        kind.api_version,
+        intent.judge.api_version,
         now,
         ignored=ignored(kind, intent.subresource),
     )

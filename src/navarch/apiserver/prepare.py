@@ -36,7 +36,7 @@ def created(state: State, plugins: Iterable[Plugin], intent: Intent, written: Do
         draft.remove("status")
     if kind.prepare:
         kind.prepare(draft, None)
-    kind.default(draft)
+    intent.judge.default(draft)
     if intent.verb != "apply":
         ownership.record(intent, draft, None, state.clock.now())
     review = Review(intent, draft, None, state)
@@ -47,7 +47,7 @@ def updated(state: State, plugins: Iterable[Plugin], intent: Intent, written: Do
     """A change of `old`. written: the whole new document, decoded, without nulls; `old` carries its resourceVersion."""
     draft = _scoped(intent, written, old)
     metadata.carry(draft, old)
-    intent.kind.default(draft)
+    intent.judge.default(draft)
     if intent.verb != "apply":
         ownership.record(intent, draft, old, state.clock.now())
     metadata.count(draft, intent.kind, old)
@@ -96,7 +96,7 @@ def _admitted(plugins: Iterable[Plugin], review: Review, written: Document) -> P
         for plugin in chosen:
             plugin.mutate(review)
         new = review.draft.document
-        causes = list(rules(intent.kind, intent.subresource, new, old))
+        causes = list(rules(intent.judge, intent.subresource, new, old))
         if causes:
             raise refusals.invalid(intent.kind, new["metadata"].get("name", ""), causes)
         for plugin in chosen:

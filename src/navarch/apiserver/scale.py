@@ -36,7 +36,9 @@ def of(kind: Kind, document: Document) -> Document:
     metadata = {name: document["metadata"][name] for name in KEPT if name in document["metadata"]}
     status: Document = {"replicas": dig(document, *_path(has), default=0)}
     labels = dig(document, *_path(chosen)) if chosen else None
-    if isinstance(labels, dict):
+    if isinstance(labels, str):  # a custom resource writes it as text
+        status["selector"] = labels
+    elif isinstance(labels, dict):
         if "matchLabels" in labels or "matchExpressions" in labels:
             status["selector"] = str(selector.from_document(labels))
         else:

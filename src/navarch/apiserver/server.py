@@ -5,7 +5,7 @@ It listens nowhere by itself: `handle` is given to a `wire.http.Server`, and to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
@@ -29,7 +29,7 @@ from navarch.base.clock import Clock, Ids
 from navarch.base.errors import MethodNotAllowed, NotFound
 from navarch.base.metrics import Registry
 from navarch.kinds import CLUSTERROLE
-from navarch.kinds.kind import Kind
+from navarch.kinds.registry import Kinds
 from navarch.wire.message import Handler, Request, Response
 from navarch.wire.websocket import is_handshake
 
@@ -62,7 +62,7 @@ class ApiServer:
     def __init__(
         self,
         core: Resources,
-        kinds: Iterable[Kind],
+        kinds: Kinds,
         authenticator: Authenticator,
         authorizer: RulesAuthorizer,
         tokens: ServiceAccountTokens,
@@ -79,6 +79,8 @@ class ApiServer:
         self._core = core
         self._tokens = tokens
         self._health = Health(live or {}, {"bootstrap-roles": self._has_roles, **(ready or {})})
+        self._kinds = kinds
+        self._told = kinds.version
         self._discovery = Discovery(kinds)
         self._openapi = OpenApi(kinds)
         self._streams = Streams(core.reads, authorizer, dialer, ids)
@@ -116,6 +118,9 @@ class ApiServer:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         path = request.path.rstrip("/")
         root = path.split("/")[1] if "/" in path else ""
+        if self._told != self._kinds.version:
+            self._told = self._kinds.version
+            self._discovery, self._openapi = Discovery(self._kinds), OpenApi(self._kinds)
         if root in ("api", "apis"):
             return self._discovery.answer(request)
         if root == "openapi" and path != "/openapi/v1/jwks":

@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from navarch.apiserver import keys, stored
+from navarch.apiserver.definitions import Definitions
 from navarch.apiserver.feed import Feed
 from navarch.apiserver.refusals import no_such_path
 from navarch.apiserver.selection import Selection, everything
 from navarch.apiserver.turns import Turns
 from navarch.apiserver.watchcache import WatchCache
 from navarch.base.clock import Clock, Ids
+from navarch.kinds import CUSTOMRESOURCEDEFINITION
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
-from navarch.kinds.registry import Kinds
+from navarch.kinds.registry import Kinds, LiveKinds
 from navarch.objects.value import Document
 from navarch.store.store import Change, Store
 
@@ -51,16 +53,26 @@ class State:
 
     def __init__(self, store: Store, kinds: Kinds, clock: Clock, ids: Ids) -> None:
         self.store = store
-        self.kinds = kinds
+        self.kinds = LiveKinds(kinds)
         self.clock = clock
         self.ids = ids
         self.turns = Turns()
         self.listeners: list[Listener] = []
         self.loaded: list[Callable[[], None]] = []
-        self._caches = {kind: WatchCache(kind) for kind in kinds.stored()}
-        self.feed = Feed(store, list(self._caches.values()), self._tell, self._tell_loaded)
+        self._caches = {keys.prefix(kind): WatchCache(kind) for kind in kinds.stored()}
+        self.definitions = Definitions(self.kinds, self._caches, lambda: self.feed)
+        self.feed = Feed(
+            store,
+            list(self._caches.values()),
+            self._tell,
+            self._tell_loaded,
+            keys.prefix(CUSTOMRESOURCEDEFINITION),
+            self.definitions.refresh,
+        )
 
     def _tell(self, kind: Kind, change: Change) -> None:
+        if kind is CUSTOMRESOURCEDEFINITION:
+            self.definitions.refresh()
         for listener in self.listeners:
             listener(kind, change)
 
@@ -70,7 +82,7 @@ class State:
 
     def cache(self, kind: Kind) -> WatchCache:
         """Raises: NotFound, for kinds that are not stored."""
-        found = self._caches.get(home(kind))
+        found = self._caches.get(keys.prefix(home(kind)))
         if found is None:
             raise no_such_path()
         return found

@@ -41,7 +41,9 @@ def splice(kind: Kind, value: bytes, revision: int) -> bytes:
 
 
 def restore(kind: Kind, value: bytes, revision: int) -> Object:
-    """The object that a store's row is."""
+    """The object that a store's row is, as the kind shows it now."""
+    if kind.revive is not None:
+        value = kind.revive(value)
     return Object(kind, splice(kind, value, revision))
 
 

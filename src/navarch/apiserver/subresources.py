@@ -47,3 +47,10 @@ ACTS: Mapping[tuple[str, str], Act] = {
     ("statefulsets", "scale"): _SCALE,
 }
 """(plural, subresource) -> what is done there."""
+
+
+def act_for(kind: Kind, subresource: str) -> Act | None:
+    """What is done at a kind's subresource, None where it is no act but a view of the object."""
+    if kind.custom:
+        return _SCALE if subresource == "scale" and kind.scale is not None else None
+    return ACTS.get((kind.plural, subresource))

@@ -6,7 +6,7 @@ from navarch.apiserver import decode, metadata, prepare, refusals, stored
 from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
 from navarch.apiserver.options import Intent
-from navarch.base.errors import AlreadyExists, ApiError, BadRequest, Retryable
+from navarch.base.errors import AlreadyExists, ApiError, BadRequest, MethodNotAllowed, Retryable
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document
@@ -18,6 +18,8 @@ READY_ATTEMPTS = 10
 
 async def create(context: Context, intent: Intent, body: Body) -> Object:
     """Raises: AlreadyExists, BadRequest, Invalid, Forbidden, NotFound (the namespace)."""
+    if context.state.definitions.ending(intent.kind):
+        raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
     written = addressed(intent, decode.decoded(intent, body))
     await context.state.feed.fresh()
     name = written["metadata"].get("name", "")

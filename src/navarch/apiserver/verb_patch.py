@@ -41,6 +41,11 @@ def merged(intent: Intent, media_type: str, stored: Document, wanted: Any) -> Do
         return algorithms.merge_patch(stored, wanted)
     if media_type != bodies.STRATEGIC_PATCH:
         raise UnsupportedMediaType(f"{media_type} is no kind of patch that is known here")
+    if intent.shown.custom:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{bodies.JSON_PATCH}, {bodies.MERGE_PATCH}, {bodies.APPLY_YAML}"
+        )
     return strategic(stored, wanted, schema_for(intent.shown))
 
 

@@ -194,6 +194,10 @@ class WatchCache:
     def get(self, place: str) -> Object | None:
         return self._rows.get(place)
 
+    def all(self) -> list[Object]:
+        """Every object, in order."""
+        return [self._rows[place] for place in self._order]
+
     def within(self, namespace: str) -> list[Object]:
         """The objects of one namespace, in order."""
         rows, (low, high) = self._rows, self._span(namespace)

@@ -85,14 +85,14 @@ class ControlPlane:
     ) -> None:
         """heartbeats: nodes' signs of life; None for Lease objects."""
         late = _Late()
-        self.kinds = kinds
         self.core = Core(store, kinds, clock, ids, authorizer=late, patience_s=settings.patience_s)
+        self.kinds = self.core.kinds
         self.authorizer = late.made = Authorizers(self.core.reads)
         self.metrics = metrics or Registry()
         self.tokens = ServiceAccountTokens(settings.signing_key, settings.issuer, self.core.reads, clock, ids)
         self.server = ApiServer(
             self.core,
-            kinds,
+            self.core.kinds,
             Credentials(self.tokens),
             self.authorizer,
             self.tokens,

@@ -7,6 +7,7 @@ resource of their own, but what a subresource takes.
 from navarch.kinds.autoscaler import HORIZONTALPODAUTOSCALER, HORIZONTALPODAUTOSCALER_V1
 from navarch.kinds.configmap import CONFIGMAP
 from navarch.kinds.controllerrevision import CONTROLLERREVISION
+from navarch.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from navarch.kinds.daemonset import DAEMONSET
 from navarch.kinds.deployment import DEPLOYMENT
 from navarch.kinds.disruption import EVICTION, PODDISRUPTIONBUDGET
@@ -84,6 +85,7 @@ ALL: tuple[Kind, ...] = (
     PRIORITYCLASS,
     LEASE,
     ENDPOINTSLICE,
+    CUSTOMRESOURCEDEFINITION,
 )
 
 BODIES: tuple[Kind, ...] = (
@@ -101,6 +103,7 @@ __all__ = [
     "CONFIGMAP",
     "CONTROLLERREVISION",
     "CRONJOB",
+    "CUSTOMRESOURCEDEFINITION",
     "DAEMONSET",
     "DEPLOYMENT",
     "ENDPOINTS",

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from navarch.base.errors import Cause
 from navarch.kinds.view import Headed, View
+from navarch.objects.shape import Shape
 from navarch.objects.value import Document, Draft, dig
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -22,6 +23,8 @@ Cells = Callable[[Document, datetime], Any]
 
 Rules = Callable[[Document, Document | None], Iterable[Cause]]
 Convert = Callable[[Document], Document]
+Decode = Callable[[Document, bytes, Literal["strict", "warn", "ignore"]], tuple[Document, list[str]]]
+"""(what was parsed, the text it was parsed from or b"", what unknown fields lead to) -> the document, the warnings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,9 @@ class Kind:
     plural: "" for kinds that are no resource of their own, only what a subresource takes (Scale, Eviction).
     deprecated: what whoever uses it is warned of, "" where there is nothing.
     definition: name in the schema; derived from group, version and name when "".
+    shape: of a custom resource, whose schema is not among the published ones (`kinds.custom` makes them); with it come
+        decode: how a request's document is read; revive: what bytes that were stored under an older schema are now;
+        published: the definitions for OpenAPI, by name.
     """
 
     group: str
@@ -119,6 +125,15 @@ class Kind:
     stored_as: Kind | None = None
     to_stored: Convert | None = None
     from_stored: Convert | None = None
+    shape: Shape | None = None
+    decode: Decode | None = None
+    revive: Callable[[bytes], bytes] | None = None
+    published: Mapping[str, Document] | None = None
+
+    @property
+    def custom(self) -> bool:
+        """Made by a CustomResourceDefinition."""
+        return self.shape is not None
 
     @property
     def api_version(self) -> str:

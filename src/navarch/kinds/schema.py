@@ -82,6 +82,7 @@ class _Schema(msgspec.Struct, gc=False, rename={"ref": "$ref"}):
     preserve: bool = msgspec.field(name="x-kubernetes-preserve-unknown-fields", default=False)
     embedded: bool = msgspec.field(name="x-kubernetes-embedded-resource", default=False)
     int_or_string: bool = msgspec.field(name="x-kubernetes-int-or-string", default=False)
+    default: Any = None
 
     @property
     def kind_of(self) -> str:
@@ -105,9 +106,13 @@ def _definitions() -> dict[str, msgspec.Raw]:
     return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
 
 
-@cache
 def schema_for(kind: Kind) -> Shape:
     """The shape of the kind's documents. Raises: LookupError, when no definition describes the kind."""
+    return kind.shape or _defined(kind)
+
+
+@cache
+def _defined(kind: Kind) -> Shape:
     return definition(kind.definition or definition_name(kind.group, kind.version, kind.name))
 
 
@@ -231,11 +236,18 @@ def _list(schema: _Schema) -> Shape:
         atomic=list_type == "atomic",
         list_type=list_type,
         keys=schema.keys,
-        key_defaults=KEY_DEFAULTS.get(reference),
+        key_defaults=KEY_DEFAULTS.get(reference) or _key_defaults(schema),
         merges="merge" in schema.strategy.split(","),
         merge_key=schema.merge_key,
         retains_keys="retainKeys" in schema.strategy,
     )
+
+
+def _key_defaults(schema: _Schema) -> Mapping[str, Any]:
+    properties = schema.items.properties if schema.items else {}
+    return {
+        key: properties[key].default for key in schema.keys if key in properties and properties[key].default is not None
+    }
 
 
 def required(shape: Shape, document: Document) -> Iterable[Cause]:

@@ -96,7 +96,7 @@ class Served:
         self.broken = ""
         self.api = ApiServer(
             self.core,
-            DEFAULT,
+            self.core.kinds,
             Credentials(self.tokens),
             self.authorizers,
             self.tokens,
