@@ -48,7 +48,10 @@ spec:
     selectableFields: [{jsonPath: .spec.image}]
     subresources:
       status: {}
-      scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas, labelSelectorPath: .status.selector}
+      scale:
+        specReplicasPath: .spec.replicas
+        statusReplicasPath: .status.replicas
+        labelSelectorPath: .status.selector
 """
 
 
@@ -89,7 +92,7 @@ def test_discovery_knows_the_kind(tabs: Cluster) -> None:
     documents."""
     groups = json.loads(tabs.kubectl("get", "--raw", "/apis").stdout)["groups"]
     names = [group["name"] for group in groups]
-    assert "apiextensions.k8s.io" in names and "tabs.example.com" in names
+    assert {"apiextensions.k8s.io", "tabs.example.com"} <= set(names)
     resources = json.loads(tabs.kubectl("get", "--raw", "/apis/apiextensions.k8s.io/v1").stdout)["resources"]
     assert [one["name"] for one in resources] == ["customresourcedefinitions", "customresourcedefinitions/status"]
     line = next(line for line in tabs.kubectl("api-resources").stdout.splitlines() if "tabs.example.com" in line)
@@ -121,7 +124,8 @@ def test_objects_are_applied_shown_scaled_and_patched(tabs: Cluster) -> None:
 def test_explain_and_validation_know_the_schema(tabs: Cluster) -> None:
     """CustomResourcePublishOpenAPI works for CRD with validation schema."""
     told = tabs.kubectl("explain", "crontabs.spec").stdout
-    assert "When to run it." in told and "-required-" in told
+    assert "When to run it." in told
+    assert "-required-" in told
     assert "A CronTab runs things now and then." in tabs.kubectl("explain", "ct").stdout
     assert "cronSpec" in tabs.kubectl("explain", "ct", "--recursive").stdout
     refused = tabs.kubectl("create", "-f", "-", stdin=TAB.replace("replicas: 2", "replica: 2"), check=False)
