@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.base.errors import Cause
+from navarch.base.errors import BadRequest, Cause
 from navarch.kinds.custom_schema import META_FIELDS, Structural
 from navarch.kinds.custom_values import bad_pattern, causes
 from navarch.kinds.rules import Faults
+from navarch.kinds.schema import definition
+from navarch.kinds.schema_check import check
 from navarch.objects.value import Document
 
+SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 TYPES = ("array", "boolean", "integer", "number", "object", "string")
 JUNCTORS = ("allOf", "anyOf", "oneOf")
 STRUCTURE = (
@@ -41,6 +44,9 @@ def find_schema(schema: Document, path: str) -> Document | None:
 
 def check_schema(faults: Faults, schema: Document, at: str) -> None:
     """A whole schema, as one that is new."""
+    if why := _malformed(schema, at, 0):
+        faults.invalid(why[0], "", why[1])
+        return
     if schema.get("type") != "object":
         if not schema.get("type"):
             faults.required(f"{at}.type", "must not be empty at the root")
@@ -59,6 +65,29 @@ def check_schema(faults: Faults, schema: Document, at: str) -> None:
     _node(faults, schema, at, 0, root=True)
     if len(faults.causes) == before:
         _defaults(faults, Structural(schema, root=True), at)
+
+
+def _malformed(schema: Any, at: str, depth: int, known: bool = True) -> tuple[str, str] | None:
+    """Where something is no schema, and why: the published one lets anything be `items` and `additionalProperties`.
+
+    known: to be of the right types, but for those.
+    """
+    if depth > DEEPEST:
+        return at, f"a schema must not be nested deeper than {DEEPEST} levels"
+    if not isinstance(schema, dict):
+        return at, "must be an object"
+    try:
+        if not known:
+            check(definition(SCHEMA), schema, "ignore")
+    except BadRequest as refusal:
+        return at, refusal.message.rpartition(": json: ")[2]
+    inner = [(f"{at}.properties[{name}]", below, True) for name, below in (schema.get("properties") or {}).items()]
+    inner += [(f"{at}.not", schema["not"], True)] if schema.get("not") is not None else []
+    inner += [(f"{at}.{key}[{i}]", part, True) for key in JUNCTORS for i, part in enumerate(schema.get(key) or ())]
+    for key in ("items", "additionalProperties"):
+        if not isinstance(schema.get(key), bool | None):
+            inner.append((f"{at}.{key}", schema[key], False))
+    return next(filter(None, (_malformed(below, where, depth + 1, sure) for where, below, sure in inner)), None)
 
 
 def _metadata(faults: Faults, schema: Document, at: str) -> None:

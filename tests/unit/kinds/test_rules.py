@@ -48,6 +48,7 @@ from navarch.kinds import (
 )
 from navarch.kinds.kind import Kind
 from navarch.kinds.rules import Faults, changed_fields, shown
+from navarch.kinds.schema import definition_name
 from navarch.objects.value import Draft
 
 Document = dict[str, Any]
@@ -424,12 +425,8 @@ def definitions() -> Document:
     return orjson.loads(resources.files("navarch.kinds").joinpath("definitions.json").read_bytes())
 
 
-GROUPS = {"": "core", "rbac.authorization.k8s.io": "rbac"}
-
-
 def definition_of(kind: Kind) -> str:
-    group = GROUPS.get(kind.group, kind.group.split(".")[0])
-    return next(name for name in definitions() if name.endswith(f".api.{group}.{kind.version}.{kind.name}"))
+    return kind.definition or definition_name(kind.group, kind.version, kind.name)
 
 
 TEXTS = st.sampled_from(["", "a", "A B", "..", "10.0.0.1", "100%", "Always", "ClusterIP", "None", "In", "cpu"])
