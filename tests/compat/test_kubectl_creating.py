@@ -6,7 +6,6 @@ import base64
 import json
 import re
 
-import pytest
 from compat_driver import CONFIG, SERVICE, WEB, Kubectl, until
 
 
@@ -136,8 +135,3 @@ def test_expose(kubectl: Kubectl) -> None:
     kubectl("expose", "pod", "p", "--port=80", "--name=other", "--type=NodePort")
     assert kubectl.read("svc", "other")["spec"]["ports"][0]["nodePort"] >= 30000
     assert 'deployments.apps "nope" not found' in kubectl.refused("expose", "deploy", "nope", "--port=8")
-
-
-@pytest.mark.parametrize("what", [("job", "j"), ("cronjob", "c", "--schedule=* * * * *")])
-def test_what_is_not_served_says_so(one_kubectl: Kubectl, what: tuple[str, ...]) -> None:
-    assert "the server could not find the requested resource" in one_kubectl.refused("create", *what, "--image=x")

@@ -163,13 +163,14 @@ def test_policies(full: Kubectl) -> None:
 
 
 def test_the_cluster(full: Kubectl) -> None:
-    node = full("describe", "node", "node-1")
+    name = full("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].spec.nodeName}")
+    node = full("describe", "node", name)
     has(
         node,
         "Roles: <none>",
         "Taints: <none>",
         "Unschedulable: false",
-        "InternalIP: 172.16.0.2",
+        f"Hostname: {name}",
         "pods: 110",
         "Architecture: amd64",
     )
