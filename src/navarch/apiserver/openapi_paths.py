@@ -80,9 +80,8 @@ def definition(kind: Kind) -> str:
 
 def _words(group: str) -> str:
     """The group as it stands in the names of operations."""
-    if group == "rbac.authorization.k8s.io":
-        return "rbacAuthorization"
-    return group.partition(".")[0] or "core"
+    first, *others = group.removesuffix(".k8s.io").split(".")
+    return (first or "core") + "".join(map(_titled, others))
 
 
 def _titled(text: str) -> str:

@@ -4,20 +4,54 @@
 resource of their own, but what a subresource takes.
 """
 
+from navarch.kinds.addresses import (
+    IPADDRESS,
+    SERVICECIDR,
+)
+from navarch.kinds.apiservice import (
+    APISERVICE,
+)
 from navarch.kinds.autoscaler import HORIZONTALPODAUTOSCALER, HORIZONTALPODAUTOSCALER_V1
+from navarch.kinds.certificates import (
+    CERTIFICATESIGNINGREQUEST,
+)
 from navarch.kinds.configmap import CONFIGMAP
 from navarch.kinds.controllerrevision import CONTROLLERREVISION
+from navarch.kinds.csi import (
+    CSIDRIVER,
+    CSINODE,
+    CSISTORAGECAPACITY,
+    VOLUMEATTACHMENT,
+    VOLUMEATTRIBUTESCLASS,
+)
 from navarch.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from navarch.kinds.daemonset import DAEMONSET
 from navarch.kinds.deployment import DEPLOYMENT
+from navarch.kinds.device import (
+    DEVICECLASS,
+    RESOURCECLAIM,
+    RESOURCECLAIMTEMPLATE,
+    RESOURCESLICE,
+)
 from navarch.kinds.disruption import EVICTION, PODDISRUPTIONBUDGET
 from navarch.kinds.endpoints import ENDPOINTS
 from navarch.kinds.endpointslice import ENDPOINTSLICE
 from navarch.kinds.event import EVENT, EVENTS_EVENT
+from navarch.kinds.flowcontrol import (
+    FLOWSCHEMA,
+    PRIORITYLEVELCONFIGURATION,
+)
+from navarch.kinds.ingress import (
+    INGRESS,
+    INGRESSCLASS,
+)
 from navarch.kinds.job import CRONJOB, JOB
 from navarch.kinds.kind import Kind
 from navarch.kinds.lease import LEASE
 from navarch.kinds.namespace import NAMESPACE
+from navarch.kinds.networkpolicy import (
+    NETWORKPOLICY,
+)
 from navarch.kinds.node import NODE
 from navarch.kinds.pod import POD
 from navarch.kinds.podtemplate import PODTEMPLATE
@@ -37,11 +71,22 @@ from navarch.kinds.review import (
     TOKENREQUEST,
     TOKENREVIEW,
 )
+from navarch.kinds.runtimeclass import (
+    RUNTIMECLASS,
+)
 from navarch.kinds.secret import SECRET
 from navarch.kinds.service import SERVICE
 from navarch.kinds.serviceaccount import SERVICEACCOUNT
 from navarch.kinds.statefulset import STATEFULSET
 from navarch.kinds.storage import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, STORAGECLASS
+from navarch.kinds.webhook import (
+    MUTATINGADMISSIONPOLICY,
+    MUTATINGADMISSIONPOLICYBINDING,
+    MUTATINGWEBHOOKCONFIGURATION,
+    VALIDATINGADMISSIONPOLICY,
+    VALIDATINGADMISSIONPOLICYBINDING,
+    VALIDATINGWEBHOOKCONFIGURATION,
+)
 
 ALL: tuple[Kind, ...] = (
     BINDING,
@@ -60,6 +105,7 @@ ALL: tuple[Kind, ...] = (
     SECRET,
     SERVICEACCOUNT,
     SERVICE,
+    APISERVICE,
     CONTROLLERREVISION,
     DAEMONSET,
     DEPLOYMENT,
@@ -76,16 +122,40 @@ ALL: tuple[Kind, ...] = (
     HORIZONTALPODAUTOSCALER_V1,
     CRONJOB,
     JOB,
+    CERTIFICATESIGNINGREQUEST,
+    INGRESSCLASS,
+    INGRESS,
+    IPADDRESS,
+    NETWORKPOLICY,
+    SERVICECIDR,
     PODDISRUPTIONBUDGET,
     CLUSTERROLEBINDING,
     CLUSTERROLE,
     ROLEBINDING,
     ROLE,
+    CSIDRIVER,
+    CSINODE,
+    CSISTORAGECAPACITY,
     STORAGECLASS,
+    VOLUMEATTACHMENT,
+    VOLUMEATTRIBUTESCLASS,
+    MUTATINGADMISSIONPOLICY,
+    MUTATINGADMISSIONPOLICYBINDING,
+    MUTATINGWEBHOOKCONFIGURATION,
+    VALIDATINGADMISSIONPOLICY,
+    VALIDATINGADMISSIONPOLICYBINDING,
+    VALIDATINGWEBHOOKCONFIGURATION,
+    CUSTOMRESOURCEDEFINITION,
     PRIORITYCLASS,
     LEASE,
+    RUNTIMECLASS,
     ENDPOINTSLICE,
-    CUSTOMRESOURCEDEFINITION,
+    DEVICECLASS,
+    RESOURCECLAIM,
+    RESOURCECLAIMTEMPLATE,
+    RESOURCESLICE,
+    FLOWSCHEMA,
+    PRIORITYLEVELCONFIGURATION,
 )
 
 BODIES: tuple[Kind, ...] = (
@@ -96,28 +166,42 @@ BODIES: tuple[Kind, ...] = (
 
 __all__ = [
     "ALL",
+    "APISERVICE",
     "BINDING",
     "BODIES",
+    "CERTIFICATESIGNINGREQUEST",
     "CLUSTERROLE",
     "CLUSTERROLEBINDING",
     "CONFIGMAP",
     "CONTROLLERREVISION",
     "CRONJOB",
+    "CSIDRIVER",
+    "CSINODE",
+    "CSISTORAGECAPACITY",
     "CUSTOMRESOURCEDEFINITION",
     "DAEMONSET",
     "DEPLOYMENT",
+    "DEVICECLASS",
     "ENDPOINTS",
     "ENDPOINTSLICE",
     "EVENT",
     "EVENTS_EVENT",
     "EVICTION",
+    "FLOWSCHEMA",
     "HORIZONTALPODAUTOSCALER",
     "HORIZONTALPODAUTOSCALER_V1",
+    "INGRESS",
+    "INGRESSCLASS",
+    "IPADDRESS",
     "JOB",
     "LEASE",
     "LIMITRANGE",
     "LOCALSUBJECTACCESSREVIEW",
+    "MUTATINGADMISSIONPOLICY",
+    "MUTATINGADMISSIONPOLICYBINDING",
+    "MUTATINGWEBHOOKCONFIGURATION",
     "NAMESPACE",
+    "NETWORKPOLICY",
     "NODE",
     "PERSISTENTVOLUME",
     "PERSISTENTVOLUMECLAIM",
@@ -125,11 +209,16 @@ __all__ = [
     "PODDISRUPTIONBUDGET",
     "PODTEMPLATE",
     "PRIORITYCLASS",
+    "PRIORITYLEVELCONFIGURATION",
     "REPLICASET",
     "REPLICATIONCONTROLLER",
+    "RESOURCECLAIM",
+    "RESOURCECLAIMTEMPLATE",
     "RESOURCEQUOTA",
+    "RESOURCESLICE",
     "ROLE",
     "ROLEBINDING",
+    "RUNTIMECLASS",
     "SCALE",
     "SECRET",
     "SELFSUBJECTACCESSREVIEW",
@@ -137,10 +226,16 @@ __all__ = [
     "SELFSUBJECTRULESREVIEW",
     "SERVICE",
     "SERVICEACCOUNT",
+    "SERVICECIDR",
     "STATEFULSET",
     "STORAGECLASS",
     "SUBJECTACCESSREVIEW",
     "TOKENREQUEST",
     "TOKENREVIEW",
+    "VALIDATINGADMISSIONPOLICY",
+    "VALIDATINGADMISSIONPOLICYBINDING",
+    "VALIDATINGWEBHOOKCONFIGURATION",
+    "VOLUMEATTACHMENT",
+    "VOLUMEATTRIBUTESCLASS",
     "Kind",
 ]

@@ -10,10 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from navarch.base.errors import BadRequest
 from navarch.kinds.autoscaler_rules import SOURCES, rules
-from navarch.kinds.autoscaler_v1 import from_stored, to_stored
+from navarch.kinds.autoscaler_v1 import from_stored, has_carried, to_stored, without_carried
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE, UNKNOWN, UNSET
+from navarch.kinds.schema import schema_for
+from navarch.kinds.schema_check import check
 from navarch.objects.value import Document, Draft, dig
 
 SHOWN_METRICS = 2
@@ -88,6 +91,17 @@ def _target(metric: Document, status: Document) -> str:
     return f"{current.get('value', UNKNOWN)}/{wanted.get('value', '')}"
 
 
+def stored(document: Document) -> Document:
+    """A v1 document as it is stored; annotations whose JSON v2 would not take are dropped."""
+    made = to_stored(document)
+    if not has_carried(document):
+        return made
+    try:
+        return check(schema_for(HORIZONTALPODAUTOSCALER), made, "ignore")[0]
+    except BadRequest:
+        return to_stored(without_carried(document))
+
+
 def _targets_of_older(found: Document, now: datetime) -> str:
     return _targets(to_stored(found), now)
 
@@ -121,7 +135,7 @@ HORIZONTALPODAUTOSCALER_V1 = replace(
         for column in HORIZONTALPODAUTOSCALER.columns
     ),
     stored_as=HORIZONTALPODAUTOSCALER,
-    to_stored=to_stored,
+    to_stored=stored,
     from_stored=from_stored,
 )
 """Its default and rules are those of the stored form, which is what they are run on."""

@@ -108,8 +108,19 @@ def from_stored(document: Document) -> Document:
     return _made(document, "autoscaling/v1", annotations, spec, status)
 
 
+def has_carried(document: Document) -> bool:
+    return any(name in dig(document, "metadata", "annotations", default={}) for name in CARRIED)
+
+
+def without_carried(document: Document) -> Document:
+    return {**document, "metadata": {**document.get("metadata", {}), "annotations": _others(document)}}
+
+
 def to_stored(document: Document) -> Document:
-    """The inverse of `from_stored`; annotations that hold no such JSON are dropped."""
+    """The inverse of `from_stored`; annotations that hold no such JSON are dropped.
+
+    Types inside that JSON are not checked here.
+    """
     carried = dig(document, "metadata", "annotations", default={})
     spec: Document = {**document.get("spec", {})}
     status: Document = {**document.get("status", {})}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from navarch.base.errors import Cause
-from navarch.kinds.rules import Faults
+from navarch.kinds.rules import Faults, domain_prefixed
 from navarch.kinds.workload import counts, selects, template
 from navarch.objects import names
 from navarch.objects.selector import check_document
@@ -88,9 +88,7 @@ def job_spec(faults: Faults, spec: Document, path: str) -> None:
         _success_policy(faults, success, spec, f"{path}.successPolicy")
     _replacement(faults, spec, f"{path}.podReplacementPolicy")
     if (manager := spec.get("managedBy")) is not None:
-        faults.checked(f"{path}.managedBy", manager, names.qualified_name(manager))
-        if "/" not in manager:
-            faults.invalid(f"{path}.managedBy", manager, 'must be a domain-prefixed path (such as "acme.io/foo")')
+        domain_prefixed(faults, manager, f"{path}.managedBy")
         if len(manager) > names.LABEL_MAX:
             faults.too_long(f"{path}.managedBy", names.LABEL_MAX)
     template(faults, spec.get("template") or {}, f"{path}.template")

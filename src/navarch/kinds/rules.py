@@ -7,6 +7,7 @@ server's business; what a pod template's metadata shares with them stands here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -20,6 +21,7 @@ from navarch.objects.value import Document
 ANNOTATIONS_MAX_BYTES = 256 * 1024
 INT32_MAX = 2**31 - 1
 IMMUTABLE = "field is immutable"
+_HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 NOT_NEGATIVE = "must be greater than or equal to 0"
 
 
@@ -151,6 +153,20 @@ def is_network(text: str) -> bool:
 def address(faults: Faults, value: str, field: str) -> None:
     if not is_ip(value):
         faults.invalid(field, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+
+
+def domain_prefixed(faults: Faults, value: str, field: str) -> None:
+    """A path below somebody's domain (`acme.io/foo`), by which controllers name themselves."""
+    host, _, rest = value.partition("/")
+    if not value:
+        faults.required(field)
+    elif not host or not rest:
+        faults.invalid(field, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    else:
+        faults.checked(field, host, names.dns_subdomain(host))
+        if not _HTTP_PATH.fullmatch(rest):
+            detail = f"Invalid path (regex used for validation is '{_HTTP_PATH.pattern}')"
+            faults.invalid(field, rest, detail)
 
 
 def same_but(new: Document, old: Document, *fields: str) -> bool:

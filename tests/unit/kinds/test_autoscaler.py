@@ -88,11 +88,23 @@ def test_faces_lose_nothing(others: list[Document], cpu: bool, behaves: bool, an
     assert to_stored(shown) == stored
 
 
-@pytest.mark.parametrize("text", ["{", "7", "[1]", '[{"type":"Pods","pods":3}]', '"x"'])
+NONSENSE = [
+    "{",
+    "7",
+    "[1]",
+    '[{"type":"Pods","pods":3}]',
+    '"x"',
+    '[{"type":"Pods","pods":{"metricName":3}}]',
+    '[{"type":4}]',
+]
+
+
+@pytest.mark.parametrize("text", NONSENSE)
 def test_annotations_that_hold_nonsense_are_dropped(text: str) -> None:
+    assert HPA_V1.to_stored is not None
     shown = from_stored(autoscaler(metrics=[CPU]))
     shown["metadata"]["annotations"] = {"autoscaling.alpha.kubernetes.io/metrics": text}
-    stored = to_stored(shown)
+    stored = HPA_V1.to_stored(shown)
     assert stored["spec"]["metrics"][0] == CPU
     assert "annotations" not in stored["metadata"]
 

@@ -23,7 +23,7 @@ def test_absent_fields_can_be_selected_by() -> None:
 
 
 def test_groups_keep_their_order_and_one_face_is_stored() -> None:
-    assert DEFAULT.groups()[:2] == ("", "apps")
+    assert DEFAULT.groups()[:3] == ("", "apiregistration.k8s.io", "apps")
     stored = DEFAULT.stored()
     assert EVENT in stored
     assert EVENTS_EVENT not in stored

@@ -20,6 +20,7 @@ SERVED = ("core.v1.", "apps.v1.", "batch.v1.", "policy.v1.", "rbac.authorization
 SERVED += ("storage.k8s.io.v1.", "scheduling.k8s.io.v1.", "coordination.k8s.io.v1.", "discovery.k8s.io.v1.")
 SERVED += ("events.k8s.io.v1.", "authentication.k8s.io.v1.", "authorization.k8s.io.v1.", "autoscaling.v1.")
 SERVED += ("autoscaling.v2.", "certificates.k8s.io.v1.", "node.k8s.io.v1.", "admissionregistration.k8s.io.v1.")
+SERVED += ("resource.k8s.io.v1.", "flowcontrol.apiserver.k8s.io.v1.")
 
 
 ANSWERED_ONLY = ("APIVersions", "APIGroup", "APIGroupList", "APIResourceList", "List", "WatchEvent")

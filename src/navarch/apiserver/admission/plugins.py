@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from navarch.apiserver.admission import accounts, limits, namespaces, nodes, pods, quota
+from navarch.apiserver.admission import accounts, certificates, limits, namespaces, nodes, pods, quota
 from navarch.apiserver.admission.review import Plugin, Review
 from navarch.apiserver.admission.services import Allocation
 from navarch.apiserver.call import User
 from navarch.apiserver.state import State
+from navarch.kinds.certificates import GROUP as CERTIFICATES
 from navarch.kinds.kind import Kind
 from navarch.objects.value import Document
 
@@ -22,7 +23,8 @@ def plugins(state: State, grants: Callable[[], Grants | None], patience_s: int) 
 
     def escalation(review: Review) -> None:
         check = grants()
-        if check is not None and review.intent.verb != "delete" and not review.intent.subresource:
+        direct = not review.intent.subresource or review.intent.kind.group == CERTIFICATES
+        if check is not None and review.intent.verb != "delete" and direct:
             check(review.intent.user, review.intent.kind, review.draft.document, review.old)
 
     return (
@@ -32,6 +34,7 @@ def plugins(state: State, grants: Callable[[], Grants | None], patience_s: int) 
         Plugin("NodeRestriction", validate=nodes.validate),
         Plugin("Priority", mutate=pods.prioritize),
         Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s)),
+        Plugin("CertificateSubject", mutate=certificates.mutate),
         Plugin("ServiceAllocation", mutate=Allocation(state).mutate),
         Plugin("Escalation", validate=escalation),
         Plugin("ResourceQuota", validate=quota.validate),

@@ -13,26 +13,55 @@ from navarch.apiserver.authz.authorizer import MASTERS, RulesAuthorizer
 from navarch.apiserver.authz.rules import quoted, told, uncovered
 from navarch.apiserver.call import Attributes, User
 from navarch.base.errors import Forbidden
+from navarch.kinds.certificates import DECIDED
+from navarch.kinds.certificates import GROUP as CERTIFICATES
 from navarch.kinds.kind import Kind
 from navarch.kinds.rbac import GROUP, ClusterRole, PolicyRule, RoleBinding
-from navarch.objects.value import Document
+from navarch.objects.value import Document, dig
 
 ROLES = ("Role", "ClusterRole")
 BINDINGS = ("RoleBinding", "ClusterRoleBinding")
 
 
 def check(authorizer: RulesAuthorizer, user: User, kind: Kind, new: Document, old: Document | None) -> None:
-    """For every create and update of RBAC's kinds, after it was defaulted; other kinds pass.
+    """For every create and update of RBAC's kinds, after it was defaulted, and for every decision about a certificate;
+    other kinds pass.
 
     Raises:
-        Forbidden: the role or the binding would give more than `user` holds.
+        Forbidden: the role or the binding would give more than `user` holds, or `user` may not decide for the signer.
     """
-    if kind.group != GROUP or MASTERS in user.groups:
+    if kind.group not in (GROUP, CERTIFICATES) or MASTERS in user.groups:
+        return
+    if kind.group == CERTIFICATES:
+        _check_signer(authorizer, user, new, old or {})
         return
     if kind.name in ROLES:
         _check_role(authorizer, user, kind, new, old)
     elif kind.name in BINDINGS:
         _check_binding(authorizer, user, kind, new, old)
+
+
+def _check_signer(authorizer: RulesAuthorizer, user: User, new: Document, old: Document) -> None:
+    """Who approves or signs must be allowed that for the signer, beside the write itself."""
+    status, was = new.get("status") or {}, old.get("status") or {}
+    signer = dig(new, "spec", "signerName", default="")
+    decided = [_decisions(found) for found in (status, was)]
+    for verb, changed in (
+        ("approve", decided[0] != decided[1]),
+        ("sign", status.get("certificate") != was.get("certificate")),
+    ):
+        everybody = f"{signer.partition('/')[0]}/*"
+        if changed and not any(_may_sign(authorizer, user, verb, name) for name in (signer, everybody)):
+            raise Forbidden(f'user not permitted to {verb} requests with signerName "{signer}"')
+
+
+def _decisions(status: Document) -> list[Document]:
+    return [one for one in status.get("conditions") or () if one.get("type") in DECIDED]
+
+
+def _may_sign(authorizer: RulesAuthorizer, user: User, verb: str, signer: str) -> bool:
+    attributes = Attributes(user, verb, group=CERTIFICATES, version="*", resource="signers", name=signer)
+    return authorizer.decide(attributes).allowed
 
 
 def _check_role(authorizer: RulesAuthorizer, user: User, kind: Kind, new: Document, old: Document | None) -> None:

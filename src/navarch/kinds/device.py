@@ -1,0 +1,106 @@
+"""ResourceClaim, ResourceClaimTemplate, DeviceClass, ResourceSlice: devices that pods ask for and drivers have.
+
+Source: https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from navarch.kinds.device_rules import claim_rules, class_rules, slice_rules, status_rules, template_rules
+from navarch.kinds.kind import Column, Kind
+from navarch.objects.value import Document, Draft, dig
+
+GROUP = "resource.k8s.io"
+
+
+def default_claim(draft: Draft) -> None:
+    _default_requests(draft, "spec")
+
+
+def default_template(draft: Draft) -> None:
+    _default_requests(draft, "spec", "spec")
+
+
+def _default_requests(draft: Draft, *path: str) -> None:
+    for index in draft.each(*path, "devices", "requests"):
+        request: tuple[str | int, ...] = (*path, "devices", "requests", index)
+        if draft.has(*request, "exactly"):
+            _default_request(draft, *request, "exactly")
+        for number in draft.each(*request, "firstAvailable"):
+            _default_request(draft, *request, "firstAvailable", number)
+
+
+def _default_request(draft: Draft, *path: str | int) -> None:
+    draft.default("ExactCount", *path, "allocationMode")
+    if draft.get(*path, "allocationMode") == "ExactCount":
+        draft.default(1, *path, "count")
+    for index in draft.each(*path, "tolerations"):
+        draft.default("Equal", *path, "tolerations", index, "operator")
+
+
+def prepare_claim(draft: Draft, old: Document | None) -> None:
+    if old is None:
+        draft.set({}, "status")
+
+
+def _state(found: Document, now: datetime) -> str:
+    words = [
+        word
+        for word, holds in (
+            ("deleted", dig(found, "metadata", "deletionTimestamp") is not None),
+            ("allocated", dig(found, "status", "allocation") is not None),
+            ("reserved", bool(dig(found, "status", "reservedFor"))),
+        )
+        if holds
+    ]
+    return ",".join(words) if "allocated" in words else ",".join([*words, "pending"])
+
+
+RESOURCECLAIM = Kind(
+    group=GROUP,
+    version="v1",
+    name="ResourceClaim",
+    plural="resourceclaims",
+    default=default_claim,
+    rules=claim_rules,
+    prepare=prepare_claim,
+    subresources=("status",),
+    subresource_rules={"status": status_rules},
+    counts_generation=False,
+    columns=(Column("State", _state, description="Whether it has its devices."),),
+)
+
+RESOURCECLAIMTEMPLATE = Kind(
+    group=GROUP,
+    version="v1",
+    name="ResourceClaimTemplate",
+    plural="resourceclaimtemplates",
+    default=default_template,
+    rules=template_rules,
+    counts_generation=False,
+)
+
+DEVICECLASS = Kind(
+    group=GROUP,
+    version="v1",
+    name="DeviceClass",
+    plural="deviceclasses",
+    namespaced=False,
+    rules=class_rules,
+)
+
+RESOURCESLICE = Kind(
+    group=GROUP,
+    version="v1",
+    name="ResourceSlice",
+    plural="resourceslices",
+    namespaced=False,
+    rules=slice_rules,
+    columns=(
+        Column("Node", ".spec.nodeName", description="The node that has the devices."),
+        Column("Driver", ".spec.driver", description="The driver that publishes them."),
+        Column("Pool", ".spec.pool.name", description="The pool that they belong to."),
+    ),
+    fields={"spec.driver": ("spec", "driver"), "spec.nodeName": ("spec", "nodeName")},
+)

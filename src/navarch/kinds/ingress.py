@@ -1,0 +1,89 @@
+"""Ingress and IngressClass: who answers HTTP from outside, and for which hosts and paths.
+
+Source: https://kubernetes.io/docs/concepts/services-networking/ingress/
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from navarch.kinds.ingress_rules import CLASS_ANNOTATION, class_rules, rules
+from navarch.kinds.kind import Column, Kind
+from navarch.kinds.printing import NONE
+from navarch.objects.value import Document, Draft, dig
+
+GROUP = "networking.k8s.io"
+SHOWN_HOSTS = 3
+
+
+def prepare(draft: Draft, old: Document | None) -> None:
+    if old is None:
+        draft.set({"loadBalancer": {}}, "status")
+
+
+def default_class(draft: Draft) -> None:
+    if draft.has("spec", "parameters"):
+        draft.default("Cluster", "spec", "parameters", "scope")
+
+
+def _class(found: Document, now: datetime) -> str:
+    annotated = dig(found, "metadata", "annotations", CLASS_ANNOTATION)
+    return str(dig(found, "spec", "ingressClassName") or annotated or NONE)
+
+
+def _hosts(found: Document, now: datetime) -> str:
+    hosts = [rule["host"] for rule in dig(found, "spec", "rules", default=()) if rule.get("host")]
+    if not hosts:
+        return "*"
+    more = len(hosts) - SHOWN_HOSTS
+    text = ",".join(hosts[:SHOWN_HOSTS])
+    return f"{text} + {more} more..." if more > 0 else text
+
+
+def _address(found: Document, now: datetime) -> str:
+    points = dig(found, "status", "loadBalancer", "ingress", default=())
+    return ",".join(dict.fromkeys(point.get("ip") or point.get("hostname", "") for point in points))
+
+
+def _ports(found: Document, now: datetime) -> str:
+    return "80, 443" if dig(found, "spec", "tls") else "80"
+
+
+def _parameters(found: Document, now: datetime) -> str:
+    reference = dig(found, "spec", "parameters")
+    if reference is None:
+        return NONE
+    group = f".{reference['apiGroup']}" if "apiGroup" in reference else ""
+    return f"{reference.get('kind', '')}{group}/{reference.get('name', '')}"
+
+
+INGRESS = Kind(
+    group=GROUP,
+    version="v1",
+    name="Ingress",
+    plural="ingresses",
+    short=("ing",),
+    rules=rules,
+    prepare=prepare,
+    subresources=("status",),
+    columns=(
+        Column("Class", _class, description="The class whose controller serves it."),
+        Column("Hosts", _hosts, description="The hosts that it answers for."),
+        Column("Address", _address, description="Where it is reached."),
+        Column("Ports", _ports, description="On which ports."),
+    ),
+)
+
+INGRESSCLASS = Kind(
+    group=GROUP,
+    version="v1",
+    name="IngressClass",
+    plural="ingressclasses",
+    namespaced=False,
+    default=default_class,
+    rules=class_rules,
+    columns=(
+        Column("Controller", ".spec.controller", description="Who serves Ingresses of the class."),
+        Column("Parameters", _parameters, description="What configures it."),
+    ),
+)

@@ -1,0 +1,120 @@
+"""NetworkPolicy: who may talk to which pods, and to whom they may.
+
+Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from ipaddress import ip_network
+
+from navarch.base.errors import Cause
+from navarch.kinds.kind import Column, Kind
+from navarch.kinds.printing import selector_text
+from navarch.kinds.rules import Faults, is_network
+from navarch.objects import names
+from navarch.objects.selector import check_document
+from navarch.objects.value import Document, Draft, dig
+
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+TYPES = ("Egress", "Ingress")
+DIRECTIONS = (("ingress", "from"), ("egress", "to"))
+NO_NETWORK = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
+def default(draft: Draft) -> None:
+    draft.default({}, "spec", "podSelector")
+    if not draft.get("spec", "policyTypes"):
+        draft.set(["Ingress", "Egress"] if draft.get("spec", "egress") else ["Ingress"], "spec", "policyTypes")
+    for direction, _ in DIRECTIONS:
+        for index in draft.each("spec", direction):
+            for port in draft.each("spec", direction, index, "ports"):
+                draft.default("TCP", "spec", direction, index, "ports", port, "protocol")
+
+
+def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    spec: Document = new.get("spec") or {}
+    faults.causes.extend(check_document(spec.get("podSelector") or {}, "spec.podSelector"))
+    for direction, peers in DIRECTIONS:
+        for index, rule in enumerate(spec.get(direction) or ()):
+            where = f"spec.{direction}[{index}]"
+            for number, port in enumerate(rule.get("ports") or ()):
+                _port(faults, port, f"{where}.ports[{number}]")
+            for number, peer in enumerate(rule.get(peers) or ()):
+                _peer(faults, peer, f"{where}.{peers}[{number}]")
+    types = spec.get("policyTypes") or []
+    if len(types) > len(TYPES):
+        faults.invalid("spec.policyTypes", types, "may not specify more than two policyTypes")
+        return faults.causes
+    for index, type_ in enumerate(types):
+        if type_ not in TYPES:
+            faults.unsupported(f"spec.policyTypes[{index}]", type_, TYPES)
+    return faults.causes
+
+
+def _port(faults: Faults, found: Document, path: str) -> None:
+    if (protocol := found.get("protocol")) is not None and protocol not in PROTOCOLS:
+        faults.unsupported(f"{path}.protocol", protocol, PROTOCOLS)
+    port, end = found.get("port"), found.get("endPort")
+    if port is None:
+        if end is not None:
+            faults.invalid(f"{path}.endPort", end, "may not be specified when `port` is not specified")
+    elif isinstance(port, str):
+        if end is not None:
+            faults.invalid(f"{path}.endPort", end, "may not be specified when `port` is non-numeric")
+        faults.checked(f"{path}.port", port, names.port_name(port))
+    else:
+        faults.checked(f"{path}.port", port, names.port(port))
+        if end is not None:
+            if end < port:
+                faults.invalid(f"{path}.endPort", end, "must be greater than or equal to `port`")
+            faults.checked(f"{path}.endPort", end, names.port(end))
+
+
+def _peer(faults: Faults, peer: Document, path: str) -> None:
+    for field in ("podSelector", "namespaceSelector"):
+        if field in peer:
+            faults.causes.extend(check_document(peer[field], f"{path}.{field}"))
+    if "ipBlock" in peer:
+        _block(faults, peer["ipBlock"], f"{path}.ipBlock")
+    if not peer:
+        faults.required(path, "must specify a peer")
+    elif len(peer) > 1 and "ipBlock" in peer:
+        faults.forbidden(path, "may not specify both ipBlock and another peer")
+
+
+def _block(faults: Faults, block: Document, path: str) -> None:
+    cidr = block.get("cidr", "")
+    if not cidr:
+        faults.required(f"{path}.cidr")
+        return
+    if not is_network(cidr):
+        faults.invalid(f"{path}.cidr", cidr, NO_NETWORK)
+        return
+    whole = ip_network(cidr, strict=False)
+    for index, text in enumerate(block.get("except") or ()):
+        if not is_network(text):
+            faults.invalid(f"{path}.except[{index}]", text, NO_NETWORK)
+            continue
+        part = ip_network(text, strict=False)
+        inside = whole.version == part.version and part.prefixlen > whole.prefixlen
+        if not inside or part.network_address not in whole:
+            faults.invalid(f"{path}.except[{index}]", text, "must be a strict subset of `cidr`")
+
+
+def _pods(found: Document, now: datetime) -> str:
+    return selector_text(dig(found, "spec", "podSelector"))
+
+
+NETWORKPOLICY = Kind(
+    group="networking.k8s.io",
+    version="v1",
+    name="NetworkPolicy",
+    plural="networkpolicies",
+    short=("netpol",),
+    default=default,
+    rules=rules,
+    columns=(Column("Pod-Selector", _pods, description="The pods that it holds for."),),
+)
