@@ -1,17 +1,12 @@
-"""CPU time of the API server's core: create, get, patch, list, watch, without sockets and on the memory store.
-
-Run `python benchmarks/core.py`; it prints a JSON object, kept in `benchmarks/results/core.json` with `--save`.
-"""
+"""CPU time of the API server's core: create, get, patch, list, watch, without sockets and on the memory store."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import json
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -25,7 +20,6 @@ from navarch.wire.message import Request, Response
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 PODS = "/api/v1/namespaces/default/pods"
-RESULTS = Path(__file__).parent / "results" / "core.json"
 
 
 def pod(name: str) -> dict[str, Any]:
@@ -164,16 +158,12 @@ async def main(count: int) -> dict[str, Any]:
     found |= await reads(api, count)
     found |= await deliveries(api, 200, 100)
     await core.close()
-    return {"unit": "milliseconds of CPU", "objects": count, "figures": {k: round(v, 4) for k, v in found.items()}}
+    return {name: round(figure, 4) for name, figure in found.items()}
+
+
+def measure(count: int = 10_000) -> dict[str, Any]:
+    return asyncio.run(main(count))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--save", action="store_true")
-    arguments = parser.parse_args()
-    result = asyncio.run(main(arguments.count))
-    print(json.dumps(result, indent=2))
-    if arguments.save:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(measure(), indent=2))

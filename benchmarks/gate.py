@@ -1,22 +1,19 @@
 """CPU time of a request through the whole server: TLS, authentication, roles, core, over 32 connections.
 
-Run `python benchmarks/gate.py`; it prints a JSON object, kept in `benchmarks/results/gate.json` with `--save`.
 The server runs in a process of its own, whose CPU time is read from /proc, so the clients' work does not count.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import multiprocessing
-import os
 import time
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from typing import Any
 
 import uvloop
+from ground import cpu_s, memory_mb
 
 from navarch.apiserver.call import ITSELF
 from navarch.app.control_plane import ControlPlane, Settings
@@ -30,7 +27,6 @@ CONNECTIONS = 32
 HOST = "127.0.0.1"
 RBAC = "rbac.authorization.k8s.io"
 PATH = "/api/v1/namespaces/default/configmaps/two-kilobytes"
-RESULTS = Path(__file__).parent / "results" / "gate.json"
 
 
 async def _fill(plane: ControlPlane) -> None:
@@ -60,16 +56,6 @@ def serve(pair: Pair, authority: bytes, ports: Any, stop: Event) -> None:
     uvloop.run(run())
 
 
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mb(pid: int) -> float:
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.split("VmRSS:")[1].split()[0]) / 1024
-
-
 async def ask(port: int, authority: bytes, pair: Pair, count: int) -> None:
     """One connection that asks again and again."""
     reader, writer = await asyncio.open_connection(HOST, port, ssl=client_context(authority, pair))
@@ -83,7 +69,7 @@ async def ask(port: int, authority: bytes, pair: Pair, count: int) -> None:
     writer.close()
 
 
-async def measure(pid: int, port: int, authority: Authority, count: int) -> dict[str, float]:
+async def asked(pid: int, port: int, authority: Authority, count: int) -> dict[str, float]:
     ca = authority.pair.certificate
     pair = authority.client("jane", ["viewers"])
 
@@ -103,15 +89,11 @@ async def measure(pid: int, port: int, authority: Authority, count: int) -> dict
         "get_2_kB_cpu_ms": round(used / count * 1e3, 4),
         "gets_per_second": round(count / took),
         "new_connection_cpu_ms": round(opened / CONNECTIONS * 1e3, 2),
-        "server_memory_MB": round(memory_mb(pid), 1),
+        "server_memory_MB": round(memory_mb(pid)["rss_MB"], 1),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=32_000)
-    parser.add_argument("--save", action="store_true")
-    options = parser.parse_args()
+def measure(count: int = 32_000) -> dict[str, float]:
     authority = Authority.create("benchmark-ca", SystemClock(), SystemIds())
     spawn = multiprocessing.get_context("spawn")
     ports, stop = spawn.Queue(), spawn.Event()
@@ -119,16 +101,11 @@ def main() -> None:
     process = spawn.Process(target=serve, args=arguments)
     process.start()
     try:
-        pid = process.pid or 0
-        figures = uvloop.run(measure(pid, ports.get(timeout=30), authority, options.count))
+        return uvloop.run(asked(process.pid or 0, ports.get(timeout=30), authority, count))
     finally:
         stop.set()
         process.join(10)
-    text = json.dumps({"connections": CONNECTIONS, "requests": options.count, "figures": figures}, indent=2)
-    print(text)
-    if options.save:
-        RESULTS.write_text(text + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(measure(), indent=2))

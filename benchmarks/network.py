@@ -1,6 +1,5 @@
 """What services and names cost a node: rule transactions in the kernel, and DNS questions for each second of CPU.
 
-`python benchmarks/network.py` prints one line a case and writes `benchmarks/results/network.json` with `--store`.
 It needs root, and touches nothing outside the network namespace that it makes.
 """
 
@@ -9,14 +8,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import platform
 import resource
 import socket
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -35,7 +32,6 @@ from navarch.proxy.nft import NftDataplane
 from navarch.proxy.rules import Node, Rules
 from navarch.testing.netns import NetworkNamespace
 
-RESULT = Path(__file__).parent / "results" / "network.json"
 NODE = Node(name="n1", addresses=("192.0.2.10",), pod_cidr="10.244.0.0/24", cluster_cidr="10.244.0.0/16")
 LISTEN = ("127.0.0.1", 10053)
 WINDOW = 16
@@ -144,23 +140,17 @@ async def every_case() -> dict[str, Any]:
     return found
 
 
-def main() -> None:
+def measure() -> dict[str, Any]:
+    with NetworkNamespace("benchmark") as namespace:
+        found: dict[str, Any] = namespace.call(uvloop.run, every_case())
+    return found
+
+
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", action="store_true", help="write the results file")
     parser.add_argument("--ask", nargs=2, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ask:
         questions(*arguments.ask)
-        return
-    with NetworkNamespace("benchmark") as namespace:
-        found = namespace.call(uvloop.run, every_case())
-    for case, figures in found.items():
-        print(f"{case}: {json.dumps(figures)}")
-    if arguments.store:
-        RESULT.parent.mkdir(exist_ok=True)
-        machine = {"python": platform.python_version(), "kernel": platform.release()}
-        RESULT.write_text(json.dumps({"machine": machine, "cases": found}, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    else:
+        print(json.dumps(measure(), indent=2))

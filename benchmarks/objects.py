@@ -1,4 +1,4 @@
-"""What one write costs in the pure rooms: decoding, ownership, patches. `python benchmarks/objects.py [--save]`.
+"""What one write costs in the pure rooms: decoding, ownership, patches.
 
 Microseconds of CPU for one call, the best of five runs, on a pod of about 2 kB whose template was seen before.
 """
@@ -6,11 +6,9 @@ Microseconds of CPU for one call, the best of five runs, on a pod of about 2 kB 
 from __future__ import annotations
 
 import json
-import sys
 import timeit
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,7 +16,6 @@ import orjson
 from navarch.kinds import schema, schema_check
 from navarch.objects import apply, patch, selector
 
-RESULTS = Path(__file__).parent / "results" / "objects.json"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -53,7 +50,7 @@ def pod(name: str = "web-1") -> dict[str, Any]:
     }
 
 
-def measured() -> dict[str, float]:
+def measure() -> dict[str, float]:
     shape = schema.definition("io.k8s.api.core.v1.Pod")
     document, raw = pod(), orjson.dumps(pod())
     stored = apply.with_entries(document, apply.updated(None, document, shape, "kcm", "Update", "", "v1", NOW))
@@ -93,9 +90,4 @@ def measured() -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    figures = measured()
-    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name, figure in figures.items():
-        print(f"{name:36} {figure:10.2f}   was {before.get(name, '-')}")
-    if "--save" in sys.argv[1:]:
-        RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
+    print(json.dumps(measure(), indent=2))

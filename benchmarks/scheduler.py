@@ -1,17 +1,13 @@
 """How many pods a second the scheduler binds through the API, in one process with it.
 
-`python benchmarks/scheduler.py` prints one line a case and writes `benchmarks/results/scheduler.json` with `--store`.
 A case creates its pods first and then starts the scheduler; what is timed is from there until the last pod is bound.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -27,7 +23,6 @@ from navarch.store.memory import MemoryStore
 from navarch.testing.machine import Machine
 
 MASTER = User("benchmark", groups=("system:masters",))
-RESULT = Path(__file__).parent / "results" / "scheduler.json"
 
 
 def plain(number: int) -> dict[str, Any]:
@@ -114,22 +109,9 @@ async def case(name: str, nodes: int, pods: int) -> dict[str, Any]:
     return {"pods_per_s": round(pods / took), "cpu_ms_per_pod": round(busy / pods * 1000, 3)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--pods", type=int, default=3000)
-    parser.add_argument("--store", action="store_true")
-    parser.add_argument("--case", choices=sorted(CASES))
-    asked = parser.parse_args()
-    results: dict[str, Any] = {}
-    for name in CASES if asked.case is None else (asked.case,):
-        results[name] = uvloop.run(case(name, asked.nodes, asked.pods))
-        print(f"{name}: {results[name]['pods_per_s']} pods/s, {results[name]['cpu_ms_per_pod']} ms of CPU a pod")
-    if asked.store:
-        RESULT.parent.mkdir(exist_ok=True)
-        about = {"nodes": asked.nodes, "pods": asked.pods, "python": platform.python_version()}
-        RESULT.write_text(json.dumps({"about": about, "cases": results}, indent=2, sort_keys=True) + "\n")
+def measure(nodes: int = 1000, pods: int = 3000) -> dict[str, Any]:
+    return {name: uvloop.run(case(name, nodes, pods)) for name in CASES}
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(measure(), indent=2))
