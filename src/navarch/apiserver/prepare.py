@@ -96,9 +96,9 @@ def _admitted(plugins: Iterable[Plugin], review: Review, written: Document) -> P
         for plugin in chosen:
             plugin.mutate(review)
         new = review.draft.document
-        causes = list(rules(intent.judge, intent.subresource, new, old))
+        causes = list(rules(intent.shown, intent.subresource, new, old))
         if causes:
-            raise refusals.invalid(intent.kind, new["metadata"].get("name", ""), causes)
+            raise refusals.invalid(intent.shown, new["metadata"].get("name", ""), causes)
         for plugin in chosen:
             plugin.validate(review)
     except BaseException:

@@ -66,6 +66,24 @@ TO_STORED = {
 FROM_STORED = {stored: shown for shown, stored in TO_STORED.items()}
 
 
+SETTLED = (
+    "involvedObject",
+    "related",
+    "reason",
+    "message",
+    "action",
+    "type",
+    "eventTime",
+    "reportingComponent",
+    "reportingInstance",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+)
+"""What of a new event nobody changes: only its series goes on."""
+
+
 def to_stored(document: Document) -> Document:
     """An events.k8s.io document as the v1 one that is stored."""
     return {**{TO_STORED.get(key, key): value for key, value in document.items()}, "apiVersion": "v1"}
@@ -96,8 +114,8 @@ def strict_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     _same_namespace(faults, new, "regarding.namespace")
     if old is not None:
-        for shown, stored in (("regarding", "involvedObject"), ("reason", "reason"), ("eventTime", "eventTime")):
-            faults.immutable(shown, new.get(stored), old.get(stored))
+        for stored in SETTLED:
+            faults.immutable(FROM_STORED.get(stored, stored), new.get(stored), old.get(stored))
         return faults.causes
     for shown, stored in (
         ("eventTime", "eventTime"),

@@ -16,7 +16,7 @@ from navarch.kinds.printing import NONE, UNKNOWN
 from navarch.kinds.rules import Faults, is_network
 from navarch.kinds.view import Condition, ObjectMeta, Quantity, View
 from navarch.objects import names
-from navarch.objects.value import Document, dig
+from navarch.objects.value import Document, Draft, dig
 
 ROLE_PREFIX = "node-role.kubernetes.io/"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -98,6 +98,30 @@ class Node(View, frozen=True):
     def ready(self) -> bool:
         condition = self.status.condition("Ready")
         return condition is not None and condition.status == "True"
+
+
+NODE_INFO = (
+    "machineID",
+    "systemUUID",
+    "bootID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+    "kubeletVersion",
+    "kubeProxyVersion",
+    "operatingSystem",
+    "architecture",
+)
+
+
+def default(draft: Draft) -> None:
+    """What clients find in every node, whoever made it: a status with its two structures that are never left out."""
+    draft.default({}, "status")
+    draft.default({"kubeletEndpoint": {"Port": 0}}, "status", "daemonEndpoints")
+    draft.default(dict.fromkeys(NODE_INFO, ""), "status", "nodeInfo")
+    capacity = draft.get("status", "capacity")
+    if capacity and not draft.get("status", "allocatable"):
+        draft.set(capacity, "status", "allocatable")
 
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
@@ -183,6 +207,7 @@ NODE = Kind(
     short=("no",),
     namespaced=False,
     view=Node,
+    default=default,
     rules=rules,
     subresources=("status", "proxy"),
     counts_generation=False,

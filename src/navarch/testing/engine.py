@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,12 +64,14 @@ class Engine:
         self.loop = TurningLoop(frozen=plan.frozen)
         self.clock = LoopClock(SystemClock().now(), self.loop)
         self.ids = SystemIds()
+        self.authority = Authority.create("navarch-ca", SystemClock(), self.ids)
         self.heartbeats = SimulatedHeartbeats(self.clock)
+        options = replace(plan.options, root_ca=self.authority.pair.certificate.decode())
         self.control = ControlPlane(
             MemoryStore(),
             self.clock,
             self.ids,
-            Settings(signing_key=new_key(), place=PLACE, options=plan.options),
+            Settings(signing_key=new_key(), place=PLACE, options=options),
             heartbeats=self.heartbeats,
         )
         self.client: Client = self.control.client(ADMIN, "navarch-library")
@@ -196,7 +198,7 @@ class Engine:
         """The file; the port is opened when it is first asked for."""
         with self._serving:
             if self._directory is None:
-                authority = Authority.create("navarch-ca", SystemClock(), self.ids)
+                authority = self.authority
                 pair = authority.server("kube-apiserver", ("127.0.0.1", "localhost", "kubernetes"))
                 port = self.call(self._serve(server_context(pair, authority.pair.certificate)))
                 admin = authority.client("kubernetes-admin", ("system:masters",))

@@ -8,7 +8,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,9 @@ FIRST_BACKOFF_S = 10.0
 LONGEST_BACKOFF_S = 300.0
 PULL_ERROR_S = 2.0
 """How long `ErrImagePull` shows before it is `ImagePullBackOff`."""
+
+KILLED = 137
+LATE = "Pod was active on the node longer than the specified deadline"
 
 NEVER = float("inf")
 
@@ -153,7 +156,8 @@ def live(pod: Document, choose: Choose, arrived: datetime, now: datetime, host_i
     arrived: when the node first saw the pod.
     """
     spec = pod["spec"]
-    now_s = (now - arrived).total_seconds()
+    deadline_s = float(spec.get("activeDeadlineSeconds") or NEVER)
+    now_s = min((now - arrived).total_seconds(), deadline_s)
     policy = spec.get("restartPolicy", "Always")
     init = spec.get("initContainers", ())
     init_runs, begin_s = _initialize(init, choose, now_s, policy)
@@ -162,9 +166,13 @@ def live(pod: Document, choose: Choose, arrived: datetime, now: datetime, host_i
     else:
         runs = [run_at(choose(c, False), now_s, begin_s, policy, _probe_delay(c)) for c in spec["containers"]]
     initialized = begin_s is not None
+    late = now_s == deadline_s and not (initialized and all(run.over for run in runs))
+    if late:
+        runs = [_killed(run, now_s) for run in runs]
     stamp = _Stamp(arrived, "PodInitializing" if init else "ContainerCreating")
     status: Document = {
-        "phase": _phase(runs, initialized, policy),
+        "phase": "Failed" if late else _phase(runs, initialized, policy),
+        "observedGeneration": dig(pod, "metadata", "generation", default=1),
         "hostIP": host_ip,
         "hostIPs": [{"ip": host_ip}],
         "podIP": pod_ip,
@@ -176,8 +184,43 @@ def live(pod: Document, choose: Choose, arrived: datetime, now: datetime, host_i
         status["initContainerStatuses"] = [
             stamp.container(c, r, init=True) for c, r in zip(init, init_runs, strict=True)
         ]
+    if late:
+        status |= {
+            "reason": "DeadlineExceeded",
+            "message": "Pod was active on the node longer than the specified deadline",
+        }
+    if spec.get("ephemeralContainers"):
+        status["ephemeralContainerStatuses"] = _ephemeral(pod, now)
     status["conditions"] = _conditions(pod, spec, runs, initialized, status["phase"], now)
-    return Moment(status, min((run.change_s for run in (*runs, *init_runs)), default=NEVER))
+    changes_s = [run.change_s for run in (*runs, *init_runs)]
+    return Moment(status, NEVER if late else min((*changes_s, deadline_s)))
+
+
+def _killed(run: Run, now_s: float) -> Run:
+    """What a run comes to when its pod's time is up."""
+    if run.state != "running":
+        return replace(run, change_s=NEVER)
+    return replace(
+        run, state="terminated", change_s=NEVER, reason="Error", exit_code=137, finished_s=now_s, ready=False
+    )
+
+
+def _ephemeral(pod: Document, now: datetime) -> list[Document]:
+    """They run from when they are first seen, as the status that is there says, for ever."""
+    known = {one["name"]: one for one in dig(pod, "status", "ephemeralContainerStatuses", default=())}
+    return [
+        known.get(container["name"])
+        or {
+            "name": container["name"],
+            "image": container.get("image", ""),
+            "imageID": f"simulated://{container.get('image', '')}",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"running": {"startedAt": rfc3339(now)}},
+            "lastState": {},
+        }
+        for container in pod["spec"]["ephemeralContainers"]
+    ]
 
 
 def _initialize(init: Sequence[Document], choose: Choose, now_s: float, policy: str) -> tuple[list[Run], float | None]:

@@ -216,3 +216,36 @@ def test_grants_are_checked_by_who_knows() -> None:
             await api.post("/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles", {"metadata": {"name": "r"}})
 
     run(test)
+
+
+def test_creates_at_one_time_do_not_overshoot_a_quota() -> None:
+    async def test(api: Api) -> None:
+        await api.post(QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": {"count/secrets": "3"}}})
+        secrets = CONFIGMAPS.replace("configmaps", "secrets")
+        made = await asyncio.gather(
+            *(api.post(secrets, {"metadata": {"name": f"s{number}"}}) for number in range(10)), return_exceptions=True
+        )
+        assert sum(isinstance(one, dict) for one in made) == 3
+        assert len((await api.get(secrets))["items"]) == 3
+        await api.delete(f"{secrets}/{next(one['metadata']['name'] for one in made if isinstance(one, dict))}")
+        await api.post(f"{secrets}?dryRun=All", {"metadata": {"name": "tried"}})
+        await api.post(secrets, {"metadata": {"name": "again"}})
+
+    run(test)
+
+
+def test_a_taint_that_evicts_says_since_when() -> None:
+    async def test(api: Api) -> None:
+        await api.post("/api/v1/nodes", {"metadata": {"name": "n"}})
+        evicting = {"key": "a", "value": "b", "effect": "NoExecute"}
+        other = {"key": "c", "effect": "NoSchedule"}
+        first = await api.merge("/api/v1/nodes/n", {"spec": {"taints": [evicting, other]}})
+        began = first["spec"]["taints"][0]["timeAdded"]
+        assert "timeAdded" not in first["spec"]["taints"][1]
+        api.clock.turn(5)
+        again = await api.merge("/api/v1/nodes/n", {"spec": {"taints": [evicting]}})
+        assert again["spec"]["taints"] == [{**evicting, "timeAdded": began}]
+        changed = await api.merge("/api/v1/nodes/n", {"spec": {"taints": [{**evicting, "value": "z"}]}})
+        assert changed["spec"]["taints"][0]["timeAdded"] > began
+
+    run(test)

@@ -276,3 +276,17 @@ def test_the_tables_are_read_right() -> None:
         },
         {"verbs": ["get"], "nonResourceURLs": ["/x", "/y"]},
     ]
+
+
+def test_why_one_may_is_told() -> None:
+    reads = with_default_roles()
+    reads.put(ROLEBINDING, binding("look", "view", "ServiceAccount a:robot", namespace="a"))
+    reads.put(CLUSTERROLEBINDING, binding("all", "edit", "User jane"))
+    authorizer = Authorizers(reads)
+    decision = authorizer.decide(ask(User("system:serviceaccount:a:robot"), "list", "pods", "a"))
+    assert (decision.allowed, decision.reason) == (
+        True,
+        'RBAC: allowed by RoleBinding "look/a" of ClusterRole "view" to ServiceAccount "robot/a"',
+    )
+    decision = authorizer.decide(ask(JANE, "list", "pods", "a"))
+    assert decision.reason == 'RBAC: allowed by ClusterRoleBinding "all" of ClusterRole "edit" to User "jane"'

@@ -13,6 +13,7 @@ from navarch.kinds import (
     ENDPOINTSLICE,
     LIMITRANGE,
     NAMESPACE,
+    NODE,
     PERSISTENTVOLUMECLAIM,
     POD,
     REPLICASET,
@@ -317,3 +318,12 @@ def test_defaults_only_add_and_a_second_time_change_nothing(spec: dict[str, Any]
     again = Draft(once)
     POD.default(again)
     assert not again.changed
+
+
+def test_a_node_has_a_status_from_the_first() -> None:
+    draft = Draft({"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "4"}}})
+    NODE.default(draft)
+    status = draft.document["status"]
+    assert status["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}}
+    assert status["nodeInfo"]["kubeletVersion"] == ""
+    assert status["allocatable"] == {"cpu": "4"}

@@ -183,3 +183,24 @@ def test_yaml() -> None:
     for bad in ("- {image: 3}", "- {imagee: x}", "{image: x}", "- [", "- {readySeconds: soon}"):
         with pytest.raises(BadRequest, match="simulated containers"):
             behaviours_from_yaml(bad)
+
+
+def test_a_pod_whose_time_is_up_has_failed() -> None:
+    document = pod(activeDeadlineSeconds=60)
+    found, change_s = at(document, 59)
+    assert (found["phase"], found["observedGeneration"], change_s) == ("Running", 1, 60.0)
+    found, change_s = at(document, 90)
+    assert (found["phase"], found["reason"], change_s) == ("Failed", "DeadlineExceeded", NEVER)
+    assert found["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+    assert found["containerStatuses"][0]["state"]["terminated"]["finishedAt"] == "2030-01-01T00:01:00Z"
+    assert at(document, 90, DONE)[0]["phase"] == "Failed", "it is started again and again"
+    once = pod(activeDeadlineSeconds=60, restartPolicy="Never")
+    assert at(once, 90, DONE)[0]["phase"] == "Succeeded", "it was over before"
+
+
+def test_ephemeral_containers_keep_their_beginning() -> None:
+    document = pod(ephemeralContainers=[{"name": "debug", "image": "busybox"}])
+    first = at(document, 5)[0]["ephemeralContainerStatuses"]
+    assert first[0]["state"] == {"running": {"startedAt": "2030-01-01T00:00:05Z"}}
+    document["status"] = {"ephemeralContainerStatuses": first}
+    assert at(document, 50)[0]["ephemeralContainerStatuses"] == first

@@ -10,6 +10,7 @@ from __future__ import annotations
 from navarch.apiserver import refusals
 from navarch.apiserver.admission.accounts import MIRROR
 from navarch.apiserver.admission.review import Review
+from navarch.base.clock import rfc3339
 from navarch.base.errors import Forbidden
 from navarch.objects.value import dig
 
@@ -32,6 +33,20 @@ OWN_LABELS = frozenset(
     )
 )
 OWN_LABEL_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
+
+
+def date_taints(review: Review) -> None:
+    """Say since when a taint evicts, where its author does not: tolerations that end count from then."""
+    if not review.is_on("nodes") or review.intent.verb == "delete":
+        return
+    draft, known = review.draft, {}
+    for taint in dig(review.old or {}, "spec", "taints") or ():
+        known[taint.get("key"), taint.get("value"), taint.get("effect")] = taint.get("timeAdded")
+    for number in draft.each("spec", "taints"):
+        taint = draft.get("spec", "taints", number)
+        if taint.get("effect") == "NoExecute" and not taint.get("timeAdded"):
+            before = known.get((taint.get("key"), taint.get("value"), taint.get("effect")))
+            draft.set(before or rfc3339(review.state.clock.now()), "spec", "taints", number, "timeAdded")
 
 
 def validate(review: Review) -> None:

@@ -31,11 +31,11 @@ def plugins(state: State, grants: Callable[[], Grants | None], patience_s: int) 
         Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep),
         Plugin("LimitRanger", mutate=limits.mutate, validate=limits.validate),
         Plugin("ServiceAccount", mutate=accounts.mutate, validate=accounts.validate),
-        Plugin("NodeRestriction", validate=nodes.validate),
+        Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate),
         Plugin("Priority", mutate=pods.prioritize),
         Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s)),
         Plugin("CertificateSubject", mutate=certificates.mutate),
         Plugin("ServiceAllocation", mutate=Allocation(state).mutate),
         Plugin("Escalation", validate=escalation),
-        Plugin("ResourceQuota", validate=quota.validate),
+        Plugin("ResourceQuota", validate=quota.Quotas(state).validate),
     )

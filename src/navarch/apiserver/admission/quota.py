@@ -1,22 +1,25 @@
 """ResourceQuota: what the objects of a namespace may add up to, counted from what is there.
 
-Counts come from the caches at the moment of the write, so that nothing can drift; a burst of concurrent creates can
-overshoot by what was in flight together.
+Counts come from the caches at the moment of the write, so that nothing can drift, and from what is on its way into
+them, so that a burst of concurrent creates does not overshoot.
 
 Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from navarch.apiserver import refusals
+from navarch.apiserver import keys, refusals
 from navarch.apiserver.admission.review import Review
+from navarch.apiserver.state import State
 from navarch.kinds import POD, RESOURCEQUOTA
 from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
 from navarch.kinds.quota import ResourceQuota
 from navarch.objects import quantity
 from navarch.objects.value import Document, dig
+from navarch.store.store import Change
 
 COUNTED = frozenset(
     (
@@ -34,12 +37,45 @@ COMPUTE = ("cpu", "memory", "ephemeral-storage")
 OVER = ("Succeeded", "Failed")
 
 
-def validate(review: Review) -> None:
-    """Raises: Forbidden."""
+class Quotas:
+    """Knows which objects were admitted and are not stored yet."""
+
+    def __init__(self, state: State) -> None:
+        self._admitted: dict[Kind, dict[str, Document]] = {}
+        state.listeners.append(self._stored)
+
+    def _stored(self, kind: Kind, change: Change) -> None:
+        if waiting := self._admitted.get(kind):
+            waiting.pop(keys.split(change.key)[1], None)
+
+    def validate(self, review: Review) -> None:
+        """Raises: Forbidden."""
+        intent = review.intent
+        if not review.creates or intent.subresource or not intent.kind.namespaced:
+            return
+        quotas = review.state.list(RESOURCEQUOTA, review.namespace)
+        if not quotas:
+            return
+        waiting = self._admitted.setdefault(intent.kind, {})
+        _admit(review, quotas, [one for one in waiting.values() if _namespace(one) == review.namespace])
+        document = review.draft.document
+        place = keys.place(review.namespace, dig(document, "metadata", "name", default=""))
+        waiting[place] = document
+        review.undo.append(lambda: self._give_up(waiting, place, document))
+
+    def _give_up(self, waiting: dict[str, Document], place: str, document: Document) -> None:
+        if waiting.get(place) is document:
+            del waiting[place]
+
+
+def _namespace(document: Document) -> str:
+    return str(dig(document, "metadata", "namespace", default=""))
+
+
+def _admit(review: Review, quotas: Sequence[Object], waiting: Sequence[Document]) -> None:
+    """waiting: what was admitted to the namespace and is not in the caches. Raises: Forbidden."""
     intent = review.intent
-    if not review.creates or intent.subresource or not intent.kind.namespaced:
-        return
-    for found in review.state.list(RESOURCEQUOTA, review.namespace):
+    for found in quotas:
         quota: ResourceQuota = found.view
         asked = _asked(intent.kind, review.draft.document, quota.spec.hard)
         if not asked or not _in_scope(quota, intent.kind, review.draft.document):
@@ -48,14 +84,15 @@ def validate(review: Review) -> None:
         if missing:
             why = f"failed quota: {found.name}: must specify {','.join(sorted(missing))}"
             raise refusals.forbidden(intent.kind, intent.name, why)
-        _check(review, found.name, quota, {name: amount or 0 for name, amount in asked.items()})
+        _check(review, found.name, quota, {name: amount or 0 for name, amount in asked.items()}, waiting)
 
 
-def _check(review: Review, name: str, quota: ResourceQuota, asked: Mapping[str, int]) -> None:
+def _check(
+    review: Review, name: str, quota: ResourceQuota, asked: Mapping[str, int], waiting: Sequence[Document]
+) -> None:
     kind = review.intent.kind
     used = dict.fromkeys(asked, 0)
-    for one in review.state.list(kind, review.namespace):
-        document = one.document()
+    for document in (*(one.document() for one in review.state.list(kind, review.namespace)), *waiting):
         if not _in_scope(quota, kind, document) or (kind is POD and dig(document, "status", "phase") in OVER):
             continue
         for resource, amount in _asked(kind, document, asked).items():

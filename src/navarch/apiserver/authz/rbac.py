@@ -22,8 +22,8 @@ from navarch.objects import selector
 KINDS = (ROLE, ROLEBINDING, CLUSTERROLE, CLUSTERROLEBINDING)
 MEMO = 16_384
 
-Grant = tuple[str, str, str]
-"""Namespace that it is limited to ("" for none), kind of the role, name of the role."""
+Grant = tuple[str, str, str, str]
+"""Namespace that it is limited to ("" for none), kind of the role, name of the role, what a review says of it."""
 
 
 @dataclass(slots=True)
@@ -41,10 +41,10 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """names: the objects that it is allowed for, when it is not allowed for all."""
+    """names: the objects that it is allowed for, when it is not allowed for all, and why."""
 
     allowed: bool
-    names: frozenset[str]
+    names: dict[str, str]
     reason: str
 
 
@@ -77,16 +77,16 @@ class Rbac:
             if len(self._verdicts) >= MEMO:
                 self._verdicts.clear()
             self._verdicts[key] = verdict
-        if verdict.allowed or (attributes.name and attributes.name in verdict.names):
-            return Decision(True)
-        return Decision(False, verdict.reason)
+        if not verdict.allowed and attributes.name and (reason := verdict.names.get(attributes.name)):
+            return Decision(True, reason)
+        return Decision(verdict.allowed, verdict.reason)
 
     def rules_of(self, user: User, namespace: str) -> list[PolicyRule]:
         """All rules that the user holds in the namespace ("": only those in force everywhere)."""
         self._refresh()
         return [
             rule
-            for where, kind, name in self._index.of(user)
+            for where, kind, name, _ in self._index.of(user)
             if not where or where == namespace
             for rule in self._rules(where, kind, name) or ()
         ]
@@ -101,9 +101,9 @@ class Rbac:
 
     def _judge(self, asked: Attributes) -> Verdict:
         resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
-        names: set[str] = set()
+        names: dict[str, str] = {}
         missing: list[str] = []
-        for where, kind, role in self._index.of(asked.user):
+        for where, kind, role, told in self._index.of(asked.user):
             if where and (not asked.is_resource or where != asked.namespace):
                 continue
             rules = self._rules(where, kind, role)
@@ -113,14 +113,14 @@ class Rbac:
             for rule in rules:
                 if not asked.is_resource:
                     if allows_path(rule, asked.verb, asked.path):
-                        return Verdict(True, frozenset(), "")
+                        return Verdict(True, {}, told)
                 elif allows_resource(rule, asked.verb, asked.group, resource):
                     if not rule.resource_names:
-                        return Verdict(True, frozenset(), "")
-                    names.update(rule.resource_names)
+                        return Verdict(True, {}, told)
+                    names.update(dict.fromkeys(rule.resource_names, told))
         distinct = list(dict.fromkeys(missing))
         said = distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]"
-        return Verdict(False, frozenset(names), f"RBAC: {said}" if distinct else "")
+        return Verdict(False, names, f"RBAC: {said}" if distinct else "")
 
     def _refresh(self) -> None:
         version = self._reads.version
@@ -141,10 +141,21 @@ def index(reads: Reads) -> Index:
         made.rules[("", found.name)] = aggregated(found, cluster_roles)
     for kind in (CLUSTERROLEBINDING, ROLEBINDING):
         for found in reads.list(kind):
-            grant = (found.namespace, found.view.role_ref.kind, found.view.role_ref.name)
+            role = found.view.role_ref
             for subject in found.view.subjects:
+                grant = (found.namespace, role.kind, role.name, _told(found, subject))
                 made.grants.setdefault(subject_key(subject, found.namespace), []).append(grant)
     return made
+
+
+def _told(binding: Object, subject: Subject) -> str:
+    """Why one that is bound may."""
+    role = binding.view.role_ref
+    name = f"{binding.name}/{binding.namespace}" if binding.namespace else binding.name
+    who = subject.name
+    if subject.kind == "ServiceAccount":
+        who += f"/{subject.namespace or binding.namespace}"
+    return f'RBAC: allowed by {binding.kind.name} "{name}" of {role.kind} "{role.name}" to {subject.kind} "{who}"'
 
 
 def subject_key(subject: Subject, namespace: str) -> tuple[str, str]:
