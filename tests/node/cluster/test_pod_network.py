@@ -1,0 +1,247 @@
+"""Services, names and ports, seen from pods and from the host."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import re
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from real_cluster import Kubectl, pod, until
+
+pytestmark = pytest.mark.node
+
+SERVE = "hostname >/www/index.html; exec httpd -f -p 8080 -h /www"
+
+
+def service(name: str, app: str = "web", **spec: Any) -> dict[str, Any]:
+    ports = spec.pop("ports", [{"name": "http", "port": 80, "targetPort": 8080}])
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": app}, "ports": ports, **spec},
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def web(kubectl: Kubectl) -> None:
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    pods = [pod(f"web-{n}", SERVE, labels={"app": "web"}, readinessProbe=probe) for n in range(3)]
+    kubectl.apply(
+        *pods,
+        pod("client", "exec sleep 10000"),
+        service("web"),
+        service("sticky", sessionAffinity="ClientIP"),
+        service("bare", clusterIP="None"),
+        service("open", type="NodePort"),
+        service("empty", app="nobody"),
+    )
+    kubectl.ready("web-0", "web-1", "web-2", "client")
+    until("endpoints", lambda: kubectl.run("exec", "client", "--", "wget", "-qO-", "-T", "2", "http://web").stdout)
+
+
+@pytest.fixture(scope="module")
+def host(kubectl: Kubectl) -> str:
+    """The node's own address."""
+    return str(kubectl.get("pod", "client")["status"]["hostIP"])
+
+
+def ask(kubectl: Kubectl, url: str, pod_name: str = "client") -> str:
+    return kubectl("exec", pod_name, "--", "wget", "-qO-", "-T", "5", url).strip()
+
+
+def answers(kubectl: Kubectl, url: str, times: int = 40) -> Counter[str]:
+    script = f"for i in $(seq {times}); do wget -qO- -T 5 {url}; done"
+    return Counter(kubectl("exec", "client", "--", "sh", "-c", script).split())
+
+
+def test_a_service_spreads_over_its_pods_by_address_and_by_name(kubectl: Kubectl) -> None:
+    address = kubectl.get("service", "web")["spec"]["clusterIP"]
+    assert set(answers(kubectl, f"http://{address}")) == {"web-0", "web-1", "web-2"}
+    for name in ("web", f"web.{kubectl.namespace}", f"web.{kubectl.namespace}.svc.cluster.local"):
+        assert ask(kubectl, f"http://{name}").startswith("web-")
+
+
+def test_a_client_with_affinity_stays_with_one_pod(kubectl: Kubectl) -> None:
+    assert len(answers(kubectl, "http://sticky")) == 1
+
+
+def test_a_pod_reaches_itself_through_its_service(kubectl: Kubectl) -> None:
+    kubectl.apply(pod("lonely", SERVE), service("lonely", app="lonely"))
+    kubectl.ready("lonely")
+    until(
+        "itself",
+        lambda: kubectl.run("exec", "lonely", "--", "wget", "-qO-", "-T", "2", "http://lonely").stdout == "lonely\n",
+    )
+
+
+def resolved(kubectl: Kubectl, name: str, kind: str = "a") -> set[str]:
+    done = kubectl.run("exec", "client", "--", "nslookup", f"-type={kind}", name)
+    answer = done.stdout.partition("\n\n")[2]
+    return set(re.findall(r"(?:Address(?: \d+)?: |service = |name = )(\S.*)", answer))
+
+
+def test_names_lead_to_services_pods_and_ports(kubectl: Kubectl) -> None:
+    space = kubectl.namespace
+    ips = {kubectl.get("pod", f"web-{n}")["status"]["podIP"] for n in range(3)}
+    assert resolved(kubectl, f"bare.{space}.svc.cluster.local") == ips
+    assert resolved(kubectl, f"web.{space}.svc.cluster.local") == {kubectl.get("service", "web")["spec"]["clusterIP"]}
+    dashed = {ip.replace(".", "-"): ip for ip in ips}
+    for name, ip in dashed.items():
+        assert resolved(kubectl, f"{name}.{space}.pod.cluster.local") == {ip}
+    [srv] = resolved(kubectl, f"_http._tcp.web.{space}.svc.cluster.local", "srv")
+    assert srv.endswith(f"80 web.{space}.svc.cluster.local")
+    assert resolved(kubectl, f"nothing.{space}.svc.cluster.local") == set()
+
+
+def test_a_pod_with_a_subdomain_has_a_name_of_its_own(kubectl: Kubectl) -> None:
+    kubectl.apply(
+        pod("named", SERVE, hostname="first", subdomain="crew", labels={"app": "crew"}),
+        service("crew", app="crew", clusterIP="None"),
+    )
+    kubectl.ready("named")
+    name = f"first.crew.{kubectl.namespace}.svc.cluster.local"
+    until("the name", lambda: resolved(kubectl, name) == {kubectl.get("pod", "named")["status"]["podIP"]})
+    assert kubectl("exec", "named", "--", "hostname", "-f").strip() == name
+
+
+def fetch(host: str, port: int) -> str:
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode().strip()
+    finally:
+        connection.close()
+
+
+def test_a_node_port_answers_on_the_host(kubectl: Kubectl, host: str) -> None:
+    port = kubectl.get("service", "open")["spec"]["ports"][0]["nodePort"]
+    assert {fetch(host, port) for _ in range(40)} == {"web-0", "web-1", "web-2"}
+    assert ask(kubectl, f"http://{host}:{port}").startswith("web-")
+
+
+def test_a_service_without_pods_refuses_at_once(kubectl: Kubectl) -> None:
+    assert "refused" in kubectl.fails("exec", "client", "--", "wget", "-qO-", "-T", "5", "http://empty")
+
+
+def test_a_pod_that_is_not_ready_gets_no_more_requests(kubectl: Kubectl) -> None:
+    kubectl.apply(
+        *[
+            pod(
+                f"moody-{n}",
+                f"touch /tmp/ok; {SERVE}",
+                labels={"app": "moody"},
+                readinessProbe={
+                    "exec": {"command": ["test", "-e", "/tmp/ok"]},
+                    "periodSeconds": 1,
+                    "failureThreshold": 1,
+                },
+            )
+            for n in range(2)
+        ],
+        service("moody", app="moody"),
+    )
+    kubectl.ready("moody-0", "moody-1")
+    until("both", lambda: set(answers(kubectl, "http://moody", 10)) == {"moody-0", "moody-1"})
+    kubectl("exec", "moody-0", "--", "rm", "/tmp/ok")
+    until("one", lambda: set(answers(kubectl, "http://moody", 10)) == {"moody-1"})
+
+
+def test_a_host_port_leads_to_its_pod(kubectl: Kubectl, host: str) -> None:
+    kubectl.apply(pod("harbour", SERVE, ports=[{"containerPort": 8080, "hostPort": 28080}]))
+    kubectl.ready("harbour")
+    assert until("an answer", lambda: fetch(host, 28080)) == "harbour"
+    assert fetch("127.0.0.1", 28080) == "harbour"
+    kubectl.apply(pod("rival", SERVE, ports=[{"containerPort": 8080, "hostPort": 28080}]))
+    until("a refusal", lambda: any("free ports" in text for _, text in kubectl.events("rival")))
+    kubectl("delete", "pod", "harbour", "rival", "--timeout=20s")
+    with pytest.raises(OSError):
+        fetch(host, 28080)
+
+
+def test_a_pod_on_the_hosts_network_is_the_host(kubectl: Kubectl, host: str) -> None:
+    kubectl.apply(pod("local", "exec httpd -f -p 28081 -h /www", hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet"))
+    kubectl.ready("local")
+    assert kubectl.get("pod", "local")["status"]["podIP"] == host
+    assert until("an answer", lambda: fetch(host, 28081)) == "hello"
+    assert ask(kubectl, f"http://web.{kubectl.namespace}", "local").startswith("web-")
+
+
+@pytest.fixture
+def outside(host: str) -> Iterator[tuple[int, list[str]]]:
+    """A server on the host's own address, and whom it saw."""
+    seen: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.client_address[0])
+            self.send_response(200)
+            self.send_header("content-length", "7")
+            self.end_headers()
+            self.wfile.write(b"outside")
+
+        def log_message(self, *words: object) -> None:
+            """Nothing on the terminal."""
+
+    server = http.server.ThreadingHTTPServer((host, 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, seen
+    server.shutdown()
+    server.server_close()
+
+
+def test_pods_reach_the_host(kubectl: Kubectl, host: str, outside: tuple[int, list[str]]) -> None:
+    port, seen = outside
+    assert ask(kubectl, f"http://{host}:{port}") == "outside"
+    assert seen
+
+
+def test_a_service_without_selector_leads_where_its_endpoints_say(
+    kubectl: Kubectl, host: str, outside: tuple[int, list[str]]
+) -> None:
+    port, _ = outside
+    external = service("external")
+    del external["spec"]["selector"]
+    slices = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "external-1", "labels": {"kubernetes.io/service-name": "external"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": port}],
+        "endpoints": [{"addresses": [host]}],
+    }
+    kubectl.apply(external, slices)
+    until(
+        "an answer",
+        lambda: kubectl.run("exec", "client", "--", "wget", "-qO-", "-T", "2", "http://external").stdout == "outside",
+    )
+
+
+def test_udp_services_answer(kubectl: Kubectl) -> None:
+    kubectl.apply(
+        pod(
+            "echo",
+            "while true; do echo pong | nc -u -l -p 7777 -w 1; done",
+        ),
+        service("echo", app="echo", type="NodePort", ports=[{"port": 7777, "protocol": "UDP"}]),
+    )
+    kubectl.ready("echo")
+    found = kubectl.get("service", "echo")["spec"]
+    node = kubectl.get("pod", "echo")["status"]["hostIP"]
+
+    def answered() -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(1)
+            client.sendto(b"ping\n", (node, found["ports"][0]["nodePort"]))
+            try:
+                return client.recv(100) == b"pong\n"
+            except TimeoutError:
+                return False
+
+    until("a pong", answered)
