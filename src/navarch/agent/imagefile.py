@@ -304,7 +304,7 @@ def archive_names(archive: Path) -> list[str]:
             members = {name.removeprefix("./"): name for name in tar.getnames()}
             names = _docker_names(tar, members) + _layout_names(tar, members)
     except tarfile.TarError as error:
-        raise ValueError(f"{archive} is no image archive: {error}") from error
+        raise ValueError(f"{archive} is no image archive: {str(error).splitlines()[0].rstrip(':')}") from error
     if not names:
         raise ValueError(f"{archive} names no image: it has neither manifest.json nor a named index.json")
     return list(dict.fromkeys(names))

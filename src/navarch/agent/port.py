@@ -29,12 +29,21 @@ from navarch.agent.runtime import (
 from navarch.agent.streams import serve_channels, serve_forward, wanted_streams
 from navarch.base.clock import Clock, parse_rfc3339
 from navarch.base.errors import ApiError, BadRequest, Forbidden, Internal, NotFound
+from navarch.kinds.object import Object
 from navarch.wire.message import Request, Response, Tunnel
 
 SCHEMES = ("http", "https")
 SERVER_ORGANIZATION = "system:masters"
 JSON = [("Content-Type", "application/json")]
 TEXT = [("Content-Type", "text/plain; charset=utf-8")]
+
+IN_WORDS = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+
+
+class Pods(Protocol):
+    """An informer of the node's pods."""
+
+    def get(self, namespace: str, name: str) -> Object | None: ...
 
 
 class Streams(Protocol):
@@ -57,6 +66,8 @@ class Port:
     proxy: PodProxy = field(default_factory=PodProxy)
     host_address: str = "127.0.0.1"
     """Where pods on the host's network are reached."""
+    pods: Pods | None = None
+    """What the API says of the node's pods: why a container has no log yet."""
 
     async def handle(self, request: Request) -> Response:
         """Refusals become Status documents; a runtime that fails is a 500 that says so."""
@@ -102,7 +113,10 @@ class Port:
     async def _logs(self, request: Request, namespace: str, pod: str, container: str) -> Response:
         options = log_options(request, self.clock)
         previous = request.param("previous") in ("1", "true")
-        instances = await self._instances(namespace, pod, container)
+        try:
+            instances = await self._instances(namespace, pod, container)
+        except NotFound:
+            instances = []
         ended = [one for one in instances if one.state is ContainerState.EXITED]
         if previous:
             older = [one for one in instances[1:] if one.state is ContainerState.EXITED]
@@ -115,9 +129,8 @@ class Port:
             if chosen.state is ContainerState.CREATED and ended:
                 chosen = ended[0]
         else:
-            raise BadRequest(
-                f'container "{container}" in pod "{pod}" is waiting to start: nothing has been written to its log yet'
-            )
+            reason = waiting_reason(self.pods.get(namespace, pod) if self.pods else None, container)
+            raise BadRequest(f'container "{container}" in pod "{pod}" is waiting to start: {reason}')
 
         async def running() -> bool:
             now = await self._instances(namespace, pod, container)
@@ -152,6 +165,17 @@ class Port:
             if sandbox.ready:
                 return sandbox
         raise Gone(f'pod "{namespace}/{pod}" has no running sandbox')
+
+
+def waiting_reason(pod: Object | None, container: str) -> str:
+    """Why a container that the runtime does not have has not started, in the words that clients know."""
+    if pod is None:
+        return "ContainerCreating"
+    status = pod.view.status
+    every = (*status.container_statuses, *status.init_container_statuses, *status.ephemeral_container_statuses)
+    found = next((one.state.waiting for one in every if one.name == container), None)
+    reason = found.reason if found else "ContainerCreating"
+    return IN_WORDS.get(reason, reason)
 
 
 async def _shielded(reader: LogReader) -> AsyncIterator[bytes]:

@@ -125,8 +125,11 @@ class PodProbes:
         await self._clock.sleep(wait_s)
         tally = Tally()
         while True:
-            verdict = await self._check(watched, probe)
-            if verdict is None:
+            try:
+                verdict = await self._check(watched, probe)
+            except RuntimeFailure as error:  # nothing was found out, which counts neither way
+                text = f"{kind.title()} probe errored and resulted in unknown state: {error}"
+                self._tell(watched.container.name, "Warning", "Unhealthy", text)
                 await self._clock.sleep(probe.period_seconds)
                 continue
             if not verdict.ok and not watched.health.failed:
@@ -152,8 +155,8 @@ class PodProbes:
             return True
         return False
 
-    async def _check(self, watched: _Watched, probe: Probe) -> Verdict | None:
-        """None: nothing could be found out, which counts neither way (the runtime is away, the container ended)."""
+    async def _check(self, watched: _Watched, probe: Probe) -> Verdict:
+        """Raises: RuntimeFailure: nothing could be found out (the runtime is away, no such program)."""
         timeout_s = float(probe.timeout_seconds)
         container, ip = watched.container, watched.ip
         if probe.http_get is not None:
@@ -163,8 +166,5 @@ class PodProbes:
         if probe.grpc is not None:
             return await grpc_health(probe.grpc, ip, timeout_s)
         if probe.exec is not None:
-            try:
-                return await execute(self._runtime, watched.instance.id, probe.exec.command, timeout_s)
-            except RuntimeFailure:
-                return None
+            return await execute(self._runtime, watched.instance.id, probe.exec.command, timeout_s)
         return Verdict(True)

@@ -241,7 +241,7 @@ def _phase(pod: Pod, facts: Facts, inits: Sequence[Document], mains: Sequence[Do
             return ("Succeeded" if all(code == 0 for code in codes) else "Failed", "", "")
         return ("Failed", "", "")
     if ended is not None and ended[1]:
-        return (pod.status.phase, ended[1], ended[2])
+        return (pod.status.phase, pod.status.reason, pod.status.message)
     sidecars = {one.name for one in pod.spec.init_containers if one.is_sidecar}
     initialized = main_containers_started(pod, facts)
     for found in inits:

@@ -131,7 +131,7 @@ class _Bridge:
 
     async def run(self) -> None:
         await first_of(self._out(), self._in())
-        await self._socket.close()
+        await self._socket.end()
 
     async def _out(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -14,15 +14,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 from navarch.app import ask, containerd, identity, provision, supervisor
 from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
-from navarch.app.layout import API_PORT, Layout, Settings, load_settings, save_settings, write_atomically
+from navarch.app.layout import Layout, Settings, load_settings, save_settings, write_atomically
 from navarch.app.provision import NotProvisioned
 from navarch.base.clock import SystemClock
 from navarch.base.errors import Retryable
@@ -40,25 +41,27 @@ class Step:
     act: Callable[[Say], None]
 
 
-def choose_settings(layout: Layout, api_port: int, node_ip: str, node_name: str) -> Settings:
-    """The settings of the cluster that is there, or those of a new one. 0 and "" mean "as it is" or the default.
+def choose_settings(layout: Layout, wanted: Mapping[str, Any]) -> Settings:
+    """The settings of the cluster that is there, or those of a new one.
+
+    wanted: by the names of `Settings`; what is 0 or "" is left as it is, or to the default.
 
     Raises:
         NotProvisioned: another port or address was asked for than the one the cluster was made with.
     """
+    chosen = {name: value for name, value in wanted.items() if value}
     found = load_settings(layout)
     if found is None:
-        return Settings(
-            node_name=node_name or socket.gethostname().lower().rstrip("."),
-            node_ip=node_ip or provision.node_address(),
-            api_port=api_port or API_PORT,
-        )
-    wanted = {"api_port": api_port, "node_ip": node_ip, "node_name": node_name}
-    differs = [f"{name}={value}" for name, value in wanted.items() if value and value != getattr(found, name)]
+        chosen.setdefault("node_name", socket.gethostname().lower().rstrip("."))
+        chosen.setdefault("node_ip", chosen.get("node_ip") or provision.node_address())
+        return Settings(**chosen)
+    differs = [
+        f"--{name.replace('_', '-')} is {getattr(found, name)}, not {value}"
+        for name, value in chosen.items()
+        if value != getattr(found, name)
+    ]
     if differs:
-        raise NotProvisioned(
-            f"the cluster has other settings than {', '.join(differs)}; `navarch down` removes it first"
-        )
+        raise NotProvisioned(f"the cluster runs with other settings: {'; '.join(differs)}; `navarch down` removes it")
     return found
 
 
@@ -206,13 +209,20 @@ def check_machine(say: Say) -> None:
         provision.install(found.packages, say)
 
 
-def claim_port(layout: Layout, settings: Settings) -> None:
-    """Raises: NotProvisioned when somebody else listens where our server wants to."""
-    if not supervisor_is_up(layout) and not provision.port_is_free(settings.api_port):
-        raise NotProvisioned(
-            f"port {settings.api_port} is in use by another program; stop that one, or choose a port: "
-            f"navarch up --api-port {settings.api_port + 1}"
-        )
+def claim_ports(layout: Layout, settings: Settings) -> None:
+    """Raises: NotProvisioned when somebody else listens where our server or our agent wants to."""
+    state = supervisor.read_state(layout.supervisor_state)
+    for name, port, option in (
+        ("server", settings.api_port, "--api-port"),
+        ("agent", settings.agent_port, "--agent-port"),
+    ):
+        own = state.get(name, {})
+        ours = supervisor_is_up(layout) or supervisor.alive(own.get("pid", 0), own.get("birth", 0))
+        if not ours and not provision.port_is_free(port):
+            raise NotProvisioned(
+                f"port {port} is in use by {provision.listener(port)}; stop it, or choose another port: "
+                f"navarch up {option} {port + 1}"
+            )
 
 
 def remove_folders(folders: Sequence[Path]) -> None:

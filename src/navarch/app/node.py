@@ -27,6 +27,7 @@ from navarch.client.target import Target
 from navarch.dns.run import PORT as DNS_PORT
 from navarch.dns.run import Dns
 from navarch.dns.upstream import HostResolvers
+from navarch.kinds import POD
 from navarch.proxy import rules
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.run import Proxy
@@ -94,7 +95,8 @@ async def serve(layout: Layout, settings: Settings) -> None:
         Dns(informers, (gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
         informers,
     )
-    port = Port(runtime, CriStreams(runtime.channel), clock, host_address=settings.node_ip)
+    pods = informers.of(POD, fields=f"spec.nodeName={settings.node_name}")
+    port = Port(runtime, CriStreams(runtime.channel), clock, host_address=settings.node_ip, pods=pods)
     try:
         async with (
             Server(port.handle, context=server_context(who.agent, who.ca), clock=clock) as server,

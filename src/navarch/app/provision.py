@@ -142,6 +142,24 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+def listener(port: int) -> str:
+    """Who listens on a TCP port, as well as the kernel tells: `python3 (pid 4711)`, else "another program"."""
+    sockets = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
+                sockets.add(f"socket:[{words[9]}]")
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(descriptor) in sockets:
+                process = descriptor.parents[1]
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:  # it ended meanwhile, or is not ours to look at
+            continue
+    return "another program"
+
+
 def node_address() -> str:
     """The address that other machines reach this one at: the source of the default route, else of any interface.
 

@@ -14,8 +14,8 @@ def import_archive(layout: Layout, archive: Path) -> list[str]:
     """Returns the names that pods can use from now on.
 
     Raises:
-        NotProvisioned: no cluster runs here.
-        agent.runtime.RuntimeFailure: the file is no image archive.
+        NotProvisioned: no cluster runs here, or the file is no image archive.
+        agent.runtime.RuntimeFailure: the runtime does not take it.
     """
     settings = machine.containerd_settings(layout)
     if not settings.socket.exists():
@@ -28,6 +28,8 @@ def import_archive(layout: Layout, archive: Path) -> list[str]:
         runtime = CriRuntime(settings.socket, SystemClock())
         try:
             return list(await runtime.import_image(archive))
+        except (ValueError, OSError) as error:
+            raise NotProvisioned(str(error)) from error
         finally:
             await runtime.close()
 

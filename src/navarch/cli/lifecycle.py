@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -17,13 +18,14 @@ from navarch.cli import output
 PROCESSES = ("server", "agent", "containerd", "supervisor")
 
 
-def up(layout: Layout, api_port: int, node_ip: str, node_name: str, *, as_json: bool) -> None:
+def up(layout: Layout, wanted: Mapping[str, Any], *, as_json: bool) -> None:
+    """wanted: settings by name, those that the person gave."""
     chosen: list[Settings] = []
 
     def prepare(say: Say) -> None:
         machine.check_machine(say)
-        settings = machine.choose_settings(layout, api_port, node_ip, node_name)
-        machine.claim_port(layout, settings)
+        settings = machine.choose_settings(layout, wanted)
+        machine.claim_ports(layout, settings)
         machine.keep_settings(layout, settings)
         chosen.append(settings)
 

@@ -49,6 +49,7 @@ def up(
     data_dir: DataOption = DATA,
     run_dir: RunOption = RUN,
     api_port: Annotated[int, typer.Option(help="Port of the API server (6443 unless set before).", min=0)] = 0,
+    agent_port: Annotated[int, typer.Option(help="Port of the node's agent (10250 unless set before).", min=0)] = 0,
     node_ip: Annotated[str, typer.Option(help="Address of this machine (found by itself).")] = "",
     node_name: Annotated[str, typer.Option(help="Name of this node (the host name).")] = "",
     output_form: FormOption = Form.text,
@@ -56,7 +57,8 @@ def up(
     """Set up and start a cluster on this machine. Harmless where it runs already."""
     from navarch.cli import lifecycle
 
-    lifecycle.up(Layout(data_dir, run_dir), api_port, node_ip, node_name, as_json=output_form is Form.json)
+    wanted = {"api_port": api_port, "agent_port": agent_port, "node_ip": node_ip, "node_name": node_name}
+    lifecycle.up(Layout(data_dir, run_dir), wanted, as_json=output_form is Form.json)
 
 
 @app.command()

@@ -457,6 +457,12 @@ class Connection(asyncio.Protocol):
         if self._lost:
             return
         self._flush()
+        if self._tunnel is not None:
+            # A connection closed under what its peer still sends is reset, and what the peer has not read is lost.
+            self._tunnel = None
+            self._discarding = True
+            self.deadline = self._loop.time() + self._limits.stall_s
+            self._resume_reading()
         if self._discarding:
             self._server.watch_over(self)
             self._say_goodbye()

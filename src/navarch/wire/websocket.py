@@ -8,6 +8,7 @@ Source: https://www.rfc-editor.org/rfc/rfc6455
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections import deque
@@ -19,6 +20,8 @@ from navarch.wire.message import Request, Tunnel
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MESSAGE_BYTES = 4 << 20
+LINGER_S = 30.0
+"""How long a client that says nothing (not even a ping) is waited for after the goodbye."""
 
 
 def is_handshake(request: Request) -> bool:
@@ -124,6 +127,25 @@ class WebSocket:
             await self._tunnel.write(self._frames.send(CloseConnection(code, reason)))
         except ConnectionResetError:
             return
+
+    async def end(self, patience_s: float = LINGER_S) -> None:
+        """Say goodbye and wait until the client has heard it, which is after everything that was sent before.
+
+        A connection that is closed while its peer still sends is reset, and what the peer has not yet read is lost.
+        """
+        from wsproto.events import CloseConnection
+
+        await self.close()
+        while not any(isinstance(event, CloseConnection) for event in self._events):
+            self._events.clear()
+            try:
+                async with asyncio.timeout(patience_s):
+                    data = await self._tunnel.read()
+            except TimeoutError:
+                return
+            if not data:
+                return
+            self._take(data)
 
     def _take(self, data: bytes) -> None:
         from wsproto.utilities import ProtocolError

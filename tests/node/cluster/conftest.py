@@ -11,10 +11,21 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from containerd_fixture import missing, write_busybox_image
-from real_cluster import CACHE, ROOT, Kubectl, navarch, one_cluster
+from containerd_fixture import missing
+from real_cluster import CACHE, IMAGE, ROOT, Kubectl, navarch, one_cluster
 
+from navarch.agent.imagefile import File, Folder, ImageConfig, write_archive
+from navarch.app.debian import build_root
 from navarch.app.sample import build_images
+
+APPLETS = ("httpd", "pidof", "timeout")
+
+
+def write_shell_image(target: Path) -> None:
+    """A shell with the usual commands, a web server, and the C library that resolves names."""
+    more = {f"bin/{name}": File(link="/bin/busybox") for name in APPLETS}
+    more["www/index.html"] = File(b"hello\n")
+    write_archive(target, [IMAGE], [Folder(build_root(["libc6"], CACHE)), more], ImageConfig(command=["sh"]))
 
 
 @pytest.fixture(scope="package")
@@ -24,7 +35,7 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("cluster")
     path = directory / "kubeconfig"
     busybox = directory / "busybox.tar"
-    write_busybox_image(busybox)
+    write_shell_image(busybox)
     archives = [
         archive
         for archive in build_images(ROOT / "examples" / "voyage", CACHE, print)

@@ -166,3 +166,4 @@ def test_a_pod_that_has_a_deadline_ends_at_it(kubectl: Kubectl) -> None:
     kubectl.apply(pod("late", "exec sleep 1000", activeDeadlineSeconds=3))
     kubectl.wait("pod/late", "jsonpath={.status.reason}=DeadlineExceeded")
     assert kubectl.get("pod", "late")["status"]["phase"] == "Failed"
+    assert kubectl.status("late")["state"].keys() == {"terminated"}

@@ -10,7 +10,7 @@ from real_cluster import PYTHON, Kubectl, pod, until
 pytestmark = pytest.mark.node
 
 OFTEN = {"periodSeconds": 1, "failureThreshold": 2}
-WEB = "echo ok >/www/healthz; exec httpd -f -p 8080 -h /www"
+WEB = "echo ok >/www/healthz; httpd -p 8080 -h /www; exec sleep 1000"
 
 
 def ready(kubectl: Kubectl, name: str) -> bool:
@@ -24,7 +24,7 @@ def ready(kubectl: Kubectl, name: str) -> bool:
         ("http", {"httpGet": {"path": "/healthz", "port": 8080}}),
         ("named", {"httpGet": {"path": "/healthz", "port": "web", "httpHeaders": [{"name": "Host", "value": "me"}]}}),
         ("tcp", {"tcpSocket": {"port": 8080}}),
-        ("exec", {"exec": {"command": ["test", "-e", "/www/healthz"]}}),
+        ("exec", {"exec": {"command": ["ls", "/www/healthz"]}}),
     ],
 )
 def test_a_pod_is_ready_when_its_probe_says_so(kubectl: Kubectl, name: str, probe: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ def test_a_pod_is_ready_when_its_probe_says_so(kubectl: Kubectl, name: str, prob
     until("a running pod", lambda: kubectl.status(f"{name}-good").get("started"))
     assert not ready(kubectl, f"{name}-good")
     kubectl.ready(f"{name}-good")
-    kubectl("exec", f"{name}-good", "--", "sh", "-c", "rm /www/healthz; kill $(pidof httpd) 2>/dev/null || kill 1")
+    kubectl("exec", f"{name}-good", "--", "sh", "-c", "rm /www/healthz; kill $(pidof httpd)")
     kubectl.wait(f"pod/{name}-good", "condition=Ready=false")
 
 
@@ -55,6 +55,15 @@ def test_a_container_that_its_probe_finds_dead_is_started_again(kubectl: Kubectl
         for reason, text in kubectl.events("mortal")
     )
     kubectl.ready("mortal")
+
+
+def test_a_check_that_cannot_be_made_is_said_and_counts_neither_way(kubectl: Kubectl) -> None:
+    probe = {"exec": {"command": ["no-such-program"]}, "periodSeconds": 1}
+    kubectl.apply(pod("checkless", "exec sleep 1000", readinessProbe=probe, livenessProbe=probe))
+    text = "Readiness probe errored and resulted in unknown state: "
+    until("an event", lambda: any(said.startswith(text) for _, said in kubectl.events("checkless")))
+    assert not ready(kubectl, "checkless")
+    assert kubectl.status("checkless")["restartCount"] == 0
 
 
 def test_other_probes_wait_for_the_startup_probe(kubectl: Kubectl) -> None:

@@ -72,7 +72,7 @@ def test_a_killed_process_comes_back_and_pods_go_on(kubectl: Kubectl, victims: t
     kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=30s")
     assert time.monotonic() - start < 30
     assert containers(kubectl) == before
-    assert kubectl("exec", "steady", "--", "echo", "here") == "here\n"
+    until("exec", lambda: kubectl.run("exec", "steady", "--", "echo", "here").stdout == "here\n")
     name = f"new-{'-'.join(victims)}"
     kubectl.apply(pod(name, "exec sleep 1000"))
     kubectl.ready(name)
