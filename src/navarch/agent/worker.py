@@ -7,7 +7,7 @@ polled: a worker sleeps until its pod's object, its containers, a probe, a step 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from navarch.base.tasks import BugReport
 from navarch.kinds import POD
 from navarch.kinds.object import Object
 from navarch.kinds.pod import Pod
+from navarch.kinds.podspec.container import Container
 from navarch.objects.value import Document, dig
 
 _log = Log("agent")
@@ -46,6 +47,10 @@ RETRIES: dict[str, tuple[float, float]] = {
 OTHER_RETRIES = (0.2, 10.0)
 TROUBLED_RETRIES = (0.25, 10.0)
 """The runtime or the API server did not answer."""
+
+
+def _every_container(pod: Pod) -> Iterable[Container]:
+    return (*pod.spec.init_containers, *pod.spec.containers)
 
 
 class Worker:
@@ -81,6 +86,11 @@ class Worker:
         old, new = before.metadata, after.metadata
         if old.generation != new.generation:
             self.work.lookup = self.work.sandbox_spec = None
+            images = {one.name: one.image for one in _every_container(before)}
+            for one in _every_container(after):
+                if images.get(one.name) != one.image:  # another image's failures say nothing about this one
+                    for verb in ("image", "start"):
+                        self.work.failures.pop((verb, one.name), None)
         if (old.labels, old.annotations) != (new.labels, new.annotations) and self.work.volumes_ready:
             self.work.stale = True
 
