@@ -159,6 +159,8 @@ class PodNetwork:
 
     def _remove_files(self) -> None:
         for file in list(self._results()):
+            for namespace in _namespaces(file):
+                _remove_namespace(namespace)
             file.unlink(missing_ok=True)
         for directory in (RESULTS, RESULTS.parent):
             with contextlib.suppress(OSError):  # someone else's results are in it
@@ -180,6 +182,23 @@ class PodNetwork:
     def _remove_table(self) -> None:
         if shutil.which("nft"):
             run_nft(script.remove(self.table))
+
+
+def _namespaces(result: Path) -> set[Path]:
+    """The network namespaces that a plugin's kept answer speaks of: those of sandboxes that nobody took down."""
+    try:
+        interfaces = orjson.loads(result.read_bytes())["result"]["interfaces"]
+        return {Path(found["sandbox"]) for found in interfaces if found.get("sandbox")}
+    except (OSError, ValueError, KeyError, TypeError):  # cut short by a crash, or of another version
+        return set()
+
+
+def _remove_namespace(path: Path) -> None:
+    """Raises: OSError."""
+    if path.parent.name != "netns":
+        return
+    subprocess.run(["umount", "--lazy", str(path)], capture_output=True, timeout=30, check=False)
+    path.unlink(missing_ok=True)
 
 
 def _read(key: str) -> str | None:

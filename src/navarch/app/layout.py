@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,8 @@ class Settings:
     table: str = "navarch"
     context: str = "navarch"
     log_level: str = "info"
+    registries: dict[str, str] = field(default_factory=dict)
+    """As images name them (`mirror.lan:5000`) -> URL to pull from."""
 
     @property
     def api_url(self) -> str:
@@ -135,7 +137,7 @@ def load_settings(layout: Layout) -> Settings | None:
         return None
     try:
         found: dict[str, Any] = json.loads(text)
-        known = {field.name for field in fields(Settings)}
+        known = {each.name for each in fields(Settings)}
         if unknown := sorted(set(found) - known):
             raise BadSettings(f"{layout.settings}: unknown settings {', '.join(unknown)}; remove them")
         return Settings(**found)

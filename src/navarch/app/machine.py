@@ -10,12 +10,11 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -41,10 +40,10 @@ class Step:
     act: Callable[[Say], None]
 
 
-def choose_settings(layout: Layout, wanted: Mapping[str, Any]) -> Settings:
+def choose_settings(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str]) -> Settings:
     """The settings of the cluster that is there, or those of a new one.
 
-    wanted: by the names of `Settings`; what is 0 or "" is left as it is, or to the default.
+    wanted: by the names of `Settings`; what is 0 or "" is left as it is, or to the default. registries: to be added.
 
     Raises:
         NotProvisioned: another port or address was asked for than the one the cluster was made with.
@@ -52,9 +51,11 @@ def choose_settings(layout: Layout, wanted: Mapping[str, Any]) -> Settings:
     chosen = {name: value for name, value in wanted.items() if value}
     found = load_settings(layout)
     if found is None:
-        chosen.setdefault("node_name", socket.gethostname().lower().rstrip("."))
-        chosen.setdefault("node_ip", chosen.get("node_ip") or provision.node_address())
-        return Settings(**chosen)
+        if "node_name" not in chosen:
+            chosen["node_name"] = provision.node_name()
+        if "node_ip" not in chosen:
+            chosen["node_ip"] = provision.node_address()
+        return Settings(**chosen, registries=dict(registries))
     differs = [
         f"--{name.replace('_', '-')} is {getattr(found, name)}, not {value}"
         for name, value in chosen.items()
@@ -62,7 +63,7 @@ def choose_settings(layout: Layout, wanted: Mapping[str, Any]) -> Settings:
     ]
     if differs:
         raise NotProvisioned(f"the cluster runs with other settings: {'; '.join(differs)}; `navarch down` removes it")
-    return found
+    return replace(found, registries={**found.registries, **registries})
 
 
 def containerd_settings(layout: Layout) -> ContainerdSettings:
@@ -90,7 +91,7 @@ def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Pro
     identity.prepare(layout, settings, SystemClock())
     pod_network(layout, settings).ensure()
     runtime = containerd_settings(layout)
-    containerd.prepare(runtime)
+    containerd.prepare(runtime, settings.registries)
     return process_list(layout, runtime.command)
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from navarch.objects import names
+
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CNI_FOLDERS = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
 CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
@@ -158,6 +160,14 @@ def listener(port: int) -> str:
         except OSError:  # it ended meanwhile, or is not ours to look at
             continue
     return "another program"
+
+
+def node_name(host_name: str = "") -> str:
+    """host_name: of this machine unless given. Raises: NotProvisioned when no node can be called that."""
+    name = (host_name or socket.gethostname()).lower().rstrip(".")
+    if problems := names.dns_subdomain(name):
+        raise NotProvisioned(f"the host name {name!r} cannot name a node ({problems[0]}); give one with --node-name")
+    return name
 
 
 def node_address() -> str:

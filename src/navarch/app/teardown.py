@@ -7,16 +7,22 @@ their runtime and then by their processes, mounts by the kernel's table, network
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 from navarch.app import containerd, kubeconfig, machine
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.app.machine import Say, Step
+from navarch.base.errors import Retryable
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+CGROUP = "navarch"
+"""The tree that holds every container (see `app.node`)."""
 
 
 def read_remembered(layout: Layout) -> dict[str, Any]:
@@ -46,6 +52,8 @@ def steps(layout: Layout, settings: Settings | None) -> list[Step]:
 
     def stop_containerd(say: Say) -> None:
         machine.stop_child(layout, "containerd")
+        containerd.kill_containers(runtime)
+        kill_cgroups(CGROUP)
         asyncio.run(containerd.remove(runtime))
 
     def remove_network(say: Say) -> None:
@@ -60,7 +68,7 @@ def steps(layout: Layout, settings: Settings | None) -> list[Step]:
     def remove_files(say: Say) -> None:
         for folder in (layout.run, layout.data):
             asyncio.run(containerd.unmount_below(folder))
-        remove_cgroups("navarch")
+        remove_cgroups(CGROUP)
         machine.remove_folders([layout.run, layout.data])
 
     return [
@@ -100,8 +108,36 @@ async def _remove_containers(settings: containerd.ContainerdSettings, say: Say) 
         await runtime.close()
 
 
+def cgroup_folders(name: str) -> list[Path]:
+    """The groups of the tree `name` in every hierarchy, deepest first."""
+    tops = (CGROUP_ROOT / name, *CGROUP_ROOT.glob(f"*/{name}"))
+    return [Path(folder) for top in tops for folder, _, _ in os.walk(top, topdown=False)]
+
+
+def kill_cgroups(name: str, patience_s: float = 5.0) -> None:
+    """Kill what still runs in the tree `name`: containers whose shim died and which nobody watches any more."""
+    deadline = time.monotonic() + patience_s
+    while left := _processes(name):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise Retryable(f"processes {sorted(left)} of containers cannot be killed; try `navarch down` again")
+        time.sleep(0.02)
+
+
+def _processes(name: str) -> set[int]:
+    found: set[int] = set()
+    for folder in cgroup_folders(name):
+        with contextlib.suppress(OSError):  # the group is gone, or one of threads
+            found.update(int(line) for line in (folder / "cgroup.procs").read_text().split())
+    return found
+
+
 def remove_cgroups(name: str) -> None:
-    """Remove the tree `name` from every hierarchy, deepest first; groups that still have processes stay."""
-    for top in (CGROUP_ROOT / name, *CGROUP_ROOT.glob(f"*/{name}")):
-        for folder, _, _ in os.walk(top, topdown=False):
-            Path(folder).rmdir()
+    """Raises: Retryable: a group is still in use."""
+    try:
+        for folder in cgroup_folders(name):
+            folder.rmdir()
+    except OSError as error:
+        raise Retryable(f"control group {error.filename} is still in use: {error.strerror}") from error

@@ -18,13 +18,14 @@ from navarch.cli import output
 PROCESSES = ("server", "agent", "containerd", "supervisor")
 
 
-def up(layout: Layout, wanted: Mapping[str, Any], *, as_json: bool) -> None:
-    """wanted: settings by name, those that the person gave."""
+def up(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str], *, as_json: bool) -> None:
+    """wanted: settings by name, those that the person gave. registries: name -> URL, to be added."""
     chosen: list[Settings] = []
 
     def prepare(say: Say) -> None:
+        kubeconfig.read(kubeconfig.default_path())  # before anything starts: it may be one that must not be touched
         machine.check_machine(say)
-        settings = machine.choose_settings(layout, wanted)
+        settings = machine.choose_settings(layout, wanted, registries)
         machine.claim_ports(layout, settings)
         machine.keep_settings(layout, settings)
         chosen.append(settings)

@@ -44,21 +44,71 @@ RunOption = Annotated[Path, typer.Option("--run-dir", help="Sockets and process 
 FormOption = Annotated[Form, typer.Option("-o", "--output", help="How facts are printed.")]
 
 
+def _port(value: int) -> int:
+    if not 0 <= value <= 65535:
+        raise typer.BadParameter(f"{value} is no port: it must be between 1 and 65535")
+    return value
+
+
+def _address(value: str) -> str:
+    from ipaddress import AddressValueError, IPv4Address
+
+    try:
+        return str(IPv4Address(value)) if value else value
+    except AddressValueError as error:
+        raise typer.BadParameter(f"no IPv4 address: {error}") from None
+
+
+def _name(value: str) -> str:
+    from navarch.objects import names
+
+    if value and (problems := names.dns_subdomain(value)):
+        raise typer.BadParameter(f"{value!r} cannot name a node: {problems[0]}")
+    return value
+
+
+def _registries(values: list[str]) -> list[str]:
+    from navarch.app.registries import BadRegistry, parse
+
+    try:
+        parse(values)
+    except BadRegistry as error:
+        raise typer.BadParameter(str(error)) from None
+    return values
+
+
+PortOption = Annotated[int, typer.Option(help="Port of the API server [6443].", callback=_port, show_default=False)]
+AgentPortOption = Annotated[int, typer.Option(help="Port of the agent [10250].", callback=_port, show_default=False)]
+AddressOption = Annotated[str, typer.Option(help="Address of this machine [found by itself].", callback=_address)]
+NameOption = Annotated[str, typer.Option(help="Name of this node [the host name].", callback=_name)]
+RegistryOption = Annotated[
+    list[str],
+    typer.Option(
+        "--registry",
+        metavar="NAME=URL",
+        help="Pull images of registry NAME from URL, such as mirror.lan:5000=http://192.0.2.7:5000. May be repeated.",
+        callback=_registries,
+    ),
+]
+
+
 @app.command()
 def up(
     data_dir: DataOption = DATA,
     run_dir: RunOption = RUN,
-    api_port: Annotated[int, typer.Option(help="Port of the API server (6443 unless set before).", min=0)] = 0,
-    agent_port: Annotated[int, typer.Option(help="Port of the node's agent (10250 unless set before).", min=0)] = 0,
-    node_ip: Annotated[str, typer.Option(help="Address of this machine (found by itself).")] = "",
-    node_name: Annotated[str, typer.Option(help="Name of this node (the host name).")] = "",
+    api_port: PortOption = 0,
+    agent_port: AgentPortOption = 0,
+    node_ip: AddressOption = "",
+    node_name: NameOption = "",
+    registry: RegistryOption = [],  # noqa: B006 - typer makes a new one for each call
     output_form: FormOption = Form.text,
 ) -> None:
     """Set up and start a cluster on this machine. Harmless where it runs already."""
+    from navarch.app.registries import parse
     from navarch.cli import lifecycle
 
     wanted = {"api_port": api_port, "agent_port": agent_port, "node_ip": node_ip, "node_name": node_name}
-    lifecycle.up(Layout(data_dir, run_dir), wanted, as_json=output_form is Form.json)
+    lifecycle.up(Layout(data_dir, run_dir), wanted, parse(registry), as_json=output_form is Form.json)
 
 
 @app.command()
