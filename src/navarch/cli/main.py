@@ -192,7 +192,7 @@ def _own(module: str, data_dir: Path, run_dir: Path) -> tuple[str, list[str]]:
 def run() -> None:
     """The console script: errors that a person can mend become a message and an exit code."""
     try:
-        app()
+        app(prog_name="navarch")
     except (NotProvisioned, BadKubeconfig, BadSettings) as problem:
         output.error(str(problem))
         raise SystemExit(1) from None

@@ -29,6 +29,9 @@ OTHERS = {
 }
 
 
+OURS = re.compile(r"/var/lib/navarch|/run/navarch")
+
+
 def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout
 
@@ -42,10 +45,10 @@ def traces() -> dict[str, object]:
             words = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if re.search(r"navarch\.app|/var/lib/navarch|/run/navarch|containerd-shim", words):
+        if OURS.search(words):
             processes.append(words)
     return {
-        "mounts": sorted(point for point in mounts if "navarch" in point or "/netns/" in point),
+        "mounts": sorted(point for point in mounts if OURS.search(point) or "/netns/" in point),
         "namespaces": sorted(os.listdir("/run/netns")) if Path("/run/netns").exists() else [],
         "interfaces": sorted(name for _, name in socket.if_nameindex()),
         "tables": output("nft", "list", "tables"),
@@ -55,7 +58,7 @@ def traces() -> dict[str, object]:
         "processes": sorted(processes),
         "files": sorted(
             str(path)
-            for folder in ("/var/lib", "/run", "/etc/cni", "/var/lib/cni", "/opt", "/tmp")
+            for folder in ("/var/lib", "/run", "/etc/cni", "/var/lib/cni", "/opt")
             for path in Path(folder).glob("*navarch*")
         ),
         "results": sorted(str(path) for path in Path("/var/lib/cni").glob("**/*")),
