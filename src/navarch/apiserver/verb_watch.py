@@ -76,6 +76,7 @@ async def batches(
                 return
             elif bookmark_s:
                 yield [], state.feed.revision
+            if bookmark_s and timers[1].when() <= loop.time() + TICK_S:
                 timers[1] = loop.call_later(bookmark_s, watcher.poke)
     finally:
         for timer in timers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run
 
@@ -330,6 +332,23 @@ def test_bookmarks_come_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -
         silent = await api.watch(f"{CONFIGMAPS}?watch=1&resourceVersion={api.store.revision}&timeoutSeconds=1")
         with pytest.raises(StopAsyncIteration):
             await silent.event()
+
+    run(test)
+
+
+def test_bookmarks_go_on_after_one_was_due_while_something_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "BOOKMARK_S", 0.02)
+
+    async def test(api: Api) -> None:
+        watch = await api.watch(f"{CONFIGMAPS}?watch=1&allowWatchBookmarks=true&resourceVersion={api.store.revision}")
+        await api.post(CONFIGMAPS, config("a"))
+        assert (await watch.event())["type"] == "ADDED"
+        await api.post(CONFIGMAPS, config("b"))
+        await asyncio.sleep(0.05)  # the reader is slow: the time for a bookmark passes with an event at hand
+        assert (await watch.event())["type"] == "ADDED"
+        async with asyncio.timeout(5):
+            assert (await watch.event())["type"] == "BOOKMARK"
+        await watch.close()
 
     run(test)
 
