@@ -88,11 +88,19 @@ def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Pro
     Raises:
         base.errors.Retryable: the machine does not let us.
     """
+    keep_private(layout)
     identity.prepare(layout, settings, SystemClock())
     pod_network(layout, settings).ensure()
     runtime = containerd_settings(layout)
     containerd.prepare(runtime, settings.registries)
     return process_list(layout, runtime.command)
+
+
+def keep_private(layout: Layout) -> None:
+    """What holds Secrets in the clear, the store and the volumes of pods, is for root alone."""
+    for folder in (layout.database.parent, layout.agent):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
 
 
 def dns_answers(settings: Settings, timeout_s: float = 1.0) -> str:

@@ -40,6 +40,7 @@ BATCH_BYTES = 4 << 20
 """Of values in one transaction (a larger one goes alone): bounds the log, and how long a small write waits."""
 WAITING = 8192
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+PRIVATE = 0o600
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -98,13 +99,14 @@ class SqliteStore:
 
     @classmethod
     async def open(cls, path: Path, settings: Settings | None = None) -> SqliteStore:
-        """Open or create the database.
+        """Open or create the database. Only its owner can read it: Secrets are in it.
 
         Raises:
             Unavailable: another process has it open, or the file is no database.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = _lock(path.with_name(path.name + ".lock"))
+        _keep_private(path)
         try:
             return cls(path, settings or Settings(), lock)
         except apsw.Error as error:
@@ -299,8 +301,16 @@ def _connect(path: Path, settings: Settings) -> apsw.Connection:
     return connection
 
 
+def _keep_private(path: Path) -> None:
+    """The files that SQLite makes beside the database get the modes that it has; those that are there are put right."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        if file.exists() and file.stat().st_mode & 0o077:
+            file.chmod(PRIVATE)
+
+
 def _lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

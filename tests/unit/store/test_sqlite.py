@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from navarch.base.errors import Unavailable
 from navarch.store.sqlite import SqliteStore
+from navarch.store.store import Row
 
 
 def test_it_comes_back_with_rows_and_revision(tmp_path: Path) -> None:
@@ -25,6 +27,25 @@ def test_it_comes_back_with_rows_and_revision(tmp_path: Path) -> None:
         await again.close()
 
     asyncio.run(play())
+
+
+def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    async def play() -> None:
+        folder = tmp_path / "server"
+        for _ in range(2):
+            store = await SqliteStore.open(folder / "s.db")
+            await store.put("/secret", b"1", (await store.get("/secret") or Row("", b"", 0, 0)).revision)
+            assert {file.name for file in folder.iterdir()} >= {"s.db", "s.db-wal", "s.db-shm"}
+            assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+            await store.close()
+            (folder / "s.db").chmod(0o644)  # as an older version left it
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+    before = os.umask(0)
+    try:
+        asyncio.run(play())
+    finally:
+        os.umask(before)
 
 
 def test_a_second_owner_is_refused(tmp_path: Path) -> None:
