@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     path.write_text(kubeconfig(url, pki, pki.client("admin", "kubernetes-admin", ["system:masters"])))
     yield Cluster(url, directory, pki, path)
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def older(cluster: Cluster, programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The same server, seen through kubectl 1.32."""
+    return replace(cluster, directory=tmp_path_factory.mktemp("older"), program=str(programs["1.32"]))
 
 
 @pytest.fixture(scope="session")

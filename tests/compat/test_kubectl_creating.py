@@ -6,6 +6,7 @@ import base64
 import json
 import re
 
+import yaml
 from compat_driver import CONFIG, SERVICE, WEB, Kubectl, until
 
 
@@ -39,6 +40,10 @@ def test_namespace(kubectl: Kubectl) -> None:
     name = f"{kubectl.namespace}-new"
     assert kubectl("create", "namespace", name) == f"namespace/{name} created\n"
     until(lambda: kubectl.run("get", "serviceaccount", "default", "-n", name).returncode == 0)
+    until(lambda: kubectl.run("get", "configmap", "kube-root-ca.crt", "-n", name).returncode == 0)
+    certificate = kubectl.read("configmap", "kube-root-ca.crt", "-n", name)["data"]["ca.crt"]
+    cluster = yaml.safe_load(kubectl.kubeconfig.read_text())["clusters"][0]["cluster"]
+    assert base64.b64decode(cluster["certificate-authority-data"]).decode() == certificate
     assert kubectl.read("namespace", name)["metadata"]["labels"] == {"kubernetes.io/metadata.name": name}
     assert f'namespaces "{name}" already exists' in kubectl.refused("create", "namespace", name)
 

@@ -114,3 +114,15 @@ def test_what_cannot_be_deleted(kubectl: Kubectl) -> None:
     told = kubectl.refused("delete", "namespace", "default")
     assert 'namespaces "default" is forbidden: this namespace may not be deleted' in told
     assert "kube-system" in kubectl("get", "namespaces")
+
+
+def test_the_service_of_the_api_server_comes_back(one_kubectl: Kubectl) -> None:
+    default = one_kubectl.within("default")
+    default("delete", "service,endpointslices", "--all")
+    until(lambda: default.run("get", "service,endpointslice", "kubernetes").returncode == 0)
+    assert default.rows("get", "service", "kubernetes", "--no-headers")[0][1:5] == [
+        "ClusterIP",
+        "10.96.0.1",
+        "<none>",
+        "443/TCP",
+    ]

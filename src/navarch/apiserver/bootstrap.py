@@ -53,7 +53,7 @@ class Place:
 
 async def bootstrap(client: Client, place: Place | None = None) -> None:
     """Bring the cluster's own objects into being. place: None where nobody reaches the server by network."""
-    await _ensure(client, NAMESPACE, [_namespace(name) for name in NAMESPACES])
+    await ensure_namespaces(client)
     await _ensure(client, PRIORITYCLASS, list(_priorities()))
     for kind, documents in (
         (CLUSTERROLE, roles.cluster_roles()),
@@ -63,11 +63,21 @@ async def bootstrap(client: Client, place: Place | None = None) -> None:
     ):
         await _ensure(client, kind, documents)
     if place is not None:
-        await _ensure(client, SERVICE, [_service(place)])
-        await _ensure(client, ENDPOINTS, [_endpoints(place)])
-        await _ensure(client, ENDPOINTSLICE, [_slice(place)])
+        await ensure_place(client, place)
         if place.client_authority:
             await _ensure(client, CONFIGMAP, [_authentication(place)])
+
+
+async def ensure_namespaces(client: Client) -> None:
+    """Those that every cluster has."""
+    await _ensure(client, NAMESPACE, [_namespace(name) for name in NAMESPACES])
+
+
+async def ensure_place(client: Client, place: Place) -> None:
+    """The service that leads to the API server."""
+    await _ensure(client, SERVICE, [_service(place)])
+    await _ensure(client, ENDPOINTS, [_endpoints(place)])
+    await _ensure(client, ENDPOINTSLICE, [_slice(place)])
 
 
 async def _ensure(client: Client, kind: Kind, documents: Sequence[Document]) -> None:

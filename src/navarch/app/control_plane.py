@@ -16,6 +16,7 @@ from navarch.apiserver.bootstrap import Place, bootstrap
 from navarch.apiserver.call import ITSELF, Attributes, Decision, User
 from navarch.apiserver.core import Core
 from navarch.apiserver.dialer import NodeDialer
+from navarch.apiserver.restore import restore
 from navarch.apiserver.server import ApiServer
 from navarch.base.clock import Clock, Ids
 from navarch.base.metrics import Registry
@@ -116,7 +117,7 @@ class ControlPlane:
         await bootstrap(self.client(ITSELF, "navarch"), self._settings.place)
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
-        """Controllers and scheduler, until cancelled. ready: set once they have seen everything there is."""
+        """All that writes of itself, until cancelled. ready: set once the informers have seen everything there is."""
         controllers = self.client(CONTROLLERS, "kube-controller-manager")
         scheduler = self.client(SCHEDULER, "kube-scheduler")
         informers = Informers(controllers, self._clock)
@@ -139,6 +140,7 @@ class ControlPlane:
             for organ in organs:
                 group.create_task(organ.run())
             group.create_task(informers.run())
+            group.create_task(restore(self.client(ITSELF, "navarch"), self._settings.place, self._clock))
             await informers.synced()
             if ready is not None:
                 ready.set()
