@@ -22,10 +22,12 @@ from navarch.controllers import (
     deployment,
     disruption,
     garbage,
+    job,
     namespace,
     podgc,
     replicaset,
     replicationcontroller,
+    ttl,
 )
 from navarch.controllers.act import Act
 from navarch.controllers.alarms import Alarms
@@ -44,6 +46,9 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     replicaset.controller,
     replicationcontroller.controller,
     daemonset.controller,
+    job.controller,
+    job.orphans,
+    ttl.controller,
     endpointslice.controller,
     legacy.controller,
     mirroring.controller,

@@ -80,7 +80,7 @@ class Outcome:
     again: bool = False
     writes: int = 0
     newest: dict[str, Object] = field(default_factory=dict)
-    """By uid, what guarded writes of this plan made of its objects."""
+    """By uid, what writes of this plan made of its objects."""
 
 
 def batches(actions: Sequence[Action]) -> Iterator[list[Action]]:
@@ -148,7 +148,7 @@ class Act:
         if written is not None:
             outcome.written.append(written)
             outcome.writes += 1
-            if not isinstance(action, Status) and action.done is not None:
+            if action.done is not None:
                 self._tell(action.done, written.key[1])
 
     def _named(self, action: Create) -> Create:
@@ -168,7 +168,7 @@ class Act:
             )
             return _seen(made)
         if isinstance(action, Delete):
-            return await self._delete(action)
+            return await self._delete(action, outcome)
         base = outcome.newest.get(action.object.uid, action.object)
         if isinstance(action, Patch):
             made = await self._change(base, action.changes, action.subresource, action.guarded)
@@ -199,7 +199,7 @@ class Act:
             changes = {**changes, "metadata": metadata}
         return await self._client.patch(base.kind, *base.key, changes, subresource=subresource, manager=self._manager)
 
-    async def _delete(self, action: Delete) -> Written:
+    async def _delete(self, action: Delete, outcome: Outcome) -> Written:
         found = action.object
         left = await self._client.delete(
             found.kind,
@@ -209,7 +209,10 @@ class Act:
             grace_s=action.grace_s,
             propagation=action.propagation,
         )
-        return Written(found.kind, found.key, found.uid) if left is None else _seen(left)
+        if left is None:
+            return Written(found.kind, found.key, found.uid)
+        outcome.newest[found.uid] = left
+        return _seen(left)
 
     def _failed(self, action: Write, error: ApiError | Retryable, outcome: Outcome) -> None:
         target = _target(action)

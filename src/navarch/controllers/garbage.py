@@ -20,12 +20,13 @@ from navarch.base.errors import NotFound
 from navarch.client.client import Client, Propagation
 from navarch.controllers.controller import Cache, Controller, Watch
 from navarch.controllers.options import Setup
-from navarch.controllers.plan import Action, Delete, Patch, Plan
+from navarch.controllers.plan import Action, Delete, Patch, Plan, Update
 from navarch.kinds import EVENT
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.kinds.view import OwnerReference
-from navarch.objects.meta import FOREGROUND, ORPHAN, owner_references
+from navarch.objects.meta import FOREGROUND, ORPHAN, owner_references, with_metadata
+from navarch.objects.value import ABSENT
 
 REMEMBERED = 20_000
 
@@ -163,7 +164,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     found = observed.object
     if found.view.metadata.deletion_timestamp is not None:
         if ORPHAN in found.view.metadata.finalizers:
-            return Plan((*_let_go(observed), _without_finalizer(found, ORPHAN)))
+            return Plan((*_let_go(observed), _released(found)))
         return _foreground(observed)
     absent = [owner for owner in observed.owners if owner.present is False]
     waiting = [owner for owner in observed.owners if owner.waiting]
@@ -219,6 +220,16 @@ def _without_owners(found: Object, uids: Iterable[str]) -> Patch:
 def _without_finalizer(found: Object, finalizer: str) -> Patch:
     left = [name for name in found.view.metadata.finalizers if name != finalizer]
     return Patch(found, {"metadata": {"finalizers": left or None}})
+
+
+def _released(found: Object) -> Update:
+    """Without the finalizer that kept an owner until its dependents are let go.
+
+    An update, so that it is no neighbour of their patches: it has to wait for all of them, or those that could not be
+    let go would be deleted.
+    """
+    left = [name for name in found.view.metadata.finalizers if name != ORPHAN]
+    return Update(found, with_metadata(found.document(), finalizers=left or ABSENT))
 
 
 def _held_by(found: Object) -> bool:

@@ -93,6 +93,7 @@ class Status:
 
     object: Object
     status: Document
+    done: Event | None = None
 
 
 Write = Create | Patch | Update | Apply | Delete | Status

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from navarch.base.errors import Cause
 from navarch.kinds.job_rules import CONTROLLER_UID, job_spec, rules
+from navarch.kinds.job_view import CronJob, Job
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import (
@@ -208,6 +209,7 @@ JOB = Kind(
     name="Job",
     plural="jobs",
     categories=("all",),
+    view=Job,
     default=default,
     rules=rules,
     prepare=prepare,
@@ -233,6 +235,7 @@ CRONJOB = Kind(
     plural="cronjobs",
     short=("cj",),
     categories=("all",),
+    view=CronJob,
     default=default_cron,
     rules=cron_rules,
     prepare=prepare_cron,

@@ -345,16 +345,21 @@ class _Stamp:
 
 
 def stopped(pod: Document, now: datetime) -> Document:
-    """The last status of a pod that was told to go: its containers ended by the signal."""
+    """The last status of a pod that was told to go: its containers ended by the signal, which is a failure for those
+    that were to run to an end of their own."""
     was = pod.get("status", {})
+    cut_short = pod.get("spec", {}).get("restartPolicy", "Always") != "Always"
+    phase, code, reason = ("Failed", 143, "Error") if cut_short else ("Succeeded", 0, "Completed")
     moment = rfc3339(now)
     ended: list[Document] = []
     for status in was.get("containerStatuses", ()):
         state = status.get("state", {})
         if "running" in state:
-            state = {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": moment, **state["running"]}}
+            state = {"terminated": {"exitCode": code, "reason": reason, "finishedAt": moment, **state["running"]}}
         ended.append({**status, "ready": False, "started": False, "state": state})
     conditions = was.get("conditions", [])
     for name in ("Ready", "ContainersReady"):
-        conditions = condition.set(conditions, {"type": name, "status": "False", "reason": "PodCompleted"}, now)
-    return {"phase": "Succeeded", "containerStatuses": ended, "conditions": conditions}
+        conditions = condition.set(
+            conditions, {"type": name, "status": "False", "reason": "PodFailed" if cut_short else "PodCompleted"}, now
+        )
+    return {"phase": phase, "containerStatuses": ended, "conditions": conditions}
