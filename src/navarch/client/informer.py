@@ -265,6 +265,7 @@ class Informers:
         self._clock = clock
         self._informers: dict[tuple[Kind, str, str], Informer] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[Informer, asyncio.Task[None]] = {}
 
     def of(self, kind: Kind, namespace: str = "", fields: str = "") -> Informer:
         """The shared informer; made, and started if `run` is running, when it is the first asked for."""
@@ -272,9 +273,19 @@ class Informers:
         found = self._informers.get(key)
         if found is None:
             found = self._informers[key] = Informer(self._client, self._clock, kind, namespace, fields)
-            if self._group is not None:
-                self._group.create_task(found.run())
+            self._start(found)
         return found
+
+    def _start(self, informer: Informer) -> None:
+        if self._group is not None:
+            self._tasks[informer] = self._group.create_task(informer.run())
+
+    def drop(self, kind: Kind) -> None:
+        """Stop following a kind that is served no longer; nothing happens where it is not followed."""
+        for key in [key for key in self._informers if key[0] is kind]:
+            task = self._tasks.pop(self._informers.pop(key), None)
+            if task is not None:
+                task.cancel()
 
     async def synced(self) -> None:
         """Return once every informer asked for so far holds a full list."""
@@ -286,8 +297,8 @@ class Informers:
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
-                for informer in self._informers.values():
-                    group.create_task(informer.run())
+                for informer in list(self._informers.values()):
+                    self._start(informer)
                 await asyncio.get_running_loop().create_future()
             finally:
                 self._group = None

@@ -16,6 +16,7 @@ from navarch.client.informer import IndexFunction, Informer, Informers
 from navarch.controllers.plan import Plan
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
+from navarch.kinds.registry import Kinds
 
 Observed = TypeVar("Observed")
 
@@ -28,6 +29,10 @@ class Cache:
 
     def __getitem__(self, kind: Kind) -> Informer:
         return self._informers.of(kind)
+
+    def drop(self, kind: Kind) -> None:
+        """Let go of a kind that is served no longer."""
+        self._informers.drop(kind)
 
 
 Keys = Callable[[Cache, Object], Iterable[Hashable]]
@@ -53,7 +58,8 @@ class Controller(Generic[Observed]):
 
     confirm: for the few that must ask the API itself before they act (is the owner really gone?); runs between the two.
     component: the source of its events. account: the service account in kube-system whose rights it acts with, as
-    Kubernetes names it. listen: is handed the way to add keys for news that come by no watch.
+    Kubernetes names it. listen: is handed the way to add keys for news that come by no watch. grows: is handed the ways
+    to watch more, and to watch a kind no longer, while it runs.
     """
 
     name: str
@@ -65,6 +71,32 @@ class Controller(Generic[Observed]):
     account: str = ""
     workers: int = 5
     listen: Callable[[Callable[[Hashable], None]], None] | None = None
+    grows: Callable[[Callable[[Watch], None], Callable[[Kind], None]], None] | None = None
+
+
+def custom_watches(
+    kinds: Kinds, watch_of: Callable[[Kind], Watch | None]
+) -> Callable[[Callable[[Watch], None], Callable[[Kind], None]], None]:
+    """For `Controller.grows`: watch the custom resources that there are, as they come and go."""
+
+    def grows(watch: Callable[[Watch], None], unwatch: Callable[[Kind], None]) -> None:
+        watched: set[Kind] = set()
+
+        def changed() -> None:
+            present = {kind for kind in kinds.stored() if kind.custom}
+            for kind in watched - present:
+                unwatch(kind)
+                watched.discard(kind)
+            for kind in [kind for kind in kinds.stored() if kind in present - watched]:
+                found = watch_of(kind)
+                if found is not None:
+                    watch(found)
+                    watched.add(kind)
+
+        kinds.follow(changed)
+        changed()
+
+    return grows
 
 
 def own_key(cache: Cache, found: Object) -> Iterable[Hashable]:

@@ -18,7 +18,7 @@ from datetime import datetime
 
 from navarch.base.errors import NotFound
 from navarch.client.client import Client, Propagation
-from navarch.controllers.controller import Cache, Controller, Watch
+from navarch.controllers.controller import Cache, Controller, Watch, custom_watches
 from navarch.controllers.options import Setup
 from navarch.controllers.plan import Action, Delete, Patch, Plan, Update
 from navarch.kinds import EVENT
@@ -52,10 +52,15 @@ class Observed:
 
 
 def controller(setup: Setup) -> Controller[Observed]:
-    collector = Collector([kind for kind in setup.kinds.stored() if "delete" in kind.verbs and kind is not EVENT])
+    def collected() -> list[Kind]:
+        return [kind for kind in setup.kinds.stored() if "delete" in kind.verbs and kind is not EVENT]
+
+    collector = Collector(collected())
+    setup.kinds.follow(lambda: collector.know(collected()))
     return Controller(
         name="garbagecollector",
-        watches=tuple(Watch(kind, collector.keys, matters) for kind in collector.kinds),
+        watches=tuple(Watch(kind, collector.keys, matters) for kind in collector.kinds if not kind.custom),
+        grows=custom_watches(setup.kinds, lambda kind: Watch(kind, collector.keys, matters)),
         observe=collector.observe,
         confirm=confirm,
         plan=plan,
@@ -79,9 +84,13 @@ class Collector:
     """Finds what a change concerns. It remembers, in bounded number, which uids it saw go."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        self.know(kinds)
+
+    def know(self, kinds: Sequence[Kind]) -> None:
+        """These are the kinds from now on."""
         self.kinds = kinds
         self._named = {(kind.group, kind.name): kind for kind in kinds}
-        self._gone: OrderedDict[str, None] = OrderedDict()
 
     def keys(self, cache: Cache, found: Object) -> Iterable[Hashable]:
         if self._is_gone(cache, found):
@@ -99,6 +108,8 @@ class Collector:
             yield from map(_key, self._dependents(cache, found))
 
     def observe(self, cache: Cache, key: Key) -> Observed | None:
+        if key[0] not in self.kinds:  # it was of a kind that is served no longer
+            return None
         found = cache[key[0]].get(*key[1:])
         if found is None:
             return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from navarch.client.client import Client
-from navarch.controllers.controller import Cache, Controller, Watch, own_key
+from navarch.controllers.controller import Cache, Controller, Watch, custom_watches, own_key
 from navarch.controllers.options import Setup
 from navarch.controllers.plan import Action, Delete, Plan, Status, Update
 from navarch.kinds import EVENT, NAMESPACE, POD
@@ -34,21 +34,28 @@ class Observed:
 
 
 def controller(setup: Setup) -> Controller[Observed]:
-    kinds = [kind for kind in setup.kinds.stored() if kind.namespaced and "delete" in kind.verbs]
+    def emptied() -> list[Kind]:
+        return [kind for kind in setup.kinds.stored() if kind.namespaced and "delete" in kind.verbs]
+
+    def watch_of(kind: Kind) -> Watch | None:
+        return Watch(kind, _terminating_namespace, _never) if kind.namespaced else None
 
     async def confirm(client: Client, observed: Observed) -> Observed:
         content: dict[Kind, Sequence[Object]] = {}
-        for kind in kinds:
+        for kind in emptied():
             found = await client.list(kind, observed.namespace.name)
             if found.items:
                 content[kind] = found.items
         return replace(observed, content=content)
 
     watches = [Watch(NAMESPACE, own_key)]
-    watches += [Watch(kind, _terminating_namespace, _never) for kind in kinds if kind is not EVENT]
+    watches += [
+        Watch(kind, _terminating_namespace, _never) for kind in emptied() if kind is not EVENT and not kind.custom
+    ]
     return Controller(
         name="namespace",
         watches=tuple(watches),
+        grows=custom_watches(setup.kinds, watch_of),
         observe=observe,
         confirm=confirm,
         plan=plan,

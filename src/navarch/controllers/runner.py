@@ -24,6 +24,7 @@ from navarch.controllers.act import Act, Outcome, Unsure, Written
 from navarch.controllers.alarms import Alarms
 from navarch.controllers.controller import Cache, Controller, Watch
 from navarch.controllers.queue import WorkQueue
+from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 
 _log = Log("controllers")
@@ -65,19 +66,28 @@ class Runner:
         self._reads = reads or client
         self._clock = clock
         self._act = act
-        self._informers: dict[object, Informer] = {watch.kind: cache[watch.kind] for watch in controller.watches}
+        self._informers: dict[Kind, Informer] = {watch.kind: cache[watch.kind] for watch in controller.watches}
         self._unseen: dict[Hashable, list[Written]] = {}
         self._unsure: dict[Hashable, list[Unsure]] = {}
 
     def attach(self) -> None:
         """Listen to the informers."""
         for watch in self.controller.watches:
-            informer = self._informers[watch.kind]
-            for name, function in watch.indexes.items():
-                informer.index(name, function)
-            informer.subscribe(self._handler(watch))
+            self._watch(watch)
+        if self.controller.grows is not None:
+            self.controller.grows(self._watch, self._unwatch)
         if self.controller.listen is not None:
             self.controller.listen(self.queue.add)
+
+    def _watch(self, watch: Watch) -> None:
+        informer = self._informers[watch.kind] = self._cache[watch.kind]
+        for name, function in watch.indexes.items():
+            informer.index(name, function)
+        informer.subscribe(self._handler(watch))
+
+    def _unwatch(self, kind: Kind) -> None:
+        self._informers.pop(kind, None)
+        self._cache.drop(kind)
 
     @property
     def idle(self) -> bool:
@@ -170,7 +180,9 @@ class Runner:
         """Whether the caches show the key's own writes; if not, it is queued for when they do."""
         add = partial(self.queue.add, key)
         for written in self._unseen[key]:
-            informer = self._informers[written.kind]
+            informer = self._informers.get(written.kind)
+            if informer is None:
+                continue  # the kind is served no longer
             if written.revision:
                 if not informer.has_reached(written.revision):
                     informer.when_reached(written.revision, add)
@@ -190,7 +202,8 @@ class Runner:
         for target in self._unsure[key]:
             namespace, name = target.key
             listing = await self._reads.list(target.kind, namespace, fields=f"metadata.name={name}")
-            cached = self._informers[target.kind].get(namespace, name)
+            informer = self._informers.get(target.kind)
+            cached = None if informer is None else informer.get(namespace, name)
             for present in listing.items:
                 found.append(Written(target.kind, target.key, present.uid, present.revision))
             if not listing.items and cached is not None:

@@ -40,6 +40,9 @@ class Kinds:
         """The kinds that the store holds objects of: no reviews, and one face of each object."""
         return tuple(dict.fromkeys(kind.stored_as or kind for kind in self._kinds if kind.verbs))
 
+    def follow(self, follower: Callable[[], None]) -> None:
+        """Call it, synchronously, after each change. These never change."""
+
     def with_kinds(self, *more: Kind) -> Kinds:
         """The same and `more`, in a new set."""
         return Kinds((*self._kinds, *more), self._bodies)
