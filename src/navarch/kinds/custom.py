@@ -136,10 +136,30 @@ def _default(node: Structural) -> Callable[[Draft], None]:
 
 
 def _rules(node: Structural) -> Rules:
+    """The schema first; expressions only run on what fits it."""
+    ruled = _ruled(node)
+
     def rules(new: Document, old: Document | None) -> Iterable[Cause]:
-        return custom_values.causes(node, new, ABSENT if old is None else old)
+        before: Any = ABSENT if old is None else old
+        found = list(custom_values.causes(node, new, before))
+        if found or ruled is None:
+            return found
+        return ruled(new, before)
 
     return rules
+
+
+def _ruled(node: Structural) -> Callable[[Any, Any], Iterable[Cause]] | None:
+    if not _has_rules(node.schema):
+        return None
+    from navarch.kinds import custom_rules
+
+    compiled = custom_rules.compiled(node)
+    return None if compiled is None else lambda new, old: custom_rules.causes(compiled, new, old)
+
+
+def _has_rules(schema: Any) -> bool:
+    return b'"x-kubernetes-validations"' in orjson.dumps(schema)
 
 
 def _decode(node: Structural) -> Decode:

@@ -28,6 +28,8 @@ STRUCTURE = (
     "x-kubernetes-preserve-unknown-fields",
 )
 DEEPEST = 64
+RULES = "x-kubernetes-validations"
+REASONS = ("FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate")
 X_LIST, X_KEYS = "x-kubernetes-list-type", "x-kubernetes-list-map-keys"
 EMBEDDED, INT_OR_STRING = "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string"
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
@@ -145,9 +147,31 @@ def _forbidden(faults: Faults, schema: Document, at: str) -> None:
             faults.forbidden(f"{at}.{field}", f"{field} is not supported")
     if schema.get("pattern") and (why := bad_pattern(schema["pattern"])):
         faults.invalid(f"{at}.pattern", schema["pattern"], f"must be a valid regular expression, but isn't: {why}")
-    for rule, entry in enumerate(schema.get("x-kubernetes-validations") or ()):
-        if not entry.get("rule"):
-            faults.required(f"{at}.x-kubernetes-validations[{rule}].rule", "rule is not specified")
+    for number, entry in enumerate(schema.get(RULES) or ()):
+        _rule(faults, entry, f"{at}.{RULES}[{number}]")
+
+
+def _rule(faults: Faults, entry: Document, at: str) -> None:
+    """One expression and what it says when it does not hold."""
+    from navarch.cel.kubernetes import program
+    from navarch.cel.syntax import SyntaxFault
+    from navarch.cel.values import Fault
+
+    if not str(entry.get("rule") or "").strip():
+        faults.required(f"{at}.rule", "rule is not specified")
+        return
+    for field in ("rule", "messageExpression"):
+        if entry.get(field):
+            try:
+                program(entry[field])
+            except (SyntaxFault, Fault) as fault:
+                faults.invalid(f"{at}.{field}", entry[field], f"compilation failed: {fault}")
+    if (reason := entry.get("reason")) is not None and reason not in REASONS:
+        faults.unsupported(f"{at}.reason", reason, REASONS)
+    if entry.get("message") and "\n" in entry["message"].strip():
+        faults.invalid(f"{at}.message", entry["message"], "message must not contain line breaks")
+    if entry.get("fieldPath") and not entry["fieldPath"].startswith("."):
+        faults.invalid(f"{at}.fieldPath", entry["fieldPath"], "fieldPath must begin with a dot")
 
 
 def _lists(faults: Faults, schema: Document, at: str) -> None:
