@@ -30,7 +30,9 @@ def _bound(run: Run, over: Step, names: tuple[str, ...]) -> Iterator[tuple[Any, 
     before = [here.get(name, _MISSING) for name in names]
     try:
         for key, value in pairs:
-            run.pay(2)
+            run.left -= 2
+            if run.left < 0:
+                run.pay(0)
             if single:
                 here[names[0]] = key if keyed else value
             else:

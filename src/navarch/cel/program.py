@@ -144,7 +144,9 @@ class _Compiler:
             return name in value
 
         def get(run: Run) -> Any:
-            run.pay(1)
+            run.left -= 1
+            if run.left < 0:
+                run.pay(0)
             value = operand(run)
             if isinstance(value, dict):
                 try:
@@ -229,7 +231,9 @@ def _ident(name: str) -> Step:
     named = Type(name) if name in TYPES else None
 
     def step(run: Run) -> Any:
-        run.pay(1)
+        run.left -= 1
+        if run.left < 0:
+            run.pay(0)
         try:
             return run.names[name]
         except KeyError:
@@ -248,11 +252,22 @@ def _maybe(value: Any, key: Any) -> Optional:
     return NONE
 
 
+_PLAIN = (int, bool, float)
+
+
 def same(run: Run, a: Any, b: Any) -> bool:
     """Equality that pays for what it looks at."""
     if isinstance(a, list) and isinstance(b, list):
         run.pay(1 + 2 * min(len(a), len(b)))
-        return len(a) == len(b) and all(same(run, x, y) for x, y in zip(a, b, strict=True))
+        if len(a) != len(b):
+            return False
+        for x, y in zip(a, b, strict=True):
+            if type(x) is type(y) and type(x) in _PLAIN:
+                if x != y:
+                    return False
+            elif not same(run, x, y):
+                return False
+        return True
     if isinstance(a, dict) and isinstance(b, dict):
         run.pay(1 + 2 * min(len(a), len(b)))
         return len(a) == len(b) and all(key in b and same(run, value, b[key]) for key, value in a.items())
@@ -398,7 +413,9 @@ def _arithmetic(mark: str) -> Callable[[Step, Step], Step]:
     def make(left: Step, right: Step) -> Step:
         def step(run: Run) -> Any:
             a, b = left(run), right(run)
-            run.pay(1)
+            run.left -= 1
+            if run.left < 0:
+                run.pay(0)
             if type(a) is int and type(b) is int:
                 return whole(_integers(mark, a, b))
             if isinstance(a, UInt) and isinstance(b, UInt):
