@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from navarch.kinds import ALL
+from navarch.kinds import ALL, EVENT
 from navarch.kinds.kind import Kind
 from navarch.kinds.registry import DEFAULT
 
@@ -77,3 +77,27 @@ def test_kinds_of(group: str, one_kubectl: Kubectl) -> None:
         explained = one_kubectl("explain", kind.plural, "--api-version", kind.api_version, "--recursive")
         assert f"KIND:       {kind.name}" in explained
         one_kubectl("delete", resource(kind), name, "--wait=false")
+
+
+def test_all_of_them_go_with_their_owner_and_with_their_namespace(one_kubectl: Kubectl) -> None:
+    """The garbage collector and the namespace's controller know every kind; an Event has no owner."""
+    stored = [kind for kind in ALL if kind.verbs and kind.namespaced and kind.stored_as is None]
+    kinds = [kind for kind in stored if kind is not EVENT]
+    every = ",".join(resource(kind) for kind in kinds)
+    found = [one for one in samples(one_kubectl.namespace) if kind_of(one) in kinds]
+    one_kubectl("create", "configmap", "owner")
+    uid = one_kubectl("get", "configmap", "owner", "-o", "jsonpath={.metadata.uid}")
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
+    for one in found:
+        one["metadata"] |= {"labels": {"sample": "owned"}, "ownerReferences": [owner]}
+    one_kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(found))
+    kept = one_kubectl("get", every, "-l", "sample=owned", "-o", "name").split()
+    assert len(kept) >= len(kinds)
+    one_kubectl("delete", "configmap", "owner")
+    one_kubectl("wait", "--for=delete", "--timeout=20s", every, "-l", "sample=owned")
+    for one in found:
+        one["metadata"].pop("ownerReferences", None)
+        one["metadata"]["name"] += "-2"
+    one_kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(found))
+    one_kubectl("delete", "namespace", one_kubectl.namespace, "--timeout=25s")
+    assert one_kubectl("get", every, "-l", "sample=owned", "-o", "name").split() == []
