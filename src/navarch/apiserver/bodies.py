@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-import yaml
 
 from navarch.apiserver.options import validation
 from navarch.base.errors import BadRequest, UnsupportedMediaType
 from navarch.kinds.schema_duplicates import duplicates
 from navarch.objects.value import Document
-from navarch.wire import protobuf
+from navarch.wire import protobuf, yaml_text
 from navarch.wire.message import Request
 
 JSON = "application/json"
@@ -30,33 +29,6 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";", 1)[0].strip().lower() or JSON
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as JSON has it: times stay text, keys are text; `twice` says which keys stand more than once."""
-
-    twice: list[str]
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                continue
-            if key.value in seen:
-                self.twice.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
-            seen.add(key.value)
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return {key if isinstance(key, str) else _key(key): value for key, value in found.items()}
-
-
-def _key(key: Any) -> str:
-    return str(key).lower() if isinstance(key, bool) else str(key)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:timestamp"]
-    for first, pairs in _Loader.yaml_implicit_resolvers.items()
-}
-
-
 def parse_json(body: bytes) -> Any:
     """Raises: BadRequest, with the line."""
     try:
@@ -65,23 +37,6 @@ def parse_json(body: bytes) -> Any:
         raise BadRequest(
             f"the body is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
         ) from error
-
-
-def parse_yaml(body: bytes, twice: list[str]) -> Any:
-    """twice: is told of keys that stand in a map more than once. Raises: BadRequest, with the line."""
-    try:
-        loader = _Loader(body)
-        loader.twice = twice
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise BadRequest(f"error converting YAML to JSON: yaml: {where}{error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise BadRequest(f"error converting YAML to JSON: yaml: {error}") from error
 
 
 def parse_protobuf(body: bytes) -> Any:
@@ -99,7 +54,7 @@ def parse(request: Request, warnings: list[str] | None = None) -> Any:
         return parse_json(request.body)
     if type_ == YAML:
         twice: list[str] = []
-        found = parse_yaml(request.body, twice)
+        found = yaml_text.parse(request.body, twice)
         _tell(request, twice, warnings)
         return found
     if type_ == PROTOBUF:
@@ -189,17 +144,20 @@ def _applied(request: Request, warnings: list[str]) -> Any:
     try:
         found = orjson.loads(request.body)
     except orjson.JSONDecodeError:
-        found = parse_yaml(request.body, twice)
+        found = yaml_text.parse(request.body, twice)
     else:
         if _doubled(request.body, found):
-            found = parse_yaml(request.body, twice)
+            found = yaml_text.parse(request.body, twice)
     _tell(request, twice, warnings)
     return found
 
 
 def _doubled(raw: bytes, found: Any) -> list[str]:
-    """A compact text that is no longer than its document has no room for a double."""
-    return [] if len(orjson.dumps(found)) == len(raw.strip()) else duplicates(raw)
+    """A compact text that is no longer than its document has no room for a double. Raises: BadRequest."""
+    try:
+        return [] if len(orjson.dumps(found)) == len(raw.strip()) else duplicates(raw)
+    except orjson.JSONEncodeError as error:
+        raise BadRequest(f"the patch is nested too deep: {error}") from None
 
 
 def _unknown(operations: Any) -> list[str]:

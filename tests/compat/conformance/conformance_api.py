@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,9 +73,10 @@ class Api:
         self.context = ssl.create_default_context(cadata=_pem(cluster["certificate-authority-data"]))
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         if not token and not anonymous:
-            pair = kubeconfig.parent / f"{kubeconfig.name}.pair"
-            pair.write_text(_pem(user["client-certificate-data"]) + _pem(user["client-key-data"]))
-            self.context.load_cert_chain(str(pair))
+            with NamedTemporaryFile("w", dir=kubeconfig.parent) as pair:
+                pair.write(_pem(user["client-certificate-data"]) + _pem(user["client-key-data"]))
+                pair.flush()
+                self.context.load_cert_chain(pair.name)
         self._connection = self._connect()
 
     def _connect(self) -> http.client.HTTPSConnection:

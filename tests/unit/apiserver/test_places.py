@@ -104,3 +104,20 @@ def test_doubled_and_unknown_fields_of_a_patch_are_told() -> None:
             )
 
     run(test)
+
+
+@pytest.mark.parametrize("depth", [300, 1000, 5000])
+@pytest.mark.parametrize(
+    "type_", [MERGE, JSON_PATCH, "application/apply-patch+yaml", "application/strategic-merge-patch+json"]
+)
+def test_patches_that_are_too_deep(type_: str, depth: int) -> None:
+    async def test(api: Api) -> None:
+        await api.post(CONFIGMAPS, config("one"))
+        deep = b'{"data": ' + b'{"a": ' * depth + b"1" + b"}" * depth + b"}"
+        if type_ == JSON_PATCH:
+            deep = b'[{"op": "add", "path": "/data", "value": ' + deep + b"}]"
+        with pytest.raises(Refused) as refused:
+            await api.ask("PATCH", f"{CONFIGMAPS}/one?fieldManager=x", deep, type_)
+        assert refused.value.code == 400
+
+    run(test)
