@@ -32,6 +32,29 @@ def shown(value: Any) -> str:
     return "null" if value is None else orjson.dumps(value).decode()
 
 
+PASSED_BYTES = 8192
+PASSED_MOST = 2048
+
+
+class Passed:
+    """Inputs that a pure rule found nothing wrong with: what is made from one template is judged once."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, None] = {}
+
+    def __contains__(self, encoded: bytes) -> bool:
+        return encoded in self._known
+
+    def add(self, encoded: bytes) -> None:
+        """Large inputs are not remembered, and the oldest are forgotten."""
+        if len(encoded) <= PASSED_BYTES:
+            self._known[encoded] = None
+            if len(self._known) > PASSED_MOST:
+                del self._known[next(iter(self._known))]
+
+
 class Faults:
     """Collects causes; every method names the path of the field."""
 

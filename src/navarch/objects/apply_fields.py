@@ -156,11 +156,25 @@ def compare(shape: Shape, old: Document, new: Document) -> tuple[FieldSet, Field
 def _new_field(parent: Shape, child: Shape, key: str, value: Any) -> FieldSet | None:
     """Fields that upstream always has (embedded objects, required lists) do not themselves appear."""
     if isinstance(value, dict) and is_granular(child, value) and (key in _ALWAYS_THERE or key in parent.required):
-        return compare(child, {}, value)[0] or None
+        return (compare(child, {}, value)[0] if key == "metadata" else _all_of(child, value)) or None
     node = appeared(child, value)
     if isinstance(value, list) and SELF in node and key in parent.required:
         return {name: below for name, below in node.items() if name != SELF}
     return node
+
+
+def _all_of(shape: Shape, value: Document) -> FieldSet:
+    """What appears of an embedded object. Raises: BadRequest."""
+    encoded = orjson.dumps(value)
+    if len(encoded) <= MAX_REMEMBERED_BYTES:
+        return _all_from(shape, encoded)
+    return compare(shape, {}, value)[0]
+
+
+@lru_cache(maxsize=2048)
+def _all_from(shape: Shape, encoded: bytes) -> FieldSet:
+    """Objects that are made from one template have one spec."""
+    return compare(shape, {}, orjson.loads(encoded))[0]
 
 
 def _compare_values(shape: Shape, element: str, old: Any, new: Any, changed: FieldSet, removed: FieldSet) -> None:

@@ -53,7 +53,7 @@ def _parse(text: Any) -> Any:
     if text is None:
         return None
     try:
-        return quantity.parse(text)
+        return quantity.nano(text)
     except ValueError:
         return None
 

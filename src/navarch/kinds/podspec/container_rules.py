@@ -66,16 +66,21 @@ def container(faults: Faults, found: Document, path: str, volumes: Mapping[str, 
     if "envFrom" in found:
         for index, source in enumerate(found["envFrom"]):
             _env_from(faults, source, f"{path}.envFrom[{index}]")
-    if "volumeMounts" in found:
-        mounts(faults, found, f"{path}.volumeMounts", volumes)
-    if "volumeDevices" in found:
-        _devices(faults, found["volumeDevices"], f"{path}.volumeDevices", volumes)
+    mounted(faults, found, path, volumes)
     if found.get("resources"):
         resources(faults, found["resources"], f"{path}.resources")
     if "securityContext" in found:
         container_security(faults, found["securityContext"], f"{path}.securityContext")
     if "restartPolicy" in found and found["restartPolicy"] not in RESTART_POLICIES:
         faults.unsupported(f"{path}.restartPolicy", found["restartPolicy"], RESTART_POLICIES)
+
+
+def mounted(faults: Faults, found: Document, path: str, volumes: Mapping[str, Document]) -> None:
+    """The part that depends on the pod's volumes."""
+    if "volumeMounts" in found:
+        mounts(faults, found, f"{path}.volumeMounts", volumes)
+    if "volumeDevices" in found:
+        _devices(faults, found["volumeDevices"], f"{path}.volumeDevices", volumes)
 
 
 def main_container(faults: Faults, found: Document, path: str) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from navarch.kinds.podspec.container_rules import container, init_container, main_container
+import orjson
+
+from navarch.kinds.podspec.container_rules import container, init_container, main_container, mounted
 from navarch.kinds.podspec.placement_rules import affinity, spread_constraints, tolerations
 from navarch.kinds.podspec.resource_rules import amount, resources
 from navarch.kinds.podspec.security_rules import pod_security
 from navarch.kinds.podspec.volume_rules import volumes
-from navarch.kinds.rules import INT32_MAX, Faults, address, check_labels
+from navarch.kinds.rules import INT32_MAX, Faults, Passed, address, check_labels
 from navarch.objects import names
 from navarch.objects.value import Document
 
@@ -57,8 +59,15 @@ def _containers(faults: Faults, spec: Document, path: str, by_name: dict[str, Do
     for field, own in (("containers", main_container), ("initContainers", init_container)):
         for index, found in enumerate(spec.get(field) or ()):
             where = f"{path}.{field}[{index}]"
-            container(faults, found, where, by_name, host_network)
-            own(faults, found, where)
+            encoded = _apart(found, field, host_network)
+            if encoded in _PASSED:
+                mounted(faults, found, where, by_name)
+            else:
+                before = len(faults.causes)
+                container(faults, found, where, by_name, host_network)
+                own(faults, found, where)
+                if len(faults.causes) == before:
+                    _PASSED.add(encoded)
             _unique(faults, found, where, taken)
             if field == "containers" and "ports" in found:
                 _host_ports(faults, found["ports"], f"{where}.ports", host_ports)
@@ -67,6 +76,15 @@ def _containers(faults: Faults, spec: Document, path: str, by_name: dict[str, Do
         container(faults, found, where, by_name, False)
         _unique(faults, found, where, taken)
         _ephemeral(faults, found, where, spec)
+
+
+_PASSED = Passed()
+
+
+def _apart(found: Document, field: str, host_network: bool) -> bytes:
+    """Everything that a container's own rules look at, apart from its mounts: their volumes have names of their own."""
+    content = {name: value for name, value in found.items() if name not in ("volumeMounts", "volumeDevices")}
+    return orjson.dumps((field, host_network, content))
 
 
 def _unique(faults: Faults, found: Document, path: str, taken: set[str]) -> None:
