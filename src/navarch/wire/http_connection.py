@@ -80,6 +80,8 @@ class Connection(asyncio.Protocol):
         """Close when the present request is answered."""
         self._lost = False
         self._discarding = False
+        self._parted = False
+        """Our side is ended; not a byte may follow."""
         self._requests: deque[Waiting] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -115,7 +117,7 @@ class Connection(asyncio.Protocol):
             except ssl.SSLError as error:
                 self._handshake_failed(error)
                 return
-            if tls.outgoing.pending:
+            if tls.outgoing.pending and not self._parted:
                 self._transport.write(tls.outgoing.read())
             if not ready and tls.ready:
                 name, organizations, der = tls.subject()
@@ -447,7 +449,10 @@ class Connection(asyncio.Protocol):
             self._pause_reading()
 
     def _say_goodbye(self) -> None:
-        """End our side; the transport closes when the peer does, or at the deadline."""
+        """End our side, once; the transport closes when the peer does, or at the deadline."""
+        if self._parted:
+            return
+        self._parted = True
         if self._tls is not None:
             self._transport.write(self._tls.farewell())
         if self._transport.can_write_eof():

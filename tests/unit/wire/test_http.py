@@ -164,6 +164,16 @@ def test_too_large_a_body_is_refused_with_a_status(declared: bool) -> None:
     serve(scenario, limits=Limits(body_bytes=1000))
 
 
+def test_a_server_can_end_while_a_refused_client_still_sends() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        wire.writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n" + b"x" * 1000)
+        assert (await wire.answer())[0] == 413
+        await server.close()
+
+    serve(scenario, limits=Limits(body_bytes=1000), tls=True, client=client_context(AUTHORITY.pair.certificate))
+
+
 @pytest.mark.parametrize(
     ("bytes_sent", "status"),
     [
