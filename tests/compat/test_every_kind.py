@@ -79,6 +79,12 @@ def test_kinds_of(group: str, one_kubectl: Kubectl) -> None:
         one_kubectl("delete", resource(kind), name, "--wait=false")
 
 
+def test_reviews_are_explained(one_kubectl: Kubectl) -> None:
+    for kind in [kind for kind in ALL if not kind.verbs]:
+        explained = one_kubectl("explain", kind.plural, "--api-version", kind.api_version, "--recursive")
+        assert f"KIND:       {kind.name}" in explained
+
+
 def test_all_of_them_go_with_their_owner_and_with_their_namespace(one_kubectl: Kubectl) -> None:
     """The garbage collector and the namespace's controller know every kind; an Event has no owner."""
     stored = [kind for kind in ALL if kind.verbs and kind.namespaced and kind.stored_as is None]

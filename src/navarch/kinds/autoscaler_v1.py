@@ -105,6 +105,8 @@ def from_stored(document: Document) -> Document:
         annotations[CURRENT] = _text([_older(metric, STATUS) for metric in current])
     if conditions:
         annotations[CONDITIONS] = _text(conditions)
+    if "status" in document:
+        status = {"currentReplicas": 0, "desiredReplicas": 0, **status}  # v1 tells zeros
     return _made(document, "autoscaling/v1", annotations, spec, status)
 
 
@@ -134,6 +136,8 @@ def to_stored(document: Document) -> Document:
     if behavior := _parsed(carried, BEHAVIOR, dict):
         spec["behavior"] = behavior
     used = status.pop("currentCPUUtilizationPercentage", None)
+    if status.get("currentReplicas") == 0:
+        del status["currentReplicas"]
     if current := [_newer(metric, STATUS) for metric in _parsed(carried, CURRENT, list)]:
         status["currentMetrics"] = current
     elif used is not None:

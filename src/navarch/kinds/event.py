@@ -9,10 +9,11 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/ev
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from navarch.base.errors import Cause
-from navarch.kinds.kind import Column, Kind
+from navarch.kinds.kind import Cells, Column, Kind
 from navarch.kinds.printing import moment, since
 from navarch.kinds.reference import ObjectReference
 from navarch.kinds.rules import Faults
@@ -197,6 +198,16 @@ COLUMNS = (
     Column("Name", ".metadata.name", priority=1, format="name", description="The event's own name."),
 )
 
+
+def _of_face(cell: Cells) -> Cells:
+    """A column of events.k8s.io, whose documents name their fields otherwise."""
+    return lambda event, now: cell(to_stored(event), now)
+
+
+FACE_COLUMNS = tuple(
+    replace(column, source=_of_face(column.source)) if callable(column.source) else column for column in COLUMNS
+)
+
 INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
 EVENT = Kind(
@@ -231,7 +242,7 @@ EVENTS_EVENT = Kind(
     default=default,
     rules=strict_rules,
     counts_generation=False,
-    columns=COLUMNS,
+    columns=FACE_COLUMNS,
     named=False,
     age=False,
     fields={

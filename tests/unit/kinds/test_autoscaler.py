@@ -85,6 +85,7 @@ def test_faces_lose_nothing(others: list[Document], cpu: bool, behaves: bool, an
     }
     shown = from_stored(stored)
     assert shown["status"]["currentCPUUtilizationPercentage"] == 7
+    assert shown["status"]["currentReplicas"] == 0
     assert to_stored(shown) == stored
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,3 +77,16 @@ def test_an_event_survives_the_way_into_the_store_and_back(document: dict[str, o
 def test_names_have_the_form_that_the_kind_asks_for(kind: Kind, name: str, good: bool) -> None:
     assert kind.name_rule is not None
     assert (not list(kind.name_rule(name))) == good
+
+
+def test_both_faces_of_an_event_show_the_same_cells() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    stored = {"involvedObject": {"kind": "Pod", "name": "web"}, "message": "it was", "source": {"component": "me"}}
+    assert EVENTS_EVENT.from_stored is not None
+    shown = EVENTS_EVENT.from_stored(stored)
+
+    def cells(kind: Kind, document: dict[str, Any]) -> list[Any]:
+        return [column.source(document, now) for column in kind.columns if callable(column.source)]
+
+    assert cells(EVENTS_EVENT, shown) == cells(EVENT, stored)
+    assert "pod/web" in cells(EVENTS_EVENT, shown)
