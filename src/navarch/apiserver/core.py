@@ -65,6 +65,12 @@ class Core:
             log.exception("the core stopped", error=repr(bugs.exceptions))
             raise
 
+    async def followed(self) -> None:
+        """Waits for as long as the store is followed. Raises what ended it: nothing may go on without, for no write
+        would be seen any more."""
+        if self._following is not None:
+            await asyncio.shield(self._following)
+
     async def close(self) -> None:
         """End every watch. The store stays open: it is its maker's."""
         following, self._following = self._following, None

@@ -140,6 +140,7 @@ class ControlPlane:
             for organ in organs:
                 group.create_task(organ.run())
             group.create_task(informers.run())
+            group.create_task(self.core.followed())
             group.create_task(restore(self.client(ITSELF, "navarch"), self._settings.place, self._clock))
             await informers.synced()
             if ready is not None:
