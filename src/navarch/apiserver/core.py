@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants, plugins
 from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.call import ITSELF, Authorizer, Call, Reads, User
@@ -44,7 +45,8 @@ class Core:
         """
         self._state = State(store, kinds, clock, ids)
         self._grants: Grants | None = None
-        chosen = plugins(self._state, lambda: self._grants, patience_s)
+        self._issue: Issue | None = None
+        chosen = plugins(self._state, lambda: self._grants, lambda: self._issue, patience_s)
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
         self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))
@@ -108,6 +110,10 @@ class Core:
     def check_grants(self, by: Grants) -> None:
         """Say who refuses roles and bindings that give more than their writer holds."""
         self._grants = by
+
+    def issue_tokens(self, by: Issue) -> None:
+        """Say who makes the tokens of secrets that are to hold one."""
+        self._issue = by
 
     async def handle(self, call: Call) -> Response:
         """Every request for a resource, after authentication and authorization."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from navarch.apiserver import health, version
+from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants
 from navarch.apiserver.authn.authenticator import Authenticator
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
@@ -50,6 +51,8 @@ class Resources(Protocol):
 
     def check_grants(self, by: Grants) -> None: ...
 
+    def issue_tokens(self, by: Issue) -> None: ...
+
     def serve_front(self, front: Handler) -> None: ...
 
 
@@ -89,6 +92,7 @@ class ApiServer:
         self._chain = Chain(authenticator, authorizer, self.limit, self._dispatch, clock, self.metrics)
         for (plural, subresource), by in Reviews(core.reads, authorizer, tokens, clock).answers().items():
             core.answer(plural, subresource, by)
+        core.issue_tokens(tokens.issue_legacy)
         core.check_grants(partial(escalation.check, authorizer))
         core.serve_front(self.handle)
 

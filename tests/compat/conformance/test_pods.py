@@ -374,6 +374,13 @@ def test_sysctls(api: Api, ns: str) -> None:
         assert f'Invalid value: "{name}"' in refused.message
 
 
+@spec("[sig-node] RuntimeClass should reject a Pod requesting a non-existent RuntimeClass [NodeConformance]")
+def test_runtime_classes_that_are_not_there(api: Api, ns: str) -> None:
+    refused = api.send("POST", core(ns, "pods"), pod("p", runtimeClassName="nonexistent"))
+    assert (refused.status, refused.reason) == (403, "Forbidden")
+    assert 'RuntimeClass "nonexistent" not found' in refused.message
+
+
 @spec("[sig-node] Node Lifecycle should run through the lifecycle of a node")
 def test_life_of_a_node(api: Api) -> None:
     body = {"metadata": {"name": "e2e-fake-node"}, "spec": {"unschedulable": True}}

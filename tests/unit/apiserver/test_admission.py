@@ -249,3 +249,12 @@ def test_a_taint_that_evicts_says_since_when() -> None:
         assert changed["spec"]["taints"][0]["timeAdded"] > began
 
     run(test)
+
+
+def test_a_runtime_that_nobody_described_is_not_there() -> None:
+    async def test(api: Api) -> None:
+        with pytest.raises(Refused, match='pod rejected: RuntimeClass "fast" not found') as refused:
+            await api.post(PODS, a_pod(runtimeClassName="fast"))
+        assert refused.value.code == 403
+
+    run(test)

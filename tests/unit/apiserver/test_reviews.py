@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import base64
 from typing import Any
 
+import pytest
 from server_driver import ADMIN, Served, peer, served
 
+from navarch.base.errors import Unauthorized
 from navarch.kinds import NODE, POD, SERVICEACCOUNT
 from navarch.wire.message import Peer
 
@@ -146,5 +149,36 @@ def test_nodes_get_tokens_for_their_pods_alone() -> None:
         wrong = bound("mine")
         wrong["spec"]["boundObjectRef"]["uid"] = "other"
         assert (await server.ask("POST", TOKEN, ADMIN, wrong))[0] == 409
+
+    served(scenario)
+
+
+def test_secrets_are_filled_with_a_token_of_the_account_that_they_name() -> None:
+    async def scenario(server: Served) -> None:
+        path = "/api/v1/namespaces/default/secrets"
+        note = "kubernetes.io/service-account.name"
+        body = {
+            "metadata": {"name": "t", "annotations": {note: "default"}},
+            "type": "kubernetes.io/service-account-token",
+        }
+        status, made = await server.ask("POST", path, ADMIN, body)
+        assert status == 201
+        token = base64.b64decode(made["data"]["token"]).decode()
+        assert server.tokens.check(token)[0].name == "system:serviceaccount:default:default"
+        assert made["metadata"]["annotations"]["kubernetes.io/service-account.uid"]
+        status, kept = await server.ask("PUT", f"{path}/t", ADMIN, made)
+        assert kept["data"] == made["data"], "what is there stays"
+        status, other = await server.ask(
+            "POST", path, ADMIN, {**body, "metadata": {"name": "u", "annotations": {note: "nobody"}}}
+        )
+        assert (status, other.get("data")) == (201, None)
+        status, tried = await server.ask(
+            "POST", f"{path}?dryRun=All", ADMIN, {**body, "metadata": {**body["metadata"], "name": "v"}}
+        )
+        with pytest.raises(Unauthorized):
+            server.tokens.check(base64.b64decode(tried["data"]["token"]).decode())
+        await server.ask("DELETE", f"{path}/t", ADMIN)
+        with pytest.raises(Unauthorized):
+            server.tokens.check(token)
 
     served(scenario)

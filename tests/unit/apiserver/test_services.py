@@ -176,3 +176,25 @@ def test_picks_leave_the_low_numbers_to_people_while_they_can() -> None:
     pool = Pool(10, 3, SeededIds(1))
     assert all(pool.pick("a") >= 3 for _ in range(7))
     assert pool.pick("a") < 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"ipFamilies": ["IPv9"]}, "spec.ipFamilies[0]"),
+        ({"ipFamilies": ["IPv6"]}, "spec.ipFamilies[0]"),
+        ({"ipFamilyPolicy": "RequireDualStack"}, "spec.ipFamilyPolicy"),
+        ({"ipFamilyPolicy": "Any"}, "spec.ipFamilyPolicy"),
+        ({"clusterIP": "None", "selector": {"a": "b"}, "ipFamilies": ["IPv6"]}, "spec.ipFamilies[0]"),
+    ],
+)
+def test_families_that_the_cluster_does_not_have(spec: dict[str, Any], field: str) -> None:
+    async def test(api: Api) -> None:
+        body = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], **spec}}
+        with pytest.raises(Refused) as refused:
+            await api.post(SERVICES, body)
+        assert [cause["field"] for cause in refused.value.status["details"]["causes"]] == [field]
+        free = {"ports": [{"port": 80}], "clusterIP": "None", "ipFamilies": ["IPv4", "IPv6"]}
+        await api.post(SERVICES, {"metadata": {"name": "s"}, "spec": free})
+
+    run(test)

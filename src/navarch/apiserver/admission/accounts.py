@@ -5,10 +5,15 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
+
 from navarch.apiserver import refusals
 from navarch.apiserver.admission.review import Review
 from navarch.base.errors import Forbidden, Retryable
-from navarch.kinds import SERVICEACCOUNT
+from navarch.kinds import CONFIGMAP, SERVICEACCOUNT
+from navarch.kinds.object import Object
+from navarch.kinds.secret import ACCOUNT_NAME, ACCOUNT_TOKEN
 from navarch.kinds.serviceaccount import ServiceAccount
 from navarch.objects.value import Document, dig
 
@@ -19,6 +24,10 @@ ROOT_CA = "kube-root-ca.crt"
 TOKEN_S = 3607
 MODE = 0o644
 SOON_S = 0.1
+ACCOUNT_UID = "kubernetes.io/service-account.uid"
+
+Issue = Callable[[Object, str], str]
+"""(service account, name of a secret) -> the token that is valid while that secret holds it."""
 
 
 def mutate(review: Review) -> None:
@@ -81,6 +90,32 @@ def _volume(name: str) -> Document:
         {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": reference}]}},
     ]
     return {"name": name, "projected": {"sources": sources, "defaultMode": MODE}}
+
+
+def fill_token(issue: Callable[[], Issue | None]) -> Callable[[Review], None]:
+    """A secret of the type for it holds a token of the account that its annotation names, as long as it stands."""
+
+    def mutate(review: Review) -> None:
+        draft, issuer = review.draft, issue()
+        if not review.is_on("secrets") or review.intent.verb == "delete" or issuer is None:
+            return
+        if draft.get("type") != ACCOUNT_TOKEN or draft.get("data", "token"):
+            return
+        account = review.state.get(
+            SERVICEACCOUNT, review.namespace, draft.get("metadata", "annotations", ACCOUNT_NAME) or ""
+        )
+        known = draft.get("metadata", "annotations", ACCOUNT_UID)
+        if account is None or known not in (None, account.uid):
+            return
+        texts = {"token": issuer(account, draft.get("metadata", "name")), "namespace": review.namespace}
+        root = review.state.get(CONFIGMAP, review.namespace, ROOT_CA)
+        if root is not None:
+            texts |= {"ca.crt": dig(root.document(), "data", "ca.crt", default="")}
+        for key, text in texts.items():
+            draft.set(base64.b64encode(text.encode()).decode(), "data", key)
+        draft.set(account.uid, "metadata", "annotations", ACCOUNT_UID)
+
+    return mutate
 
 
 def validate(review: Review) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from navarch.apiserver.admission import accounts, certificates, limits, namespaces, nodes, pods, quota
+from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.review import Plugin, Review
 from navarch.apiserver.admission.services import Allocation
 from navarch.apiserver.call import User
@@ -17,9 +18,11 @@ Grants = Callable[[User, Kind, Document, Document | None], None]
 """Refuses (by raising Forbidden) to let a user hand on more than it holds: (who, kind, new, old)."""
 
 
-def plugins(state: State, grants: Callable[[], Grants | None], patience_s: int) -> tuple[Plugin, ...]:
-    """All of them. grants: asked at each write, for it is made after the core. patience_s: how long pods that say
-    nothing about it stay on a node that was lost."""
+def plugins(
+    state: State, grants: Callable[[], Grants | None], issue: Callable[[], Issue | None], patience_s: int
+) -> tuple[Plugin, ...]:
+    """All of them. grants, issue: asked at each write, for they are made after the core. patience_s: how long pods that
+    say nothing about it stay on a node that was lost."""
 
     def escalation(review: Review) -> None:
         check = grants()
@@ -31,6 +34,8 @@ def plugins(state: State, grants: Callable[[], Grants | None], patience_s: int) 
         Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep),
         Plugin("LimitRanger", mutate=limits.mutate, validate=limits.validate),
         Plugin("ServiceAccount", mutate=accounts.mutate, validate=accounts.validate),
+        Plugin("ServiceAccountTokens", mutate=accounts.fill_token(issue)),
+        Plugin("RuntimeClass", validate=pods.know_runtime),
         Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate),
         Plugin("Priority", mutate=pods.prioritize),
         Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s)),

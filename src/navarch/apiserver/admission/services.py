@@ -19,6 +19,8 @@ from navarch.objects.value import Document, Draft, dig
 from navarch.store.store import Change
 
 HEADLESS = "None"
+FAMILIES = ("IPv4", "IPv6")
+POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 WITH_PORTS = ("NodePort", "LoadBalancer")
 
 
@@ -112,6 +114,8 @@ class Allocation:
                 draft.remove("spec", field)
             return []
         given = draft.get("spec", "clusterIP") or dig(draft.document, "spec", "clusterIPs", 0) or ""
+        if wrong := _wrong_families(draft, given, f"IPv{self.addresses.network.version}"):
+            return wrong
         _families(draft, given)
         if given == HEADLESS:
             draft.set(HEADLESS, "spec", "clusterIP")
@@ -194,6 +198,29 @@ def _refused(address: str, why: str) -> Cause:
 def _address_of(service: Document | None) -> str:
     found: str = dig(service, "spec", "clusterIP", default="")
     return found
+
+
+def _wrong_families(draft: Draft, address: str, ours: str) -> list[Cause]:
+    """What is asked for that there is not. ours: the one family of the cluster's addresses."""
+    free = address == HEADLESS and not draft.get("spec", "selector")
+    causes = []
+    policy = draft.get("spec", "ipFamilyPolicy")
+    if policy is not None and policy not in POLICIES:
+        listed = ", ".join(f'"{one}"' for one in POLICIES)
+        message = f'Unsupported value: "{policy}": supported values: {listed}'
+        causes.append(Cause("FieldValueNotSupported", message, "spec.ipFamilyPolicy"))
+    if policy == "RequireDualStack" and not free:
+        message = f'Invalid value: "{policy}": this cluster is not configured for dual-stack services'
+        causes.append(Cause("FieldValueInvalid", message, "spec.ipFamilyPolicy"))
+    for number, family in enumerate(draft.get("spec", "ipFamilies") or ()):
+        at = f"spec.ipFamilies[{number}]"
+        if family not in FAMILIES:
+            message = f'Unsupported value: "{family}": supported values: "IPv4", "IPv6"'
+            causes.append(Cause("FieldValueNotSupported", message, at))
+        elif family != ours and not free:
+            message = f'Invalid value: "{family}": not configured on this cluster'
+            causes.append(Cause("FieldValueInvalid", message, at))
+    return causes
 
 
 def _families(draft: Draft, address: str) -> None:
