@@ -91,7 +91,8 @@ class Kubectl:
     namespace: str
 
     def run(self, *args: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-        given = {"HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig), "EDITOR": "false", **environment}
+        given = {"HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig), "EDITOR": "false"}
+        given |= {"GOGC": "off"} | environment  # it is over before collecting garbage would pay
         return subprocess.run(
             [str(self.program), *args],
             input="" if stdin is None else stdin,

@@ -140,3 +140,19 @@ def test_expose(kubectl: Kubectl) -> None:
     kubectl("expose", "pod", "p", "--port=80", "--name=other", "--type=NodePort")
     assert kubectl.read("svc", "other")["spec"]["ports"][0]["nodePort"] >= 30000
     assert 'deployments.apps "nope" not found' in kubectl.refused("expose", "deploy", "nope", "--port=8")
+
+
+def test_debug(kubectl: Kubectl) -> None:
+    kubectl("run", "p", "--image=nginx")
+    kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=10s")
+    kubectl("debug", "pod/p", "--image=busybox", "--container=look", "--attach=false")
+    assert kubectl.read("pod", "p")["spec"]["ephemeralContainers"][0]["image"] == "busybox"
+    until(lambda: "look" in kubectl("get", "pod", "p", "-o", "jsonpath={.status.ephemeralContainerStatuses[*].name}"))
+    kubectl("debug", "pod/p", "--copy-to=copy", "--image=busybox", "--container=look", "--attach=false")
+    assert [one["name"] for one in kubectl.read("pod", "copy")["spec"]["containers"]] == ["p", "look"]
+    kubectl("debug", "node/node-0", "--image=busybox", "--attach=false")
+    [there] = [pod for pod in kubectl.read("pods")["items"] if pod["metadata"]["name"].startswith("node-debugger-")]
+    assert there["spec"]["nodeName"] == "node-0"
+    patch = '{"spec": {"ephemeralContainers": null}}'
+    refused = kubectl.refused("patch", "pod", "p", "--subresource=ephemeralcontainers", "--type=merge", "-p", patch)
+    assert "existing ephemeral containers" in refused

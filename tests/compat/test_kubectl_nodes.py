@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from compat_driver import WEB, Kubectl, until
@@ -15,15 +16,27 @@ spec: {minAvailable: 2, selector: {matchLabels: {app: web}}}
 """
 
 
-@pytest.fixture
-def web(kubectl: Kubectl) -> Iterator[Kubectl]:
-    """With the application rolled out, and everything as before afterwards."""
+@contextmanager
+def rolled_out(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """With the application, and everything as before afterwards."""
     kubectl.apply(WEB)
     kubectl("rollout", "status", "deploy/web", "--timeout=10s")
     yield kubectl
     kubectl("uncordon", "node-0", "node-1", "node-2")
     kubectl("delete", "deploy,pdb,pods", "--all", "--wait=false")
     until(lambda: kubectl("get", "pods", "-o", "name") == "")
+
+
+@pytest.fixture
+def web(kubectl: Kubectl) -> Iterator[Kubectl]:
+    with rolled_out(kubectl) as made:
+        yield made
+
+
+@pytest.fixture
+def one_web(one_kubectl: Kubectl) -> Iterator[Kubectl]:
+    with rolled_out(one_kubectl) as made:
+        yield made
 
 
 def nodes_of(kubectl: Kubectl) -> list[str]:
@@ -75,17 +88,17 @@ def test_drain_refuses_what_nobody_would_replace(web: Kubectl) -> None:
     assert "naked" not in web("get", "pods", "-o", "name")
 
 
-def test_drain_waits_for_budgets(web: Kubectl) -> None:
-    web.apply(BUDGET)
-    until(lambda: web.rows("get", "pdb", "--no-headers")[0][:4] == ["web", "2", "N/A", "0"])
-    [node, *_] = nodes_of(web)
-    refused = web.refused("drain", node, "--timeout=1s")
+def test_drain_waits_for_budgets(one_web: Kubectl) -> None:
+    one_web.apply(BUDGET)
+    until(lambda: one_web.rows("get", "pdb", "--no-headers")[0][:4] == ["web", "2", "N/A", "0"])
+    [node, *_] = nodes_of(one_web)
+    refused = one_web.refused("drain", node, "--timeout=1s")
     assert "Cannot evict pod as it would violate the pod's disruption budget." in refused
-    assert node in nodes_of(web)
-    web("scale", "deploy", "web", "--replicas=6")
-    until(lambda: web.rows("get", "pdb", "--no-headers")[0][3] == "4")
-    web("drain", node, "--timeout=20s")
-    assert node not in nodes_of(web)
+    assert node in nodes_of(one_web)
+    one_web("scale", "deploy", "web", "--replicas=6")
+    until(lambda: one_web.rows("get", "pdb", "--no-headers")[0][3] == "4")
+    one_web("drain", node, "--timeout=20s")
+    assert node not in nodes_of(one_web)
 
 
 def test_taint(web: Kubectl) -> None:
