@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,3 +123,21 @@ def test_every_folder_of_the_docs_can_be_found_from_the_readme() -> None:
             todo += [(page.parent / target).resolve() for target in targets if "://" not in target]
     lost = [name_of(page) for page in PAGES if page not in seen]
     assert lost == []
+
+
+def test_the_floors_are_those_that_are_enforced() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    enforced = [room.strip() for layer in layers for room in layer.split("|")]
+    shown = re.findall(r"^\|[^|]*\| `(\w+)/` \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    assert shown == enforced
+
+
+def test_every_dependency_has_its_reason() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    reasons = (ROOT / "docs" / "design" / "0004-dependencies.md").read_text()
+    for group in (project["dependencies"], project["optional-dependencies"]["dev"]):
+        names = [re.split(r"[<>=~\[]", dependency)[0] for dependency in group]
+        assert [name for name in names if f"`{name}`" not in reasons] == []
