@@ -1,8 +1,8 @@
 """The agent's own port: what the API server asks a node for, on paths that a kubelet has.
 
 `/containerLogs/{ns}/{pod}/{container}`, `/exec/…`, `/attach/…`, `/portForward/{ns}/{pod}` and `/healthz`; and
-`/podProxy/{ns}/{pod}/{scheme}/{port}/…`, which hands a request on to a pod. Only the API server's client certificate is
-let in: users are authorized before, by the API server.
+`/podProxy/{ns}/{pod}/{scheme}/{port}/…`, which hands a request on to a pod. Only certificates of
+`system:masters` are let in, such as the API server's: users are authorized before, by the API server.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What clients are answered with: which form they accept, objects and lists in it, and Status objects for errors.
 
-One of the two places where an `ApiError` is caught (the other are the runners).
+Where a request for a resource ends: an `ApiError` becomes an answer here.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-representations
 """

@@ -1,7 +1,7 @@
 """How the API server reaches the agents: over HTTPS, at the address and port that each Node reports.
 
 The agent's certificate is checked against the cluster's CA and the node's name; the server shows its own client
-certificate, which is the only one that an agent lets in. `aiohttp` is imported when the first request is made: a server
+certificate, of the group that an agent lets in. `aiohttp` is imported when the first request is made: a server
 that nobody asks for logs does not hold it in memory.
 """
 

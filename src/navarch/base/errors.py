@@ -1,7 +1,7 @@
 """The errors that cross rooms: what the API refuses, and what the world was not ready for.
 
-`ApiError` becomes a Kubernetes Status object and is caught in two places only: where a reply is written and where a
-runner carries out a plan. `Retryable` means "try again later". Anything else is a bug and keeps its traceback.
+`ApiError` becomes a Kubernetes Status object where a reply is written; whoever acts by itself (a runner, the agent)
+tries again later. `Retryable` means "try again later". Anything else is a bug and keeps its traceback.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
 """

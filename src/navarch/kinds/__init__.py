@@ -1,6 +1,6 @@
 """Everything about each kind that the published schema cannot say, one file or package a kind.
 
-`ALL` names every resource that is served, in the order in which groups are shown; `BODIES` the kinds that are no
+`ALL` names every resource that is built in, in the order in which groups are shown; `BODIES` the kinds that are no
 resource of their own, but what a subresource takes.
 """
 

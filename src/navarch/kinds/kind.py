@@ -1,7 +1,8 @@
 """What a kind is: the one description from which the API server serves it.
 
 Structure, types, list keys and merge strategies come from the published schema (`kinds.schema`); a `Kind` adds what the
-schema cannot say. Nothing registers itself: `kinds.ALL` names every kind, and a CRD will build the same value.
+schema cannot say. Nothing registers itself: `kinds.ALL` names every kind, and `kinds.custom` builds the same value
+of a custom resource's definition.
 """
 
 from __future__ import annotations

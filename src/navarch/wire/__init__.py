@@ -1,1 +1,1 @@
-"""Bytes on the wire: HTTP, WebSocket and SPDY framing, CRI stubs. Knows nothing of Kubernetes' objects."""
+"""Bytes on the wire: HTTP, WebSocket and SPDY framing, protobuf bodies, CRI. Knows no kind."""

@@ -1,1 +1,1 @@
-"""What every write must pass beyond its kind's own rules: one plugin a file, all of them in `PLUGINS`, in order."""
+"""What every write must pass beyond its kind's own rules: all plugins are named in `plugins`, in order."""
