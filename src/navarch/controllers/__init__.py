@@ -18,6 +18,7 @@ from navarch.client.lease import Heartbeats, LeaseHeartbeats
 from navarch.controllers import (
     account,
     clusterrole,
+    cronjob,
     daemonset,
     deployment,
     disruption,
@@ -48,6 +49,7 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     daemonset.controller,
     job.controller,
     job.orphans,
+    cronjob.controller,
     ttl.controller,
     endpointslice.controller,
     legacy.controller,

@@ -72,7 +72,7 @@ def parse(text: str) -> Schedule:
     minutes, hours, days, months, weekdays = (
         _field(field, *bounds) for field, bounds in zip(fields, BOUNDS, strict=True)
     )
-    return Schedule(minutes, hours, days, months, weekdays, fields[2][0] in "*?", fields[4][0] in "*?")
+    return Schedule(minutes, hours, days, months, weekdays, _is_star(fields[2]), _is_star(fields[4]))
 
 
 def _duration(text: str) -> float:
@@ -87,6 +87,11 @@ def _field(text: str, low: int, high: int, words: dict[str, int]) -> frozenset[i
     for part in text.split(","):
         found.update(_range(part, low, high, words))
     return frozenset(found)
+
+
+def _is_star(text: str) -> bool:
+    """Whether the field says nothing: with a step above 1 it does."""
+    return any(part in ("*", "?", "*/1", "?/1") for part in text.split(","))
 
 
 def _range(text: str, low: int, high: int, words: dict[str, int]) -> range:

@@ -19,6 +19,13 @@ def test_fields_become_sets() -> None:
     assert parse("5/20 * ? * *").minutes == {5, 25, 45}
 
 
+def test_a_star_with_a_step_says_something() -> None:
+    found = parse("0 0 */2 * *")
+    assert (found.any_day, found.any_weekday) == (False, True)
+    assert parse("0 0 1,* * */1").any_day
+    assert parse("0 0 * * */1").any_weekday
+
+
 def test_words_stand_for_schedules() -> None:
     assert parse("@daily") == parse("0 0 * * *")
     assert parse("@every 1h30m").every_s == 5400
