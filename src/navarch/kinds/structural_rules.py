@@ -66,7 +66,7 @@ def check_schema(faults: Faults, schema: Document, at: str) -> None:
     before = len(faults.causes)
     _node(faults, schema, at, 0, root=True)
     if len(faults.causes) == before:
-        _defaults(faults, Structural(schema, root=True), at)
+        _defaults_and_rules(faults, Structural(schema, root=True), at)
 
 
 def _malformed(schema: Any, at: str, depth: int, known: bool = True) -> tuple[str, str] | None:
@@ -147,25 +147,18 @@ def _forbidden(faults: Faults, schema: Document, at: str) -> None:
             faults.forbidden(f"{at}.{field}", f"{field} is not supported")
     if schema.get("pattern") and (why := bad_pattern(schema["pattern"])):
         faults.invalid(f"{at}.pattern", schema["pattern"], f"must be a valid regular expression, but isn't: {why}")
-    for number, entry in enumerate(schema.get(RULES) or ()):
-        _rule(faults, entry, f"{at}.{RULES}[{number}]")
 
 
-def _rule(faults: Faults, entry: Document, at: str) -> None:
+def _rule(faults: Faults, node: Structural, entry: Document, at: str) -> None:
     """One expression and what it says when it does not hold."""
-    from navarch.cel.kubernetes import program
-    from navarch.cel.syntax import SyntaxFault
-    from navarch.cel.values import Fault
+    from navarch.kinds.custom_types import wrong  # servers without such rules need no expressions
 
     if not str(entry.get("rule") or "").strip():
         faults.required(f"{at}.rule", "rule is not specified")
         return
     for field in ("rule", "messageExpression"):
-        if entry.get(field):
-            try:
-                program(entry[field])
-            except (SyntaxFault, Fault) as fault:
-                faults.invalid(f"{at}.{field}", entry[field], f"compilation failed: {fault}")
+        if entry.get(field) and (why := wrong(node, entry, field)):
+            faults.invalid(f"{at}.{field}", entry[field], why)
     if (reason := entry.get("reason")) is not None and reason not in REASONS:
         faults.unsupported(f"{at}.reason", reason, REASONS)
     if entry.get("message") and "\n" in entry["message"].strip():
@@ -229,8 +222,10 @@ def _value_only(faults: Faults, schema: Document, at: str, depth: int, typed: bo
             _value_only(faults, part, f"{at}.{name}[{i}]", depth + 1, typed)
 
 
-def _defaults(faults: Faults, node: Structural, at: str) -> None:
-    """Each default is pruned already and fits the schema at its place."""
+def _defaults_and_rules(faults: Faults, node: Structural, at: str) -> None:
+    """Each default is pruned already and fits the schema at its place, and each rule can be evaluated there."""
+    for number, entry in enumerate(node.schema.get(RULES) or ()):
+        _rule(faults, node, entry, f"{at}.{RULES}[{number}]")
     if "default" in node.schema:
         value = node.schema["default"]
         unknown: list[str] = []
@@ -241,8 +236,8 @@ def _defaults(faults: Faults, node: Structural, at: str) -> None:
             field = f"{at}.default" + (f".{cause.field}" if cause.field and cause.field != "<nil>" else "")
             faults.causes.append(Cause(cause.reason, cause.message, field))
     for name, below in node.fields.items():
-        _defaults(faults, below, f"{at}.properties[{name}]")
+        _defaults_and_rules(faults, below, f"{at}.properties[{name}]")
     if node.items is not None:
-        _defaults(faults, node.items, f"{at}.items")
+        _defaults_and_rules(faults, node.items, f"{at}.items")
     if node.additional is not None:
-        _defaults(faults, node.additional, f"{at}.additionalProperties")
+        _defaults_and_rules(faults, node.additional, f"{at}.additionalProperties")
