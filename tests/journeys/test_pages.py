@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "node"))
 from play import blocks, shell_lines
+from real_cluster import one_cluster
 
 ROOT = Path(__file__).parents[2]
 PLAYER = Path(__file__).parent / "play.py"
@@ -89,12 +91,13 @@ def test_page_of_a_machine(page: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     where = {**environment(tmp_path), "WORK": str(work)}
-    try:
-        done = subprocess.run(
-            ["bash", "-c", script(page)], cwd=ROOT, env=where, capture_output=True, text=True, timeout=550
-        )
-    finally:
-        left = subprocess.run([tmp_path / "bin" / "navarch", "down"], env=where, capture_output=True, text=True)
+    with one_cluster():
+        try:
+            done = subprocess.run(
+                ["bash", "-c", script(page)], cwd=ROOT, env=where, capture_output=True, text=True, timeout=550
+            )
+        finally:
+            left = subprocess.run([tmp_path / "bin" / "navarch", "down"], env=where, capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
     assert left.returncode == 0, left.stdout + left.stderr

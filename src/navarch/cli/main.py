@@ -14,10 +14,7 @@ from typing import Annotated
 import typer
 
 from navarch import __version__
-from navarch.app.kubeconfig import BadKubeconfig
-from navarch.app.layout import DATA, RUN, BadSettings, Layout
-from navarch.app.provision import NotProvisioned
-from navarch.base.errors import ApiError, Retryable
+from navarch.app.layout import DATA, RUN, Layout
 from navarch.cli import output
 
 KUBERNETES_VERSION = "v1.36.0"
@@ -134,6 +131,8 @@ def kubeconfig(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
     try:
         print(path.read_text(), end="")
     except FileNotFoundError:
+        from navarch.app.provision import NotProvisioned
+
         raise NotProvisioned("there is no cluster on this machine; `navarch up` makes one") from None
 
 
@@ -189,15 +188,22 @@ def _own(module: str, data_dir: Path, run_dir: Path) -> tuple[str, list[str]]:
     return sys.executable, [sys.executable, "-m", module, str(data_dir), str(run_dir)]
 
 
+def _mendable() -> tuple[type[Exception], ...]:
+    """What a person can do something about; imported only when something went wrong."""
+    from navarch.app.kubeconfig import BadKubeconfig
+    from navarch.app.layout import BadSettings
+    from navarch.app.provision import NotProvisioned
+    from navarch.base.errors import ApiError, Retryable
+
+    return NotProvisioned, BadKubeconfig, BadSettings, ApiError, Retryable
+
+
 def run() -> None:
     """The console script: errors that a person can mend become a message and an exit code."""
     try:
         app(prog_name="navarch")
-    except (NotProvisioned, BadKubeconfig, BadSettings) as problem:
+    except _mendable() as problem:
         output.error(str(problem))
-        raise SystemExit(1) from None
-    except (ApiError, Retryable) as problem:
-        output.error(f"{problem}")
         raise SystemExit(1) from None
     except PermissionError as problem:
         output.error(f"{problem.strerror}: {problem.filename}; try again with `sudo`")

@@ -10,9 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from navarch.app.machine import Step
+if TYPE_CHECKING:
+    from navarch.app.machine import Step
 
 
 def error(message: str) -> None:

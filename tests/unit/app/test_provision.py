@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 
-from navarch.app.provision import Facts, Plan, cgroup_version, plan
+import pytest
+
+from navarch.app.provision import (
+    Facts,
+    NotProvisioned,
+    Plan,
+    cgroup_version,
+    listener,
+    node_name,
+    plan,
+    port_is_free,
+)
 
 READY = Facts(root=True, missing=(), cgroups=1, overlay=True, apt=True)
 
@@ -38,3 +51,23 @@ def test_cgroup_versions_are_told_apart(tmp_path: Path) -> None:
     assert cgroup_version(tmp_path) == 1
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     assert cgroup_version(tmp_path) == 2
+
+
+@pytest.mark.parametrize(("host", "name"), [("Box", "box"), ("a.example.com.", "a.example.com"), ("n-1", "n-1")])
+def test_a_node_is_called_like_its_host(host: str, name: str) -> None:
+    assert node_name(host) == name
+
+
+@pytest.mark.parametrize("host", ["my_host", "-a", "x" * 300])
+def test_a_host_that_cannot_be_a_node_is_named(host: str) -> None:
+    with pytest.raises(NotProvisioned, match="--node-name"):
+        node_name(host)
+
+
+def test_who_listens_on_a_port_is_found() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not port_is_free(port)
+        assert listener(port).endswith(f"(pid {os.getpid()})")
+    assert port_is_free(port)
+    assert listener(port) == "another program"

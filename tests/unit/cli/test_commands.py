@@ -1,0 +1,65 @@
+"""The words of the command line: what is taken, what is refused, what is printed where no cluster is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from navarch import __version__
+from navarch.cli.main import app
+
+COMMANDS = ("up", "down", "status", "kubeconfig", "demo", "version", "image", "image import")
+
+
+def play(words: str | Sequence[str], *more: str) -> Result:
+    return CliRunner().invoke(app, [*(words.split() if isinstance(words, str) else words), *more], prog_name="navarch")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_says_what_it_does(command: str) -> None:
+    for option in ("--help", "-h"):
+        done = play(command, option)
+        assert done.exit_code == 0
+        assert f"Usage: navarch {command}".rstrip() in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("up", "--no-such-option"), "No such option"),
+        (("up", "--api-port", "many"), "integer"),
+        (("up", "--api-port", "70000"), "must be between 1 and 65535"),
+        (("up", "--agent-port", "-1"), "must be between 1 and 65535"),
+        (("up", "--node-ip", "300.1.1.1"), "no IPv4 address"),
+        (("up", "--node-name", "Not A Name"), "cannot name a node"),
+        (("up", "--registry", "nonsense://"), "is no registry"),
+        (("up", "--registry", "a=ftp://b"), "is no URL of a registry"),
+        (("status", "-o", "xml"), "is not one of"),
+        (("image", "import"), "Missing argument"),
+        (("image", "import", "/no/such/file.tar"), "does not exist"),
+        (("sail",), "No such command"),
+    ],
+)
+def test_wrong_words_are_named_and_end_with_2(words: tuple[str, ...], told: str) -> None:
+    done = play(words)
+    assert done.exit_code == 2
+    assert told in " ".join(done.output.replace("│", " ").split())
+
+
+def test_the_version_is_told_in_both_forms() -> None:
+    assert play("version").output.startswith(f"navarch {__version__} (Kubernetes API v1.36")
+    assert json.loads(play("version -o json").output)["navarch"] == __version__
+
+
+def test_where_no_cluster_is_the_status_says_so(tmp_path: Path) -> None:
+    where = (f"--data-dir={tmp_path / 'data'}", f"--run-dir={tmp_path / 'run'}")
+    done = play("status", *where)
+    assert (done.exit_code, done.output) == (1, "There is no cluster on this machine. `navarch up` makes one.\n")
+    found = json.loads(play("status -o json", *where).output)
+    assert found["server"] == {"pid": None, "running": False, "restarts": 0, "lastExit": ""}
+    assert (found["nodes"], found["addresses"]) == ([], {})
+    assert play("down", *where).output == "There is no cluster on this machine.\n"
