@@ -47,7 +47,8 @@ def updated(state: State, plugins: Iterable[Plugin], intent: Intent, written: Do
     """A change of `old`. written: the whole new document, decoded, without nulls; `old` carries its resourceVersion."""
     draft = _scoped(intent, written, old)
     metadata.carry(draft, old)
-    intent.judge.default(draft)
+    if not (intent.judge.defaults_spec and draft.document.get("spec") is old.get("spec")):
+        intent.judge.default(draft)
     if intent.verb != "apply":
         ownership.record(intent, draft, old, state.clock.now())
     metadata.count(draft, intent.kind, old)

@@ -64,6 +64,7 @@ class Kind:
     """group: "" for core. version: the served and stored one. plural: the resource's name in paths.
 
     default: fills in absent fields (runs on every create, update and patch, before admission).
+    defaults_spec: `default` reads and writes the spec alone: it does not run where a write left the spec as it was.
     rules: yields every broken rule of `new`; `old` is the stored document on an update, None on a create. Runs on
         documents that already fit the schema. Immutable fields are rules.
     prepare: runs before `default` on a main-resource write: resets what users may not set (`old` None: a create).
@@ -104,6 +105,7 @@ class Kind:
     namespaced: bool = True
     view: type[View] = Headed
     default: Callable[[Draft], None] = no_defaults
+    defaults_spec: bool = False
     rules: Rules = no_rules
     prepare: Callable[[Draft, Document | None], None] | None = None
     prepare_status: Callable[[Draft, Document], None] | None = None

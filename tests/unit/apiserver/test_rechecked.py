@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from api_driver import Api, run
 
 from navarch.apiserver import decode
 from navarch.apiserver.call import User
 from navarch.apiserver.options import Intent, Validation
 from navarch.base.errors import BadRequest
-from navarch.kinds import CONFIGMAP, POD
+from navarch.kinds import ALL, CONFIGMAP, POD
 from navarch.kinds.kind import Kind
+from navarch.objects.value import Draft
+
+PODS = "/api/v1/namespaces/default/pods"
 
 BASE: dict[str, Any] = {
     "apiVersion": "v1",
@@ -68,3 +72,32 @@ def test_canonical_forms_and_removed_parts() -> None:
         "kind": "ConfigMap",
         "metadata": {"name": "a"},
     }
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if kind.defaults_spec])
+def test_kinds_that_say_so_default_their_spec_alone(kind: Kind) -> None:
+    spec = {"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 1}]}], "volumes": [{"name": "v"}]}
+    filled = []
+    for others in ({}, {"metadata": {"name": "a", "labels": {"x": "y"}}, "status": {"phase": "Running"}}):
+        draft = Draft({**others, "spec": spec})
+        kind.default(draft)
+        assert {name: value for name, value in draft.document.items() if name != "spec"} == others
+        filled.append(draft.document["spec"])
+        again = Draft(draft.document)
+        kind.default(again)
+        assert again.document == draft.document
+    assert filled[0] == filled[1]
+    assert filled[0] != spec
+
+
+def test_a_patch_of_the_spec_is_filled_in_and_one_beside_it_is_not() -> None:
+    async def test(api: Api) -> None:
+        await api.post(PODS, {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+        before = (await api.merge(f"{PODS}/a", {"metadata": {"labels": {"x": "y"}}}))["spec"]
+        assert before["restartPolicy"] == "Always"
+        found = await api.strategic(f"{PODS}/a", {"spec": {"containers": [{"name": "c", "image": "j:1"}]}})
+        assert found["spec"]["containers"] == [{**before["containers"][0], "image": "j:1"}]
+        gone = await api.merge(f"{PODS}/a", {"spec": {"terminationGracePeriodSeconds": None}, "metadata": {}})
+        assert gone["spec"]["terminationGracePeriodSeconds"] == 30
+
+    run(test)

@@ -18,6 +18,7 @@ POD = Kind(
     categories=("all",),
     view=Pod,
     default=default_pod,
+    defaults_spec=True,
     rules=rules,
     prepare=prepare,
     subresource_rules={"ephemeralcontainers": ephemeral_rules, "resize": resize_rules},

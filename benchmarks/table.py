@@ -1,0 +1,95 @@
+"""Writes the table of goals and what was measured into `benchmarks/README.md`, from the stored results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from ground import RESULTS
+
+PAGE = Path(__file__).parent / "README.md"
+BEGIN, END = "<!-- goals -->", "<!-- end of goals -->"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """most: what the figure may be; None where there is no goal, only something to know."""
+
+    what: str
+    result: str
+    figure: str
+    unit: str
+    most: float | None = None
+
+
+GOALS = (
+    Goal("get a pod of 2 kB", "api", "get_cpu_ms", "ms of CPU", 0.065),
+    Goal("create a pod, new template", "api", "create_new_template_cpu_ms", "ms of CPU", 0.45),
+    Goal("create a pod, template seen before", "api", "create_known_template_cpu_ms", "ms of CPU", 0.2),
+    Goal("patch a label", "api", "patch_label_cpu_ms", "ms of CPU", 0.3),
+    Goal("patch the status", "api", "patch_status_cpu_ms", "ms of CPU", 0.4),
+    Goal(
+        "deliver to one of 200 watchers, under load",
+        "api",
+        "deliver_to_one_of_200_in_bursts_cpu_ms",
+        "ms of CPU",
+        0.005,
+    ),
+    Goal("deliver to one of 200 watchers, one change at a time", "api", "deliver_to_one_of_200_cpu_ms", "ms of CPU"),
+    Goal("list 500 pods", "api", "list_500_pods_cpu_ms", "ms of CPU"),
+    Goal("list 10,000 pods", "api", "list_10000_pods_cpu_ms", "ms of CPU", 100),
+    Goal("gets", "api", "get_per_s", "a second"),
+    Goal("creates, durable", "api", "create_known_template_per_s", "a second"),
+    Goal("server ready, a new cluster", "api", "first_start_s", "s", 3),
+    Goal("server ready, 10,000 pods stored", "api", "start_with_10000_pods_s", "s", 3),
+    Goal("`up` until the node is Ready, packages there", "machine", "up_to_ready_s", "s", 5),
+    Goal("memory of server and agent, idle (RSS)", "machine", "server_and_agent_rss_MB", "MB", 150),
+    Goal("the same, shared pages counted once (PSS)", "machine", "server_and_agent_pss_MB", "MB"),
+    Goal(
+        "CPU of server and agent, idle for a minute", "machine", "server_and_agent_idle_cpu_percent", "% of a core", 1
+    ),
+    Goal("`kubectl run` until Running", "machine", "kubectl_run_to_running_s", "s"),
+    Goal("the same over what containerd takes", "machine", "over_containerd_s", "s", 0.3),
+)
+
+
+def row(goal: Goal, results: dict[str, Any]) -> str:
+    figure = results[goal.result]["figures"][goal.figure]
+    wanted = "" if goal.most is None else f"{goal.most:g}"
+    verdict = "" if goal.most is None else ("yes" if figure <= goal.most else "**no**")
+    return f"| {goal.what} | {figure:g} {goal.unit} | {wanted} | {verdict} |"
+
+
+def soaks() -> list[str]:
+    rows = ["| what, at full count | n | found wrong | acknowledged writes | slowest start |", "|---|---|---|---|---|"]
+    for path in sorted(RESULTS.glob("soak-*.json")):
+        found = json.loads(path.read_text())
+        figures = found["figures"]
+        cells = (found["what"], found["n"], found["wrong"], figures["writes"], f"{figures['slowest_start_s']} s")
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
+    return rows
+
+
+def table() -> str:
+    results = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in {goal.result for goal in GOALS}}
+    rows = ["| | measured | goal | met |", "|---|---|---|---|", *(row(goal, results) for goal in GOALS)]
+    seen = results["api"]["conditions"]
+    about = f"On {seen['cpu']}, kernel {seen['kernel']}, CPython {seen['python']}; commits in the result files."
+    return "\n".join([about, "", *rows, "", *soaks()])
+
+
+def main() -> int:
+    text = PAGE.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
