@@ -1,7 +1,7 @@
 """The shape of a document: what stands where, how lists merge, and what Go calls it.
 
 A shape is what patches, field ownership and strict decoding need to know of a schema. `kinds.schema` builds shapes
-from the published definitions; `kinds.custom_schema` those of custom resources. Nothing here reads a schema.
+from the published definitions; `kinds.custom` those of custom resources. Nothing here reads a schema.
 """
 
 from __future__ import annotations
