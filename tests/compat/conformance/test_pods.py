@@ -374,11 +374,56 @@ def test_sysctls(api: Api, ns: str) -> None:
         assert f'Invalid value: "{name}"' in refused.message
 
 
+RUNTIMES = "/apis/node.k8s.io/v1/runtimeclasses"
+
+
 @spec("[sig-node] RuntimeClass should reject a Pod requesting a non-existent RuntimeClass [NodeConformance]")
+@spec("[sig-node] RuntimeClass should reject a Pod requesting a deleted RuntimeClass [NodeConformance]")
 def test_runtime_classes_that_are_not_there(api: Api, ns: str) -> None:
     refused = api.send("POST", core(ns, "pods"), pod("p", runtimeClassName="nonexistent"))
     assert (refused.status, refused.reason) == (403, "Forbidden")
     assert 'RuntimeClass "nonexistent" not found' in refused.message
+    api.post(RUNTIMES, {"metadata": {"name": "gone"}, "handler": "runc"})
+    api.delete(f"{RUNTIMES}/gone")
+    api.gone(f"{RUNTIMES}/gone")
+    assert api.send("POST", core(ns, "pods"), pod("p", runtimeClassName="gone")).status == 403
+
+
+@spec(
+    "[sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass and initialize its Overhead "
+    "[NodeConformance]"
+)
+@spec("[sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass without PodOverhead [NodeConformance]")
+def test_what_a_runtime_costs(api: Api, ns: str) -> None:
+    overhead = {"cpu": "10m", "memory": "1Mi"}
+    api.post(RUNTIMES, {"metadata": {"name": "costly"}, "handler": "runc", "overhead": {"podFixed": overhead}})
+    api.post(RUNTIMES, {"metadata": {"name": "free"}, "handler": "runc"})
+    assert api.post(core(ns, "pods"), pod("costly", runtimeClassName="costly"))["spec"]["overhead"] == overhead
+    assert "overhead" not in api.post(core(ns, "pods"), pod("free", runtimeClassName="free"))["spec"]
+    for name in ("costly", "free"):
+        api.when(core(ns, f"pods/{name}"), running)
+
+
+@spec("[sig-node] RuntimeClass should support RuntimeClasses API operations")
+def test_life_of_a_runtime_class(api: Api, ns: str) -> None:
+    labels = {"test": f"rc-{ns}"}
+    group = api.get("/apis/node.k8s.io")
+    assert "node.k8s.io/v1" in [one["groupVersion"] for one in group["versions"]]
+    api.post(RUNTIMES, {"metadata": {"name": f"a-{ns}", "labels": labels}, "handler": "h"})
+    assert api.send("POST", RUNTIMES, {"metadata": {"name": f"a-{ns}"}, "handler": "h"}).status == 409
+    listed = api.get(f"{RUNTIMES}?labelSelector=test%3Drc-{ns}")
+    with api.watch(f"{RUNTIMES}?watch=1&resourceVersion={listed['metadata']['resourceVersion']}") as events:
+        patched = api.patch(f"{RUNTIMES}/a-{ns}", {"metadata": {"annotations": {"patched": "true"}}})
+        patched["metadata"]["annotations"]["updated"] = "true"
+        api.put(f"{RUNTIMES}/a-{ns}", patched)
+        assert [one["metadata"]["annotations"] for _, one in events.take(2)] == [
+            {"patched": "true"},
+            {"patched": "true", "updated": "true"},
+        ]
+    refused = api.send("PATCH", f"{RUNTIMES}/a-{ns}", {"handler": "other"}, content_type=STRATEGIC)
+    assert refused.status == 422
+    api.delete(f"{RUNTIMES}?labelSelector=test%3Drc-{ns}")
+    assert api.get(f"{RUNTIMES}?labelSelector=test%3Drc-{ns}")["items"] == []
 
 
 @spec("[sig-node] Node Lifecycle should run through the lifecycle of a node")

@@ -88,12 +88,13 @@ def test_paths_and_methods(api: Api, method: str, path: str, status: int | tuple
     ],
 )
 def test_bodies(api: Api, ns: str, type_: str, body: bytes, status: int | tuple[int, ...]) -> None:
-    before = api.get(at(ns))["metadata"]["resourceVersion"]
+    before = api.get(at(ns))["items"]
     answer = api.send("POST", at(ns), body, content_type=type_)
     assert answer.status in (status if isinstance(status, tuple) else (status,)), answer.body[:300]
     assert answer.json["message"]
     assert len(answer.body) < 10_000, "a refusal does not repeat the whole body"
-    assert api.get(at(ns))["metadata"]["resourceVersion"] == before
+    assert [one for one in api.get(at(ns))["items"] if one["metadata"]["name"] == "a"] == []
+    assert len(before) <= 1, "the certificate of the cluster at most"
 
 
 def test_many_names_for_one_thing_in_yaml(api: Api, ns: str) -> None:

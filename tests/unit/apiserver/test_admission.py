@@ -251,10 +251,30 @@ def test_a_taint_that_evicts_says_since_when() -> None:
     run(test)
 
 
-def test_a_runtime_that_nobody_described_is_not_there() -> None:
+def test_a_runtime_class_says_what_pods_of_it_cost_and_where_they_run() -> None:
     async def test(api: Api) -> None:
         with pytest.raises(Refused, match='pod rejected: RuntimeClass "fast" not found') as refused:
             await api.post(PODS, a_pod(runtimeClassName="fast"))
         assert refused.value.code == 403
+        toleration = {"key": "fast", "operator": "Exists"}
+        body = {
+            "metadata": {"name": "fast"},
+            "handler": "fast",
+            "overhead": {"podFixed": {"cpu": "100m"}},
+            "scheduling": {"nodeSelector": {"fast": "yes"}, "tolerations": [toleration]},
+        }
+        await api.post("/apis/node.k8s.io/v1/runtimeclasses", body)
+        spec = (await api.post(PODS, a_pod("a", runtimeClassName="fast", nodeSelector={"a": "b"})))["spec"]
+        assert spec["overhead"] == {"cpu": "100m"}
+        assert spec["nodeSelector"] == {"a": "b", "fast": "yes"}
+        assert toleration in spec["tolerations"]
+        await api.post(PODS, a_pod("b", runtimeClassName="fast", overhead={"cpu": "0.1"}))
+        for wrong, why in (
+            ({"runtimeClassName": "fast", "overhead": {"cpu": "1"}}, "doesn't match"),
+            ({"overhead": {"cpu": "1"}}, "without corresponding RuntimeClass"),
+            ({"runtimeClassName": "fast", "nodeSelector": {"fast": "no"}}, "conflict: runtimeClass"),
+        ):
+            with pytest.raises(Refused, match=why):
+                await api.post(PODS, a_pod("c", **wrong))
 
     run(test)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from navarch.apiserver.admission import accounts, certificates, limits, namespaces, nodes, pods, quota
+from navarch.apiserver.admission import accounts, certificates, limits, namespaces, nodes, pods, quota, runtimes
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.review import Plugin, Review
 from navarch.apiserver.admission.services import Allocation
@@ -35,7 +35,7 @@ def plugins(
         Plugin("LimitRanger", mutate=limits.mutate, validate=limits.validate),
         Plugin("ServiceAccount", mutate=accounts.mutate, validate=accounts.validate),
         Plugin("ServiceAccountTokens", mutate=accounts.fill_token(issue)),
-        Plugin("RuntimeClass", validate=pods.know_runtime),
+        Plugin("RuntimeClass", mutate=runtimes.mutate),
         Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate),
         Plugin("Priority", mutate=pods.prioritize),
         Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s)),

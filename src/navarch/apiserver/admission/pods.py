@@ -60,13 +60,6 @@ def _class(review: Review, name: str) -> tuple[str, int, str]:
     return (best.metadata.name, best.value, best.preemption_policy) if best else ("", 0, PREEMPTS)
 
 
-def know_runtime(review: Review) -> None:
-    """No RuntimeClass is served, so there is none that a pod could ask for. Raises: Forbidden."""
-    if review.is_on("pods") and review.creates and (name := review.draft.get("spec", "runtimeClassName")):
-        why = f'pod rejected: RuntimeClass "{name}" not found'
-        raise refusals.forbidden(review.intent.kind, review.intent.name, why)
-
-
 def tolerate(patience_s: int) -> Callable[[Review], None]:
     """So many seconds on a node that was lost, for pods that say nothing about it."""
 
