@@ -21,4 +21,4 @@ def test_every_covered_spec_is_one_of_kubernetes() -> None:
 def test_no_spec_is_claimed_twice() -> None:
     claims = Counter(name for name, _ in covered())
     assert [name for name, count in claims.items() if count > 1] == []
-    assert len(claims) >= 136
+    assert len(claims) >= 162
