@@ -39,7 +39,7 @@ def test_misused(navarch_cluster):
 def test_fixtures_and_what_a_failure_shows(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS)
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "navarch.testing.pytest_plugin", "-p", "no:cacheprovider", "."],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         capture_output=True,
