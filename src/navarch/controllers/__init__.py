@@ -28,6 +28,7 @@ from navarch.controllers import (
     podgc,
     replicaset,
     replicationcontroller,
+    statefulset,
     ttl,
 )
 from navarch.controllers.act import Act
@@ -46,6 +47,7 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     deployment.controller,
     replicaset.controller,
     replicationcontroller.controller,
+    statefulset.controller,
     daemonset.controller,
     job.controller,
     job.orphans,

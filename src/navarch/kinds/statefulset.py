@@ -13,6 +13,7 @@ from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names
 from navarch.kinds.rules import Faults, int_or_percent, same_but, share
+from navarch.kinds.statefulset_view import StatefulSet
 from navarch.kinds.workload import counts, selector_and_template
 from navarch.objects.value import Document, Draft, dig
 
@@ -109,6 +110,7 @@ STATEFULSET = Kind(
     plural="statefulsets",
     short=("sts",),
     categories=("all",),
+    view=StatefulSet,
     default=default,
     rules=rules,
     prepare=prepare,
