@@ -99,7 +99,8 @@ def test_a_rollout_a_canary_and_back(kubectl: Kubectl) -> None:
         history = kubectl(c.kubeconfig, "rollout", "history", "sts/db").splitlines()
         assert [line.split()[0] for line in history[2:] if line] == ["1", "2"]
         kubectl(c.kubeconfig, "rollout", "undo", "sts/db")
-        c.wait("statefulset/db", lambda found: complete(found) and set(pods(c).values()) == {"db:v1"}, leap_s=120)
+        c.wait("statefulset/db", complete, leap_s=120)
+        assert set(pods(c).values()) == {"db:v1"}
         numbers = sorted(one.view.revision for one in c.client.list("controllerrevisions", "default").items)
         assert numbers == [2, 3]
 
