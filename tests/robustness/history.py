@@ -119,13 +119,19 @@ class Client(threading.Thread):
 
 
 class Follower(threading.Thread):
-    """Lists, then watches on from where it was, over every break; lists again only when told that it must (410)."""
+    """Lists, then watches on from where it was, over every break; lists again only when told that it must (410).
 
-    def __init__(self, server: ServerProcess, query: str, stop: threading.Event) -> None:
+    away: while it is set this one does not watch, and so misses what is written meanwhile.
+    """
+
+    def __init__(
+        self, server: ServerProcess, query: str, stop: threading.Event, away: threading.Event | None = None
+    ) -> None:
         super().__init__(daemon=True)
         self.server = server
         self.query = query
         self.stop = stop
+        self.away = away or threading.Event()
         self.segments: list[Segment] = []
         self.expired = 0
         self.finished = False
@@ -133,6 +139,9 @@ class Follower(threading.Thread):
     def run(self) -> None:
         again = True
         while not self.stop.is_set():
+            if self.away.is_set():
+                time.sleep(0.01)
+                continue
             session = self.server.session(timeout_s=0.5)
             try:
                 if again:
@@ -161,6 +170,8 @@ class Follower(threading.Thread):
                 return bool(event["object"]["code"] == 410)
             if event["type"] != "BOOKMARK" and is_shared(event["object"]):
                 now.events.append(seen(event))
+            if self.away.is_set():
+                return False
         return False
 
 
@@ -264,20 +275,24 @@ class Recorded:
 
 def record(server: ServerProcess, seed: int, seconds: float, kill: int, clients: int = 6) -> Recorded:
     """Let clients race and watchers follow for so long, with so many kills in between, and judge what they saw."""
-    stop, down, random = threading.Event(), threading.Event(), Random(seed)
+    stop, down, away, random = threading.Event(), threading.Event(), threading.Event(), Random(seed)
     racing = [Client(server, number, seed, stop, down) for number in range(clients)]
     follow_stop = threading.Event()
     queries = ("", "labelSelector=shared%3D1", "allowWatchBookmarks=true&labelSelector=shared")
     followers = [Follower(server, query, follow_stop) for query in queries]
+    followers.append(Follower(server, "labelSelector=shared", follow_stop, away))
     for thread in (*followers, *racing):
         thread.start()
     slowest = 0.0
     for _ in range(kill):
         time.sleep(seconds / (kill + 1) * (0.5 + random.random()))
+        away.set()
+        time.sleep(0.3)  # what is written now is what the one that is away misses: a new server does not remember it
         down.set()
         server.kill()
         slowest = max(slowest, server.start())
         down.clear()
+        away.clear()
     time.sleep(seconds / (kill + 1))
     stop.set()
     for client in racing:
