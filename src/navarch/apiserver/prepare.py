@@ -27,7 +27,7 @@ class Prepared:
     same: bool = False
 
 
-def created(state: State, plugins: Iterable[Plugin], intent: Intent, written: Document, name: str) -> Prepared:
+async def created(state: State, plugins: Iterable[Plugin], intent: Intent, written: Document, name: str) -> Prepared:
     """A new object. written: decoded, without nulls, its namespace filled in. name: the generated one, or ""."""
     kind = intent.kind
     draft = Draft(written)
@@ -40,10 +40,10 @@ def created(state: State, plugins: Iterable[Plugin], intent: Intent, written: Do
     if intent.verb != "apply":
         ownership.record(intent, draft, None, state.clock.now())
     review = Review(intent, draft, None, state)
-    return _admitted(plugins, review, written)
+    return await _admitted(plugins, review, written)
 
 
-def updated(state: State, plugins: Iterable[Plugin], intent: Intent, written: Document, old: Document) -> Prepared:
+async def updated(state: State, plugins: Iterable[Plugin], intent: Intent, written: Document, old: Document) -> Prepared:
     """A change of `old`. written: the whole new document, decoded, without nulls; `old` carries its resourceVersion."""
     draft = _scoped(intent, written, old)
     metadata.carry(draft, old)
@@ -54,7 +54,7 @@ def updated(state: State, plugins: Iterable[Plugin], intent: Intent, written: Do
     metadata.count(draft, intent.kind, old)
     if draft.document == old:
         return Prepared(old, Review(intent, draft, old, state), same=True)
-    return _admitted(plugins, Review(intent, draft, old, state), written)
+    return await _admitted(plugins, Review(intent, draft, old, state), written)
 
 
 def _scoped(intent: Intent, written: Document, old: Document) -> Draft:
@@ -90,18 +90,22 @@ def _keep_ownership(draft: Draft, written: Document) -> None:
         draft.set(owners, "metadata", "managedFields")
 
 
-def _admitted(plugins: Iterable[Plugin], review: Review, written: Document) -> Prepared:
+async def _admitted(plugins: Iterable[Plugin], review: Review, written: Document) -> Prepared:
     intent, old = review.intent, review.old
     chosen = tuple(plugins)
     try:
         for plugin in chosen:
             plugin.mutate(review)
+            if plugin.concerns(review):
+                await plugin.ask_mutate(review)
         new = review.draft.document
         causes = list(rules(intent.shown, intent.subresource, new, old))
         if causes:
             raise refusals.invalid(intent.shown, new["metadata"].get("name", ""), causes)
         for plugin in chosen:
             plugin.validate(review)
+            if plugin.concerns(review):
+                await plugin.ask_validate(review)
     except BaseException:
         review.give_back()
         raise

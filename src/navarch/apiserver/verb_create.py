@@ -63,11 +63,11 @@ async def ready(context: Context, intent: Intent, written: Document, name: str) 
     """The prepared new object; waits a little for what admission expects to come (a default service account)."""
     for _ in range(READY_ATTEMPTS - 1):
         try:
-            return prepare.created(context.state, context.plugins, intent, written, name)
+            return await prepare.created(context.state, context.plugins, intent, written, name)
         except Retryable as later:
             await context.state.clock.sleep(later.after_s)
     try:
-        return prepare.created(context.state, context.plugins, intent, written, name)
+        return await prepare.created(context.state, context.plugins, intent, written, name)
     except Retryable as later:
         if isinstance(later.__cause__, ApiError):
             raise later.__cause__ from None

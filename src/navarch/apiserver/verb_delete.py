@@ -130,6 +130,8 @@ async def _delete(context: Context, intent: Intent, options: DeleteOptions) -> O
         review = Review(intent, Draft(document), document, state)
         for plugin in context.plugins:
             plugin.validate(review)
+            if plugin.concerns(review):
+                await plugin.ask_validate(review)
         deletion = plan(kind, document, options, state.clock.now())
         if intent.dry_run:
             left = deletion.document or document

@@ -69,7 +69,7 @@ async def _change(context: Context, intent: Intent, make: Change) -> Object:
         stored = old.document()
         written = make(stored)
         expected(kind, written, old)
-        prepared = prepare.updated(state, context.plugins, intent, written, stored)
+        prepared = await prepare.updated(state, context.plugins, intent, written, stored)
         if prepared.same:
             prepared.review.give_back()
             return old

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -48,14 +48,33 @@ Step = Callable[[Review], None]
 """Raises: ApiError, to refuse; Retryable, when what it waits for may come in a moment."""
 
 
+Wait = Callable[[Review], Awaitable[None]]
+"""A step that may ask somebody outside. Raises: ApiError, to refuse."""
+
+
 def passes(review: Review) -> None:
+    return None
+
+
+def asks_nobody(review: Review) -> bool:
+    return False
+
+
+async def waits_for_nobody(review: Review) -> None:
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """mutate runs before the kind's rules, validate after them; neither waits, both read caches only."""
+    """mutate runs before the kind's rules, validate after them; neither waits, both read caches only.
+
+    concerns: whether, for this write, `ask_mutate` and `ask_validate` are awaited too, each right after its sibling.
+    It must be cheap: it is asked at every write.
+    """
 
     name: str
     mutate: Step = passes
     validate: Step = passes
+    concerns: Callable[[Review], bool] = asks_nobody
+    ask_mutate: Wait = waits_for_nobody
+    ask_validate: Wait = waits_for_nobody
