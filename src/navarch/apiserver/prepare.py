@@ -43,7 +43,9 @@ async def created(state: State, plugins: Iterable[Plugin], intent: Intent, writt
     return await _admitted(plugins, review, written)
 
 
-async def updated(state: State, plugins: Iterable[Plugin], intent: Intent, written: Document, old: Document) -> Prepared:
+async def updated(
+    state: State, plugins: Iterable[Plugin], intent: Intent, written: Document, old: Document
+) -> Prepared:
     """A change of `old`. written: the whole new document, decoded, without nulls; `old` carries its resourceVersion."""
     draft = _scoped(intent, written, old)
     metadata.carry(draft, old)
