@@ -14,6 +14,7 @@ from navarch.apiserver.establish import Establisher
 from navarch.apiserver.expiry import Expiry
 from navarch.apiserver.handle import handle
 from navarch.apiserver.local import LocalClient
+from navarch.apiserver.resolving import Reach
 from navarch.apiserver.state import State
 from navarch.base.clock import Clock, Ids
 from navarch.base.log import Log
@@ -38,12 +39,15 @@ class Core:
         authorizer: Authorizer | None = None,
         answers: Mapping[tuple[str, str], Answer] | None = None,
         patience_s: int = PATIENCE_S,
+        simulated: bool = False,
     ) -> None:
         """authorizer: asked for what clients in this process do; None allows.
         answers: (plural, subresource) -> who answers what is posted there and not stored (reviews, tokens).
         patience_s: how long new pods that say nothing about it stay on a node that was lost.
+        simulated: pods run nowhere, and are never connected to.
         """
         self._state = State(store, kinds, clock, ids)
+        self.reach = Reach(self._state, ids, simulated)
         self._grants: Grants | None = None
         self._issue: Issue | None = None
         chosen = plugins(self._state, lambda: self._grants, lambda: self._issue, patience_s)
@@ -80,6 +84,7 @@ class Core:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
         self._state.feed.close()
+        await self.reach.outgoing.close()
 
     @property
     def reads(self) -> Reads:

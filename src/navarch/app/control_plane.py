@@ -46,7 +46,7 @@ class Settings:
     """signing_key: of service account tokens (PEM). place: where the API server is reached by network, if it is.
 
     shared_informers: controllers and scheduler read from one set of caches. patience_s: how long pods that say nothing
-    about it stay on a node that was lost (`options.node_grace_s` says when it is lost).
+    about it stay on a node that was lost (`options.node_grace_s` says when it is lost). simulated: pods run nowhere.
     """
 
     signing_key: bytes
@@ -55,6 +55,7 @@ class Settings:
     options: Options = field(default_factory=Options)
     shared_informers: bool = True
     patience_s: int = PATIENCE_S
+    simulated: bool = False
 
 
 class _Late:
@@ -86,7 +87,8 @@ class ControlPlane:
     ) -> None:
         """heartbeats: nodes' signs of life; None for Lease objects."""
         late = _Late()
-        self.core = Core(store, kinds, clock, ids, authorizer=late, patience_s=settings.patience_s)
+        patience_s, simulated = settings.patience_s, settings.simulated
+        self.core = Core(store, kinds, clock, ids, authorizer=late, patience_s=patience_s, simulated=simulated)
         self.kinds = self.core.kinds
         self.authorizer = late.made = Authorizers(self.core.reads)
         self.metrics = metrics or Registry()

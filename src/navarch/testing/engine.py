@@ -71,7 +71,7 @@ class Engine:
             MemoryStore(),
             self.clock,
             self.ids,
-            Settings(signing_key=new_key(), place=PLACE, options=options),
+            Settings(signing_key=new_key(), place=PLACE, options=options, simulated=True),
             heartbeats=self.heartbeats,
         )
         self.client: Client = self.control.client(ADMIN, "navarch-library")
