@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from navarch.cel import library
+from navarch.cel import authorizer, library
 from navarch.cel.library import paid, text
 from navarch.cel.program import Function, Program, Run
 from navarch.cel.values import NONE, Fault, Optional, OverBudget
@@ -299,6 +299,7 @@ FUNCTIONS: dict[str, Function] = {
 
 METHODS: dict[str, Function] = {
     **library.METHODS,
+    **authorizer.METHODS,
     "format": _format,
     "family": lambda run, found: found.address.version,
     "isUnspecified": lambda run, found: found.address.is_unspecified,

@@ -11,7 +11,7 @@ from navarch.kinds.kind import Kind
 class Kinds:
     """An immutable set of kinds. Iterating gives the resources in order, without the bodies of subresources."""
 
-    __slots__ = ("_bodies", "_by_name", "_by_resource", "_kinds", "version")
+    __slots__ = ("_bodies", "_by_name", "_by_resource", "_faces", "_kinds", "version")
 
     def __init__(self, kinds: tuple[Kind, ...], bodies: tuple[Kind, ...] = ()) -> None:
         """Raises: ValueError, when two of them have the same resource or the same name."""
@@ -23,6 +23,10 @@ class Kinds:
         self._by_name = {(kind.api_version, kind.name): kind for kind in (*kinds, *bodies)}
         if len(self._by_resource) != len(kinds) or len(self._by_name) != len(kinds) + len(bodies):
             raise ValueError("two kinds have the same resource, or the same name")
+        self._faces: dict[Kind, tuple[Kind, ...]] = {}
+        for kind in kinds:
+            home = kind.stored_as or kind
+            self._faces[home] = (*self._faces.get(home, ()), kind)
 
     def resource(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind that `/apis/{group}/{version}/…/{plural}` serves."""
@@ -31,6 +35,10 @@ class Kinds:
     def named(self, api_version: str, name: str) -> Kind | None:
         """The kind of a document with that apiVersion and kind."""
         return self._by_name.get((api_version, name))
+
+    def faces(self, stored: Kind) -> tuple[Kind, ...]:
+        """Every kind as which the objects of a stored one are served, itself among them if it is."""
+        return self._faces.get(stored, ())
 
     def groups(self) -> tuple[str, ...]:
         """The API groups in order, the core group ("") among them."""
@@ -79,6 +87,7 @@ class LiveKinds(Kinds):
                 names.add(name)
         found = self._built_in.with_kinds(*chosen)
         self._kinds, self._by_resource, self._by_name = found._kinds, found._by_resource, found._by_name
+        self._faces = found._faces
         self.version += 1
         for follower in self._followers:
             follower()
