@@ -1,7 +1,7 @@
 """Kubernetes' protobuf bodies as documents: what Go's typed clients, kubectl's among them, send instead of JSON.
 
-The fields are in `protobuf_fields.txt`, of which a line is read when its message is first met. Go writes every field
-that is no pointer, zeros too; JSON would not have them, so zeros are left out but where the table says that they count.
+Go writes every field that is no pointer, zeros too; JSON would not have them, so zeros are left out but where the table
+(`protobuf_table`) says that they count. Answers in protobuf are made in `protobuf_encode`.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
 """
@@ -11,40 +11,21 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import orjson
 
 from navarch.base.clock import rfc3339, rfc3339_micro
 from navarch.objects.value import Document
+from navarch.wire.protobuf_table import LISTS, MAGIC, fields, is_known, message_of
 
-MAGIC = b"k8s\x00"
 DEEPEST = 64
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-OPTIONS = ("DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "GetOptions", "ListOptions", "Status")
-"""Kinds of the meta group that are sent under the name of any group."""
-PACKAGES = {"": "core", "rbac.authorization.k8s.io": "rbac"}
-LISTS = ("ExtraValue", "Verbs")
-"""Messages that only wrap a list of texts."""
 
 
 class Malformed(ValueError):
     """The bytes are no protobuf message of Kubernetes, or of a kind that is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """type: string, bytes, bool, int32, int64, double or a message; in braces it is that of a map's values."""
-
-    name: str
-    type: str
-    repeated: bool = False
-    inline: bool = False
-    zero_counts: bool = False
 
 
 def decode(data: bytes) -> Document:
@@ -56,11 +37,8 @@ def decode(data: bytes) -> Document:
     if not data.startswith(MAGIC):
         raise Malformed("the body does not begin as Kubernetes' protobuf does")
     api_version, kind, raw = _envelope(memoryview(data)[len(MAGIC) :])
-    package, _, version = api_version.rpartition("/")
-    message = f"{PACKAGES.get(package) or package.partition('.')[0]}.{version}.{kind}"
-    if kind in OPTIONS:
-        message = f"meta.v1.{kind}"
-    if not api_version or message not in _lines():
+    message = message_of(api_version, kind)
+    if not message:
         raise Malformed(f"no kind {kind!r} in {api_version!r} is known as protobuf: send it as JSON")
     found = _message(message, raw, 0)
     return {"apiVersion": api_version, "kind": kind, **found}
@@ -69,9 +47,9 @@ def decode(data: bytes) -> Document:
 def _envelope(data: memoryview) -> tuple[str, str, memoryview]:
     api_version = kind = ""
     raw = data[:0]
-    for number, value in _fields(data):
+    for number, value in _parts(data):
         if number == 1:
-            for inner, text in _fields(_bytes(value)):
+            for inner, text in _parts(_bytes(value)):
                 if inner == 1:
                     api_version = _text(text)
                 elif inner == 2:
@@ -79,44 +57,6 @@ def _envelope(data: memoryview) -> tuple[str, str, memoryview]:
         elif number == 2:
             raw = _bytes(value)
     return api_version, kind, raw
-
-
-# --- the table ---
-
-
-@cache
-def _lines() -> dict[str, str]:
-    """The table's lines by the full names of messages."""
-    found = {}
-    package = ""
-    for line in resources.files("navarch.wire").joinpath("protobuf_fields.txt").read_text().splitlines():
-        if line.startswith("["):
-            package = line.strip("[]")
-        elif not line.startswith("#"):
-            name, _, rest = line.partition(":")
-            found[f"{package}.{name}"] = rest
-    return found
-
-
-@cache
-def _known(message: str) -> dict[int, Field]:
-    """The fields of a message by number."""
-    package = message.rpartition(".")[0]
-    found = {}
-    for text in _lines()[message].split(";"):
-        if not text.strip():
-            continue
-        number, name, type_ = text.split()
-        plain = type_.rstrip("*!?")
-        marks = type_[len(plain) :]
-        found[int(number)] = Field(name, _full(plain, package), "*" in marks, "!" in marks, "?" in marks)
-    return found
-
-
-def _full(type_: str, package: str) -> str:
-    if type_.startswith("{"):
-        return f"{{{_full(type_.strip('{}'), package)}}}"
-    return type_ if type_[0].islower() else f"{package}.{type_}"
 
 
 # --- the wire ---
@@ -135,7 +75,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def _parts(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field: an int, or bytes for everything that is none."""
     at = 0
     while at < len(data):
@@ -182,9 +122,9 @@ def _text(value: int | memoryview) -> str:
 def _message(name: str, data: memoryview, depth: int) -> Document:
     if depth > DEEPEST:
         raise Malformed(f"more than {DEEPEST} messages stand in each other")
-    known = _known(name)
+    known = fields(name)
     found: Document = {}
-    for number, value in _fields(data):
+    for number, value in _parts(data):
         field = known.get(number)
         if field is None:
             continue  # of a newer version, which JSON's decoder would have warned of; there is no name to tell
@@ -196,7 +136,7 @@ def _message(name: str, data: memoryview, depth: int) -> Document:
             entries.update({key: held for key, held in made.items() if held is not None})
         elif field.repeated:
             found.setdefault(field.name, []).append(made)
-        elif made is not None and (field.zero_counts or made not in ("", 0, False)):
+        elif made is not None and (field.zero_counts or made not in ("", 0, False) or field.type not in PLAIN):
             found[field.name] = made
     return found
 
@@ -210,9 +150,12 @@ def _value(type_: str, value: int | memoryview, depth: int) -> Any:
     well_known = WELL_KNOWN.get(type_)
     if well_known is not None:
         return well_known(_bytes(value))
+    schemas = SCHEMAS.get(type_)
+    if schemas is not None:
+        return schemas(_bytes(value), depth)
     if type_.rpartition(".")[2] in LISTS:
-        return [_text(inner) for _, inner in _fields(_bytes(value))]
-    if type_ not in _lines():
+        return [_text(inner) for _, inner in _parts(_bytes(value))]
+    if not is_known(type_):
         raise Malformed(f"no message {type_!r} is known: send JSON")
     return _message(type_, _bytes(value), depth + 1)
 
@@ -220,7 +163,7 @@ def _value(type_: str, value: int | memoryview, depth: int) -> Any:
 def _entry(type_: str, data: memoryview, depth: int) -> dict[str, Any]:
     """One entry of a map: key and value, either left out when it is empty."""
     key, held = "", None
-    for number, value in _fields(data):
+    for number, value in _parts(data):
         if number == 1:
             key = _text(value)
         elif number == 2:
@@ -248,7 +191,7 @@ PLAIN: dict[str, Callable[[int | memoryview], Any]] = {
 
 
 def _numbers(data: memoryview) -> dict[int, int | memoryview]:
-    return dict(_fields(data))
+    return dict(_parts(data))
 
 
 def _moment(data: memoryview) -> datetime | None:
@@ -296,6 +239,35 @@ def _json(data: memoryview) -> Any:
         raise Malformed(f"a JSON value in the body is malformed: {error}") from error
 
 
+def _schema(value: int | memoryview, depth: int) -> Document:
+    return _message("apiextensions.v1.JSONSchemaProps", _bytes(value), depth + 1)
+
+
+def _schema_or_list(data: memoryview, depth: int) -> Any:
+    """One schema, or a list of them."""
+    parts = list(_parts(data))
+    if parts and parts[0][0] == 1:
+        return _schema(parts[0][1], depth)
+    return [_schema(value, depth) for number, value in parts if number == 2]
+
+
+def _schema_or_bool(data: memoryview, depth: int) -> Any:
+    parts = _numbers(data)
+    return _schema(parts[2], depth) if 2 in parts else bool(_number(parts.get(1, 0)))
+
+
+def _schema_or_texts(data: memoryview, depth: int) -> Any:
+    parts = list(_parts(data))
+    if parts and parts[0][0] == 1:
+        return _schema(parts[0][1], depth)
+    return [_text(value) for number, value in parts if number == 2]
+
+
+SCHEMAS: dict[str, Callable[[memoryview, int], Any]] = {
+    "apiextensions.v1.JSONSchemaPropsOrArray": _schema_or_list,
+    "apiextensions.v1.JSONSchemaPropsOrBool": _schema_or_bool,
+    "apiextensions.v1.JSONSchemaPropsOrStringArray": _schema_or_texts,
+}
 WELL_KNOWN: dict[str, Callable[[memoryview], Any]] = {
     "meta.v1.Time": _time,
     "meta.v1.MicroTime": _micro_time,
