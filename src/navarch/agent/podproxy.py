@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import aiohttp
 
 HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
-    | {"content-length", "host", "expect"}
+    {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"} | {"expect"}
 )
+NOT_SENT = HOP_BY_HOP | {"content-length"}
 CONNECT_S = 10.0
 
 
@@ -48,19 +48,23 @@ class PodProxy:
         from yarl import URL
 
         if self._session is None:
-            self._session = aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            )
         try:
             answer = await self._session.request(
                 request.method,
                 URL(f"{scheme}://{address}:{port}{target}", encoded=True),
-                headers={name: value for name, value in request.headers.items() if name not in HOP_BY_HOP},
+                headers={name: value for name, value in request.headers.items() if name not in NOT_SENT},
                 data=request.body or None,
                 allow_redirects=False,
                 ssl=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
             )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"error trying to reach service: {error or 'no answer'}") from error
+            raise Unavailable(f"error trying to reach service: {_why(error, address, port)}") from error
         headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP]
         return Response(answer.status, headers, _pieces(answer))
 
@@ -71,7 +75,7 @@ class PodProxy:
             context = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        headers = [(name, value) for name, value in request.headers.items() if name != "host"]
+        headers = [(name, value) for name, value in request.headers.items() if name != "content-length"]
         status, answered, far, body = await upgrade(address, port, target, headers, method=request.method, tls=context)
         if status != 101:
             kept = [(name, value) for name, value in answered if name.lower() not in HOP_BY_HOP]
@@ -82,6 +86,16 @@ class PodProxy:
         finally:
             await far.close()
         return UPGRADED
+
+
+def _why(error: Exception, address: str, port: int) -> str:
+    """In the words that users of Kubernetes know."""
+    inner = getattr(error, "os_error", error)
+    if isinstance(inner, ConnectionRefusedError):
+        return f"dial tcp {address}:{port}: connect: connection refused"
+    if isinstance(error, TimeoutError):
+        return f"dial tcp {address}:{port}: i/o timeout"
+    return str(error) or type(error).__name__
 
 
 async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -1,8 +1,8 @@
 """The agent's own port: what the API server asks a node for, on paths that a kubelet has.
 
 `/containerLogs/{ns}/{pod}/{container}`, `/exec/…`, `/attach/…`, `/portForward/{ns}/{pod}` and `/healthz`; and
-`/podProxy/{ns}/{pod}/{scheme}/{port}/…`, which hands a request on to a pod. Only certificates of
-`system:masters` are let in, such as the API server's: users are authorized before, by the API server.
+`/podProxy/{ns}/{pod}/{scheme}/{port}/…` and `/nodeProxy/{scheme}/{port}/…`, which hand a request on. Only
+certificates of `system:masters` are let in, such as the API server's: users are authorized before, by the API server.
 """
 
 from __future__ import annotations
@@ -98,8 +98,9 @@ class Port:
             case ["podProxy", namespace, pod, scheme, number, *_] if scheme in SCHEMES and number.isdigit():
                 sandbox = await self._sandbox(namespace, pod)
                 address = sandbox.ips[0] if sandbox.ips else self.host_address
-                _, _, behind = request.target.partition(f"/{scheme}/{number}/")
-                return await self.proxy.serve(request, address, int(number), scheme, f"/{behind}")
+                return await self.proxy.serve(request, address, int(number), scheme, _behind(request, 6))
+            case ["nodeProxy", scheme, number, *_] if scheme in SCHEMES and number.isdigit():
+                return await self.proxy.serve(request, self.host_address, int(number), scheme, _behind(request, 4))
         raise NotFound(f"the agent serves nothing at {request.path}")
 
     async def _exec(self, request: Request, namespace: str, pod: str, container: str) -> Response:
@@ -158,7 +159,7 @@ class Port:
         for one in await self._instances(namespace, pod, container):
             if one.state is ContainerState.RUNNING:
                 return one
-        raise BadRequest(f'container "{container}" of pod "{namespace}/{pod}" is not running')
+        raise Internal(f'container not found ("{container}")')
 
     async def _sandbox(self, namespace: str, pod: str) -> Sandbox:
         for sandbox in (await self._pod(namespace, pod)).sandboxes:
@@ -176,6 +177,12 @@ def waiting_reason(pod: Object | None, container: str) -> str:
     found = next((one.state.waiting for one in every if one.name == container), None)
     reason = found.reason if found else "ContainerCreating"
     return IN_WORDS.get(reason, reason)
+
+
+def _behind(request: Request, parts: int) -> str:
+    """The target at the proxied server: path and query behind so many slashes."""
+    split = request.target.split("/", parts)
+    return "/" + split[parts] if len(split) > parts else "/"
 
 
 async def _shielded(reader: LogReader) -> AsyncIterator[bytes]:

@@ -8,13 +8,21 @@ from typing import Protocol
 from navarch.wire.message import Response, Tunnel
 
 
+class Declined(Exception):
+    """Whoever was asked for an upgraded connection gave an ordinary answer instead."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"answered {response.status}")
+        self.response = response
+
+
 class NodeDialer(Protocol):
     """How logs, exec, attach, port-forward and metrics get to the node that has the pod.
 
     The agent answers the paths of a kubelet: `/containerLogs/{ns}/{pod}/{container}`, `/exec/{ns}/{pod}/{container}`,
     `/attach/…`, `/portForward/{ns}/{pod}`, `/stats/summary`, `/healthz`, each on an authenticated port; and one of our
-    own, `/podProxy/{ns}/{pod}/{scheme}/{port}/…`, which hands a request on to a pod's port, because a server need not
-    be in the pods' network.
+    own, `/podProxy/{ns}/{pod}/{scheme}/{port}/…` and `/nodeProxy/{scheme}/{port}/…`, which hand a request on to a port
+    of a pod or of the node, because a server need not be in the pods' network.
     """
 
     async def request(
@@ -34,6 +42,6 @@ class NodeDialer(Protocol):
 
         Raises:
             base.errors.Unavailable: the node has no reachable agent.
-            base.errors.ApiError: the agent refused.
+            Declined: the agent, or who it handed the request on to, did not upgrade.
         """
         ...

@@ -11,10 +11,9 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
-import orjson
-
 from navarch.apiserver.call import Reads
-from navarch.base.errors import BY_CODE_AND_REASON, ApiError, Internal, Unavailable
+from navarch.apiserver.dialer import Declined
+from navarch.base.errors import Unavailable
 from navarch.kinds import NODE
 from navarch.wire.message import Response, Tunnel
 from navarch.wire.upgrade import upgrade
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 Headers = Sequence[tuple[str, str]]
-NOT_PASSED_ON = frozenset({"content-length", "transfer-encoding", "connection", "content-encoding"})
+NOT_PASSED_ON = frozenset({"transfer-encoding", "connection"})
 
 
 class HttpsDialer:
@@ -36,19 +35,25 @@ class HttpsDialer:
 
     async def request(self, node: str, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Response:
         import aiohttp
+        from multidict import CIMultiDict
+        from yarl import URL
 
         host, port = self._address(node)
         if self._session is None:
-            self._session = aiohttp.ClientSession(auto_decompress=False)
-        url = f"https://{host}:{port}{target}"
+            self._session = aiohttp.ClientSession(
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            )
         try:
             answer = await self._session.request(
                 method,
-                url,
-                headers=dict(headers),
+                URL(f"https://{host}:{port}{target}", encoded=True),
+                headers=CIMultiDict(headers),
                 data=body or None,
                 ssl=self._context,
                 server_hostname=node,
+                allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=10),
             )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -60,7 +65,7 @@ class HttpsDialer:
         host, port = self._address(node)
         status, found, tunnel, body = await upgrade(host, port, target, headers, tls=self._context, server_name=node)
         if status != 101:
-            raise _refusal(status, body)
+            raise Declined(Response(status, found, body))
         return status, found, tunnel
 
     async def close(self) -> None:
@@ -90,12 +95,3 @@ async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         raise Unavailable(f"the node's answer broke off: {error}") from error
     finally:
         answer.close()
-
-
-def _refusal(status: int, body: bytes) -> ApiError:
-    try:
-        found = orjson.loads(body)
-        error = BY_CODE_AND_REASON.get((status, found.get("reason", "")), Internal)
-        return error(found["message"])
-    except (ValueError, KeyError, AttributeError):
-        return Internal(f"the node answered {status}: {body[:200].decode(errors='replace')}")

@@ -362,13 +362,20 @@ class Connection(asyncio.Protocol):
     async def _stream(
         self, request: Request, response: Response, body: AsyncIterator[bytes], keep: bool, chunked: bool
     ) -> bool:
-        """Send chunks as they come; a body that fails midway ends the connection without the last chunk."""
+        """Send chunks as they come; a body that fails midway ends the connection without the last chunk.
+
+        An answer handed on from elsewhere may say its length: then it is sent as it is, and must be that long.
+        """
+        left = next((int(value) for name, value in response.headers if name.lower() == "content-length"), -1)
+        bodiless = request.method == "HEAD" or response.status in (204, 304)
+        chunked = chunked and left < 0 and not bodiless
         head = http_reply.head(response.status, response.headers, self._server.date(), None, not keep, chunked)
         self.send(head)
         self.streaming = True
         try:
-            if request.method != "HEAD":
+            if not bodiless:
                 async for piece in body:
+                    left -= len(piece)
                     if piece:
                         self.send(http_reply.chunk(piece) if chunked else piece)
                         if self._drained is not None:
@@ -377,6 +384,7 @@ class Connection(asyncio.Protocol):
                         return False
                 if chunked:
                     self.send(http_reply.LAST_CHUNK)
+                return keep and (chunked or left == 0)
             return keep
         except ApiError as error:
             log.info("a stream ended early", path=request.path, error=error.message)

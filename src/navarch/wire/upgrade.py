@@ -53,8 +53,8 @@ async def upgrade(
 ) -> tuple[int, Headers, StreamTunnel, bytes]:
     """Send the request and return status, headers, the connection and, unless the status is 101, the body.
 
-    `headers` must hold `Connection`, `Upgrade` and what the protocol needs; `Host` is added. server_name: what the
-    certificate must be for, if not `host`.
+    `headers` must hold `Connection`, `Upgrade` and what the protocol needs; `Host` is added where it is missing.
+    server_name: what the certificate must be for, if not `host`.
 
     Raises:
         Unavailable: nobody answers there, or what answers speaks no HTTP.
@@ -67,9 +67,11 @@ async def upgrade(
     except (OSError, TimeoutError) as error:
         raise Unavailable(f"cannot reach {host}:{port}: {error or 'no answer within 10 s'}") from error
     tunnel = StreamTunnel(reader, writer)
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}:{port}", *(f"{name}: {value}" for name, value in headers)]
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    if not any(name.lower() == "host" for name, _ in headers):
+        lines.insert(1, f"Host: {host}:{port}")
     try:
-        await tunnel.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        await tunnel.write(_head(lines))
         async with asyncio.timeout(30):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status, found = _parse(head)
@@ -80,6 +82,13 @@ async def upgrade(
     if status != 101:
         await tunnel.close()
     return status, found, tunnel, body
+
+
+def _head(lines: Sequence[str]) -> bytes:
+    """Raises: ValueError: a line that would be two."""
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header holds a line end")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def _parse(head: str) -> tuple[int, Headers]:

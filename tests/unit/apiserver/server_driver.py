@@ -16,6 +16,7 @@ from navarch.apiserver.authz.authorizer import Authorizers
 from navarch.apiserver.bootstrap import Place, bootstrap
 from navarch.apiserver.call import ITSELF
 from navarch.apiserver.core import Core
+from navarch.apiserver.dialer import Declined
 from navarch.apiserver.server import ApiServer
 from navarch.base.clock import SeededIds
 from navarch.base.errors import Unavailable
@@ -64,6 +65,8 @@ class FakeDialer:
         self.headers: dict[str, str] = {}
         self.tunnel = FakeTunnel(b"from the node")
         self.down = False
+        self.answer: Response | None = None
+        self.declines: Response | None = None
 
     async def request(
         self, node: str, method: str, target: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b""
@@ -72,13 +75,17 @@ class FakeDialer:
             raise Unavailable(f"node {node} does not answer")
         self.asked.append((node, method, target, body))
         self.headers = dict(headers)
-        return Response(200, (("Content-Type", "text/plain"), ("Connection", "close")), b"said by the node")
+        return self.answer or Response(
+            200, (("Content-Type", "text/plain"), ("Connection", "close")), b"said by the node"
+        )
 
     async def upgrade(
         self, node: str, target: str, headers: Sequence[tuple[str, str]]
     ) -> tuple[int, Sequence[tuple[str, str]], Tunnel]:
         self.asked.append((node, "UPGRADE", target, b""))
         self.headers = dict(headers)
+        if self.declines is not None:
+            raise Declined(self.declines)
         return 101, (("Upgrade", "websocket"),), self.tunnel
 
 

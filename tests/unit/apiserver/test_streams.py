@@ -4,8 +4,8 @@ from typing import Any
 
 from server_driver import ADMIN, FakeTunnel, Served, peer, served
 
-from navarch.kinds import CLUSTERROLE, CLUSTERROLEBINDING, ENDPOINTSLICE, NODE, POD, SERVICE
-from navarch.wire.message import UPGRADED
+from navarch.kinds import CLUSTERROLE, CLUSTERROLEBINDING, NODE, POD
+from navarch.wire.message import UPGRADED, Response
 
 POD_PATH = "/api/v1/namespaces/default/pods/web"
 
@@ -30,18 +30,14 @@ def test_logs_are_asked_of_the_node() -> None:
         response = await server.send("GET", path)
         assert (response.status, response.body) == (200, b"said by the node")
         assert "Connection" not in dict(response.headers)
-        assert server.dialer.asked == [("n1", "GET", "/containerLogs/default/web/app?follow=true&tailLines=5", b"")]
+        wanted = "/containerLogs/default/web/app?follow=true&tailLines=5&stream=All"
+        assert server.dialer.asked == [("n1", "GET", wanted, b"")]
         status, found = await server.ask("GET", f"{POD_PATH}/log")
         assert status == 400
-        assert found["message"] == (
-            "a container name must be specified for pod web, choose one of: [app side] "
-            "or one of the init containers: [init]"
-        )
+        assert found["message"] == ("a container name must be specified for pod web, choose one of: [init app side]")
         assert (await server.ask("GET", f"{POD_PATH}/log?container=none"))[1]["message"] == (
             "container none is not valid for pod web"
         )
-        assert (await server.ask("GET", f"{POD_PATH}/log?container=app&tailLines=-1"))[0] == 400
-        assert (await server.ask("GET", f"{POD_PATH}/log?container=app&sinceSeconds=0"))[0] == 400
         assert (await server.ask("GET", POD_PATH.replace("web", "none") + "/log"))[0] == 404
         server.dialer.down = True
         status, found = await server.ask("GET", f"{POD_PATH}/log?container=app")
@@ -50,11 +46,49 @@ def test_logs_are_asked_of_the_node() -> None:
     served(scenario)
 
 
-def test_the_annotated_container_is_the_default() -> None:
+def test_impossible_wishes_for_logs() -> None:
     async def scenario(server: Served) -> None:
-        await world(server, **{"kubectl.kubernetes.io/default-container": "side"})
-        await server.send("GET", f"{POD_PATH}/log")
-        assert server.dialer.asked[0][2] == "/containerLogs/default/web/side"
+        await world(server)
+        for query, code, message in (
+            ("tailLines=-1", 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+            ("limitBytes=0", 422, "limitBytes: Invalid value: 0: must be greater than 0"),
+            ("sinceSeconds=0", 422, "sinceSeconds: Invalid value: 0: must be greater than 0"),
+            ("stream=all", 422, 'stream: Unsupported value: "all": supported values: "All", "Stderr", "Stdout"'),
+            (
+                "sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z",
+                422,
+                "<nil>: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+            ),
+            (
+                "stream=Stderr&tailLines=1",
+                422,
+                "<nil>: Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
+            ),
+            ("tailLines=many", 400, 'strconv.ParseInt: parsing "many": invalid syntax'),
+            ("tailLines=9223372036854775808", 400, "value out of range"),
+            ("sinceTime=yesterday", 400, 'parsing time "yesterday"'),
+        ):
+            status, found = await server.ask("GET", f"{POD_PATH}/log?container=app&{query}")
+            assert (status, message in found["message"]) == (code, True), (query, found)
+        status, found = await server.ask("GET", f"{POD_PATH}/log?container=app&tailLines=-1&limitBytes=0")
+        assert found["message"].startswith('PodLogOptions "web" is invalid: [tailLines: ')
+        assert [cause["field"] for cause in found["details"]["causes"]] == ["tailLines", "limitBytes"]
+        assert server.dialer.asked == []
+
+    served(scenario)
+
+
+def test_all_wishes_for_logs_reach_the_node() -> None:
+    async def scenario(server: Served) -> None:
+        await world(server)
+        query = "follow&previous=1&timestamps=yes&sinceTime=2026-01-01T00:00:00Z&limitBytes=7&stream=Stdout"
+        await server.send("GET", f"{POD_PATH}/log?container=init&{query}&insecureSkipTLSVerifyBackend=true")
+        await server.send("GET", f"{POD_PATH}/log?container=app&follow=FALSE&previous=0&sinceSeconds=3")
+        assert [target for _, _, target, _ in server.dialer.asked] == [
+            "/containerLogs/default/web/init?follow=true&previous=true&timestamps=true&limitBytes=7"
+            "&sinceTime=2026-01-01T00%3A00%3A00Z&stream=Stdout",
+            "/containerLogs/default/web/app?sinceSeconds=3&stream=All",
+        ]
 
     served(scenario)
 
@@ -140,71 +174,28 @@ def test_reading_pods_is_no_right_to_run_things_in_them() -> None:
     served(scenario)
 
 
-def test_proxies() -> None:
+def test_a_terminal_has_no_stderr_and_the_ports_are_numbers() -> None:
     async def scenario(server: Served) -> None:
         await world(server)
-        await server.client.create(
-            SERVICE,
-            {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": {"name": "svc", "namespace": "default"},
-                "spec": {"clusterIP": "10.96.0.9", "ports": [{"name": "web", "port": 80, "targetPort": 8080}]},
-            },
-        )
-        status, found = await server.ask("GET", "/api/v1/namespaces/default/services/svc:web/proxy/")
-        assert (status, found["message"]) == (503, 'no endpoints available for service "svc:web"')
-        await server.client.create(
-            ENDPOINTSLICE,
-            {
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": {
-                    "name": "svc-1",
-                    "namespace": "default",
-                    "labels": {"kubernetes.io/service-name": "svc"},
-                },
-                "addressType": "IPv4",
-                "ports": [{"name": "web", "port": 8080}],
-                "endpoints": [
-                    {
-                        "addresses": ["10.1.0.1"],
-                        "nodeName": "n1",
-                        "conditions": {"ready": True},
-                        "targetRef": {"kind": "Pod", "name": "web", "namespace": "default"},
-                    },
-                    {
-                        "addresses": ["10.1.0.2"],
-                        "nodeName": "n2",
-                        "conditions": {"ready": False},
-                        "targetRef": {"kind": "Pod", "name": "not-ready", "namespace": "default"},
-                    },
-                ],
-            },
-        )
-        for target in (
-            f"{POD_PATH}/proxy/a/b?x=1",
-            "/api/v1/namespaces/default/pods/https:web:http/proxy",
-            "/api/v1/namespaces/default/services/svc:80/proxy/c",
-            "/api/v1/nodes/n1/proxy/stats/summary",
-        ):
-            response = await server.send("POST", target, ADMIN, b"body", authorization="Bearer x", x_mine="1")
-            assert response.status == 200, target
-        assert server.dialer.asked == [
-            ("n1", "POST", "/podProxy/default/web/http/8080/a/b?x=1", b"body"),
-            ("n1", "POST", "/podProxy/default/web/https/8080/", b"body"),
-            ("n1", "POST", "/podProxy/default/web/http/8080/c", b"body"),
-            ("n1", "POST", "/stats/summary", b"body"),
-        ]
-        assert server.dialer.headers["x-mine"] == "1"
-        assert "authorization" not in server.dialer.headers
-        for target, code in (
-            (POD_PATH.replace("web", "web:none") + "/proxy/", 400),
-            (POD_PATH.replace("web", "a:b:c:d") + "/proxy/", 400),
-            ("/api/v1/namespaces/default/services/none/proxy/", 404),
-            ("/api/v1/namespaces/default/services/svc:99/proxy/", 503),
-            ("/api/v1/nodes/none/proxy/", 404),
-        ):
-            assert (await server.ask("GET", target))[0] == code, target
+        query = "container=app&command=sh&stdin=1&stdout=1&stderr=1&tty=1"
+        await server.send("GET", f"{POD_PATH}/exec?{query}", ADMIN, None, FakeTunnel())
+        assert server.dialer.asked[0][2] == "/exec/default/web/app?input=1&output=1&tty=1&command=sh"
+        assert (await server.ask("GET", f"{POD_PATH}/portforward?ports=x"))[0] == 400
+        assert (await server.ask("GET", f"{POD_PATH}/exec?container=app&command=sh&tty=1"))[0] == 400
+
+    served(scenario)
+
+
+def test_a_refused_stream_is_answered_as_the_node_did() -> None:
+    async def scenario(server: Served) -> None:
+        await world(server)
+        path = f"{POD_PATH}/exec?container=app&command=ls&stdout=1"
+        server.dialer.declines = Response(500, (("Content-Type", "text/plain"),), b"container not found")
+        response = await server.send("POST", path, ADMIN, None, FakeTunnel())
+        assert (response.status, response.body) == (500, b"container not found")
+        server.dialer.declines = Response(200, (), b"hello")
+        response = await server.send("POST", path, ADMIN, None, FakeTunnel())
+        assert response.status == 500
+        assert b"invalid upgrade response: status code 200" in response.body
 
     served(scenario)

@@ -282,6 +282,34 @@ def test_streams_are_chunked_and_end_with_the_client() -> None:
     serve(scenario, handler=handler)
 
 
+def test_a_stream_may_say_its_length_and_must_keep_it() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"abc"
+        yield b"def"
+
+    async def handler(request: Request) -> Response:
+        if request.path == "/nothing":
+            return Response(304, [("ETag", "x")], pieces())
+        length = "6" if request.path == "/whole" else "7"
+        return Response(200, [("Content-Length", length)], pieces())
+
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        wire = await connect()
+        for _ in range(2):
+            status, headers, body = await wire.ask("GET /whole HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (status, headers["content-length"], body) == (200, "6", b"abcdef")
+            assert "transfer-encoding" not in headers
+        wire.writer.write(b"GET /short HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await wire.reader.read()).endswith(b"\r\n\r\nabcdef")  # and then the end, which tells the client
+        wire = await connect()
+        wire.writer.write(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await wire.reader.read()
+        assert answer.endswith(b"\r\n\r\n")
+        assert b"chunked" not in answer
+
+    serve(scenario, handler=handler)
+
+
 def test_a_reader_that_stops_reading_stops_the_stream() -> None:
     sent = 0
 
