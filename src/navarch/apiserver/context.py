@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from navarch.apiserver.admission.review import Plugin
 from navarch.apiserver.call import Authorizer, User
 from navarch.apiserver.state import State
+from navarch.apiserver.templates import Templates
 from navarch.objects.value import Document
 from navarch.wire.message import Handler
 
@@ -25,3 +26,7 @@ class Context:
     authorizer: Authorizer | None = None
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     front: Handler | None = None
+    templates: Templates = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.templates = Templates(self.state, self.plugins)

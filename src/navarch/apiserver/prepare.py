@@ -99,6 +99,7 @@ async def _admitted(plugins: Iterable[Plugin], review: Review, written: Document
         for plugin in chosen:
             plugin.mutate(review)
             if plugin.concerns(review):
+                review.alone = True
                 await plugin.ask_mutate(review)
         new = review.draft.document
         causes = list(rules(intent.shown, intent.subresource, new, old))
@@ -107,6 +108,7 @@ async def _admitted(plugins: Iterable[Plugin], review: Review, written: Document
         for plugin in chosen:
             plugin.validate(review)
             if plugin.concerns(review):
+                review.alone = True
                 await plugin.ask_validate(review)
     except BaseException:
         review.give_back()

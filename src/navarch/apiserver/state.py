@@ -118,7 +118,10 @@ class State:
 
         Raises: store.Stale.
         """
-        value = stored.encode(kind, document)
+        return await self.put_value(kind, namespace, name, stored.encode(kind, document), expect)
+
+    async def put_value(self, kind: Kind, namespace: str, name: str, value: bytes, expect: int) -> Object:
+        """`put`, of what is encoded already."""
         place = keys.place(namespace, name)
         revision = await self.store.put(keys.prefix(kind) + place, value, expect)
         await self.feed.reached(revision)

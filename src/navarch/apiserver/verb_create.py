@@ -6,6 +6,7 @@ from navarch.apiserver import decode, metadata, prepare, refusals, stored
 from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
 from navarch.apiserver.options import Intent
+from navarch.apiserver.templates import Pattern, Sighting
 from navarch.base.errors import AlreadyExists, ApiError, BadRequest, MethodNotAllowed, Retryable
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
@@ -20,21 +21,45 @@ async def create(context: Context, intent: Intent, body: Body) -> Object:
     """Raises: AlreadyExists, BadRequest, Invalid, Forbidden, NotFound (the namespace)."""
     if context.state.definitions.ending(intent.kind):
         raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
-    written = addressed(intent, decode.decoded(intent, body))
     await context.state.feed.fresh()
+    sighting = context.templates.sighted(intent, body)
+    if sighting is not None and sighting.pattern is not None:
+        found = await _repeated(context, intent, sighting, sighting.pattern)
+        if found is not None:
+            return found
+        sighting = None
+    written = addressed(intent, decode.decoded(intent, body))
     name = written["metadata"].get("name", "")
     prefix = written["metadata"].get("generateName", "")
     if name or not prefix:
         intent.name = name
-        return await _attempt(context, intent, written, "")
+        return await _attempt(context, intent, written, "", sighting, body)
     for last in range(NAME_ATTEMPTS, 0, -1):
         intent.name = metadata.generated_name(prefix, context.state.ids)
         try:
-            return await _attempt(context, intent, written, intent.name)
+            return await _attempt(context, intent, written, intent.name, sighting, body)
         except AlreadyExists:
             if last == 1:
                 raise
     raise AssertionError("unreachable")
+
+
+async def _repeated(context: Context, intent: Intent, sighting: Sighting, pattern: Pattern) -> Object | None:
+    """Another pod of a known template; None where a generated name is taken, which is for the long way to mend.
+
+    Raises: AlreadyExists.
+    """
+    state = context.state
+    intent.name = sighting.name or metadata.generated_name(sighting.prefix, state.ids)
+    if state.get(intent.kind, intent.namespace, intent.name) is None:
+        value = context.templates.filled(pattern, intent.name)
+        try:
+            return await state.put_value(intent.kind, intent.namespace, intent.name, value, 0)
+        except Stale:
+            pass  # as if it had been there before
+    if not sighting.name:
+        return None
+    raise refusals.already_exists(intent.kind, intent.name)
 
 
 def addressed(intent: Intent, written: Document) -> Document:
@@ -74,11 +99,15 @@ async def ready(context: Context, intent: Intent, written: Document, name: str) 
         raise
 
 
-async def _attempt(context: Context, intent: Intent, written: Document, name: str) -> Object:
+async def _attempt(
+    context: Context, intent: Intent, written: Document, name: str, sighting: Sighting | None, body: Body
+) -> Object:
     state = context.state
     if intent.name and state.get(intent.kind, intent.namespace, intent.name) is not None:
         raise refusals.already_exists(intent.kind, intent.name)
     prepared = await ready(context, intent, written, name)
+    if sighting is not None and isinstance(body, bytes):
+        context.templates.learn(sighting, prepared.review, prepared.document, body)
     if intent.dry_run:
         prepared.review.give_back()
         return unsaved(intent.kind, prepared.document)

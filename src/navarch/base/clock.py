@@ -96,10 +96,16 @@ class SystemIds:
         self._random = random.SystemRandom()
 
     def uid(self) -> str:
-        return str(uuid.uuid4())
+        text = os.urandom(16).hex()
+        variant = "89ab"[int(text[16], 16) & 3]
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
     def suffix(self, length: int = 5) -> str:
-        return "".join(self._random.choices(SUFFIX_ALPHABET, k=length))
+        number, found = int.from_bytes(os.urandom(length + 8), "big"), ""
+        for _ in range(length):  # eight bytes more than it takes leave no character likelier than another
+            number, index = divmod(number, len(SUFFIX_ALPHABET))
+            found += SUFFIX_ALPHABET[index]
+        return found
 
     def fraction(self) -> float:
         return self._random.random()

@@ -21,6 +21,7 @@ DEFAULT = "default"
 MIRROR = "kubernetes.io/config.mirror"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 ROOT_CA = "kube-root-ca.crt"
+TOKEN_VOLUME = "kube-api-access-"
 TOKEN_S = 3607
 MODE = 0o644
 SOON_S = 0.1
@@ -74,7 +75,9 @@ def _mount(review: Review) -> None:
     ]
     if not open_ones:
         return
-    name = f"kube-api-access-{review.state.ids.suffix()}"
+    suffix = review.state.ids.suffix()
+    name = TOKEN_VOLUME + suffix
+    review.picked.append((TOKEN_VOLUME, suffix))
     for field, i in open_ones:
         mounts = draft.get("spec", field, i, "volumeMounts") or []
         mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}

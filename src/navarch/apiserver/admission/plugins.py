@@ -10,6 +10,14 @@ from navarch.apiserver.admission.review import Plugin, Review
 from navarch.apiserver.admission.services import Allocation
 from navarch.apiserver.call import User
 from navarch.apiserver.state import State
+from navarch.kinds import (
+    LIMITRANGE,
+    NAMESPACE,
+    PRIORITYCLASS,
+    RESOURCEQUOTA,
+    RUNTIMECLASS,
+    SERVICEACCOUNT,
+)
 from navarch.kinds.certificates import GROUP as CERTIFICATES
 from navarch.kinds.kind import Kind
 from navarch.objects.value import Document
@@ -31,16 +39,16 @@ def plugins(
             check(review.intent.user, review.intent.kind, review.draft.document, review.old)
 
     return (
-        Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep),
-        Plugin("LimitRanger", mutate=limits.mutate, validate=limits.validate),
-        Plugin("ServiceAccount", mutate=accounts.mutate, validate=accounts.validate),
-        Plugin("ServiceAccountTokens", mutate=accounts.fill_token(issue)),
-        Plugin("RuntimeClass", mutate=runtimes.mutate),
-        Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate),
-        Plugin("Priority", mutate=pods.prioritize),
-        Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s)),
-        Plugin("CertificateSubject", mutate=certificates.mutate),
-        Plugin("ServiceAllocation", mutate=Allocation(state).mutate),
-        Plugin("Escalation", validate=escalation),
-        Plugin("ResourceQuota", validate=quota.Quotas(state).validate),
+        Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep, reads=(NAMESPACE,)),
+        Plugin("LimitRanger", mutate=limits.mutate, validate=limits.validate, reads=(LIMITRANGE,)),
+        Plugin("ServiceAccount", mutate=accounts.mutate, validate=accounts.validate, reads=(SERVICEACCOUNT,)),
+        Plugin("ServiceAccountTokens", mutate=accounts.fill_token(issue), reads=()),
+        Plugin("RuntimeClass", mutate=runtimes.mutate, reads=(RUNTIMECLASS,)),
+        Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate, reads=()),
+        Plugin("Priority", mutate=pods.prioritize, reads=(PRIORITYCLASS,)),
+        Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s), reads=()),
+        Plugin("CertificateSubject", mutate=certificates.mutate, reads=()),
+        Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=()),
+        Plugin("Escalation", validate=escalation, reads=()),
+        Plugin("ResourceQuota", validate=quota.Quotas(state).validate, reads=(RESOURCEQUOTA,)),
     )

@@ -56,6 +56,7 @@ class Quotas:
         quotas = review.state.list(RESOURCEQUOTA, review.namespace)
         if not quotas:
             return
+        review.alone = True  # the next one is counted on top
         waiting = self._admitted.setdefault(intent.kind, {})
         _admit(review, quotas, [one for one in waiting.values() if _namespace(one) == review.namespace])
         document = review.draft.document

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from navarch.kinds.kind import Kind
 from navarch.objects.value import Document, Draft
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ class Review:
     """draft: the object to be; for a delete, the object as it is. old: what is stored, None on a create.
 
     undo: what to call when the write does not happen after all (reservations are given back).
+    picked: (constant start, picked end) of texts that plugins made up for this object and that the next is to have its
+        own of. alone: what came of this write says nothing about the next one that is written the same.
     """
 
     intent: Intent
@@ -25,6 +28,8 @@ class Review:
     old: Document | None
     state: State
     undo: list[Callable[[], None]] = field(default_factory=list)
+    picked: list[tuple[str, str]] = field(default_factory=list)
+    alone: bool = False
 
     def is_on(self, plural: str, *subresources: str, group: str = "") -> bool:
         """Whether the write is to that resource, itself or one of those subresources of it."""
@@ -70,6 +75,9 @@ class Plugin:
 
     concerns: whether, for this write, `ask_mutate` and `ask_validate` are awaited too, each right after its sibling.
     It must be cheap: it is asked at every write.
+    reads: the kinds whose objects it looks at. As long as none of them changes, it must come to the same for every pod
+        that is written the same by the same user, or mark the review as `alone`. None: it may come to anything at any
+        time, and every pod goes the long way (see `templates.py`).
     """
 
     name: str
@@ -78,3 +86,4 @@ class Plugin:
     concerns: Callable[[Review], bool] = asks_nobody
     ask_mutate: Wait = waits_for_nobody
     ask_validate: Wait = waits_for_nobody
+    reads: tuple[Kind, ...] | None = None
