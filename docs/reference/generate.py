@@ -14,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import differences
 import msgspec
 import said
 
@@ -322,6 +323,17 @@ def library_page() -> str:
     )
 
 
+def differences_page() -> str:
+    rows = [(one.document, code(one.where), one.why) for one in differences.ALL]
+    intro = (
+        "What Navarch serves is compared with what Kubernetes 1.36 publishes "
+        "(`tests/unit/apiserver/test_reference_documents.py`): "
+        "discovery in all its forms, and OpenAPI version 2 with every path, operation, parameter and definition. "
+        "These are the differences, all of them; `*` stands for anything."
+    )
+    return page("Differences from the published documents", intro, table(("Document", "What", "Why"), rows))
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "command-line.md": command_line,
     "library.md": library_page,
@@ -331,6 +343,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "events.md": events_page,
     "metrics.md": metrics_page,
     "settings.md": settings_page,
+    "differences.md": differences_page,
 }
 
 

@@ -7,8 +7,9 @@ Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-a
 
 from __future__ import annotations
 
+import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -21,6 +22,8 @@ from navarch.wire.message import Request, Response
 
 AGGREGATED = "apidiscovery.k8s.io"
 ACCEPTED = ("v2", "v2beta1")
+
+STORAGE_HASH_BYTES = 8
 
 CONNECT = ("create", "get")
 PROXIED = ("create", "delete", "get", "patch", "update")
@@ -49,6 +52,29 @@ CONNECTED: dict[str, tuple[str, ...]] = {
     "serviceaccounts": ("token",),
 }
 """What the server answers itself, by streams and tokens, for kinds of the core group."""
+
+RETURNED_WHEN_DELETED = frozenset(
+    (
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "pods",
+        "podtemplates",
+        "resourcequotas",
+        "serviceaccounts",
+        "services",
+        "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "storageclasses.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "volumeattributesclasses.storage.k8s.io",
+        "deviceclasses.resource.k8s.io",
+        "devicetaintrules.resource.k8s.io",
+        "resourceclaims.resource.k8s.io",
+        "resourceclaimtemplates.resource.k8s.io",
+        "resourceslices.resource.k8s.io",
+    )
+)
+"""Resources whose deletion answers with the object, not with a Status."""
 
 
 def subresources(kind: Kind) -> tuple[str, ...]:
@@ -80,11 +106,14 @@ class Discovery:
         """Raises: NotFound, NotAcceptable."""
         parts = request.path.strip("/").split("/")
         form = self._form(request) if len(parts) == 1 else ""
+        host = request.headers.get("host", "") if parts == ["api"] else ""
         key = f"{form} {'/'.join(parts)}"
-        page = self._pages.get(key)
+        page = self._pages.get(key) if form or not host else None
         if page is None:
-            body = orjson.dumps(self._document(parts, form))
-            page = self._pages[key] = (body, f'"{hashlib.sha256(body).hexdigest().upper()}"')
+            body = orjson.dumps(self._document(parts, form, host))
+            page = (body, f'"{hashlib.sha256(body).hexdigest().upper()}"')
+            if form or not host:  # names that clients choose are not remembered
+                self._pages[key] = page
         body, etag = page
         if not form:
             return Response(200, (("Content-Type", "application/json"),), body)
@@ -114,13 +143,13 @@ class Discovery:
                 return ""
         raise NotAcceptable("only the following media types are accepted: application/json")
 
-    def _document(self, parts: list[str], form: str) -> Document:
+    def _document(self, parts: list[str], form: str, host: str) -> Document:
         root, rest = parts[0], parts[1:]
         groups = {name: versions for name, versions in self._groups.items() if (root == "api") == (not name)}
         if not rest:
             if form:
                 return self._aggregated(groups, form)
-            return self._versions(groups) if root == "api" else self._group_list(groups)
+            return self._versions(groups, host) if root == "api" else self._group_list(groups)
         if root == "apis" and rest[0] in groups:
             if len(rest) == 1:
                 return {"kind": "APIGroup", "apiVersion": "v1", **_group(rest[0], groups[rest[0]])}
@@ -130,11 +159,13 @@ class Discovery:
             return _resource_list(rest[0], groups[""][rest[0]])
         raise NotFound("the server could not find the requested resource")
 
-    def _versions(self, groups: dict[str, dict[str, list[Kind]]]) -> Document:
+    def _versions(self, groups: dict[str, dict[str, list[Kind]]], host: str) -> Document:
+        """host: as the client calls the server, which is how it reaches it."""
+        address = {"clientCIDR": "0.0.0.0/0", "serverAddress": host}
         return {
             "kind": "APIVersions",
             "versions": list(groups.get("", {})),
-            "serverAddressByClientCIDRs": [],
+            "serverAddressByClientCIDRs": [address] if host else [],
         }
 
     def _group_list(self, groups: dict[str, dict[str, list[Kind]]]) -> Document:
@@ -173,11 +204,19 @@ def _scope(kind: Kind) -> str:
     return "Namespaced" if kind.namespaced else "Cluster"
 
 
+def _responded(kind: Kind, taken: Sequence[Any]) -> Document:
+    """taken: group, version and kind of what is answered. Of built-in kinds, what is of the resource's own version
+    does not name it."""
+    group, version, name = taken
+    own = (group, version) == (kind.group, kind.version) and not kind.custom
+    return {"group": "" if own else group, "version": "" if own else version, "kind": name}
+
+
 def _resource(kind: Kind) -> Document:
     """In the aggregated form."""
     found: dict[str, Any] = {
         "resource": kind.plural,
-        "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.name},
+        "responseKind": _responded(kind, (kind.group, kind.version, kind.name)),
         "scope": _scope(kind),
         "singularResource": kind.one,
         "verbs": list(kind.verbs or ("create",)),
@@ -188,12 +227,17 @@ def _resource(kind: Kind) -> Document:
         found["categories"] = list(kind.categories)
     inner = []
     for name in subresources(kind):
-        group, version, taken, verbs = _subresource(kind, name)
-        responded = {"group": group, "version": version, "kind": taken}
-        inner.append({"subresource": name, "responseKind": responded, "verbs": list(verbs)})
+        *taken, verbs = _subresource(kind, name)
+        inner.append({"subresource": name, "responseKind": _responded(kind, taken), "verbs": list(verbs)})
     if inner:
         found["subresources"] = inner
     return found
+
+
+def storage_version_hash(kind: Kind) -> str:
+    """It changes with the version that objects are stored as."""
+    digest = hashlib.sha256(f"{kind.group}/{kind.version}/{kind.name}".encode()).digest()
+    return base64.b64encode(digest[:STORAGE_HASH_BYTES]).decode()
 
 
 def _resource_list(group_version: str, served: Iterable[Kind]) -> Document:
@@ -211,6 +255,8 @@ def _resource_list(group_version: str, served: Iterable[Kind]) -> Document:
             entry["shortNames"] = list(kind.short)
         if kind.categories:
             entry["categories"] = list(kind.categories)
+        if kind.verbs not in ((), ("create",)):
+            entry["storageVersionHash"] = storage_version_hash(kind.stored_as or kind)
         resources.append(entry)
         for name in subresources(kind):
             group, version, taken, verbs = _subresource(kind, name)

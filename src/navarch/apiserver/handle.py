@@ -8,6 +8,7 @@ from dataclasses import replace
 from navarch.apiserver import bodies, decode, options, refusals, render, reply, verb_delete, verb_read
 from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
+from navarch.apiserver.discovery import RETURNED_WHEN_DELETED
 from navarch.apiserver.options import Intent
 from navarch.apiserver.reply import Form
 from navarch.apiserver.subresources import ACTS, Act, act_for
@@ -20,19 +21,6 @@ from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, dig
 from navarch.wire.message import Response
-
-RETURNED_WHEN_DELETED = frozenset(
-    (
-        "persistentvolumeclaims",
-        "persistentvolumes",
-        "pods",
-        "podtemplates",
-        "resourcequotas",
-        "serviceaccounts",
-        "services",
-    )
-)
-"""Kinds whose deletion answers with the object, not with a Status."""
 
 OF_ONE = ("get", "update", "patch", "delete")
 

@@ -16,6 +16,7 @@ import orjson
 
 from navarch.apiserver import openapi_proto, openapi_schemas
 from navarch.apiserver.openapi_paths import Operations, definition, referenced
+from navarch.apiserver.openapi_places import place_of, place_paths, places
 from navarch.apiserver.openapi_schemas import Definitions, Form
 from navarch.apiserver.routes import parse_accept
 from navarch.apiserver.version import KUBERNETES
@@ -51,51 +52,47 @@ class OpenApi:
             if _wants_protobuf(request):
                 return self._packed(request, "v2.pb", openapi_proto.CONTENT_TYPE, self._proto_v2)
             _check_accept(request)
-            return self._page(request, "v2", ())
-        if parts[:2] == V3_PARTS:
-            group_version = self._group_version(parts[2:])
-            if group_version is not None:
-                _check_accept(request)
-                return self._page(request, "v3", group_version)
+            return self._page(request, "v2", "")
+        place = "/".join(parts[2:])
+        if parts[:2] == V3_PARTS and place in places(self._kinds):
+            _check_accept(request)
+            return self._moved(request, place) or self._page(request, "v3", place)
         raise NotFound("the server could not find the requested resource")
 
     def _index(self) -> bytes:
-        paths = {
-            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={self._digest(path)}"} for path in self._group_paths()
-        }
+        paths = {place: {"serverRelativeURL": self._address(place)} for place in places(self._kinds)}
         return orjson.dumps({"paths": paths})
 
-    def _group_paths(self) -> list[str]:
-        found = dict.fromkeys(
-            f"apis/{kind.api_version}" if kind.group else f"api/{kind.version}" for kind in self._kinds
-        )
-        return list(found)
+    def _address(self, place: str) -> str:
+        """It changes with the content, so that what lies there may be kept for ever."""
+        return f"/openapi/v3/{place}?hash={self._digest(place)}"
 
-    def _group_version(self, parts: tuple[str, ...]) -> tuple[str, str] | None:
-        if "/".join(parts) not in self._group_paths():
-            return None
-        return (parts[1], parts[2]) if parts[0] == "apis" else ("", parts[1])
+    def _moved(self, request: Request, place: str) -> Response | None:
+        """Whoever asks for a content that is no more is told where the present one is."""
+        wanted = request.param("hash")
+        if wanted and wanted != self._digest(place):
+            return Response(301, (("Location", self._address(place)), ("Content-Type", "text/plain")))
+        return None
 
-    def _digest(self, path: str) -> str:
+    def _digest(self, place: str) -> str:
         """Of what the document is made of, so that it need not be made to know whether it changed."""
-        if path in self._digests:
-            return self._digests[path]
+        if place in self._digests:
+            return self._digests[place]
         if not self._hash:
             self._hash = openapi_schemas.digest()
-        parts = [part for part in path.split("/") if part]
-        chosen = [kind for kind in self._kinds if parts[0].startswith("v2") or parts[1:] == _parts(kind)]
+        chosen = [kind for kind in self._kinds if place.startswith("v2") or place_of(kind) == place]
         described = [
             (kind.api_version, kind.name, kind.plural, kind.verbs, kind.subresources, kind.published) for kind in chosen
         ]
-        text = f"{self._hash} {INFO} {described} {parts[1:] or path}"
-        found = self._digests[path] = hashlib.sha256(text.encode()).hexdigest().upper()
+        text = f"{self._hash} {INFO} {described} {place}"
+        found = self._digests[place] = hashlib.sha256(text.encode()).hexdigest().upper()
         return found
 
-    def _page(self, request: Request, form: Form, group_version: tuple[str, ...]) -> Response:
+    def _page(self, request: Request, form: Form, place: str) -> Response:
         def make() -> bytes:
-            return orjson.dumps(self._document_v3(*group_version) if form == "v3" else self._document_v2())
+            return orjson.dumps(self._document_v3(place) if form == "v3" else self._document_v2())
 
-        return self._packed(request, "/".join((form, *group_version)), JSON, make)
+        return self._packed(request, place or form, JSON, make)
 
     def _proto_v2(self) -> bytes:
         return openapi_proto.encode(self._document_v2())
@@ -115,9 +112,10 @@ class OpenApi:
             return Response(200, [*headers, ("Content-Encoding", "gzip")], packed)
         return Response(200, headers, zlib.decompress(packed, 31))
 
-    def _document_v3(self, group: str, version: str) -> Document:
-        kinds = [kind for kind in self._kinds if (kind.group, kind.version) == (group, version)]
-        paths = {path: item for kind in kinds for path, item in Operations(kind, "v3").paths()}
+    def _document_v3(self, place: str) -> Document:
+        kinds = [kind for kind in self._kinds if place_of(kind) == place]
+        paths = place_paths(place, "v3")
+        paths |= {path: item for kind in kinds for path, item in Operations(kind, "v3").paths()}
         wanted = {definition(kind) for kind in kinds} | referenced(paths)
         return {
             "openapi": "3.0.0",
@@ -130,7 +128,8 @@ class OpenApi:
         }
 
     def _document_v2(self) -> Document:
-        paths = {path: item for kind in self._kinds for path, item in Operations(kind, "v2").paths()}
+        paths = {path: item for place in places(self._kinds) for path, item in place_paths(place, "v2").items()}
+        paths |= {path: item for kind in self._kinds for path, item in Operations(kind, "v2").paths()}
         wanted = {definition(kind) for kind in self._kinds} | referenced(paths)
         return {
             "swagger": "2.0",
@@ -148,10 +147,6 @@ _BEARER: dict[str, Any] = {
     "in": "header",
     "description": "Bearer Token authentication",
 }
-
-
-def _parts(kind: Kind) -> list[str]:
-    return [kind.group, kind.version] if kind.group else [kind.version]
 
 
 def _wants_protobuf(request: Request) -> bool:

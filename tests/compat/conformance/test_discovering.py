@@ -76,7 +76,7 @@ def test_aggregated(api: Api) -> None:
     resources = {resource["resource"]: resource for resource in groups["apps"]["versions"][0]["resources"]}
     deployments = resources["deployments"]
     assert deployments["scope"] == "Namespaced"
-    assert deployments["responseKind"] == {"group": "apps", "version": "v1", "kind": "Deployment"}
+    assert deployments["responseKind"] == {"group": "", "version": "", "kind": "Deployment"}
     assert {"scale", "status"} == {one["subresource"] for one in deployments["subresources"]}
     core = api.get("/api", accept=V2)["items"][0]["versions"][0]["resources"]
     assert {one["resource"] for one in core} >= SERVED[""]
