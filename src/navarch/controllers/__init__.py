@@ -28,6 +28,7 @@ from navarch.controllers import (
     podgc,
     replicaset,
     replicationcontroller,
+    resourcequota,
     statefulset,
     ttl,
 )
@@ -65,6 +66,7 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     ranges.controller,
     podgc.controller,
     disruption.controller,
+    resourcequota.controller,
     clusterrole.controller,
 )
 
