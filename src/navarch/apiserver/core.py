@@ -50,7 +50,9 @@ class Core:
         self.reach = Reach(self._state, ids, simulated)
         self._grants: Grants | None = None
         self._issue: Issue | None = None
-        chosen = plugins(self._state, lambda: self._grants, lambda: self._issue, patience_s)
+        chosen = plugins(
+            self._state, lambda: self._grants, lambda: self._issue, patience_s, lambda: self._context.authorizer
+        )
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
         self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))

@@ -18,7 +18,7 @@ class Cause:
     """One reason why a request was refused.
 
     field: the path in the document (`spec.containers[0].image`), or "" for the whole of it.
-    reason: a Kubernetes cause type, such as `FieldValueInvalid` or `FieldValueRequired`.
+    reason: a Kubernetes cause type, such as `FieldValueInvalid` or `FieldValueRequired`; "" for none.
     """
 
     reason: str
@@ -26,8 +26,8 @@ class Cause:
     field: str = ""
 
     def document(self) -> dict[str, str]:
-        found = {"reason": self.reason, "message": self.message}
-        return {**found, "field": self.field} if self.field else found
+        found = {"reason": self.reason, "message": self.message, "field": self.field}
+        return {key: value for key, value in found.items() if value or key == "message"}
 
 
 class ApiError(Exception):

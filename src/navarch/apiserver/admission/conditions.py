@@ -8,50 +8,29 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admis
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from navarch.apiserver.admission import request
+from navarch.apiserver.admission.expressions import Expression, Spending
 from navarch.apiserver.admission.review import Review
 from navarch.apiserver.call import Attributes, Authorizer, User
 from navarch.cel.authorizer import Authorizer as Asked
 from navarch.cel.authorizer import Question
-from navarch.cel.kubernetes import program
-from navarch.cel.program import Program
-from navarch.cel.syntax import SyntaxFault
 from navarch.cel.values import Fault, OverBudget
 from navarch.kinds.kind import Kind
 from navarch.objects.value import Document
 
 BUDGET = 250_000
 """Of all the conditions together: a tenth of Kubernetes', whose engine is quicker."""
-SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
 class Undecided(Exception):
     """Conditions could not be evaluated, and their failure policy refuses what it does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """program: None where the expression is none, which `why` says then."""
-
-    name: str
-    text: str
-    program: Program | None
-    why: str = ""
-
-    @classmethod
-    def of(cls, document: Document) -> Condition:
-        text = document.get("expression", "")
-        try:
-            return cls(document.get("name", ""), text, program(text))
-        except (SyntaxFault, Fault) as fault:
-            return cls(document.get("name", ""), text, None, f"compilation error: {fault}")
-
-
-def compiled(documents: Iterable[Document]) -> tuple[Condition, ...]:
-    return tuple(map(Condition.of, documents))
+def compiled(documents: Iterable[Document]) -> tuple[Expression, ...]:
+    """documents: `matchConditions`."""
+    return tuple(Expression.of(one.get("expression", ""), one.get("name", "")) for one in documents)
 
 
 def bound(review: Review, kind: Kind, authorizer: Authorizer | None = None) -> dict[str, Any]:
@@ -109,24 +88,20 @@ def _account(namespace: str, name: str) -> User:
     return User(f"system:serviceaccount:{namespace}:{name}", groups=groups)
 
 
-def match(conditions: Iterable[Condition], names: Mapping[str, Any], fails: bool) -> bool:
+def match(conditions: Iterable[Expression], names: Mapping[str, Any], fails: bool) -> bool:
     """Whether all of them hold. fails: the failure policy is Fail; a write of which it is not known is no match else.
 
     Raises: Undecided.
     """
-    left, wrong = BUDGET, []
+    spending, wrong = Spending(BUDGET), []
     for one in conditions:
-        if one.program is None:
-            wrong.append(one.why)
-            continue
         try:
-            found, cost = one.program.run(names, left)
-            left -= cost
-        except OverBudget:
-            wrong.append(SPENT)
+            found = spending.run(one, names)
+        except OverBudget as spent:
+            wrong.append(str(spent))
             break
         except Fault as fault:
-            wrong.append(f"expression '{one.text}' resulted in error: {fault}")
+            wrong.append(str(fault))
             continue
         if found is False:
             return False

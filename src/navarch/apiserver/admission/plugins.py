@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from navarch.apiserver.admission import accounts, certificates, limits, namespaces, nodes, pods, quota, runtimes
 from navarch.apiserver.admission.accounts import Issue
+from navarch.apiserver.admission.policies_validating import Validating
 from navarch.apiserver.admission.review import Plugin, Review
 from navarch.apiserver.admission.services import Allocation
-from navarch.apiserver.call import User
+from navarch.apiserver.call import Authorizer, User
 from navarch.apiserver.state import State
 from navarch.kinds import (
     LIMITRANGE,
@@ -17,6 +18,8 @@ from navarch.kinds import (
     RESOURCEQUOTA,
     RUNTIMECLASS,
     SERVICEACCOUNT,
+    VALIDATINGADMISSIONPOLICY,
+    VALIDATINGADMISSIONPOLICYBINDING,
 )
 from navarch.kinds.certificates import GROUP as CERTIFICATES
 from navarch.kinds.kind import Kind
@@ -27,10 +30,14 @@ Grants = Callable[[User, Kind, Document, Document | None], None]
 
 
 def plugins(
-    state: State, grants: Callable[[], Grants | None], issue: Callable[[], Issue | None], patience_s: int
+    state: State,
+    grants: Callable[[], Grants | None],
+    issue: Callable[[], Issue | None],
+    patience_s: int,
+    authorizer: Callable[[], Authorizer | None],
 ) -> tuple[Plugin, ...]:
-    """All of them. grants, issue: asked at each write, for they are made after the core. patience_s: how long pods that
-    say nothing about it stay on a node that was lost."""
+    """All of them. grants, issue, authorizer: asked at each write, for they are made after the core. patience_s: how
+    long pods that say nothing about it stay on a node that was lost."""
 
     def escalation(review: Review) -> None:
         check = grants()
@@ -50,5 +57,10 @@ def plugins(
         Plugin("CertificateSubject", mutate=certificates.mutate, reads=()),
         Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=()),
         Plugin("Escalation", validate=escalation, reads=()),
+        Plugin(
+            "ValidatingAdmissionPolicy",
+            validate=Validating(state, authorizer).validate,
+            reads=(VALIDATINGADMISSIONPOLICY, VALIDATINGADMISSIONPOLICYBINDING),
+        ),
         Plugin("ResourceQuota", validate=quota.Quotas(state).validate, reads=(RESOURCEQUOTA,)),
     )
