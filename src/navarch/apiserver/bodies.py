@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from navarch.apiserver.negotiate import JSON, OFFERED, PROTOBUF, YAML
 from navarch.apiserver.options import validation
 from navarch.base.errors import BadRequest, UnsupportedMediaType
 from navarch.kinds.schema_duplicates import duplicates
@@ -13,9 +14,6 @@ from navarch.objects.value import Document
 from navarch.wire import protobuf, yaml_text
 from navarch.wire.message import Request
 
-JSON = "application/json"
-YAML = "application/yaml"
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
@@ -60,7 +58,7 @@ def parse(request: Request, warnings: list[str] | None = None) -> Any:
     if type_ == PROTOBUF:
         return parse_protobuf(request.body)
     raise UnsupportedMediaType(
-        f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}, {PROTOBUF}"
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(OFFERED)}"
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from navarch.apiserver import bodies, decode, options, refusals, render, reply, verb_delete, verb_read
+from navarch.apiserver import bodies, decode, negotiate, options, refusals, render, reply, verb_delete, verb_read
 from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
 from navarch.apiserver.discovery import RETURNED_WHEN_DELETED
+from navarch.apiserver.negotiate import Form
 from navarch.apiserver.options import Intent
-from navarch.apiserver.reply import Form
 from navarch.apiserver.subresources import ACTS, Act, act_for
 from navarch.apiserver.verb_create import create
 from navarch.apiserver.verb_patch import apply, patch
@@ -27,18 +27,18 @@ OF_ONE = ("get", "update", "patch", "delete")
 
 async def handle(context: Context, call: Call) -> Response:
     """Never raises for what a client did wrong: that is a Response too."""
-    form = Form()
     try:
-        form = reply.form_of(call.request)
-        return await _handled(context, call, form)
+        return await _handled(context, call)
     except (ApiError, Retryable) as error:
-        return reply.failure(error, Form(pretty=form.pretty), call.warnings)
+        return reply.failure(error, negotiate.form_of_error(call.request), call.warnings)
 
 
-async def _handled(context: Context, call: Call, form: Form) -> Response:
+async def _handled(context: Context, call: Call) -> Response:
     kind = context.state.kinds.resource(call.group, call.version, call.resource)
     if kind is None:
         raise refusals.no_such_path()
+    packs = not kind.custom or call.subresource == "scale"
+    form = negotiate.form_of(call.request, packs=packs, watch=call.verb == "watch")
     if kind.deprecated:
         call.warnings.append(kind.deprecated)
     if not kind.namespaced and call.namespace:
@@ -115,7 +115,7 @@ async def _posted(context: Context, call: Call, kind: Kind, form: Form) -> Respo
     """What is answered and not stored: reviews, tokens."""
     if call.verb != "create":
         raise refusals.not_allowed(kind, call.verb)
-    form = reply.whole_form(call.request, form)
+    form = negotiate.form_of(call.request, shown_as=False)  # no tables, and no metadata of its own
     answer = context.answers[kind.plural, call.subresource]
     shape = TOKENREQUEST if call.subresource == "token" else kind
     document = decode.of_kind(

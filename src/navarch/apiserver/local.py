@@ -13,6 +13,7 @@ import orjson
 from navarch.apiserver import bodies, refusals, verb_delete, verb_read, verb_watch
 from navarch.apiserver.call import Attributes, User
 from navarch.apiserver.context import Context
+from navarch.apiserver.negotiate import JSON
 from navarch.apiserver.options import DeleteOptions, Intent, ListOptions, WatchOptions, revision_of
 from navarch.apiserver.state import face, faces
 from navarch.apiserver.subresources import ACTS
@@ -158,7 +159,7 @@ class LocalClient:
         content = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
         headers = {"impersonate-user": self._user.name, "impersonate-group": ", ".join(self._user.groups)}
         if content:
-            headers["content-type"] = bodies.JSON
+            headers["content-type"] = JSON
         query = parse_qsl(parts.query, keep_blank_values=True)
         request = Request(method, unquote(parts.path), path, headers, query, content, Peer(local=True))
         response = await self._context.front(request)

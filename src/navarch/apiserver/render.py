@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import partial as bound
 
-import orjson
-
-from navarch.apiserver import reply, tables
+from navarch.apiserver import packed, reply, tables
 from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
+from navarch.apiserver.negotiate import PROTOBUF, Form
 from navarch.apiserver.options import WatchOptions
-from navarch.apiserver.reply import JSON, META_VERSION, Form
 from navarch.apiserver.state import face, faces
 from navarch.apiserver.verb_read import Page
 from navarch.apiserver.verb_watch import BOOKMARK_S, INITIAL_SLICE, Watch, batches, join
@@ -21,6 +20,7 @@ from navarch.client.client import EventType
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.wire.message import Response
+from navarch.wire.protobuf_encode import watch_frame
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -29,11 +29,14 @@ def one(context: Context, call: Call, kind: Kind, found: Object, form: Form, sta
     found = face(kind, found)
     if form.as_ == "Table":
         include = tables.include_of(call.request.param("includeObject"))
-        row = tables.row(found, include, context.state.clock.now())
-        body = b"%b%b]}" % (tables.head(found.kind, found.revision), row)
+        row = tables.row(found, include, context.state.clock.now(), form.meta)
+        body = b"%b%b]}" % (tables.head(found.kind, found.revision, meta=form.meta), row)
     elif form.as_:
         reply.check_partial(form, "PartialObjectMetadata")
-        body = reply.partial(found)
+        body = reply.partial(found, form.meta)
+    elif form.type == PROTOBUF:
+        headers = [("content-type", PROTOBUF), *reply.warning_headers(call.warnings)]
+        return Response(status, headers, context.state.packed.body(found))
     else:
         body = found.raw
     return reply.respond(body, form, status, call.warnings)
@@ -44,26 +47,33 @@ def many(context: Context, call: Call, kind: Kind, page: Page, form: Form) -> Re
     tail = (page.revision, page.cont, page.remaining)
     if form.as_ == "Table":
         include = tables.include_of(call.request.param("includeObject"))
-        row = bound(tables.row, include=include, now=context.state.clock.now())
-        return reply.respond_list(tables.head(kind, *tail), items, row, form, call.warnings)
+        row = bound(tables.row, include=include, now=context.state.clock.now(), meta=form.meta)
+        return reply.respond_list(tables.head(kind, *tail, meta=form.meta), items, row, form, call.warnings)
     if form.as_:
         reply.check_partial(form, "PartialObjectMetadataList")
-        head = reply.list_head("PartialObjectMetadataList", META_VERSION, *tail)
-        return reply.respond_list(head, items, reply.partial, form, call.warnings)
-    head = reply.list_head(f"{kind.name}List", kind.api_version, *tail)
-    return reply.respond_list(head, items, reply.raw, form, call.warnings)
+        named = (form.as_, form.meta)
+    else:
+        named = (f"{kind.name}List", kind.api_version)
+    if form.type == PROTOBUF:
+        message = bound(packed.partial_message, form=form) if form.as_ else context.state.packed.message
+        return packed.respond_list(named, reply.list_metadata(*tail), items, message, call.warnings)
+    write = bound(reply.partial, meta=form.meta) if form.as_ else reply.raw
+    return reply.respond_list(reply.list_head(named[0], named[1], *tail), items, write, form, call.warnings)
 
 
 def plain_event(type_: EventType, found: Object) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (type_.encode(), found.raw)
 
 
-def partial_event(type_: EventType, found: Object) -> bytes:
-    return b'{"type":"%b","object":%b}\n' % (type_.encode(), reply.partial(found))
+def event(type_: str, body: bytes, form: Form) -> bytes:
+    """One event around an object's whole body in the form."""
+    if form.type == PROTOBUF:
+        return watch_frame(type_, body)
+    return b'{"type":"%b","object":%b}\n' % (type_.encode(), body)
 
 
-def error_event(error: Expired) -> bytes:
-    return b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.status())
+def error_event(error: Expired, form: Form) -> bytes:
+    return event("ERROR", reply.written(error.status(), form), form)
 
 
 def bookmark(kind: Kind, revision: int, form: Form, ends_initial: bool = False) -> bytes:
@@ -73,31 +83,44 @@ def bookmark(kind: Kind, revision: int, form: Form, ends_initial: bool = False) 
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
     found: dict[str, object] = {"kind": kind.name, "apiVersion": kind.api_version, "metadata": metadata}
     if form.as_ == "Table":
-        row = {"cells": [], "object": {**found, "kind": "PartialObjectMetadata", "apiVersion": META_VERSION}}
-        found = {"kind": "Table", "apiVersion": META_VERSION, "metadata": {"resourceVersion": str(revision)}}
+        row = {"cells": [], "object": {**found, "kind": "PartialObjectMetadata", "apiVersion": form.meta}}
+        found = {"kind": "Table", "apiVersion": form.meta, "metadata": {"resourceVersion": str(revision)}}
         found |= {"columnDefinitions": [], "rows": [row]}
     elif form.as_:
-        found |= {"kind": "PartialObjectMetadata", "apiVersion": META_VERSION}
-    return b'{"type":"BOOKMARK","object":%b}\n' % orjson.dumps(found)
+        found |= {"kind": "PartialObjectMetadata", "apiVersion": form.meta}
+    return event("BOOKMARK", reply.written(found, form), form)
 
 
-def _frame(context: Context, call: Call, kind: Kind, form: Form) -> tuple[tuple[str, str], Frame]:
+def _frame(context: Context, call: Call, form: Form) -> tuple[tuple[str, ...], Frame]:
     """How events are framed, and the name under which watchers share that."""
     if form.as_ == "Table":
         include = tables.include_of(call.request.param("includeObject"))
         clock = context.state.clock
-        return ("Table", include), lambda type_, found: tables.event(kind, type_, found, include, clock.now())
-    return (("Partial", ""), partial_event) if form.as_ else (("", ""), plain_event)
+        name = ("Table", include, form.meta)
+        return name, lambda type_, found: tables.event(type_, found, include, clock.now(), form.meta)
+    if form.type == PROTOBUF and form.as_:
+        return (form.as_, form.type), lambda type_, found: watch_frame(type_, packed.partial_body(found, form))
+    if form.type == PROTOBUF:
+        body = context.state.packed.body
+        return (form.type,), lambda type_, found: watch_frame(type_, body(found))
+    if form.as_:
+        return (form.as_, form.meta), lambda type_, found: event(type_, reply.partial(found, form.meta), form)
+    return PLAIN, plain_event
+
+
+PLAIN = ("", "")
 
 
 async def events(context: Context, call: Call, kind: Kind, asked: WatchOptions, form: Form) -> Response:
     """The answer to a watch. From a revision that is gone it is 200 with an ERROR event, as upstream's."""
-    name, frame = _frame(context, call, kind, form)
-    headers = [("content-type", JSON), *reply.warning_headers(call.warnings)]
+    form = replace(form, pretty=False)
+    name, frame = _frame(context, call, form)
+    type_ = f"{form.type};stream=watch" if form.type == PROTOBUF else form.type
+    headers = [("content-type", type_), *reply.warning_headers(call.warnings)]
     try:
         watch = await join(context.state, kind, call.namespace, asked, name, frame)
     except Expired as expired:
-        return Response(200, headers, _said(error_event(expired)))
+        return Response(200, headers, _said(error_event(expired, form)))
     return Response(200, headers, _stream(context, kind, asked, form, watch))
 
 

@@ -1,4 +1,4 @@
-"""What clients are answered with: which form they accept, objects and lists in it, and Status objects for errors.
+"""What clients are answered with: documents and lists in the form they accept, and Status objects for errors.
 
 Where a request for a resource ends: an `ApiError` becomes an answer here.
 
@@ -8,72 +8,34 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-re
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 import orjson
 import yaml
 
-from navarch.apiserver.routes import parse_accept
+from navarch.apiserver.negotiate import META_VERSION, PROTOBUF, YAML, Form
 from navarch.base.errors import ApiError, NotAcceptable, Retryable, Unavailable
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
-from navarch.wire.message import Request, Response
+from navarch.wire import protobuf_encode
+from navarch.wire.message import Response
 
-JSON = "application/json"
-YAML = "application/yaml"
-PRETTY_AGENTS = ("curl", "Wget", "Mozilla/")
 SLICE_OBJECTS = 256
 WHOLE_BYTES = 1 << 20
-META_VERSION = "meta.k8s.io/v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How the client wants it. as_: "", Table, PartialObjectMetadata or PartialObjectMetadataList."""
-
-    type: str = JSON
-    as_: str = ""
-    pretty: bool = False
-
-
-@lru_cache(maxsize=256)
-def _accepted(accept: str, transformed: bool = True) -> tuple[str, str]:
-    """The first of an Accept header's media types that we can make: (type, as). Raises: NotAcceptable."""
-    for type_, params in parse_accept(accept):
-        if type_ in ("*/*", "application/*", ""):
-            type_ = JSON
-        if type_ not in (JSON, YAML):
-            continue
-        as_ = params.get("as", "")
-        if not as_:
-            return type_, ""
-        known = as_ in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-        if transformed and known and params.get("g") == "meta.k8s.io" and params.get("v") == "v1":
-            return type_, as_
-    raise NotAcceptable(f"only the following media types are accepted: {JSON}, {YAML}, {JSON};stream=watch")
-
-
-def form_of(request: Request) -> Form:
-    """Raises: NotAcceptable."""
-    type_, as_ = _accepted(request.headers.get("accept", ""))
-    asked = request.param("pretty")
-    pretty = asked in ("1", "true") if asked else request.headers.get("user-agent", "").startswith(PRETTY_AGENTS)
-    return Form(type_, as_, pretty)
-
-
-def whole_form(request: Request, form: Form) -> Form:
-    """For what has no tables and no metadata of its own. Raises: NotAcceptable, when the client takes nothing else."""
-    if not form.as_:
-        return form
-    type_, _ = _accepted(request.headers.get("accept", ""), transformed=False)
-    return Form(type_, "", form.pretty)
 
 
 def written(value: Any, form: Form) -> bytes:
-    """A document, or the bytes of one, in the form's media type."""
+    """A document, or the bytes of one as JSON, in the form's media type.
+
+    Raises: NotAcceptable, for a document that has no form in protobuf.
+    """
+    if form.type == PROTOBUF:
+        document = orjson.loads(value) if isinstance(value, bytes) else value
+        try:
+            return protobuf_encode.encode(document)
+        except LookupError as error:
+            raise NotAcceptable(str(error)) from error
     if form.type == YAML:
         document = orjson.loads(value) if isinstance(value, bytes) else value
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -126,12 +88,14 @@ class _Headed(msgspec.Struct, gc=False):
 
 
 _decode_headed = msgspec.json.Decoder(_Headed).decode
-_PARTIAL = orjson.dumps({"kind": "PartialObjectMetadata", "apiVersion": META_VERSION})[:-1] + b',"metadata":'
 
 
-def partial(found: Object) -> bytes:
-    """The object as a `PartialObjectMetadata`."""
-    return b"%b%b}" % (_PARTIAL, bytes(_decode_headed(found.raw).metadata))
+def partial(found: Object, meta: str = META_VERSION) -> bytes:
+    """The object as a `PartialObjectMetadata` of that version, in JSON."""
+    return b'{"kind":"PartialObjectMetadata","apiVersion":"%b","metadata":%b}' % (
+        meta.encode(),
+        bytes(_decode_headed(found.raw).metadata),
+    )
 
 
 def check_partial(form: Form, fitting: str) -> None:
@@ -141,13 +105,18 @@ def check_partial(form: Form, fitting: str) -> None:
         raise NotAcceptable(f"you requested {form.as_}, but the requested object is {what}")
 
 
+def list_metadata(revision: int, cont: str = "", remaining: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = {"resourceVersion": str(revision)}
+    if cont:
+        found["continue"] = cont
+    if remaining:
+        found["remainingItemCount"] = remaining
+    return found
+
+
 def list_head(kind: str, api_version: str, revision: int, cont: str = "", remaining: int = 0) -> bytes:
     """A list up to and with the bracket that opens `items`."""
-    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
-    if cont:
-        metadata["continue"] = cont
-    if remaining:
-        metadata["remainingItemCount"] = remaining
+    metadata = list_metadata(revision, cont, remaining)
     return orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": metadata})[:-1] + b',"items":['
 
 

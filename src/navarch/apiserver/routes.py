@@ -116,14 +116,17 @@ def tail(call: Call) -> str:
 
 
 def parse_accept(accept: str) -> list[tuple[str, dict[str, str]]]:
-    """Media types in the client's order of preference, each with its parameters; nothing means anything."""
+    """Media types in the client's order of preference, each with its parameters; nothing means anything.
+
+    Of the same weight, those that are named come before those that are not."""
     found = []
     for position, term in enumerate(accept.split(",")):
         media, *rest = (part.strip() for part in term.split(";"))
-        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+        parameters = {name.strip(): value.strip(' "') for name, _, value in (part.partition("=") for part in rest)}
         try:
             weight = float(parameters.pop("q", "1"))
         except ValueError:
             weight = 0.0
-        found.append((-weight, position, media or "*/*", parameters))
-    return [(media, parameters) for _, _, media, parameters in sorted(found, key=lambda entry: entry[:2])]
+        media = media or "*/*"
+        found.append((-weight, media.count("*"), position, media, parameters))
+    return [(media, parameters) for *_, media, parameters in sorted(found, key=lambda entry: entry[:3])]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from navarch.apiserver import keys, stored
 from navarch.apiserver.definitions import Definitions
 from navarch.apiserver.feed import Feed
+from navarch.apiserver.packed import Packed
 from navarch.apiserver.refusals import no_such_path
 from navarch.apiserver.selection import Selection, everything
 from navarch.apiserver.turns import Turns
@@ -57,6 +58,7 @@ class State:
         self.clock = clock
         self.ids = ids
         self.turns = Turns()
+        self.packed = Packed()
         self.listeners: list[Listener] = []
         self.loaded: list[Callable[[], None]] = []
         self._caches = {keys.prefix(kind): WatchCache(kind) for kind in kinds.stored()}

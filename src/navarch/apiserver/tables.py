@@ -13,7 +13,8 @@ from typing import Any, Literal, cast
 
 import orjson
 
-from navarch.apiserver.reply import META_VERSION, partial
+from navarch.apiserver.negotiate import META_VERSION
+from navarch.apiserver.reply import list_metadata, partial
 from navarch.base.errors import BadRequest
 from navarch.client.client import EventType
 from navarch.kinds import printing
@@ -70,38 +71,35 @@ def _cell(column: Column) -> Cell:
     return lambda document, now: find(document)
 
 
-def row(found: Object, include: Include, now: datetime) -> bytes:
+def row(found: Object, include: Include, now: datetime, meta: str = META_VERSION) -> bytes:
     """One object as a row."""
     document = orjson.loads(found.raw)
     cells = orjson.dumps([_shown(cell(document, now)) for cell in _cells(found.kind)])
     if include == "None":
         return b'{"cells":%b,"object":null}' % cells
-    return b'{"cells":%b,"object":%b}' % (cells, found.raw if include == "Object" else partial(found))
+    return b'{"cells":%b,"object":%b}' % (cells, found.raw if include == "Object" else partial(found, meta))
 
 
 def _shown(value: Any) -> Any:
     return "" if value is None else value
 
 
-def head(kind: Kind, revision: int, cont: str = "", remaining: int = 0) -> bytes:
+def head(kind: Kind, revision: int, cont: str = "", remaining: int = 0, meta: str = META_VERSION) -> bytes:
     """A table up to and with the bracket that opens `rows`."""
-    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
-    if cont:
-        metadata["continue"] = cont
-    if remaining:
-        metadata["remainingItemCount"] = remaining
-    start = orjson.dumps({"kind": "Table", "apiVersion": META_VERSION, "metadata": metadata})[:-1]
+    metadata = list_metadata(revision, cont, remaining)
+    start = orjson.dumps({"kind": "Table", "apiVersion": meta, "metadata": metadata})[:-1]
     return b'%b,"columnDefinitions":%b,"rows":[' % (start, definitions(kind))
 
 
 EMPTY_DEFINITIONS = b'"columnDefinitions":[]'
 
 
-def event(kind: Kind, type_: EventType, found: Object, include: Include, now: datetime) -> bytes:
+def event(type_: EventType, found: Object, include: Include, now: datetime, meta: str = META_VERSION) -> bytes:
     """A watch event whose object is a table of one row, without its column definitions: only the first has them."""
     return (
-        b'{"type":"%b","object":{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"%d"},'
-        b'"columnDefinitions":[],"rows":[%b]}}\n' % (type_.encode(), found.revision, row(found, include, now))
+        b'{"type":"%b","object":{"kind":"Table","apiVersion":"%b","metadata":{"resourceVersion":"%d"},'
+        b'"columnDefinitions":[],"rows":[%b]}}\n'
+        % (type_.encode(), meta.encode(), found.revision, row(found, include, now, meta))
     )
 
 

@@ -34,9 +34,10 @@ _NO_LABELS: dict[str, str] = {}
 
 
 class Object:
-    """Treat as frozen. raw: the JSON document with its resourceVersion. labels: never change the mapping."""
+    """Treat as frozen. raw: the JSON document with its resourceVersion. labels: never change the mapping. packed: the
+    same as protobuf, where the API server has been asked for it and holds it still."""
 
-    __slots__ = ("_view", "kind", "labels", "name", "namespace", "owners", "raw", "revision", "uid")
+    __slots__ = ("_view", "kind", "labels", "name", "namespace", "owners", "packed", "raw", "revision", "uid")
 
     _decoders: ClassVar[dict[type[View], Any]] = {}
 
@@ -50,6 +51,7 @@ class Object:
         self.revision = int(meta.resource_version or 0)
         self.labels = meta.labels or _NO_LABELS
         self.owners = tuple(owner.uid for owner in meta.owner_references)
+        self.packed: bytes | None = None
         self._view: View | None = None
 
     @classmethod

@@ -16,6 +16,7 @@ from navarch.apiserver.core import Core
 from navarch.base.clock import SeededIds
 from navarch.kinds.registry import DEFAULT
 from navarch.store.memory import MemoryStore
+from navarch.wire import protobuf
 from navarch.wire.message import Request, Response
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
@@ -88,7 +89,7 @@ class Api:
     async def ask(self, method: str, target: str, body: Any = None, type_: str = "application/json", **h: str) -> Any:
         response = await self.send(method, target, body, type_, **h)
         content = await whole(response)
-        found = orjson.loads(content)
+        found = protobuf.decode(content) if content.startswith(b"k8s") else orjson.loads(content)
         if response.status >= 400:
             raise Refused(found)
         return found
