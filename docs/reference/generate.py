@@ -19,7 +19,7 @@ import msgspec
 import said
 
 from navarch import controllers
-from navarch.apiserver.limit import Seats
+from navarch.apiserver.fairness.gate import Seats
 from navarch.app.layout import Layout, Settings
 from navarch.base.clock import SystemClock
 from navarch.controllers.options import Options, Setup

@@ -40,7 +40,7 @@ def test_nothing_is_left_out() -> None:
 
 def test_metrics_are_those_of_a_running_cluster() -> None:
     with navarch.Cluster() as c:
-        text = c.client.raw("GET", "/metrics").decode()
+        text = "".join(c.client.raw("GET", path).decode() for path in ("/metrics", "/metrics/slis"))
     served = {(name.removesuffix("_total"), type_) for name, type_ in re.findall(r"^# TYPE (\S+) (\w+)$", text, re.M)}
     written = {(each.name.removesuffix("_total"), each.type) for each in said.metrics()}
     assert {found for found in served if not found[0].endswith("_created")} == written

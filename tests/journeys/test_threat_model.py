@@ -100,7 +100,7 @@ def run(tmp_path: Path) -> Callable[[Callable[[Town], Awaitable[None]]], None]:
 async def every_path(town: Town) -> list[str]:
     """All that the server serves: what it lists, and every resource of every kind."""
     paths = ["/", *json.loads(await town.admin.raw("GET", "/"))["paths"]]
-    paths += ["/openapi/v3/api/v1", "/openid/v1/jwks", "/.well-known/openid-configuration", "/readyz/bootstrap-roles"]
+    paths += ["/openapi/v3/api/v1", "/openid/v1/jwks", "/.well-known/openid-configuration", "/readyz/etcd"]
     for kind in DEFAULT:
         base = f"/apis/{kind.api_version}" if kind.group else "/api/v1"
         paths += [base, f"{base}/{kind.plural}"]

@@ -20,7 +20,7 @@ from navarch.base.clock import Clock, Ids
 from navarch.base.log import Log
 from navarch.client.client import Client
 from navarch.kinds.registry import Kinds, LiveKinds
-from navarch.store.store import Store
+from navarch.store.store import Reporting, Store
 from navarch.wire.message import Handler, Response
 
 log = Log("apiserver.core")
@@ -121,6 +121,36 @@ class Core:
     def issue_tokens(self, by: Issue) -> None:
         """Say who makes the tokens of secrets that are to hold one."""
         self._issue = by
+
+    @property
+    def followed_once(self) -> bool:
+        """The caches hold what was stored."""
+        return self._state.feed.revision > 0
+
+    def trouble(self) -> str:
+        """What is wrong with the store, "" when nothing is."""
+        if self._following is not None and self._following.done():
+            return "the store is no longer followed"
+        store = self._state.store
+        return store.trouble() if isinstance(store, Reporting) else ""
+
+    def stored(self, call: Call) -> int:
+        """How many objects there are of what a call is about, in its namespace or in all."""
+        kind = self._state.kinds.resource(call.group, call.version, call.resource)
+        return 0 if kind is None else self._state.count(kind, call.namespace)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many objects are stored, by group and plural."""
+        return {(cache.kind.group, cache.kind.plural): len(cache) for cache in self._state.caches()}
+
+    def watches(self) -> dict[tuple[str, str, str], int]:
+        """How many events were handed to watchers, by group, version and plural."""
+        return {(c.kind.group, c.kind.version, c.kind.plural): c.events for c in self._state.caches() if c.events}
+
+    def end_watches(self) -> None:
+        """Let every watch that there is come to its end; what was published before is still delivered."""
+        for cache in self._state.caches():
+            cache.close()
 
     async def handle(self, call: Call) -> Response:
         """Every request for a resource, after authentication and authorization."""

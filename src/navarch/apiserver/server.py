@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
-from navarch.apiserver import health, version
+from navarch.apiserver import exposition, health, version
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants
 from navarch.apiserver.authn.authenticator import Authenticator
@@ -20,9 +20,11 @@ from navarch.apiserver.call import Call, Reads
 from navarch.apiserver.chain import Chain
 from navarch.apiserver.dialer import NodeDialer
 from navarch.apiserver.discovery import Discovery
+from navarch.apiserver.exposition import Exposition
+from navarch.apiserver.fairness import dump
+from navarch.apiserver.fairness.gate import Gate, Seats
 from navarch.apiserver.framed import framed
 from navarch.apiserver.health import Check, Health
-from navarch.apiserver.limit import Limit
 from navarch.apiserver.openapi import OpenApi
 from navarch.apiserver.reviews import Answer, Reviews
 from navarch.apiserver.streams import Streams
@@ -36,7 +38,6 @@ from navarch.wire.websocket import is_handshake
 
 UNCACHED = ("Cache-Control", "no-cache, private")
 JSON = (("Content-Type", "application/json"), UNCACHED)
-METRICS = (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),)
 
 
 class Resources(Protocol):
@@ -44,6 +45,13 @@ class Resources(Protocol):
 
     @property
     def reads(self) -> Reads: ...
+
+    @property
+    def followed_once(self) -> bool: ...
+
+    def trouble(self) -> str: ...
+
+    def stored(self, call: Call) -> int: ...
 
     async def handle(self, call: Call) -> Response: ...
 
@@ -74,22 +82,27 @@ class ApiServer:
         *,
         dialer: NodeDialer | None = None,
         metrics: Registry | None = None,
-        limit: Limit | None = None,
+        seats: Seats | None = None,
         live: Mapping[str, Check] | None = None,
         ready: Mapping[str, Check] | None = None,
     ) -> None:
         self.metrics = metrics or Registry()
         self._core = core
         self._tokens = tokens
-        self._health = Health(live or {}, {"bootstrap-roles": self._has_roles, **(ready or {})})
+        self.draining = False
+        """Set before the server stops: it is not ready any more, and answers all the same."""
+        roles = {"poststarthook/rbac/bootstrap-roles": self._has_roles}
+        only_ready = {"informer-sync": self._has_followed, "shutdown": self._stays, **(ready or {})}
+        self._health = Health({"etcd": core.trouble, **(live or {})}, roles, only_ready)
+        self._exposition = Exposition(self.metrics, self._health)
         self._kinds = kinds
         self._told = kinds.version
         self._discovery = Discovery(kinds)
         self._openapi = OpenApi(kinds)
         self._streams = Streams(core.reads, authorizer, dialer, ids)
         self._version = version.document()
-        self.limit = limit or Limit()
-        self._chain = Chain(authenticator, authorizer, self.limit, self._dispatch, clock, self.metrics)
+        self.gate = Gate(core.reads, clock, self.metrics, seats, core.stored)
+        self._chain = Chain(authenticator, authorizer, self.gate, self._dispatch, clock, ids, kinds, self.metrics)
         for (plural, subresource), by in Reviews(core.reads, authorizer, tokens, clock).answers().items():
             core.answer(plural, subresource, by)
         core.issue_tokens(tokens.issue_legacy)
@@ -99,6 +112,12 @@ class ApiServer:
     async def handle(self, request: Request) -> Response:
         """Every request, from whatever socket."""
         return await self._chain.handle(request)
+
+    def _stays(self) -> str:
+        return "the server is stopping" if self.draining else ""
+
+    def _has_followed(self) -> str:
+        return "" if self._core.followed_once else "the caches are not filled yet"
 
     def _has_roles(self) -> str:
         """What a new cluster begins with has been written."""
@@ -133,8 +152,10 @@ class ApiServer:
             return self._health.answer(request)
         if path == "/version":
             return Response(200, JSON, self._version)
-        if path == "/metrics":
-            return Response(200, METRICS, self.metrics.render())
+        if path in exposition.PATHS:
+            return self._exposition.answer(request)
+        if path.startswith(dump.PREFIX):
+            return dump.answer(request, self.gate)
         if path == "/.well-known/openid-configuration":
             return Response(200, JSON, self._tokens.provider())
         if path == "/openid/v1/jwks":
@@ -148,4 +169,7 @@ def _wants_frames(call: Call, what: str) -> bool:
     return what in (call.verb, call.subresource) and call.request.upgrade is not None and is_handshake(call.request)
 
 
-ROOT = b'{"paths":["/api","/apis","/healthz","/livez","/metrics","/openapi/v2","/openapi/v3","/readyz","/version"]}'
+ROOT = (
+    b'{"paths":["/api","/apis","/healthz","/livez","/metrics","/metrics/slis","/openapi/v2","/openapi/v3","/readyz",'
+    b'"/version"]}'
+)

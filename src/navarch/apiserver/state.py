@@ -110,6 +110,11 @@ class State:
         cache = self.cache(kind)
         return faces(kind, cache.select(Selection(cache.kind, "", labels, fields)))
 
+    def count(self, kind: Kind, namespace: str = "") -> int:
+        """How many objects there are, 0 for kinds that are not stored."""
+        cache = self._caches.get(keys.prefix(home(kind)))
+        return 0 if cache is None else cache.count(namespace)
+
     def version(self, kind: Kind) -> int:
         return self.cache(kind).version
 

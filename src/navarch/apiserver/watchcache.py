@@ -191,6 +191,18 @@ class WatchCache:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def count(self, namespace: str = "") -> int:
+        """How many objects there are, in one namespace or in all."""
+        if not namespace:
+            return len(self._rows)
+        low, high = self._span(namespace)
+        return high - low
+
+    @property
+    def events(self) -> int:
+        """How many were handed to watchers so far."""
+        return self._switchboard.events
+
     def get(self, place: str) -> Object | None:
         return self._rows.get(place)
 

@@ -136,6 +136,7 @@ class Channel:
     def publish(self, change: Change, farewell: Callable[[Object, int], Object]) -> None:
         found = transition(change, self.selection, farewell)
         if found:
+            self._switchboard.events += len(self.watchers)
             item = self.frame(*found)
             for watcher in self.watchers:
                 watcher.offer(item)
@@ -155,6 +156,7 @@ class Switchboard:
         self._channels: dict[Hashable, Channel] = {}
         self._narrow: dict[Narrow | None, list[Channel]] = {}
         self._names: dict[tuple[str, str], int] = {}
+        self.events = 0
 
     def __len__(self) -> int:
         return sum(len(channel.watchers) for channel in self._channels.values())

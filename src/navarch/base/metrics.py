@@ -8,32 +8,38 @@ clusters in one process do not mix theirs.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 Labels = tuple[str, ...]
+Read = Callable[[], float | Mapping[Labels, float]]
+"""Asked when the metrics are rendered: a number, or one for each set of labels."""
 
 _Metric = TypeVar("_Metric", "Counter", "Gauge", "Histogram")
 
 
 class Counter:
-    """Only goes up. name: without the `_total` that Prometheus adds."""
+    """Only goes up. name: without the `_total` that Prometheus adds. read: who counts instead, if given."""
 
-    __slots__ = ("help", "labels", "name", "values")
+    __slots__ = ("help", "labels", "name", "read", "values")
 
-    def __init__(self, name: str, help: str, labels: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, help: str, labels: Sequence[str] = (), read: Read | None = None) -> None:
         self.name = name
         self.help = help
         self.labels = tuple(labels)
         self.values: dict[Labels, float] = {}
+        self.read = read
 
     def add(self, *labels: str, amount: float = 1.0) -> None:
         self.values[labels] = self.values.get(labels, 0.0) + amount
 
     def value(self, *labels: str) -> float:
-        return self.values.get(labels, 0.0)
+        return self.present().get(labels, 0.0)
+
+    def present(self) -> Mapping[Labels, float]:
+        return _asked(self.read) if self.read is not None else self.values
 
 
 class Gauge:
@@ -41,9 +47,7 @@ class Gauge:
 
     __slots__ = ("help", "labels", "name", "read", "values")
 
-    def __init__(
-        self, name: str, help: str, labels: Sequence[str] = (), read: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, name: str, help: str, labels: Sequence[str] = (), read: Read | None = None) -> None:
         self.name = name
         self.help = help
         self.labels = tuple(labels)
@@ -57,7 +61,15 @@ class Gauge:
         self.values[labels] = self.values.get(labels, 0.0) + amount
 
     def value(self, *labels: str) -> float:
-        return self.read() if self.read is not None else self.values.get(labels, 0.0)
+        return self.present().get(labels, 0.0)
+
+    def present(self) -> Mapping[Labels, float]:
+        return _asked(self.read) if self.read is not None else self.values
+
+
+def _asked(read: Read) -> Mapping[Labels, float]:
+    found = read()
+    return found if isinstance(found, Mapping) else {(): found}
 
 
 class Histogram:
@@ -73,10 +85,14 @@ class Histogram:
         self.values: dict[Labels, list[float]] = {}
 
     def observe(self, amount: float, *labels: str) -> None:
-        """The last number of a series is the sum; before it stand the counts, one a bound and one for the rest."""
         series = self.values.get(labels)
-        if series is None:
-            series = self.values[labels] = [0.0] * (len(self.bounds) + 2)
+        self.observe_in(self.series(*labels) if series is None else series, amount)
+
+    def series(self, *labels: str) -> list[float]:
+        """What hot paths keep, to look it up once: the counts, one a bound and one for the rest, and last the sum."""
+        return self.values.setdefault(labels, [0.0] * (len(self.bounds) + 2))
+
+    def observe_in(self, series: list[float], amount: float) -> None:
         series[bisect_left(self.bounds, amount)] += 1
         series[-1] += amount
 
@@ -90,10 +106,10 @@ class Registry:
     def __init__(self) -> None:
         self._metrics: dict[str, Counter | Gauge | Histogram] = {}
 
-    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
-        return self._known(Counter(name, help, labels))
+    def counter(self, name: str, help: str, labels: Sequence[str] = (), read: Read | None = None) -> Counter:
+        return self._known(Counter(name, help, labels, read))
 
-    def gauge(self, name: str, help: str, labels: Sequence[str] = (), read: Callable[[], float] | None = None) -> Gauge:
+    def gauge(self, name: str, help: str, labels: Sequence[str] = (), read: Read | None = None) -> Gauge:
         return self._known(Gauge(name, help, labels, read))
 
     def histogram(
@@ -107,18 +123,21 @@ class Registry:
             raise ValueError(f"metric {metric.name} is already known as another type or with other labels")
         return known
 
-    def render(self) -> bytes:
-        """Prometheus' text exposition format, version 0.0.4."""
+    def render(self, *, open_metrics: bool = False, only: str = "") -> bytes:
+        """Prometheus' text exposition format, version 0.0.4, or OpenMetrics 1.0. only: names that start so."""
         from prometheus_client import generate_latest
+        from prometheus_client.openmetrics import exposition
 
-        return generate_latest(_Collector(self._metrics.values()))
+        # Registered by hand: prometheus_client's own registry would describe each family first, by collecting it.
+        found = _Collector([metric for metric in self._metrics.values() if metric.name.startswith(only)])
+        return exposition.generate_latest(found) if open_metrics else generate_latest(found)  # type: ignore[no-untyped-call]
 
 
 class _Collector:
-    """What `prometheus_client` renders from: one family for each metric."""
+    """What `prometheus_client` renders from: one family for each metric, in the order of names."""
 
-    def __init__(self, metrics: Iterable[Counter | Gauge | Histogram]) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Sequence[Counter | Gauge | Histogram]) -> None:
+        self._metrics = sorted(metrics, key=lambda metric: metric.name)
 
     def collect(self) -> Iterable[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -126,13 +145,12 @@ class _Collector:
         for metric in self._metrics:
             if isinstance(metric, Counter):
                 counts = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-                for labels, amount in metric.values.items():
+                for labels, amount in metric.present().items():
                     counts.add_metric(labels, amount)
                 yield counts
             elif isinstance(metric, Gauge):
                 levels = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
-                values = {(): metric.read()} if metric.read is not None else metric.values
-                for labels, amount in values.items():
+                for labels, amount in metric.present().items():
                     levels.add_metric(labels, amount)
                 yield levels
             else:

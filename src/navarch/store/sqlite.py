@@ -39,6 +39,8 @@ BATCH = 64
 BATCH_BYTES = 4 << 20
 """Of values in one transaction (a larger one goes alone): bounds the log, and how long a small write waits."""
 WAITING = 8192
+STUCK_S = 10.0
+"""A commit that takes longer is told of by the server's health checks."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PRIVATE = 0o600
 
@@ -89,6 +91,8 @@ class SqliteStore:
         self._window = Window(self._revision)
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Write] = []
+        self._sent_at = 0.0
+        self._refused = ""
         self._busy = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -157,6 +161,14 @@ class SqliteStore:
         self._writer.close()
         os.close(self._lock)
 
+    def trouble(self) -> str:
+        """As `store.Reporting`: the last commit was refused by the disk, or the present one does not come back."""
+        if not self._closed and not self._thread.is_alive():
+            return "the writer has stopped"
+        if self._busy and self._sent_at and (late_s := self._loop.time() - self._sent_at) > STUCK_S:
+            return f"a commit has been waiting for the disk for {late_s:.0f} s"
+        return self._refused
+
     def _submit(self, key: str, value: bytes | None, expect: int) -> asyncio.Future[int]:
         if self._closed:
             raise Unavailable("the store is closed")
@@ -174,6 +186,7 @@ class SqliteStore:
         batch = self._next_batch()
         self._busy = bool(batch)
         if batch:
+            self._sent_at = self._loop.time()
             self._batches.put(batch)
         else:
             self._idle.set()
@@ -266,6 +279,9 @@ class SqliteStore:
             if changes:
                 self._revision = changes[-1].revision
                 self._window.publish(changes)
+            failed = next((write.outcome for write in batch if isinstance(write.outcome, ApiError)), None)
+            if changes or failed is not None:
+                self._refused = failed.message if failed is not None else ""
         finally:
             self._answer(batch)
             self._send()

@@ -16,7 +16,7 @@ Promises, checked by `tests/conformance/test_store.py` on every implementation:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -101,3 +101,12 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A store that can tell how it is."""
+
+    def trouble(self) -> str:
+        """Why writes do not get through at present, "" while they do. Without asking the disk or the network."""
+        ...

@@ -14,6 +14,7 @@ from server_driver import ADMIN, NOBODY, Served, peer, served
 
 from navarch.apiserver.bootstrap import Place, bootstrap
 from navarch.apiserver.discovery import Discovery
+from navarch.apiserver.fairness.gate import Seats
 from navarch.apiserver.openapi import OpenApi
 from navarch.kinds.registry import DEFAULT
 from navarch.wire.message import Peer, Request
@@ -89,15 +90,39 @@ def test_speaking_for_somebody_else() -> None:
 def test_health_pages() -> None:
     async def scenario(server: Served) -> None:
         ok = await server.send("GET", "/readyz?verbose", NOBODY)
-        assert ok.body == b"[+]ping ok\n[+]bootstrap-roles ok\n[+]store ok\nreadyz check passed\n"
-        assert (await server.send("GET", "/readyz/store")).body == b"ok"
+        names = ("ping", "log", "etcd", "informer-sync", "shutdown", "store", "poststarthook/rbac/bootstrap-roles")
+        assert bytes(ok.body).decode() == "".join(f"[+]{name} ok\n" for name in names) + "readyz check passed\n"  # type: ignore[arg-type]
+        for name in names:
+            assert (await server.send("GET", f"/readyz/{name}")).body == b"ok"
         assert (await server.send("GET", "/readyz/none")).status == 404
         server.broken = "no room on the disk"
         bad = await server.send("GET", "/readyz", NOBODY)
         assert bad.status == 500
-        assert b"[-]store failed: no room on the disk" in bytes(bad.body)  # type: ignore[arg-type]
-        assert (await server.send("GET", "/readyz?exclude=store")).status == 200
+        assert b"[-]store failed: reason withheld\n" in bytes(bad.body)  # type: ignore[arg-type]
+        assert bytes(bad.body).endswith(b"readyz check failed\n")  # type: ignore[arg-type]
+        why = await server.send("GET", "/readyz/store")
+        assert (why.status, why.body) == (500, b"internal server error: no room on the disk\n")
+        assert (await server.send("GET", "/readyz/store", NOBODY)).status == 401
+        without = await server.send("GET", "/readyz?verbose&exclude=store&exclude=nonsense")
+        assert without.status == 200
+        assert b"[+]store excluded: ok\nwarn" not in bytes(without.body)  # type: ignore[arg-type]
+        assert b'cannot be excluded: no matches for "nonsense"' in bytes(without.body)  # type: ignore[arg-type]
         assert (await server.send("GET", "/livez")).status == 200
+        slis = bytes((await server.send("GET", "/metrics/slis")).body).decode()  # type: ignore[arg-type]
+        assert 'kubernetes_healthcheck{name="store",type="readyz"} 0.0' in slis
+        assert 'kubernetes_healthchecks_total{name="ping",status="success",type="livez"} 1.0' in slis
+
+    served(scenario)
+
+
+def test_a_server_that_stops_is_not_ready_and_lives() -> None:
+    async def scenario(server: Served) -> None:
+        server.broken = ""
+        server.api.draining = True
+        assert (await server.send("GET", "/readyz/shutdown")).status == 500
+        assert (await server.send("GET", "/readyz", NOBODY)).status == 500
+        assert (await server.send("GET", "/livez", NOBODY)).status == 200
+        assert (await server.ask("GET", "/api/v1/pods"))[0] == 200
 
     served(scenario)
 
@@ -106,8 +131,17 @@ def test_metrics_count_requests() -> None:
     async def scenario(server: Served) -> None:
         await server.ask("GET", "/api/v1/namespaces/default/pods", JANE)
         page = bytes((await server.send("GET", "/metrics")).body).decode()  # type: ignore[arg-type]
-        assert 'apiserver_request_total{code="403",group="",resource="pods",subresource="",verb="list"' in page
-        assert "apiserver_current_inflight_requests 1.0" in page
+        refused = (
+            'code="403",component="apiserver",dry_run="",group="",resource="pods",scope="namespace",subresource=""'
+        )
+        assert f'apiserver_request_total{{{refused},verb="LIST",version="v1"}} 1.0' in page
+        assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 1.0' in page
+        for number in range(20):
+            await server.ask("GET", f"/apis/x{number}/v1/things{number}", JANE)
+        page = bytes((await server.send("GET", "/metrics")).body).decode()  # type: ignore[arg-type]
+        assert "things" not in page
+        modern = await server.send("GET", "/metrics", accept="application/openmetrics-text;version=1.0.0,*/*;q=0.1")
+        assert bytes(modern.body).endswith(b"# EOF\n")  # type: ignore[arg-type]
 
     served(scenario)
 
@@ -261,15 +295,13 @@ def test_openapi_v3_is_complete_and_addressed_by_content() -> None:
 
 def test_too_many_at_once_are_told_to_come_again() -> None:
     async def scenario(server: Served) -> None:
-        from navarch.apiserver.limit import Seats
-
-        limit = server.api.limit
-        limit.seats = Seats(total=1, each=1, queued=1, waiting=1, wait_s=30)
+        server.api.gate.settings = Seats(total=1)
         gate = asyncio.Event()
         handle = server.core.handle
 
         async def slow(call: Any) -> Any:
-            await gate.wait()
+            if call.verb == "create":
+                await gate.wait()
             return await handle(call)
 
         server.core.handle = slow  # type: ignore[method-assign]
@@ -278,13 +310,11 @@ def test_too_many_at_once_are_told_to_come_again() -> None:
             body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
             first = group.create_task(server.ask("POST", path, JANE, body))
             await asyncio.sleep(0)
-            second = group.create_task(server.ask("POST", path, JANE, body))
-            await asyncio.sleep(0)
             response = await server.send("POST", path, JANE, body)
             assert response.status == 429
             assert dict(response.headers)["Retry-After"] == "1"
+            assert (await server.send("GET", "/api/v1/pods")).status == 200, "administrators are never in the queue"
             gate.set()
             assert (await first)[0] == 201
-            assert (await second)[0] == 201
 
     served(scenario)
