@@ -92,9 +92,8 @@ class Definitions:
 
 
 def _row(prefix: str, found: Object) -> Row:
-    return Row(
-        prefix + keys.place(found.namespace, found.name), stored.unspliced(found.kind, found.raw), found.revision, 0
-    )
+    """As it is stored, which may be otherwise than the schema until now showed it."""
+    return Row(prefix + keys.place(found.namespace, found.name), stored.value_of(found), found.revision, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,25 @@ def splice(kind: Kind, value: bytes, revision: int) -> bytes:
 def restore(kind: Kind, value: bytes, revision: int) -> Object:
     """The object that a store's row is, as the kind shows it now."""
     if kind.revive is not None:
-        value = kind.revive(value)
+        revived = kind.revive(value)
+        if revived is not value:
+            return Revived(kind, splice(kind, revived, revision), value)
     return Object(kind, splice(kind, value, revision))
+
+
+class Revived(Object):
+    """One that is shown otherwise than it is stored. value: as it is stored."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, kind: Kind, raw: bytes, value: bytes) -> None:
+        super().__init__(kind, raw)
+        self.value = value
+
+
+def value_of(found: Object) -> bytes:
+    """What is stored for an object that `restore` made."""
+    return found.value if isinstance(found, Revived) else unspliced(found.kind, found.raw)
 
 
 def unspliced(kind: Kind, raw: bytes) -> bytes:

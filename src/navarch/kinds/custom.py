@@ -63,7 +63,8 @@ def custom(definition: Document) -> Custom | None:
     for name in sorted(found, key=priority):
         if not found[name].get("served"):
             continue
-        kinds.append(stored if name == storage else _face(definition, found[name], stored))
+        as_stored = name == storage and _fields(found[name]) == fields
+        kinds.append(stored if as_stored else _face(definition, found[name], stored))
     return Custom(stored, tuple(kinds))
 
 
@@ -166,12 +167,12 @@ def _decode(node: Structural) -> Decode:
     def decode(document: Document, raw: bytes, mode: Mode) -> tuple[Document, list[str]]:
         """Metadata as strictly as that of every kind; the rest is pruned, and told of what was."""
         told = {key: value for key, value in document.items() if key in META_FIELDS}
-        told, warnings = check(head(), told, mode)
+        told, warnings = check(head(), told, "ignore" if mode == "ignore" else "warn")
         unknown: list[str] = []
         settled = node.settle({**document, **told}, unknown)
         if mode == "ignore":
             return settled, []
-        found = [f'unknown field "{path}"' for path in unknown]
+        found = [*warnings, *(f'unknown field "{path}"' for path in unknown)]
         found += [f'duplicate field "{path}"' for path in (duplicates(raw) if raw else ())]
         if found and mode == "strict":
             name = document.get("kind", "")
@@ -180,7 +181,7 @@ def _decode(node: Structural) -> Decode:
             raise BadRequest(
                 f'{name} in version "{version}" cannot be handled as a {name}: strict decoding error: {why}'
             )
-        return settled, [*warnings, *found[:MOST_REPORTED]]
+        return settled, found[:MOST_REPORTED]
 
     return decode
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from navarch.kinds import schema as schema_definitions
 from navarch.objects.value import ABSENT, Document
 
 META_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
@@ -27,6 +28,7 @@ class Structural:
     __slots__ = (
         "additional",
         "default",
+        "embedded",
         "fields",
         "fills",
         "int_or_string",
@@ -46,7 +48,8 @@ class Structural:
         self.nullable: bool = bool(schema.get("nullable"))
         self.default: Any = schema.get("default", ABSENT)
         self.int_or_string: bool = bool(schema.get("x-kubernetes-int-or-string"))
-        self.resource = root or bool(schema.get("x-kubernetes-embedded-resource"))
+        self.embedded = not root and bool(schema.get("x-kubernetes-embedded-resource"))
+        self.resource = root or self.embedded
         self.list_type: str = schema.get("x-kubernetes-list-type") or "atomic"
         self.keys: tuple[str, ...] = tuple(schema.get("x-kubernetes-list-map-keys") or ())
         properties = schema.get("properties") or {}
@@ -79,9 +82,14 @@ class Structural:
     def _settle_object(self, value: Document, unknown: list[str], path: str) -> Document:
         kept: Document | None = None
         for name, one in value.items():
-            if self.resource and name in META_FIELDS:
-                continue
             where = f"{path}.{name}" if path else name
+            if self.resource and name in META_FIELDS:
+                if self.embedded and name == "metadata" and isinstance(one, dict):
+                    known = _known_metadata(one, unknown, where)
+                    if known is not one:
+                        kept = dict(value) if kept is None else kept
+                        kept[name] = known
+                continue
             node = self.below(name)
             if node is None:
                 if not self.open:
@@ -132,6 +140,14 @@ class Structural:
                     filled = dict(value) if filled is None else filled
                     filled[name] = below
         return value if filled is None else filled
+
+
+def _known_metadata(value: Document, unknown: list[str], path: str) -> Document:
+    """The metadata of an embedded object without what no object's metadata has."""
+    fields = schema_definitions.definition("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").fields
+    strange = [name for name in value if name not in fields]
+    unknown += [f"{path}.{name}" for name in strange]
+    return {name: one for name, one in value.items() if name in fields} if strange else value
 
 
 def _is(left: Any, right: Any) -> bool:
