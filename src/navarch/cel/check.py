@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from navarch.cel.program import TYPES, unescaped
-from navarch.cel.syntax import Call, Const, Ident, Listed, Macro, Mapped, Node, Select
+from navarch.cel.syntax import Call, Const, Ident, Listed, Macro, Made, Mapped, Node, Select, located, parse
+from navarch.cel.syntax import dotted as _path
 from navarch.cel.values import Fault, type_name
 
 
@@ -57,8 +58,33 @@ _RETURNS = {
 }
 
 
+class Wrong(Fault):
+    """at: where in the text, -1 where that is not known."""
+
+    def __init__(self, why: str, at: int) -> None:
+        super().__init__(why)
+        self.at = at
+
+
+def checked(text: str, names: Mapping[str, T]) -> T:
+    """The type of what a text comes to. Raises: SyntaxFault; Fault, which says where."""
+    try:
+        return check(parse(text), names)
+    except Wrong as wrong:
+        raise Fault(located(text, wrong.at, str(wrong)) if wrong.at >= 0 else f"ERROR: {wrong}") from None
+
+
 def check(node: Node, names: Mapping[str, T]) -> T:
-    """The type of the expression's value. names: the types of what is free in it. Raises: Fault."""
+    """The type of the expression's value. names: the types of what is free in it. Raises: Wrong."""
+    try:
+        return _check(node, names)
+    except Wrong:
+        raise
+    except Fault as fault:
+        raise Wrong(str(fault), getattr(node, "at", -1)) from None
+
+
+def _check(node: Node, names: Mapping[str, T]) -> T:
     match node:
         case Const(value, unsigned):
             return T("uint") if unsigned else T(type_name(value))
@@ -78,6 +104,10 @@ def check(node: Node, names: Mapping[str, T]) -> T:
         case Mapped(entries):
             keys = [check(key, names) for key, _, _ in entries]
             return T("map", _joined([check(value, names) for _, value, _ in entries]), _joined(keys))
+        case Made(name, fields):
+            for _, value, _ in fields:
+                check(value, names)
+            return T("JSONPatch" if name == "JSONPatch" else name)
         case Macro():
             return _macro(node, names)
 
@@ -107,15 +137,6 @@ def _select(node: Select, names: Mapping[str, T]) -> T:
     elif operand.name in (*_SCALARS, "list"):
         raise Fault(f"type '{operand}' does not support field selection")
     return BOOL if node.test else T("optional_type", found) if optional else found
-
-
-def _path(node: Node) -> str | None:
-    if isinstance(node, Ident):
-        return node.name
-    if isinstance(node, Select) and not node.test and not node.optional:
-        before = _path(node.operand)
-        return None if before is None else f"{before}.{node.name}"
-    return None
 
 
 def _call(node: Call, names: Mapping[str, T]) -> T:

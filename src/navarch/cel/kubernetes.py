@@ -294,6 +294,7 @@ FUNCTIONS: dict[str, Function] = {
     "semver": _semver,
     "isSemver": _is(_semver),
     "format.named": _named,
+    "jsonpatch.escapeKey": lambda run, key: paid(run, key).replace("~", "~0").replace("/", "~1"),
     **{f"format.{name}": (lambda run, name=name: Format(name, FORMATS[name])) for name in FORMATS},
 }
 

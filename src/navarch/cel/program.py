@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from navarch.cel import values
+from navarch.cel.arithmetic import arithmetic
 from navarch.cel.macros import MACROS
-from navarch.cel.syntax import Call, Const, Ident, Listed, Macro, Mapped, Node, Select, parse
-from navarch.cel.values import NONE, Fault, Optional, OverBudget, Type, UInt, is_number, unsigned, whole
+from navarch.cel.syntax import Call, Const, Ident, Listed, Macro, Made, Mapped, Node, Select, parse
+from navarch.cel.values import NONE, Built, Fault, Optional, OverBudget, Type, UInt, is_number, unsigned, whole
 
 BUDGET = 1_000_000
 """Of one evaluation, as in Kubernetes."""
@@ -90,6 +91,8 @@ class _Compiler:
                 return self._list([(self.step(item), optional) for item, optional in items])
             case Mapped(entries):
                 return self._map([(self.step(key), self.step(value), opt) for key, value, opt in entries])
+            case Made(type_, fields):
+                return self._made(type_, [(unescaped(name), self.step(one), opt) for name, one, opt in fields])
             case Macro(name, over, names, bodies):
                 return MACROS[name](self.step(over), names, [self.step(body) for body in bodies])
 
@@ -121,6 +124,23 @@ class _Compiler:
                     found[name] = one
                 elif one.present:
                     found[name] = one.value
+            return found
+
+        return step
+
+    def _made(self, type_: str, fields: list[tuple[str, Step, bool]]) -> Step:
+        if type_ != "Object" and not type_.startswith("Object.") and type_ != "JSONPatch":
+            raise Fault(f"undeclared reference to '{type_}' (in container '')")
+
+        def step(run: Run) -> Any:
+            run.pay(40 + len(fields))
+            found = Built(type_)
+            for name, make, optional in fields:
+                value = make(run)
+                if not optional:
+                    found[name] = value
+                elif value.present:
+                    found[name] = value.value
             return found
 
         return step
@@ -409,71 +429,6 @@ def _minus(inner: Step) -> Step:
     return step
 
 
-def _arithmetic(mark: str) -> Callable[[Step, Step], Step]:
-    def make(left: Step, right: Step) -> Step:
-        def step(run: Run) -> Any:
-            a, b = left(run), right(run)
-            run.left -= 1
-            if run.left < 0:
-                run.pay(0)
-            if type(a) is int and type(b) is int:
-                return whole(_integers(mark, a, b))
-            if isinstance(a, UInt) and isinstance(b, UInt):
-                return unsigned(_integers(mark, a, b))
-            if isinstance(a, float) and isinstance(b, float) and mark != "%":
-                return _floats(mark, a, b)
-            return _others(run, mark, a, b)
-
-        return step
-
-    return make
-
-
-def _integers(mark: str, a: int, b: int) -> int:
-    match mark:
-        case "+":
-            return a + b
-        case "-":
-            return a - b
-        case "*":
-            return a * b
-    if b == 0:
-        raise Fault("division by zero" if mark == "/" else "modulus by zero")
-    quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-    return quotient if mark == "/" else a - b * quotient
-
-
-def _floats(mark: str, a: float, b: float) -> float:
-    match mark:
-        case "+":
-            return a + b
-        case "-":
-            return a - b
-        case "*":
-            return a * b
-    if b == 0:
-        return float("nan") if a == 0 or a != a else float("inf") if a > 0 else float("-inf")
-    return a / b
-
-
-def _others(run: Run, mark: str, a: Any, b: Any) -> Any:
-    """Texts, lists, times."""
-    try:
-        if mark == "+":
-            if type(a) is type(b) and isinstance(a, str | bytes | list):
-                run.pay((len(a) + len(b)) // 10)
-                return a + b
-            if isinstance(a, datetime | timedelta) and isinstance(b, timedelta):
-                return a + b
-            if isinstance(a, timedelta) and isinstance(b, datetime):
-                return b + a
-        if mark == "-" and isinstance(a, datetime | timedelta) and isinstance(b, datetime | timedelta):
-            return a - b  # type: ignore[operator]
-    except (OverflowError, TypeError):
-        raise Fault("timestamp or duration overflow") from None
-    raise Fault("no such overload")
-
-
 _SPECIAL: dict[str, Callable[..., Step]] = {
     "_||_": _or,
     "_&&_": _and,
@@ -489,5 +444,5 @@ _SPECIAL: dict[str, Callable[..., Step]] = {
     "_[?_]": _index_optional,
     "!_": _not,
     "-_": _minus,
-    **{f"_{mark}_": _arithmetic(mark) for mark in "+-*/%"},
+    **{f"_{mark}_": arithmetic(mark) for mark in "+-*/%"},
 }

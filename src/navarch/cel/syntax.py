@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 LONGEST = 16 * 1024
@@ -56,7 +56,10 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class Ident:
+    """at, here and below: where in the text it is said, -1 where that is not known."""
+
     name: str
+    at: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Select:
     name: str
     test: bool = False
     optional: bool = False
+    at: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Call:
     name: str
     target: Node | None
     args: tuple[Node, ...]
+    at: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +103,19 @@ class Macro:
     over: Node
     names: tuple[str, ...]
     bodies: tuple[Node, ...]
+    at: int = field(default=-1, compare=False)
 
 
-Node = Const | Ident | Select | Call | Listed | Mapped | Macro
+@dataclass(frozen=True, slots=True)
+class Made:
+    """`Object.spec{replicas: 1}`. type: the dotted name. fields: (name, value, whether it is an optional)."""
+
+    type: str
+    fields: tuple[tuple[str, Node, bool], ...]
+    at: int = field(default=-1, compare=False)
+
+
+Node = Const | Ident | Select | Call | Listed | Mapped | Macro | Made
 
 _BINARY: tuple[tuple[str, ...], ...] = (
     ("||",),
@@ -109,6 +124,14 @@ _BINARY: tuple[tuple[str, ...], ...] = (
     ("+", "-"),
     ("*", "/", "%"),
 )
+
+
+def located(text: str, at: int, what: str) -> str:
+    """What is wrong at a place of the text, with that place shown."""
+    start = text.rfind("\n", 0, at) + 1
+    line = text[start:].partition("\n")[0]
+    column = at - start
+    return f"ERROR: <input>:{text.count(chr(10), 0, at) + 1}:{column + 1}: {what}\n | {line}\n | {'.' * column}^"
 
 
 def parse(text: str) -> Node:
@@ -136,9 +159,16 @@ class _Parser:
         self.depth = 0
 
     def _where(self, at: int, what: str) -> str:
-        line = self.text.count("\n", 0, at) + 1
-        column = at - (self.text.rfind("\n", 0, at) + 1) + 1
-        return f"ERROR: <input>:{line}:{column}: Syntax error: {what}"
+        return located(self.text, at, f"Syntax error: {what}")
+
+    @property
+    def _here(self) -> int:
+        return self.tokens[self.at][2]
+
+    @property
+    def _next(self) -> str:
+        kind, text, _ = self.tokens[self.at]
+        return text if kind == "mark" else ""
 
     def whole(self) -> Node:
         found = self._expression()
@@ -166,10 +196,11 @@ class _Parser:
         if self.depth > DEEPEST:
             raise SyntaxFault(self._where(self.tokens[self.at][2], "the expression is nested too deeply"))
         found = self._binary(0)
+        at = self._here
         if self._take("?"):
             then = self._binary(0)
             self._want(":")
-            found = Call("_?_:_", None, (found, then, self._expression()))
+            found = Call("_?_:_", None, (found, then, self._expression()), at)
         self.depth -= 1
         return found
 
@@ -179,17 +210,18 @@ class _Parser:
         left = self._binary(level + 1)
         count = 0
         while True:
+            at = self._here
             mark = next((one for one in _BINARY[level] if self._take(one)), None)
             if mark is None:
                 return left
             count += 1
             if count > LONGEST // 64:
                 raise SyntaxFault(self._where(self.tokens[self.at][2], "too many terms"))
-            left = Call(f"_{mark}_" if mark != "in" else "@in", None, (left, self._binary(level + 1)))
+            left = Call(f"_{mark}_" if mark != "in" else "@in", None, (left, self._binary(level + 1)), at)
 
     def _unary(self) -> Node:
         for mark, name in (("!", "!_"), ("-", "-_")):
-            count = 0
+            count, start = 0, self._here
             while self._take(mark):
                 count += 1
             if count:
@@ -198,11 +230,12 @@ class _Parser:
                     self.at += 1
                     return self._member(Const(-_number(text)))
                 inner = self._member(self._primary())
-                return Call(name, None, (inner,)) if count % 2 else inner
+                return Call(name, None, (inner,), start) if count % 2 else inner
         return self._member(self._primary())
 
     def _member(self, operand: Node) -> Node:
         while True:
+            at = self._here
             if self._take("."):
                 optional = self._take("?")
                 kind, name, _ = self.tokens[self.at]
@@ -212,11 +245,13 @@ class _Parser:
                 if kind == "name" and not optional and self._take("("):
                     operand = self._method(operand, name)
                 else:
-                    operand = Select(operand, name.strip("`"), optional=optional)
+                    operand = Select(operand, name.strip("`"), optional=optional, at=at)
             elif self._take("["):
                 name = "_[?_]" if self._take("?") else "_[_]"
-                operand = Call(name, None, (operand, self._expression()))
+                operand = Call(name, None, (operand, self._expression()), at)
                 self._want("]")
+            elif self._next == "{" and (type_ := dotted(operand)) is not None:
+                operand = self._made(type_)
             else:
                 return operand
 
@@ -230,8 +265,8 @@ class _Parser:
                 if not isinstance(one, Ident):
                     raise SyntaxFault(self._where(at, f"argument must be a simple name in {name}()"))
                 names.append(one.name)
-            return Macro(name, operand, tuple(names), args[count:])
-        return Call(name, operand, args)
+            return Macro(name, operand, tuple(names), args[count:], at)
+        return Call(name, operand, args, at)
 
     def _args(self, end: str) -> tuple[Node, ...]:
         found: list[Node] = []
@@ -274,14 +309,33 @@ class _Parser:
             return Const({"true": True, "false": False, "null": None}[text])
         if text in RESERVED or text == "in":
             raise SyntaxFault(self._where(at, f"reserved identifier: {text}"))
+        opening = self._here
         if not self._take("("):
-            return Ident(text)
+            return Ident(text, at)
         args = self._args(")")
         if text == "has":
             if len(args) != 1 or not isinstance(args[0], Select):
                 raise SyntaxFault(self._where(at, "invalid argument to has() macro"))
-            return Select(args[0].operand, args[0].name, test=True)
-        return Call(text, None, args)
+            return Select(args[0].operand, args[0].name, test=True, at=args[0].at)
+        return Call(text, None, args, opening)
+
+    def _made(self, type_: str) -> Node:
+        at = self._here
+        self._want("{")
+        fields: list[tuple[str, Node, bool]] = []
+        while not self._take("}"):
+            if fields:
+                self._want(",")
+                if self._take("}"):
+                    break
+            optional = self._take("?")
+            kind, name, _ = self.tokens[self.at]
+            if kind not in ("name", "quoted"):
+                self._unexpected()
+            self.at += 1
+            self._want(":")
+            fields.append((name.strip("`"), self._expression(), optional))
+        return Made(type_, tuple(fields), at)
 
     def _list(self) -> Node:
         items: list[tuple[Node, bool]] = []
@@ -332,6 +386,16 @@ def _text(text: str) -> str | bytes:
     return value
 
 
+def dotted(node: Node | None) -> str | None:
+    """`a.b.c` where a node is no more than that."""
+    if isinstance(node, Ident):
+        return node.name
+    if isinstance(node, Select) and not node.test and not node.optional:
+        before = dotted(node.operand)
+        return None if before is None else f"{before}.{node.name}"
+    return None
+
+
 def names(node: Node) -> set[str]:
     """Every free name of an expression (`self`, `oldSelf`), those that macros bind left out."""
     match node:
@@ -348,5 +412,7 @@ def names(node: Node) -> set[str]:
             return set().union(*(names(item) for item, _ in items)) if items else set()
         case Mapped(entries):
             return set().union(*(names(key) | names(value) for key, value, _ in entries)) if entries else set()
+        case Made(_, fields):
+            return set().union(*(names(value) for _, value, _ in fields)) if fields else set()
         case Macro(_, over, bound, bodies):
             return names(over) | (set().union(*map(names, bodies)) - set(bound))

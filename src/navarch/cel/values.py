@@ -49,6 +49,16 @@ class Optional:
 NONE = Optional(present=False)
 
 
+class Built(dict[str, Any]):
+    """An object that an expression made, of a type that it names: `Object.spec{…}`."""
+
+    __slots__ = ("type",)
+
+    def __init__(self, type_: str) -> None:
+        super().__init__()
+        self.type = type_
+
+
 class Type:
     """What `type(x)` gives."""
 
@@ -82,6 +92,8 @@ def type_name(value: Any) -> str:
             return "bytes"
         case list():
             return "list"
+        case Built():
+            return value.type
         case dict():
             return "map"
         case datetime():

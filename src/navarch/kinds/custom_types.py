@@ -7,7 +7,7 @@ Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/cust
 
 from __future__ import annotations
 
-from navarch.cel.check import BOOL, BYTES, DOUBLE, DURATION, DYN, INT, STRING, TIMESTAMP, T, check
+from navarch.cel.check import BOOL, BYTES, DOUBLE, DURATION, DYN, INT, STRING, TIMESTAMP, T, checked
 from navarch.cel.kubernetes import program
 from navarch.cel.syntax import SyntaxFault
 from navarch.cel.values import Fault
@@ -45,7 +45,8 @@ def wrong(node: Structural, rule: Document, field: str) -> str:
     old = T("optional_type", self_type) if rule.get("optionalOldSelf") else self_type
     wanted = "bool" if field == "rule" else "string"
     try:
-        found = check(program(rule[field]).tree, {"self": self_type, "oldSelf": old})
+        found = checked(rule[field], {"self": self_type, "oldSelf": old})
+        program(rule[field])
     except (SyntaxFault, Fault) as fault:
         return f"compilation failed: {fault}"
     return "" if found.name in (wanted, "dyn") else f"must evaluate to a {wanted}"

@@ -87,8 +87,15 @@ def json_patch(document: Document, operations: Any) -> Document:
     return editor.document
 
 
+REFUSED = "the server rejected our request due to an error in our request"
+
+
+class Untrue(Invalid):
+    """What a `test` operation says is not so."""
+
+
 def _refused(detail: str) -> Invalid:
-    return Invalid(f"the server rejected our request due to an error in our request: {detail}")
+    return Invalid(f"{REFUSED}: {detail}")
 
 
 class _Missing(Exception):
@@ -155,7 +162,7 @@ class _Editor:
         except _Missing:
             found = None
         if not _same(found, wanted):
-            raise _refused(f"testing value {operation['path']} failed: test failed")
+            raise Untrue(f"{REFUSED}: testing value {operation['path']} failed: test failed")
 
     def _read(self, path: list[str]) -> Any:
         here = self.document

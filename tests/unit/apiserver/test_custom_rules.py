@@ -118,7 +118,7 @@ def test_what_did_not_change_is_not_judged_by_new_rules() -> None:
     ("rule", "told"),
     [
         ({"rule": "self.low <="}, "compilation failed: ERROR: <input>:1:12: Syntax error"),
-        ({"rule": "self.lwo > 1"}, "compilation failed: undefined field 'lwo'"),
+        ({"rule": "self.lwo > 1"}, "compilation failed: ERROR: <input>:1:5: undefined field 'lwo'"),
         ({"rule": "self.low + 1"}, "must evaluate to a bool"),
         ({"rule": "true", "messageExpression": "1"}, "must evaluate to a string"),
         ({"rule": "nope(self)"}, "undeclared reference to 'nope'"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from navarch.apiserver.admission import accounts, certificates, limits, namespaces, nodes, pods, quota, runtimes
 from navarch.apiserver.admission.accounts import Issue
+from navarch.apiserver.admission.policies_mutating import Mutating
 from navarch.apiserver.admission.policies_validating import Validating
 from navarch.apiserver.admission.review import Plugin, Review
 from navarch.apiserver.admission.services import Allocation
@@ -13,6 +14,8 @@ from navarch.apiserver.call import Authorizer, User
 from navarch.apiserver.state import State
 from navarch.kinds import (
     LIMITRANGE,
+    MUTATINGADMISSIONPOLICY,
+    MUTATINGADMISSIONPOLICYBINDING,
     NAMESPACE,
     PRIORITYCLASS,
     RESOURCEQUOTA,
@@ -55,6 +58,11 @@ def plugins(
         Plugin("Priority", mutate=pods.prioritize, reads=(PRIORITYCLASS,)),
         Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s), reads=()),
         Plugin("CertificateSubject", mutate=certificates.mutate, reads=()),
+        Plugin(
+            "MutatingAdmissionPolicy",
+            mutate=Mutating(state, authorizer).mutate,
+            reads=(MUTATINGADMISSIONPOLICY, MUTATINGADMISSIONPOLICYBINDING),
+        ),
         Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=()),
         Plugin("Escalation", validate=escalation, reads=()),
         Plugin(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from navarch.kinds.kind import Kind
 from navarch.objects.value import Document, Draft
@@ -21,6 +21,8 @@ class Review:
     undo: what to call when the write does not happen after all (reservations are given back).
     picked: (constant start, picked end) of texts that plugins made up for this object and that the next is to have its
         own of. alone: what came of this write says nothing about the next one that is written the same.
+    again: somebody outside changed the object, so those that saw it before must see it again; round: whether this is
+        that. memory: what plugins remember between the rounds, by their own names.
     """
 
     intent: Intent
@@ -30,6 +32,9 @@ class Review:
     undo: list[Callable[[], None]] = field(default_factory=list)
     picked: list[tuple[str, str]] = field(default_factory=list)
     alone: bool = False
+    again: bool = False
+    round: int = 0
+    memory: dict[str, Any] = field(default_factory=dict)
 
     def is_on(self, plural: str, *subresources: str, group: str = "") -> bool:
         """Whether the write is to that resource, itself or one of those subresources of it."""

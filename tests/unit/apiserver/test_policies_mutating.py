@@ -1,0 +1,186 @@
+"""Policies in CEL that change what is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run
+from policy_driver import mutating
+
+PODS_RULE = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE", "UPDATE"]}
+
+
+def apply(expression: str) -> dict[str, Any]:
+    return {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+
+
+def patch(expression: str) -> dict[str, Any]:
+    return {"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}
+
+
+def made(*mutations: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """The ConfigMap as it is stored under one policy."""
+    found: list[dict[str, Any]] = []
+
+    async def test(api: Api) -> None:
+        await mutating(api, mutations=list(mutations), **spec)
+        found.append(await api.post(CONFIGMAPS, config("c", a="1")))
+
+    run(test)
+    return found[0]
+
+
+def test_a_configuration_is_applied() -> None:
+    found = made(
+        apply("Object{metadata: Object.metadata{labels: {'team': object.metadata.name + 'x'}}, data: {'b': '2'}}")
+    )
+    assert found["metadata"]["labels"] == {"team": "cx"}
+    assert found["data"] == {"a": "1", "b": "2"}
+
+
+def test_a_sidecar_is_added_and_defaulted() -> None:
+    async def test(api: Api) -> None:
+        sidecar = (
+            "Object{spec: Object.spec{initContainers: [Object.spec.initContainers"
+            "{name: 'mesh', image: 'mesh:1', restartPolicy: 'Always'}]}}"
+        )
+        absent = "!object.spec.?initContainers.orValue([]).exists(c, c.name == 'mesh')"
+        conditions = [{"name": "absent", "expression": absent}]
+        await mutating(api, rule=PODS_RULE, matchConditions=conditions, mutations=[apply(sidecar)])
+        spec = (await api.post(PODS, a_pod(initContainers=[{"name": "first", "image": "i:1"}])))["spec"]
+        assert sorted(one["name"] for one in spec["initContainers"]) == ["first", "mesh"]
+        mesh = next(one for one in spec["initContainers"] if one["name"] == "mesh")
+        assert mesh["imagePullPolicy"] == "IfNotPresent"
+        assert [one["name"] for one in spec["containers"]] == ["main"]
+
+    run(test)
+
+
+def test_an_update_is_changed_too_and_generations_count() -> None:
+    async def test(api: Api) -> None:
+        await api.post("/apis/apps/v1/namespaces/default/deployments", DEPLOYMENT)
+        rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["UPDATE"]}
+        await mutating(api, rule=rule, mutations=[apply("Object{spec: Object.spec{paused: true}}")])
+        where = "/apis/apps/v1/namespaces/default/deployments/web"
+        found = await api.merge(where, {"metadata": {"labels": {"x": "y"}}})
+        assert (found["spec"]["paused"], found["metadata"]["generation"]) == (True, 2)
+        found = await api.merge(where, {"metadata": {"labels": {"x": "z"}}})
+        assert found["metadata"]["generation"] == 2
+
+    run(test)
+
+
+DEPLOYMENT = {
+    "metadata": {"name": "web"},
+    "spec": {
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}},
+    },
+}
+
+
+def test_a_json_patch_is_carried_out() -> None:
+    found = made(
+        patch(
+            "[JSONPatch{op: 'add', path: '/metadata/labels', value: {'x': 'y'}},"
+            " JSONPatch{op: 'add', path: '/data/' + 'b', value: 'two'},"
+            " JSONPatch{op: 'copy', from: '/data/a', path: '/data/c'}]"
+        )
+    )
+    assert found["metadata"]["labels"] == {"x": "y"}
+    assert found["data"] == {"a": "1", "b": "two", "c": "1"}
+
+
+def test_keys_are_escaped() -> None:
+    add = "[JSONPatch{op: 'add', path: '/metadata/annotations', value: {'a': 'b'}},"
+    key = " JSONPatch{op: 'add', path: '/metadata/annotations/' + jsonpatch.escapeKey('example.com/x'), value: 'y'}]"
+    assert made(patch(add + key))["metadata"]["annotations"] == {"a": "b", "example.com/x": "y"}
+    escaped = "[JSONPatch{op: 'add', path: '/data/b', value: jsonpatch.escapeKey('~/')}]"
+    assert made(patch(escaped))["data"]["b"] == "~0~1"
+
+
+def test_a_test_that_fails_leaves_the_object() -> None:
+    tested = "[JSONPatch{op: 'test', path: '/data/a', value: '2'}, JSONPatch{op: 'remove', path: '/data/a'}]"
+    assert made(patch(tested))["data"] == {"a": "1"}
+
+
+def test_mutations_follow_one_another_and_see_what_went_before() -> None:
+    first = apply("Object{data: {'b': '2'}}")
+    second = apply("Object{data: {'c': object.data.b + variables.more}}")
+    found = made(first, second, variables=[{"name": "more", "expression": "object.data.a"}])
+    assert found["data"] == {"a": "1", "b": "2", "c": "21"}
+
+
+def test_nobody_owns_what_a_policy_added() -> None:
+    found = made(apply("Object{data: {'b': '2'}}"))
+    assert "f:b" not in found["metadata"]["managedFields"][0]["fieldsV1"]["f:data"]
+
+
+BOUND = "policy 'p' with binding 'p' denied request: "
+
+
+@pytest.mark.parametrize(
+    ("mutation", "says"),
+    [
+        (apply("Object{data: {'b': object.none}}"), "resulted in error: no such key: none"),
+        (apply("Object{spec: Object.spec{a: 1}}"), "error applying patch: "),
+        (apply("Object{metadata: Object.spec{}}"), 'unexpected type name "Object.spec", expected "Object.metadata"'),
+        (apply("{'data': 1}"), "must evaluate to Object but got map"),
+        (apply("Object{metadata: Object.metadata{labels: {'not a label!': 'x y'}}}"), "metadata.labels"),
+        (patch("[JSONPatch{op: 'remove', path: '/data/none'}]"), "JSONPath: "),
+        (patch("[JSONPatch{op: 'add', path: '/spec', value: 1}]"), 'unknown field "spec"'),
+        (patch("[{'op': 'add'}]"), "should evaluate to array of JSONPatch"),
+    ],
+)
+def test_what_cannot_be_done_refuses(mutation: dict[str, Any], says: str) -> None:
+    async def test(api: Api) -> None:
+        await mutating(api, mutations=[mutation])
+        with pytest.raises(Refused) as error:
+            await api.post(CONFIGMAPS, config("c"))
+        assert says in error.value.message
+        assert error.value.message.startswith((BOUND, "ConfigMap"))
+
+    run(test)
+
+
+def test_atomic_parts_are_not_applied() -> None:
+    async def test(api: Api) -> None:
+        atomic = apply("Object{spec: Object.spec{containers: [Object.spec.containers{name: 'main', command: ['x']}]}}")
+        await mutating(api, rule=PODS_RULE, mutations=[atomic])
+        with pytest.raises(Refused, match="may not mutate atomic arrays, maps or structs") as error:
+            await api.post(PODS, a_pod())
+        assert error.value.message.endswith(": .spec.containers[0].command")
+        assert (error.value.code, error.value.reason) == (403, "Invalid")
+
+    run(test)
+
+
+def test_failures_may_be_ignored() -> None:
+    found = made(apply("Object{data: {'b': object.none}}"), apply("Object{data: {'c': '3'}}"), failurePolicy="Ignore")
+    assert found["data"] == {"a": "1", "c": "3"}
+
+
+def test_parameters_say_what_to_add() -> None:
+    async def test(api: Api) -> None:
+        await api.post(CONFIGMAPS, config("defaults", team="red"))
+        bound = {"paramRef": {"name": "defaults", "parameterNotFoundAction": "Deny"}}
+        label = apply("Object{metadata: Object.metadata{labels: {'team': params.data.team}}}")
+        kind = {"apiVersion": "v1", "kind": "ConfigMap"}
+        await mutating(api, rule=PODS_RULE, paramKind=kind, bound=bound, mutations=[label])
+        assert (await api.post(PODS, a_pod()))["metadata"]["labels"]["team"] == "red"
+        await api.delete(f"{CONFIGMAPS}/defaults")
+        with pytest.raises(Refused) as error:
+            await api.post(PODS, a_pod("second"))
+        assert error.value.message.startswith(
+            "policy 'p' with binding 'p' denied request: failed to configure binding: "
+        )
+
+    run(test)
+
+
+def test_a_policy_renames_nothing() -> None:
+    found = made(apply("Object{metadata: Object.metadata{name: 'other', uid: 'u', labels: {'a': 'b'}}}"))
+    assert found["metadata"]["name"] == "c"
+    assert found["metadata"]["uid"] != "u"
+    assert found["metadata"]["labels"] == {"a": "b"}
