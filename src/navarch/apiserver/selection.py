@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from sys import intern
 from typing import Any, NamedTuple
 
 import msgspec
@@ -58,7 +59,7 @@ def _text(value: Any, zero: str) -> str:
         return zero
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return intern(str(value))
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import signal
 import sys
@@ -30,6 +31,13 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    give_back()
+
+
+def give_back() -> None:
+    """Return what loading used and left behind to the system; glibc keeps it else, in case that it is wanted again."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library keeps its own house
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def stop_signals() -> asyncio.Event:

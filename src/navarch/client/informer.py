@@ -35,29 +35,32 @@ IndexFunction = Callable[[Object], Iterable[str]]
 FIRST_DELAY_S = 0.05
 LONGEST_DELAY_S = 10.0
 SHORT_WATCH_S = 1.0
+FIRST_SLICE = 512
+"""So many objects of the first list are taken in before others get their turn."""
 
 _log = Log("client")
 _bugs = BugReport(_log)
 
 
 class _Index:
-    """value -> objects by key, in the order in which they were first seen."""
+    """value -> keys of objects, in the order in which they were first seen."""
 
     __slots__ = ("entries", "function")
 
     def __init__(self, function: IndexFunction) -> None:
         self.function = function
-        self.entries: dict[str, dict[Key, Object]] = {}
+        self.entries: dict[str, dict[Key, None]] = {}
 
-    def move(self, old: Object | None, new: Object | None) -> None:
-        kept = tuple(self.function(new)) if new is not None else ()
-        if old is not None:
-            for value in self.function(old):
-                if value not in kept:
-                    self._drop(value, old.key)
-        if new is not None:
-            for value in kept:
-                self.entries.setdefault(value, {})[new.key] = new
+    def move(self, key: Key, old: Object | None, new: Object | None) -> None:
+        was = tuple(self.function(old)) if old is not None else ()
+        now = tuple(self.function(new)) if new is not None else ()
+        if was == now:
+            return
+        for value in was:
+            if value not in now:
+                self._drop(value, key)
+        for value in now:
+            self.entries.setdefault(value, {})[key] = None
 
     def _drop(self, value: str, key: Key) -> None:
         found = self.entries.get(value)
@@ -66,9 +69,8 @@ class _Index:
             if not found:
                 del self.entries[value]
 
-    def get(self, value: str) -> list[Object]:
-        found = self.entries.get(value)
-        return list(found.values()) if found else []
+    def keys(self, value: str) -> Iterable[Key]:
+        return self.entries.get(value, ())
 
 
 class Informer:
@@ -101,15 +103,19 @@ class Informer:
 
     def list(self, namespace: str = "") -> Sequence[Object]:
         """All objects, or those of one namespace, oldest in the cache first."""
-        return self._namespaces.get(namespace) if namespace else list(self._objects.values())
+        return self._at(self._namespaces.keys(namespace)) if namespace else list(self._objects.values())
 
     def owned_by(self, uid: str) -> Sequence[Object]:
         """Those that name `uid` among their owners, as controller or not."""
-        return self._owners.get(uid)
+        return self._at(self._owners.keys(uid))
 
     def by(self, index: str, value: str) -> Sequence[Object]:
         """Those that the index function `index` files under `value`."""
-        return self._indexes[index].get(value)
+        return self._at(self._indexes[index].keys(value))
+
+    def _at(self, keys: Iterable[Key]) -> Sequence[Object]:
+        objects = self._objects
+        return [objects[key] for key in keys]
 
     def count(self, index: str, value: str) -> int:
         """How many `by` would give."""
@@ -126,8 +132,8 @@ class Informer:
             return
         made = self._indexes[name] = _Index(function)
         self._all_indexes.append(made)
-        for found in self._objects.values():
-            made.move(None, found)
+        for key, found in self._objects.items():
+            made.move(key, None, found)
 
     def subscribe(self, handler: Handler) -> None:
         """Hear of every change from now on, and first of everything that is there."""
@@ -197,11 +203,13 @@ class Informer:
         for key, old in list(self._objects.items()):
             new = fresh.get(key)
             if new is None or new.uid != old.uid:
-                self._change(old, None)
-        for key, new in fresh.items():
+                self._change(key, old, None)
+        for number, (key, new) in enumerate(fresh.items(), 1):
+            if number % FIRST_SLICE == 0 and not self.synced.is_set():
+                await asyncio.sleep(0)  # nobody reads yet, and there may be a hundred thousand of them
             known = self._objects.get(key)
             if known is None or known.revision != new.revision:
-                self._change(known, new)
+                self._change(key, known, new)
         self._advance(listing.revision)
         self.synced.set()
 
@@ -215,22 +223,24 @@ class Informer:
         for event in batch:
             found = event.object
             if found is not None:
-                old = self._objects.get(found.key)
+                key = found.key
+                old = self._objects.get(key)
                 if event.type != "DELETED":
-                    self._change(old, found)
+                    self._change(key, old, found)
                 elif old is not None:
-                    self._change(old, None)
+                    self._change(key, old, None)
             if event.revision > self.revision:
                 self.revision = event.revision
         self._advance(self.revision)
 
-    def _change(self, old: Object | None, new: Object | None) -> None:
+    def _change(self, key: Key, old: Object | None, new: Object | None) -> None:
+        """key: of both, which every index shares."""
         if new is not None:
-            self._objects[new.key] = new
+            self._objects[key] = new
         elif old is not None:
-            del self._objects[old.key]
+            del self._objects[key]
         for index in self._all_indexes:
-            index.move(old, new)
+            index.move(key, old, new)
         for handler in self._handlers:
             self._tell_one(handler, old, new)
         if old is not None and self._leaving and (new is None or new.uid != old.uid):

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from sys import intern
+from typing import NamedTuple
+
+import msgspec
 
 from navarch.kinds.object import Object
 from navarch.scheduler import requests
@@ -156,24 +161,30 @@ def same_facts(old: Object, new: Object) -> bool:
     return bool(before == new.as_view(PodGist))
 
 
-def pod_facts(pod: Object) -> PodFacts:
-    """Raises: msgspec.ValidationError, for a pod that no API server would have admitted."""
-    shape: PodShape = pod.as_view(PodShape)
-    meta, spec, status = shape.metadata, shape.spec, shape.status
-    namespace, labels = meta.namespace, pod.labels
+class _Asked(NamedTuple):
+    """What follows from a spec alone."""
+
+    spec: Spec
+    requests: Amounts
+    scored: Amounts
+    ports: tuple[Port, ...]
+    images: tuple[str, ...]
+    node_key: Key
+    node_names: frozenset[str] | None
+    tolerations_key: Key
+
+
+@lru_cache(maxsize=8192)
+def _asked(encoded: bytes) -> _Asked:
+    """encoded: a `Spec`, as its own encoder writes it. Pods of one template on one node share one."""
+    spec = _decode_spec(encoded)
     asked = requests.effective(spec)
     scored = asked
     if any(CPU not in c.resources.requests or MEMORY not in c.resources.requests for c in spec.containers):
         scored = requests.effective(spec, UNASKED)
-    affinity, anti = spec.affinity.pod_affinity, spec.affinity.pod_anti_affinity
     required = spec.affinity.node_affinity.required if spec.affinity.node_affinity else None
     terms = required.node_selector_terms if required else None
-    spreads = [(c.when_unsatisfiable, _spread(c, namespace, labels)) for c in spec.topology_spread_constraints]
-    return PodFacts(
-        namespace=namespace,
-        name=meta.name,
-        uid=meta.uid,
-        labels=labels,
+    return _Asked(
         spec=spec,
         requests=asked,
         scored=scored,
@@ -182,6 +193,35 @@ def pod_facts(pod: Object) -> PodFacts:
         node_key=(labels_key(spec.node_selector), None if terms is None else tuple(map(node_term_key, terms))),
         node_names=None if terms is None else named_nodes(terms),
         tolerations_key=tolerations_key(spec.tolerations),
+    )
+
+
+_decode_spec = msgspec.json.Decoder(Spec).decode
+_encode_spec = msgspec.json.Encoder().encode
+
+
+def pod_facts(pod: Object) -> PodFacts:
+    """Raises: msgspec.ValidationError, for a pod that no API server would have admitted."""
+    shape: PodShape = pod.as_view(PodShape)
+    meta, status = shape.metadata, shape.status
+    asked = _asked(_encode_spec(shape.spec))
+    spec = asked.spec
+    namespace, labels = pod.namespace, pod.labels
+    affinity, anti = spec.affinity.pod_affinity, spec.affinity.pod_anti_affinity
+    spreads = [(c.when_unsatisfiable, _spread(c, namespace, labels)) for c in spec.topology_spread_constraints]
+    return PodFacts(
+        namespace=namespace,
+        name=pod.name,
+        uid=pod.uid,
+        labels=labels,
+        spec=spec,
+        requests=asked.requests,
+        scored=asked.scored,
+        ports=asked.ports,
+        images=asked.images,
+        node_key=asked.node_key,
+        node_names=asked.node_names,
+        tolerations_key=asked.tolerations_key,
         affinity=tuple(pod_term(t, namespace, labels) for t in affinity.required) if affinity else (),
         anti=tuple(pod_term(t, namespace, labels) for t in anti.required) if anti else (),
         preferred=_preferred(spec, namespace, labels),
@@ -190,7 +230,7 @@ def pod_facts(pod: Object) -> PodFacts:
         created=meta.creation_timestamp or BEGINNING,
         started=status.start_time,
         terminating=meta.deletion_timestamp is not None,
-        phase=status.phase,
+        phase=intern(status.phase),
         nominated=status.nominated_node_name,
         owners=pod.owners,
     )
