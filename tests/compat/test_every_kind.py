@@ -80,7 +80,7 @@ def test_kinds_of(group: str, one_kubectl: Kubectl) -> None:
 
 
 def test_reviews_are_explained(one_kubectl: Kubectl) -> None:
-    for kind in [kind for kind in ALL if not kind.verbs]:
+    for kind in [kind for kind in ALL if "create" not in kind.verbs]:
         explained = one_kubectl("explain", kind.plural, "--api-version", kind.api_version, "--recursive")
         assert f"KIND:       {kind.name}" in explained
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from navarch.apiserver.admission.review import Plugin
 from navarch.apiserver.call import Authorizer, User
+from navarch.apiserver.health import Check
 from navarch.apiserver.state import State
 from navarch.apiserver.templates import Templates
 from navarch.objects.value import Document
@@ -19,13 +20,14 @@ Answer = Callable[[User, str, str, Document], Awaitable[Document]]
 @dataclass(slots=True)
 class Context:
     """answers: who answers what is only posted: (plural, subresource) -> answer. front: the whole server's handler,
-    for paths that are no resources."""
+    for paths that are no resources. components: the parts of the control plane, and who knows how each is."""
 
     state: State
     plugins: tuple[Plugin, ...]
     authorizer: Authorizer | None = None
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     front: Handler | None = None
+    components: dict[str, Check] = field(default_factory=dict)
     templates: Templates = field(init=False)
 
     def __post_init__(self) -> None:

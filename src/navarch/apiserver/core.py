@@ -13,6 +13,7 @@ from navarch.apiserver.context import Answer, Context
 from navarch.apiserver.establish import Establisher
 from navarch.apiserver.expiry import Expiry
 from navarch.apiserver.handle import handle
+from navarch.apiserver.health import Check
 from navarch.apiserver.local import LocalClient
 from navarch.apiserver.resolving import Reach
 from navarch.apiserver.state import State
@@ -57,6 +58,7 @@ class Core:
         self._expiry = Expiry(self._state)
         self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))
         self._following: asyncio.Task[None] | None = None
+        self.component("etcd-0", self._store_health)  # as the store is called where it is looked for
 
     async def start(self) -> None:
         """Returns when everything that is stored is in the caches."""
@@ -78,6 +80,10 @@ class Core:
         would be seen any more."""
         if self._following is not None:
             await asyncio.shield(self._following)
+
+    def _store_health(self) -> str:
+        lost = self._following is None or self._following.done()
+        return "the store is not followed any more" if lost else ""
 
     async def close(self) -> None:
         """End every watch. The store stays open: it is its maker's."""
@@ -109,6 +115,10 @@ class Core:
     def answer(self, plural: str, subresource: str, by: Answer) -> None:
         """Say who answers what is posted to a resource that is not stored. Before `start`."""
         self._context.answers[plural, subresource] = by
+
+    def component(self, name: str, check: Check) -> None:
+        """Say how a part of the control plane is found out to be well, for whoever asks for ComponentStatus objects."""
+        self._context.components[name] = check
 
     def authorize_by(self, authorizer: Authorizer) -> None:
         """Say who decides what clients in this process may do (authorizers read the core, so they come after it)."""

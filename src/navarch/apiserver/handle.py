@@ -11,12 +11,14 @@ from navarch.apiserver.context import Context
 from navarch.apiserver.discovery import RETURNED_WHEN_DELETED
 from navarch.apiserver.negotiate import Form
 from navarch.apiserver.options import Intent
+from navarch.apiserver.selection import Selection
 from navarch.apiserver.subresources import ACTS, Act, act_for
 from navarch.apiserver.verb_create import create
 from navarch.apiserver.verb_patch import apply, patch
 from navarch.apiserver.verb_update import update
 from navarch.base.errors import ApiError, BadRequest, Retryable
-from navarch.kinds import BINDING, POD, TOKENREQUEST
+from navarch.kinds import BINDING, COMPONENTSTATUS, POD, TOKENREQUEST
+from navarch.kinds.componentstatus import told
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, dig
@@ -41,6 +43,8 @@ async def _handled(context: Context, call: Call) -> Response:
     form = negotiate.form_of(call.request, packs=packs, watch=call.verb == "watch")
     if kind.deprecated:
         call.warnings.append(kind.deprecated)
+        if kind is COMPONENTSTATUS:
+            return _components(context, call, form)
     if not kind.namespaced and call.namespace:
         call = replace(call, namespace="")  # RBAC's way of naming a Namespace; also of reviews
     _check_place(call, kind)
@@ -99,6 +103,25 @@ async def _act(context: Context, call: Call, kind: Kind, form: Form, act: Act) -
     return reply.respond(
         await act.put(context, intent, body), form, 201 if call.verb == "create" else 200, call.warnings
     )
+
+
+def _components(context: Context, call: Call, form: Form) -> Response:
+    """How the parts of the control plane are, each asked now. Raises: NotFound, MethodNotAllowed."""
+    kind = COMPONENTSTATUS
+    if call.verb not in kind.verbs:
+        raise refusals.not_allowed(kind, call.verb)
+    if call.subresource:
+        raise refusals.no_such_path()
+    found = [Object.of(kind, told(name, check())) for name, check in sorted(context.components.items())]
+    if call.verb == "get":
+        one = next((one for one in found if one.name == call.name), None)
+        if one is None:
+            raise refusals.not_found(kind, call.name)
+        return render.one(context, call, kind, one, form)
+    asked = options.list_options(call.request)
+    chosen = Selection(kind, "", asked.labels, asked.fields)
+    page = verb_read.Page([one for one in found if chosen.matches(one)], context.state.feed.revision)
+    return render.many(context, call, kind, page, form)
 
 
 async def _bound(context: Context, call: Call, form: Form) -> Response:

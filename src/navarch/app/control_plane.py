@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
 from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.authn.authenticator import Credentials
@@ -56,6 +57,11 @@ class Settings:
     shared_informers: bool = True
     patience_s: int = PATIENCE_S
     simulated: bool = False
+
+
+def _stopped(task: asyncio.Task[None]) -> str:
+    """What is wrong with an organ that this task runs."""
+    return "it does not run any more" if task.done() else ""
 
 
 class _Late:
@@ -124,7 +130,7 @@ class ControlPlane:
         scheduler = self.client(SCHEDULER, "kube-scheduler")
         informers = Informers(controllers, self._clock)
         shared = informers if self._settings.shared_informers else None
-        organs = (
+        organs: tuple[Controllers | Scheduler, ...] = (
             Controllers(
                 controllers,
                 self._clock,
@@ -139,8 +145,8 @@ class ControlPlane:
             Scheduler(scheduler, self._clock, self._ids, informers=shared, registry=self.metrics),
         )
         async with asyncio.TaskGroup() as group:
-            for organ in organs:
-                group.create_task(organ.run())
+            for name, organ in zip(("controller-manager", "scheduler"), organs, strict=True):
+                self.core.component(name, partial(_stopped, group.create_task(organ.run())))
             group.create_task(informers.run())
             group.create_task(self.core.followed())
             group.create_task(restore(self.client(ITSELF, "navarch"), self._settings.place, self._clock))

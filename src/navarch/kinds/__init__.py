@@ -15,6 +15,7 @@ from navarch.kinds.autoscaler import HORIZONTALPODAUTOSCALER, HORIZONTALPODAUTOS
 from navarch.kinds.certificates import (
     CERTIFICATESIGNINGREQUEST,
 )
+from navarch.kinds.componentstatus import COMPONENTSTATUS
 from navarch.kinds.configmap import CONFIGMAP
 from navarch.kinds.controllerrevision import CONTROLLERREVISION
 from navarch.kinds.csi import (
@@ -29,6 +30,7 @@ from navarch.kinds.daemonset import DAEMONSET
 from navarch.kinds.deployment import DEPLOYMENT
 from navarch.kinds.device import (
     DEVICECLASS,
+    DEVICETAINTRULE,
     RESOURCECLAIM,
     RESOURCECLAIMTEMPLATE,
     RESOURCESLICE,
@@ -48,11 +50,27 @@ from navarch.kinds.ingress import (
 from navarch.kinds.job import CRONJOB, JOB
 from navarch.kinds.kind import Kind
 from navarch.kinds.lease import LEASE
+from navarch.kinds.leasecandidate import LEASECANDIDATE
 from navarch.kinds.namespace import NAMESPACE
 from navarch.kinds.networkpolicy import (
     NETWORKPOLICY,
 )
 from navarch.kinds.node import NODE
+from navarch.kinds.older import (
+    DEVICECLASS_V1BETA1,
+    DEVICECLASS_V1BETA2,
+    IPADDRESS_V1BETA1,
+    MUTATINGADMISSIONPOLICY_V1BETA1,
+    MUTATINGADMISSIONPOLICYBINDING_V1BETA1,
+    RESOURCECLAIM_V1BETA1,
+    RESOURCECLAIM_V1BETA2,
+    RESOURCECLAIMTEMPLATE_V1BETA1,
+    RESOURCECLAIMTEMPLATE_V1BETA2,
+    RESOURCESLICE_V1BETA1,
+    RESOURCESLICE_V1BETA2,
+    SERVICECIDR_V1BETA1,
+    VOLUMEATTRIBUTESCLASS_V1BETA1,
+)
 from navarch.kinds.pod import POD
 from navarch.kinds.podtemplate import PODTEMPLATE
 from navarch.kinds.priorityclass import PRIORITYCLASS
@@ -79,6 +97,7 @@ from navarch.kinds.service import SERVICE
 from navarch.kinds.serviceaccount import SERVICEACCOUNT
 from navarch.kinds.statefulset import STATEFULSET
 from navarch.kinds.storage import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, STORAGECLASS
+from navarch.kinds.trustbundle import CLUSTERTRUSTBUNDLE
 from navarch.kinds.webhook import (
     MUTATINGADMISSIONPOLICY,
     MUTATINGADMISSIONPOLICYBINDING,
@@ -90,6 +109,7 @@ from navarch.kinds.webhook import (
 
 ALL: tuple[Kind, ...] = (
     BINDING,
+    COMPONENTSTATUS,
     CONFIGMAP,
     ENDPOINTS,
     EVENT,
@@ -123,11 +143,14 @@ ALL: tuple[Kind, ...] = (
     CRONJOB,
     JOB,
     CERTIFICATESIGNINGREQUEST,
+    CLUSTERTRUSTBUNDLE,
     INGRESSCLASS,
     INGRESS,
     IPADDRESS,
     NETWORKPOLICY,
     SERVICECIDR,
+    IPADDRESS_V1BETA1,
+    SERVICECIDR_V1BETA1,
     PODDISRUPTIONBUDGET,
     CLUSTERROLEBINDING,
     CLUSTERROLE,
@@ -139,21 +162,34 @@ ALL: tuple[Kind, ...] = (
     STORAGECLASS,
     VOLUMEATTACHMENT,
     VOLUMEATTRIBUTESCLASS,
+    VOLUMEATTRIBUTESCLASS_V1BETA1,
     MUTATINGADMISSIONPOLICY,
     MUTATINGADMISSIONPOLICYBINDING,
     MUTATINGWEBHOOKCONFIGURATION,
     VALIDATINGADMISSIONPOLICY,
     VALIDATINGADMISSIONPOLICYBINDING,
     VALIDATINGWEBHOOKCONFIGURATION,
+    MUTATINGADMISSIONPOLICY_V1BETA1,
+    MUTATINGADMISSIONPOLICYBINDING_V1BETA1,
     CUSTOMRESOURCEDEFINITION,
     PRIORITYCLASS,
     LEASE,
+    LEASECANDIDATE,
     RUNTIMECLASS,
     ENDPOINTSLICE,
     DEVICECLASS,
     RESOURCECLAIM,
     RESOURCECLAIMTEMPLATE,
     RESOURCESLICE,
+    DEVICECLASS_V1BETA2,
+    DEVICETAINTRULE,
+    RESOURCECLAIM_V1BETA2,
+    RESOURCECLAIMTEMPLATE_V1BETA2,
+    RESOURCESLICE_V1BETA2,
+    DEVICECLASS_V1BETA1,
+    RESOURCECLAIM_V1BETA1,
+    RESOURCECLAIMTEMPLATE_V1BETA1,
+    RESOURCESLICE_V1BETA1,
     FLOWSCHEMA,
     PRIORITYLEVELCONFIGURATION,
 )
@@ -172,6 +208,8 @@ __all__ = [
     "CERTIFICATESIGNINGREQUEST",
     "CLUSTERROLE",
     "CLUSTERROLEBINDING",
+    "CLUSTERTRUSTBUNDLE",
+    "COMPONENTSTATUS",
     "CONFIGMAP",
     "CONTROLLERREVISION",
     "CRONJOB",
@@ -182,6 +220,7 @@ __all__ = [
     "DAEMONSET",
     "DEPLOYMENT",
     "DEVICECLASS",
+    "DEVICETAINTRULE",
     "ENDPOINTS",
     "ENDPOINTSLICE",
     "EVENT",
@@ -195,6 +234,7 @@ __all__ = [
     "IPADDRESS",
     "JOB",
     "LEASE",
+    "LEASECANDIDATE",
     "LIMITRANGE",
     "LOCALSUBJECTACCESSREVIEW",
     "MUTATINGADMISSIONPOLICY",

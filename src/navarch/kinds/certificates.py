@@ -105,7 +105,7 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
             faults.unsupported(f"spec.usages[{index}]", usage, USAGES)
         if usage in usages[:index]:
             faults.duplicate(f"spec.usages[{index}]", usage)
-    _signer(faults, spec.get("signerName", ""), "spec.signerName")
+    check_signer(faults, spec.get("signerName", ""), "spec.signerName")
     lifetime_s = spec.get("expirationSeconds")
     if lifetime_s is not None and lifetime_s < LEAST_S:
         detail = "may not specify a duration less than 600 seconds (10 minutes)"
@@ -130,7 +130,8 @@ def _no_request(encoded: str) -> str:
     return "" if request.is_signature_valid else "the request is not signed by its own key"
 
 
-def _signer(faults: Faults, name: str, field: str) -> None:
+def check_signer(faults: Faults, name: str, field: str) -> None:
+    """Of a signer's name: a domain, and a path in it."""
     host, _, rest = name.partition("/")
     if not name:
         faults.required(field)

@@ -1,4 +1,4 @@
-"""ResourceClaim, ResourceClaimTemplate, DeviceClass, ResourceSlice: devices that pods ask for and drivers have.
+"""ResourceClaim, ResourceClaimTemplate, DeviceClass, ResourceSlice, DeviceTaintRule: devices that drivers have.
 
 Source: https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/
 """
@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from navarch.kinds.device_rules import claim_rules, class_rules, slice_rules, status_rules, template_rules
+from navarch.kinds.device_rules import (
+    claim_rules,
+    class_rules,
+    slice_rules,
+    status_rules,
+    taint_rules,
+    template_rules,
+)
 from navarch.kinds.kind import Column, Kind
 from navarch.objects.value import Document, Draft, dig
 
@@ -103,4 +110,15 @@ RESOURCESLICE = Kind(
         Column("Pool", ".spec.pool.name", description="The pool that they belong to."),
     ),
     fields={"spec.driver": ("spec", "driver"), "spec.nodeName": ("spec", "nodeName")},
+)
+
+DEVICETAINTRULE = Kind(
+    group=GROUP,
+    version="v1beta2",
+    name="DeviceTaintRule",
+    plural="devicetaintrules",
+    namespaced=False,
+    rules=taint_rules,
+    prepare=prepare_claim,
+    subresources=("status",),
 )

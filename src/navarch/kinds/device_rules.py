@@ -244,10 +244,29 @@ def _device(faults: Faults, device: Document, path: str) -> None:
     for key, value in capacity.items():
         amount(faults, value.get("value", "0"), f"{path}.capacity[{key}].value")
     for index, taint in enumerate(device.get("taints") or ()):
-        where = f"{path}.taints[{index}]"
-        key = taint.get("key", "")
-        faults.checked(f"{where}.key", key, names.qualified_name(key))
-        if taint.get("value"):
-            faults.checked(f"{where}.value", taint["value"], names.label_value(taint["value"]))
-        if taint.get("effect") not in TAINTS:
-            faults.one_of(f"{where}.effect", taint.get("effect"), TAINTS)
+        _taint(faults, taint, f"{path}.taints[{index}]")
+
+
+def _taint(faults: Faults, taint: Document, path: str) -> None:
+    key = taint.get("key", "")
+    faults.checked(f"{path}.key", key, names.qualified_name(key))
+    if taint.get("value"):
+        faults.checked(f"{path}.value", taint["value"], names.label_value(taint["value"]))
+    if taint.get("effect") not in TAINTS:
+        faults.one_of(f"{path}.effect", taint.get("effect"), TAINTS)
+
+
+def taint_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """Of a rule that taints devices."""
+    faults = Faults()
+    chosen: Document = dig(new, "spec", "deviceSelector") or {}
+    if chosen.get("driver") is not None:
+        _driver(faults, chosen["driver"], "spec.deviceSelector.driver")
+    for field in ("pool", "device"):
+        if chosen.get(field) is not None:
+            path = f"spec.deviceSelector.{field}"
+            parts = chosen[field].split("/") if field == "pool" else [chosen[field]]
+            for part in parts:
+                faults.checked(path, part, names.dns_subdomain(part) if field == "pool" else names.dns_label(part))
+    _taint(faults, dig(new, "spec", "taint") or {}, "spec.taint")
+    return faults.causes

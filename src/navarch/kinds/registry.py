@@ -45,8 +45,8 @@ class Kinds:
         return tuple(dict.fromkeys(kind.group for kind in self._kinds))
 
     def stored(self) -> tuple[Kind, ...]:
-        """The kinds that the store holds objects of: no reviews, and one face of each object."""
-        return tuple(dict.fromkeys(kind.stored_as or kind for kind in self._kinds if kind.verbs))
+        """The kinds that the store holds objects of: none that are only posted or told, one face of each object."""
+        return tuple(dict.fromkeys(kind.stored_as or kind for kind in self._kinds if "create" in kind.verbs))
 
     def follow(self, follower: Callable[[], None]) -> None:
         """Call it, synchronously, after each change. These never change."""
