@@ -11,6 +11,7 @@ from navarch.apiserver import refusals
 from navarch.apiserver.context import Context
 from navarch.apiserver.direct import edit
 from navarch.apiserver.options import Intent
+from navarch.apiserver.prepare import posted
 from navarch.base.errors import Cause, Conflict
 from navarch.kinds import BINDING
 from navarch.objects import condition
@@ -21,6 +22,7 @@ SUCCESS: Document = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "stat
 
 async def bind(context: Context, intent: Intent, binding: Document) -> Document:
     """Set the pod's node. Raises: NotFound, Conflict (bound or being deleted), Invalid."""
+    binding = await posted(context.state, context.plugins, intent, BINDING, binding)
     node = dig(binding, "target", "name") or ""
     kind = dig(binding, "target", "kind") or "Node"
     causes = []

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants, plugins
 from navarch.apiserver.admission.pods import PATIENCE_S
+from navarch.apiserver.admission.webhooks import Webhooks
 from navarch.apiserver.call import ITSELF, Authorizer, Call, Reads, User
+from navarch.apiserver.connecting import connect
 from navarch.apiserver.context import Answer, Context
 from navarch.apiserver.establish import Establisher
 from navarch.apiserver.expiry import Expiry
@@ -19,6 +21,7 @@ from navarch.apiserver.resolving import Reach
 from navarch.apiserver.state import State
 from navarch.base.clock import Clock, Ids
 from navarch.base.log import Log
+from navarch.base.metrics import Registry
 from navarch.client.client import Client
 from navarch.kinds.registry import Kinds, LiveKinds
 from navarch.store.store import Reporting, Store
@@ -41,6 +44,7 @@ class Core:
         answers: Mapping[tuple[str, str], Answer] | None = None,
         patience_s: int = PATIENCE_S,
         simulated: bool = False,
+        metrics: Registry | None = None,
     ) -> None:
         """authorizer: asked for what clients in this process do; None allows.
         answers: (plural, subresource) -> who answers what is posted there and not stored (reviews, tokens).
@@ -51,8 +55,14 @@ class Core:
         self.reach = Reach(self._state, ids, simulated)
         self._grants: Grants | None = None
         self._issue: Issue | None = None
+        webhooks = Webhooks(self._state, self.reach, lambda: self._context.authorizer, metrics or Registry())
         chosen = plugins(
-            self._state, lambda: self._grants, lambda: self._issue, patience_s, lambda: self._context.authorizer
+            self._state,
+            lambda: self._grants,
+            lambda: self._issue,
+            patience_s,
+            lambda: self._context.authorizer,
+            webhooks,
         )
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
@@ -165,6 +175,10 @@ class Core:
     async def handle(self, call: Call) -> Response:
         """Every request for a resource, after authentication and authorization."""
         return await handle(self._context, call)
+
+    async def connect(self, call: Call) -> None:
+        """Ask admission about a stream or a proxied request. Raises: ApiError."""
+        await connect(self._context, call)
 
     def local(self, user: User, manager: str) -> Client:
         """A client without a socket. manager: the field manager that its writes are recorded under."""

@@ -12,10 +12,11 @@ from navarch.apiserver.binding import SUCCESS
 from navarch.apiserver.context import Context
 from navarch.apiserver.direct import edit
 from navarch.apiserver.options import DeleteOptions, Intent
+from navarch.apiserver.prepare import posted
 from navarch.apiserver.verb_delete import delete
 from navarch.base.clock import rfc3339
 from navarch.base.errors import BadRequest, Cause, Internal, TooMany
-from navarch.kinds import PODDISRUPTIONBUDGET
+from navarch.kinds import EVICTION, PODDISRUPTIONBUDGET
 from navarch.kinds.object import Object
 from navarch.objects import condition, selector
 from navarch.objects.value import Document, Draft, dig
@@ -25,6 +26,7 @@ RETRY_S = 10
 
 async def evict(context: Context, intent: Intent, eviction: Document) -> Document:
     """Raises: NotFound, TooMany (with the budget's reason), Internal (several budgets), Conflict."""
+    eviction = await posted(context.state, context.plugins, intent, EVICTION, eviction)
     named = dig(eviction, "metadata", "name")
     if named and named != intent.name:
         raise BadRequest("name in URL does not match name in Eviction object")
@@ -35,6 +37,7 @@ async def evict(context: Context, intent: Intent, eviction: Document) -> Documen
         dig(wanted, "preconditions", "uid", default=""),
         dig(wanted, "preconditions", "resourceVersion", default=""),
         intent.dry_run or "All" in (wanted.get("dryRun") or ()),
+        admitted=True,
     )
     state = context.state
     await state.feed.fresh()

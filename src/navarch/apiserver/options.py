@@ -55,13 +55,15 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """grace_s: None for the kind's own. propagation: None for the kind's own."""
+    """grace_s: None for the kind's own. propagation: None for the kind's own. admitted: admission was asked already,
+    about what leads to the deletion."""
 
     grace_s: int | None = None
     propagation: Propagation | None = None
     uid: str = ""
     revision: str = ""
     dry_run: bool = False
+    admitted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

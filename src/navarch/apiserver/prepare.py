@@ -6,16 +6,17 @@ Pure but for what admission plugins reserve (given back through `Review.undo`). 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from navarch.apiserver import metadata, ownership, refusals
-from navarch.apiserver.admission.review import Plugin, Review
+from navarch.apiserver import decode, metadata, ownership, refusals
+from navarch.apiserver.admission.review import Plugin, Review, Wait
 from navarch.apiserver.options import Intent
 from navarch.apiserver.state import State
 from navarch.base.errors import Cause
+from navarch.kinds import SCALE
 from navarch.kinds.kind import Kind
-from navarch.objects.value import Document, Draft
+from navarch.objects.value import Document, Draft, dig
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,19 @@ async def created(state: State, plugins: Iterable[Plugin], intent: Intent, writt
     intent.judge.default(draft)
     if intent.verb != "apply":
         ownership.record(intent, draft, None, state.clock.now())
-    review = Review(intent, draft, None, state)
-    return await _admitted(plugins, review, written)
+    return await _admitted(tuple(plugins), Review(intent, draft, None, state, generated=bool(name)))
 
 
 async def updated(
-    state: State, plugins: Iterable[Plugin], intent: Intent, written: Document, old: Document
+    state: State,
+    plugins: Iterable[Plugin],
+    intent: Intent,
+    written: Document,
+    old: Document,
+    leave: Callable[[], None] | None = None,
 ) -> Prepared:
-    """A change of `old`. written: the whole new document, decoded, without nulls; `old` carries its resourceVersion."""
+    """A change of `old`. written: the whole new document, decoded, without nulls; `old` carries its resourceVersion.
+    leave: lets others pass who wait for their turn to write the object."""
     draft = _scoped(intent, written, old)
     metadata.carry(draft, old)
     if not (intent.judge.defaults_spec and draft.document.get("spec") is old.get("spec")):
@@ -54,9 +60,85 @@ async def updated(
     if intent.verb != "apply":
         ownership.record(intent, draft, old, state.clock.now())
     metadata.count(draft, intent.kind, old)
-    if draft.document == old:
-        return Prepared(old, Review(intent, draft, old, state), same=True)
-    return await _admitted(plugins, Review(intent, draft, old, state), written)
+    review = Review(intent, draft, old, state, leave=leave)
+    if draft.document == old and not any(plugin.concerns(review) for plugin in plugins):
+        return Prepared(old, review, same=True)
+    return await _admitted(tuple(plugins), review)
+
+
+async def deleted(plugins: Iterable[Plugin], review: Review) -> None:
+    """What admission says to a deletion. Raises: ApiError."""
+    for plugin in plugins:
+        if plugin.concerns(review):
+            await _asked(plugin.ask_mutate, review)
+    for plugin in plugins:
+        plugin.validate(review)
+        if plugin.concerns(review):
+            await _asked(plugin.ask_validate, review)
+
+
+async def posted(state: State, plugins: Iterable[Plugin], intent: Intent, body: Kind, document: Document) -> Document:
+    """What is sent to a subresource and stored nowhere (a Binding, the options of an exec), as admission leaves it.
+
+    Raises: ApiError.
+    """
+    review = Review(intent, Draft(document), None, state, body=body)
+    plugins = tuple(plugins)
+    concerned = [plugin for plugin in plugins if plugin.concerns(review)]
+    for plugin in concerned:
+        await plugin.ask_mutate(review)
+    if review.again:
+        review.round = 1
+        for plugin in concerned:
+            await plugin.ask_mutate(review)
+    for plugin in plugins:
+        if plugin.bodies:
+            plugin.validate(review)
+    for plugin in concerned:
+        await plugin.ask_validate(review)
+    return review.draft.document
+
+
+def revised(review: Review, kind: Kind, before: Document, after: Document) -> bool:
+    """Take what somebody outside made of the object, as far as a client could have written it; whether it is
+    another now. kind: as which both documents were shown.
+
+    Raises: BadRequest, when it is none of the kind.
+    """
+    body = review.body or (SCALE if review.intent.subresource == "scale" else kind)
+    found = decode.of_kind(body, after, "Ignore", []) if body.plural or body.group or body.shape else after
+    if found == before:
+        return False
+    if review.body is not None:
+        review.draft.document = found
+        return True
+    if body is SCALE:
+        assert kind.scale is not None
+        review.draft.set(dig(found, "spec", "replicas", default=0), *kind.scale[0].strip(".").split("."))
+        return True
+    return _taken(review, kind.to_stored(found) if kind.to_stored else found)
+
+
+def _taken(review: Review, written: Document) -> bool:
+    """Prepare the document anew, as its first writer's was."""
+    intent, old, was = review.intent, review.old, review.draft.document
+    if old is None:
+        draft = Draft(written)
+        for field in ("uid", "creationTimestamp", "generation", "name"):
+            if field in was["metadata"]:
+                draft.set(was["metadata"][field], "metadata", field)
+        if intent.kind.has_status and not intent.kind.status_at_create:
+            draft.remove("status")
+        if intent.kind.prepare:
+            intent.kind.prepare(draft, None)
+        intent.judge.default(draft)
+    else:
+        draft = _scoped(intent, written, old)
+        metadata.carry(draft, old)
+        intent.judge.default(draft)
+        metadata.count(draft, intent.kind, old)
+    review.draft = draft
+    return draft.document != was
 
 
 def _scoped(intent: Intent, written: Document, old: Document) -> Draft:
@@ -92,28 +174,48 @@ def _keep_ownership(draft: Draft, written: Document) -> None:
         draft.set(owners, "metadata", "managedFields")
 
 
-async def _admitted(plugins: Iterable[Plugin], review: Review, written: Document) -> Prepared:
+async def _admitted(plugins: tuple[Plugin, ...], review: Review) -> Prepared:
     intent, old = review.intent, review.old
-    chosen = tuple(plugins)
     try:
-        for plugin in chosen:
-            plugin.mutate(review)
-            if plugin.concerns(review):
-                review.alone = True
-                await plugin.ask_mutate(review)
+        await _mutated(plugins, review)
         new = review.draft.document
         causes = list(rules(intent.shown, intent.subresource, new, old))
         if causes:
             raise refusals.invalid(intent.shown, new["metadata"].get("name", ""), causes)
-        for plugin in chosen:
+        for plugin in plugins:
             plugin.validate(review)
             if plugin.concerns(review):
-                review.alone = True
-                await plugin.ask_validate(review)
+                await _asked(plugin.ask_validate, review)
     except BaseException:
         review.give_back()
         raise
     return Prepared(new, review, same=new == old)
+
+
+async def _mutated(plugins: tuple[Plugin, ...], review: Review) -> None:
+    """All that may change the object: a second time where somebody outside did, and what settles it once."""
+    for plugin in plugins:
+        if not plugin.settles:
+            plugin.mutate(review)
+            if plugin.concerns(review):
+                await _asked(plugin.ask_mutate, review)
+    if review.again:
+        review.round = 1
+        for plugin in plugins:
+            if not plugin.settles:
+                plugin.mutate(review)
+                if plugin.concerns(review):
+                    await _asked(plugin.ask_mutate, review)
+    for plugin in plugins:
+        if plugin.settles:
+            plugin.mutate(review)
+
+
+async def _asked(ask: Wait, review: Review) -> None:
+    review.alone = True
+    if review.leave is not None:
+        review.leave()
+    await ask(review)
 
 
 def rules(kind: Kind, subresource: str, new: Document, old: Document | None) -> Iterable[Cause]:

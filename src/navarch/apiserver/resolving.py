@@ -73,6 +73,15 @@ class Reach:
         return Target(host, number, known_as, authority)
 
 
+def url_of(client: Document) -> str:
+    """What errors call the server that a `clientConfig` names."""
+    if (url := client.get("url")) is not None:
+        return str(url)
+    service = client["service"]
+    path = quote(service.get("path") or "/", safe=PATH_SAFE)
+    return f"https://{service['name']}.{service['namespace']}.svc:{service.get('port', HTTPS_PORT)}{path}"
+
+
 def endpoints(slices: Sequence[Document], port: str) -> list[tuple[str, int]]:
     """The ready addresses of slices, with the number of the port of that name; sorted, each once."""
     found: set[tuple[str, int]] = set()

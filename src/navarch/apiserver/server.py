@@ -18,6 +18,7 @@ from navarch.apiserver.authz import escalation
 from navarch.apiserver.authz.authorizer import RulesAuthorizer
 from navarch.apiserver.call import Call, Reads
 from navarch.apiserver.chain import Chain
+from navarch.apiserver.connecting import connects
 from navarch.apiserver.dialer import NodeDialer
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.exposition import Exposition
@@ -54,6 +55,8 @@ class Resources(Protocol):
     def stored(self, call: Call) -> int: ...
 
     async def handle(self, call: Call) -> Response: ...
+
+    async def connect(self, call: Call) -> None: ...
 
     def answer(self, plural: str, subresource: str, by: Answer) -> None: ...
 
@@ -128,6 +131,8 @@ class ApiServer:
         if not call.is_resource:
             return self._page(call)
         if self._streams.serves(call):
+            if connects(call):
+                await self._core.connect(call)
             response = await self._streams.handle(call)
             return await framed(call.request, response, lines=False) if _wants_frames(call, "log") else response
         response = await self._core.handle(call)

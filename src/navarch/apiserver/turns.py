@@ -26,17 +26,24 @@ class Turns:
 
 
 class _Turn:
-    __slots__ = ("_key", "_waiting")
+    __slots__ = ("_key", "_left", "_waiting")
 
     def __init__(self, waiting: dict[Hashable, deque[asyncio.Future[None]]], key: Hashable) -> None:
         self._waiting = waiting
         self._key = key
+        self._left = False
 
-    async def __aenter__(self) -> None:
+    def leave(self) -> None:
+        """Let the next one have its turn already: this one has something to do that may take long."""
+        if not self._left:
+            self._left = True
+            self._pass_on()
+
+    async def __aenter__(self) -> _Turn:
         queue = self._waiting.get(self._key)
         if queue is None:
             self._waiting[self._key] = deque()
-            return
+            return self
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(mine)
         try:
@@ -45,11 +52,12 @@ class _Turn:
             if mine.done() and not mine.cancelled():
                 self._pass_on()  # the turn had come already
             raise
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pass_on()
+        self.leave()
 
     def _pass_on(self) -> None:
         queue = self._waiting[self._key]

@@ -8,11 +8,11 @@ Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from navarch.apiserver import refusals
+from navarch.apiserver import prepare, refusals
 from navarch.apiserver.admission.review import Review
 from navarch.apiserver.context import Context
 from navarch.apiserver.options import DeleteOptions, Intent, ListOptions
@@ -114,11 +114,11 @@ class Outcome:
 
 async def delete(context: Context, intent: Intent, options: DeleteOptions) -> Outcome:
     """Raises: NotFound, Conflict (a precondition), Forbidden."""
-    async with context.state.turns.of(intent.kind, intent.namespace, intent.name):
-        return await _delete(context, intent, options)
+    async with context.state.turns.of(intent.kind, intent.namespace, intent.name) as turn:
+        return await _delete(context, intent, options, turn.leave)
 
 
-async def _delete(context: Context, intent: Intent, options: DeleteOptions) -> Outcome:
+async def _delete(context: Context, intent: Intent, options: DeleteOptions, leave: Callable[[], None]) -> Outcome:
     state, kind = context.state, intent.kind
     await state.feed.fresh()
     for _ in range(ATTEMPTS):
@@ -127,11 +127,8 @@ async def _delete(context: Context, intent: Intent, options: DeleteOptions) -> O
             raise refusals.not_found(kind, intent.name)
         _check(kind, old, options)
         document = old.document()
-        review = Review(intent, Draft(document), document, state)
-        for plugin in context.plugins:
-            plugin.validate(review)
-            if plugin.concerns(review):
-                await plugin.ask_validate(review)
+        if not options.admitted:
+            await prepare.deleted(context.plugins, Review(intent, Draft(document), document, state, leave=leave))
         deletion = plan(kind, document, options, state.clock.now())
         if intent.dry_run:
             left = deletion.document or document

@@ -55,11 +55,11 @@ async def change(context: Context, intent: Intent, make: Change) -> Object:
 
     Raises: NotFound, Conflict, and what `make` and admission raise.
     """
-    async with context.state.turns.of(intent.kind, intent.namespace, intent.name):
-        return await _change(context, intent, make)
+    async with context.state.turns.of(intent.kind, intent.namespace, intent.name) as turn:
+        return await _change(context, intent, make, turn.leave)
 
 
-async def _change(context: Context, intent: Intent, make: Change) -> Object:
+async def _change(context: Context, intent: Intent, make: Change, leave: Callable[[], None]) -> Object:
     state, kind = context.state, intent.kind
     await state.feed.fresh()
     for _ in range(ATTEMPTS):
@@ -69,7 +69,7 @@ async def _change(context: Context, intent: Intent, make: Change) -> Object:
         stored = old.document()
         written = make(stored)
         expected(kind, written, old)
-        prepared = await prepare.updated(state, context.plugins, intent, written, stored)
+        prepared = await prepare.updated(state, context.plugins, intent, written, stored, leave)
         if prepared.same:
             prepared.review.give_back()
             return old

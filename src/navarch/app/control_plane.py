@@ -93,11 +93,19 @@ class ControlPlane:
     ) -> None:
         """heartbeats: nodes' signs of life; None for Lease objects."""
         late = _Late()
-        patience_s, simulated = settings.patience_s, settings.simulated
-        self.core = Core(store, kinds, clock, ids, authorizer=late, patience_s=patience_s, simulated=simulated)
+        self.metrics = metrics or Registry()
+        self.core = Core(
+            store,
+            kinds,
+            clock,
+            ids,
+            authorizer=late,
+            patience_s=settings.patience_s,
+            simulated=settings.simulated,
+            metrics=self.metrics,
+        )
         self.kinds = self.core.kinds
         self.authorizer = late.made = Authorizers(self.core.reads)
-        self.metrics = metrics or Registry()
         self.tokens = ServiceAccountTokens(settings.signing_key, settings.issuer, self.core.reads, clock, ids)
         self.server = ApiServer(
             self.core,

@@ -110,10 +110,14 @@ class Constraints:
         """
         if self.excluded and self._kind(review, self.excluded) is not None:
             return None
-        kind = self._kind(review, self.rules) if self.rules else review.intent.shown
+        kind = self.kind_of(review)
         if kind is None or not self._object_fits(review) or not self._namespace_fits(review):
             return None
         return kind
+
+    def kind_of(self, review: Review) -> Kind | None:
+        """As which kind the rules ask for the write, whatever its selectors say."""
+        return self._kind(review, self.rules) if self.rules else review.intent.shown
 
     def _kind(self, review: Review, rules: Sequence[Rule]) -> Kind | None:
         shown = review.intent.shown

@@ -10,6 +10,7 @@ from navarch.apiserver.admission.policies_mutating import Mutating
 from navarch.apiserver.admission.policies_validating import Validating
 from navarch.apiserver.admission.review import Plugin, Review
 from navarch.apiserver.admission.services import Allocation
+from navarch.apiserver.admission.webhooks import Webhooks
 from navarch.apiserver.call import Authorizer, User
 from navarch.apiserver.state import State
 from navarch.kinds import (
@@ -38,6 +39,7 @@ def plugins(
     issue: Callable[[], Issue | None],
     patience_s: int,
     authorizer: Callable[[], Authorizer | None],
+    webhooks: Webhooks,
 ) -> tuple[Plugin, ...]:
     """All of them. grants, issue, authorizer: asked at each write, for they are made after the core. patience_s: how
     long pods that say nothing about it stay on a node that was lost."""
@@ -52,23 +54,26 @@ def plugins(
         Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep, reads=(NAMESPACE,)),
         Plugin("LimitRanger", mutate=limits.mutate, validate=limits.validate, reads=(LIMITRANGE,)),
         Plugin("ServiceAccount", mutate=accounts.mutate, validate=accounts.validate, reads=(SERVICEACCOUNT,)),
-        Plugin("ServiceAccountTokens", mutate=accounts.fill_token(issue), reads=()),
         Plugin("RuntimeClass", mutate=runtimes.mutate, reads=(RUNTIMECLASS,)),
         Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate, reads=()),
         Plugin("Priority", mutate=pods.prioritize, reads=(PRIORITYCLASS,)),
         Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s), reads=()),
-        Plugin("CertificateSubject", mutate=certificates.mutate, reads=()),
         Plugin(
             "MutatingAdmissionPolicy",
             mutate=Mutating(state, authorizer).mutate,
             reads=(MUTATINGADMISSIONPOLICY, MUTATINGADMISSIONPOLICYBINDING),
         ),
-        Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=()),
+        webhooks.mutating(),
+        Plugin("ServiceAccountTokens", mutate=accounts.fill_token(issue), reads=(), settles=True),
+        Plugin("CertificateSubject", mutate=certificates.mutate, reads=(), settles=True),
+        Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=(), settles=True),
         Plugin("Escalation", validate=escalation, reads=()),
         Plugin(
             "ValidatingAdmissionPolicy",
             validate=Validating(state, authorizer).validate,
             reads=(VALIDATINGADMISSIONPOLICY, VALIDATINGADMISSIONPOLICYBINDING),
+            bodies=True,
         ),
+        webhooks.validating(),
         Plugin("ResourceQuota", validate=quota.Quotas(state).validate, reads=(RESOURCEQUOTA,)),
     )

@@ -35,8 +35,8 @@ def written(review: Review) -> tuple[Document | None, Document | None]:
 
 def shown(kind: Kind, document: Document | None, subresource: str = "") -> Document | None:
     """A stored document as `kind`, one of the kinds in which it is served, has it."""
-    if document is None:
-        return None
+    if document is None or document.get("kind", kind.name) != kind.name:
+        return document  # nothing, or what was sent to a subresource
     if subresource == "scale":
         from navarch.apiserver.scale import of
 
@@ -49,9 +49,9 @@ def admission_request(review: Review, kind: Kind) -> Document:
     intent = review.intent
     asked = intent.shown
     found: Document = {
-        "kind": _kind(kind, intent.subresource),
+        "kind": _kind(review.body or kind, intent.subresource),
         "resource": _resource(kind),
-        "requestKind": _kind(asked, intent.subresource),
+        "requestKind": _kind(review.body or asked, intent.subresource),
         "requestResource": _resource(asked),
         "name": intent.name,
         "operation": operation(review),

@@ -21,6 +21,9 @@ class Review:
     undo: what to call when the write does not happen after all (reservations are given back).
     picked: (constant start, picked end) of texts that plugins made up for this object and that the next is to have its
         own of. alone: what came of this write says nothing about the next one that is written the same.
+    body: what is reviewed is not the object but what was sent to a subresource of it, a document of that kind.
+    generated: the object's name is one that the server made up. leave: to be called before somebody outside is asked:
+        whoever holds up other writers lets them pass.
     again: somebody outside changed the object, so those that saw it before must see it again; round: whether this is
         that. memory: what plugins remember between the rounds, by their own names.
     """
@@ -32,6 +35,9 @@ class Review:
     undo: list[Callable[[], None]] = field(default_factory=list)
     picked: list[tuple[str, str]] = field(default_factory=list)
     alone: bool = False
+    body: Kind | None = None
+    generated: bool = False
+    leave: Callable[[], None] | None = None
     again: bool = False
     round: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
@@ -83,6 +89,8 @@ class Plugin:
     reads: the kinds whose objects it looks at. As long as none of them changes, it must come to the same for every pod
         that is written the same by the same user, or mark the review as `alone`. None: it may come to anything at any
         time, and every pod goes the long way (see `templates.py`).
+    bodies: `validate` is asked about what is sent to subresources, too (see `Review.body`).
+    settles: it is no part of what is repeated when somebody outside changed the object: it runs once, after all that.
     """
 
     name: str
@@ -92,3 +100,5 @@ class Plugin:
     ask_mutate: Wait = waits_for_nobody
     ask_validate: Wait = waits_for_nobody
     reads: tuple[Kind, ...] | None = None
+    settles: bool = False
+    bodies: bool = False
