@@ -1,6 +1,6 @@
 """Rules of what admission is configured with: webhooks, policies in CEL, and their bindings.
 
-Whether an expression is CEL is for those to say who evaluate it; here it only has to be there.
+Whether an expression of a policy is CEL is for those to say who evaluate it; match conditions must compile.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/ and
 https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
@@ -169,6 +169,7 @@ def _conditions(faults: Faults, found: list[Document], path: str) -> None:
     for index, condition in enumerate(found):
         where, name = f"{path}[{index}]", condition.get("name", "")
         _expression(faults, condition, f"{where}.expression")
+        _compiled(faults, condition, f"{where}.expression")
         if not name:
             faults.required(f"{where}.name")
         else:
@@ -181,6 +182,20 @@ def _conditions(faults: Faults, found: list[Document], path: str) -> None:
 def _expression(faults: Faults, found: Document, field: str) -> None:
     if not found.get(field.rpartition(".")[2], "").strip():
         faults.required(field)
+
+
+def _compiled(faults: Faults, found: Document, field: str) -> None:
+    text = found.get("expression", "")
+    if not text.strip():
+        return
+    from navarch.cel.kubernetes import program
+    from navarch.cel.syntax import SyntaxFault
+    from navarch.cel.values import Fault
+
+    try:
+        program(text)
+    except (SyntaxFault, Fault) as fault:
+        faults.invalid(field, text, f"compilation failed: {fault}")
 
 
 def policy_rules(new: Document, old: Document | None) -> Iterable[Cause]:

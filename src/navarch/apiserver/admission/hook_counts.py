@@ -24,12 +24,13 @@ class HookCounts:
             ("name", "type", "operation", "rejected"),
             BOUNDS_S,
         )
-        self.rejections = metrics.counter(
+        # Counters by nature, but a counter's name ends in `_total` and these do not.
+        self.rejections = metrics.gauge(
             "apiserver_admission_webhook_rejection_count",
             "Writes that webhooks refused, or that were refused for want of them.",
             ("name", "type", "operation", "error_type", "rejection_code"),
         )
-        self.open = metrics.counter(
+        self.open = metrics.gauge(
             "apiserver_admission_webhook_fail_open_count", "Failed calls after which writes went on.", ("name", "type")
         )
         self.requests = metrics.counter(
@@ -74,7 +75,7 @@ class Counted:
 
     def failed_open(self, code: int) -> None:
         self._code = code
-        self._counts.open.add(*self._labels[:2])
+        self._counts.open.add(1, *self._labels[:2])
 
     def failed(self, code: int) -> None:
         self._refused("calling_webhook_error", code)
@@ -87,4 +88,4 @@ class Counted:
 
     def _refused(self, type_: str, code: int) -> None:
         self._code, self._rejected = code, "true"
-        self._counts.rejections.add(*self._labels, type_, str(min(code, 600)))
+        self._counts.rejections.add(1, *self._labels, type_, str(min(code, 600)))
