@@ -75,7 +75,7 @@ class Counted:
 
     def failed_open(self, code: int) -> None:
         self._code = code
-        self._counts.open.add(1, *self._labels[:2])
+        self._counts.open.add(*self._labels[:2])
 
     def failed(self, code: int) -> None:
         self._refused("calling_webhook_error", code)
@@ -88,4 +88,4 @@ class Counted:
 
     def _refused(self, type_: str, code: int) -> None:
         self._code, self._rejected = code, "true"
-        self._counts.rejections.add(1, *self._labels, type_, str(min(code, 600)))
+        self._counts.rejections.add(*self._labels, type_, str(min(code, 600)))
