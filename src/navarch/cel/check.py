@@ -7,10 +7,12 @@ Source: https://kubernetes.io/docs/reference/using-api/cel/#type-checking
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from navarch.cel import signatures
 from navarch.cel.program import TYPES, unescaped
+from navarch.cel.signatures import Overload
 from navarch.cel.syntax import Call, Const, Ident, Listed, Macro, Made, Mapped, Node, Select, located, parse
 from navarch.cel.syntax import dotted as _path
 from navarch.cel.values import Fault, type_name
@@ -38,24 +40,6 @@ _SCALARS = ("bool", "int", "uint", "double", "string", "bytes", TIMESTAMP.name, 
 _NUMBERS = ("int", "uint", "double")
 _TIMES = (TIMESTAMP.name, DURATION.name)
 _ORDER = ("_<_", "_<=_", "_>_", "_>=_")
-_RETURNS = {
-    **dict.fromkeys(("size", "indexOf", "lastIndexOf", "int", "compareTo", "sign", "asInteger", "family"), INT),
-    **dict.fromkeys(
-        (
-            *("matches", "contains", "startsWith", "endsWith", "hasValue", "bool", "isSorted", "isGreaterThan"),
-            *("isLessThan", "isURL", "isIP", "isCIDR", "isQuantity", "isSemver", "isInteger", "containsIP"),
-            *("containsCIDR", "sets.contains", "sets.intersects", "sets.equivalent"),
-        ),
-        BOOL,
-    ),
-    **dict.fromkeys(
-        ("string", "lowerAscii", "upperAscii", "trim", "replace", "substring", "charAt", "join", "find"), STRING
-    ),
-    **dict.fromkeys(("split", "findAll"), T("list", STRING)),
-    "double": DOUBLE,
-    "timestamp": TIMESTAMP,
-    "duration": DURATION,
-}
 
 
 class Wrong(Fault):
@@ -127,7 +111,7 @@ def _select(node: Select, names: Mapping[str, T]) -> T:
     if operand.name == "optional_type":
         operand = operand.item or DYN
     found = DYN
-    if operand.name == "object":
+    if operand.name == "object" or operand.fields:
         known = operand.fields.get(unescaped(node.name))
         if known is None:
             raise Fault(f"undefined field '{node.name}'")
@@ -140,20 +124,56 @@ def _select(node: Select, names: Mapping[str, T]) -> T:
 
 
 def _call(node: Call, names: Mapping[str, T]) -> T:
-    if node.target is not None:
-        path = _path(node.target)
-        if path in ("ip", "sets", "lists", "optional", "base64", "strings", "format") and path not in names:
-            for arg in node.args:
-                check(arg, names)
-            return _RETURNS.get(f"{path}.{node.name}", DYN)
-        target = check(node.target, names)
-        for arg in node.args:
-            check(arg, names)
-        if node.name in ("value", "orValue") and target.name == "optional_type":
-            return target.item or DYN
-        return _RETURNS.get(node.name, DYN)
     args = [check(arg, names) for arg in node.args]
-    return _operator(node.name, args) or _RETURNS.get(node.name, DYN)
+    if node.target is None:
+        return _operator(node.name, args) or _function(signatures.FUNCTIONS, node.name, args, method=False)
+    path = _path(node.target)
+    if path in signatures.LIBRARIES and path not in names:
+        return _function(signatures.FUNCTIONS, f"{path}.{node.name}", args, method=False)
+    return _function(signatures.METHODS, node.name, [check(node.target, names), *args], method=True)
+
+
+def _function(known: Mapping[str, Sequence[Overload]], name: str, args: list[T], method: bool) -> T:
+    """What a call gives. Raises: Fault."""
+    overloads = known.get(name)
+    if overloads is None:
+        raise Fault(f"undeclared reference to '{name}' (in container '')")
+    found = [
+        _resolved(one.gives, args)
+        for one in overloads
+        if one.least <= len(args) <= len(one.takes)
+        and all(any(_fits(arg, type_) for type_ in types) for arg, types in zip(args, one.takes, strict=False))
+    ]
+    if not found:
+        listed = ", ".join(map(str, args[1:] if method else args))
+        raise Fault(f"found no matching overload for '{name}' applied to '{f'{args[0]}.' if method else ''}({listed})'")
+    return _joined(found)
+
+
+def _fits(type_: T, wanted: str) -> bool:
+    if type_.name == "dyn" or wanted == "dyn":
+        return True
+    head, _, item = wanted.partition("<")
+    if head == "map" and type_.name == "object":
+        return True
+    if head != type_.name:
+        return False
+    return not item or type_.item is None or _fits(type_.item, item[:-1])
+
+
+def _resolved(gives: str, args: list[T]) -> T:
+    """The type that a signature's words stand for, of these arguments."""
+    if gives == "self":
+        return args[0]
+    if gives == "item":
+        return (args[0].item or DYN) if args and args[0].name in ("list", "optional_type") else DYN
+    head, _, item = gives.partition("<")
+    if head == "optional_type" and item == "item>":
+        of_list = bool(args) and args[0].name == "list"
+        return T(head, (args[0].item or DYN) if of_list else args[0] if args else DYN)
+    if not item:
+        return T(head, DYN) if head in ("list", "optional_type") else DYN if head == "dyn" else T(head)
+    return T(head, _resolved(item[:-1], args), STRING if head == "map" else None)
 
 
 def _operator(name: str, args: list[T]) -> T | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from navarch.cel import authorizer, library
 from navarch.cel.library import paid, text
@@ -330,7 +330,6 @@ METHODS: dict[str, Function] = {
     "getPort": lambda run, found: _port(found),
     "getEscapedPath": lambda run, found: found.parts.path,
     "getQuery": lambda run, found: parse_qs(found.parts.query, keep_blank_values=True),
-    "getPath": lambda run, found: unquote(found.parts.path),
     "isGreaterThan": _compare(lambda a, b: a > b),
     "isLessThan": _compare(lambda a, b: a < b),
     "compareTo": _compare(lambda a, b: int(a > b) - int(a < b)),

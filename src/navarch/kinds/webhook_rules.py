@@ -1,6 +1,6 @@
 """Rules of what admission is configured with: webhooks, policies in CEL, and their bindings.
 
-Whether an expression of a policy is CEL is for those to say who evaluate it; match conditions must compile.
+Whether an expression is one is `policy_expressions`'s to say; here it only has to be there.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/ and
 https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
@@ -35,8 +35,13 @@ AUDIT_MAX = 20
 def webhook_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     seen: set[str] = set()
+    before = {hook.get("name"): hook.get("matchConditions") for hook in (old or {}).get("webhooks") or ()}
     for index, hook in enumerate(new.get("webhooks") or ()):
         where, name = f"webhooks[{index}]", hook.get("name", "")
+        if (conditions := hook.get("matchConditions")) and conditions != before.get(name):
+            from navarch.kinds import policy_expressions as expressions
+
+            expressions.check_conditions(faults, conditions, f"{where}.matchConditions", {})
         _qualified(faults, name, f"{where}.name")
         if name in seen:
             faults.duplicate(f"{where}.name", name)
@@ -169,7 +174,6 @@ def _conditions(faults: Faults, found: list[Document], path: str) -> None:
     for index, condition in enumerate(found):
         where, name = f"{path}[{index}]", condition.get("name", "")
         _expression(faults, condition, f"{where}.expression")
-        _compiled(faults, condition, f"{where}.expression")
         if not name:
             faults.required(f"{where}.name")
         else:
@@ -184,25 +188,15 @@ def _expression(faults: Faults, found: Document, field: str) -> None:
         faults.required(field)
 
 
-def _compiled(faults: Faults, found: Document, field: str) -> None:
-    text = found.get("expression", "")
-    if not text.strip():
-        return
-    from navarch.cel.kubernetes import program
-    from navarch.cel.syntax import SyntaxFault
-    from navarch.cel.values import Fault
-
-    try:
-        program(text)
-    except (SyntaxFault, Fault) as fault:
-        faults.invalid(field, text, f"compilation failed: {fault}")
-
-
 def policy_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     """Of a ValidatingAdmissionPolicy."""
     faults = Faults()
     spec: Document = new.get("spec") or {}
     _policy(faults, spec)
+    if old is None or spec != old.get("spec"):
+        from navarch.kinds import policy_expressions as expressions
+
+        expressions.check_policy(faults, spec)
     if not spec.get("validations") and not spec.get("auditAnnotations"):
         faults.required("spec.validations", "validations or auditAnnotations must be specified")
     for index, one in enumerate(spec.get("validations") or ()):
@@ -232,6 +226,10 @@ def mutation_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
     _policy(faults, spec)
+    if old is None or spec != old.get("spec"):
+        from navarch.kinds import policy_expressions as expressions
+
+        expressions.check_policy(faults, spec)
     if not spec.get("mutations"):
         faults.required("spec.mutations", "mutations must contain at least one item")
     for index, one in enumerate(spec.get("mutations") or ()):

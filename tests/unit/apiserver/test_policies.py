@@ -37,10 +37,9 @@ def test_a_rule_that_does_not_hold_refuses() -> None:
     [
         ({"message": " no "}, "no"),
         ({"messageExpression": "'no ' + object.metadata.name", "message": "x"}, "no c"),
-        ({"messageExpression": "object.none", "message": "x"}, "x"),
+        ({"messageExpression": "object.none + ''", "message": "x"}, "x"),
         ({"messageExpression": "' '", "message": "x"}, "x"),
         ({"messageExpression": "'a\\nb'"}, "failed expression: false"),
-        ({"messageExpression": "authorizer.path('/').check('get').reason()"}, "failed expression: false"),
     ],
 )
 def test_what_it_says(validation: dict[str, Any], says: str) -> None:
@@ -65,7 +64,6 @@ def test_reasons(reason: str, code: int) -> None:
         "!has(object.spec)",
         "object.?spec.hasValue() == false",
         "authorizer.requestResource.check('create').allowed()",
-        "!has(namespaceObject.metadata.managedFields)",
     ],
 )
 def test_what_expressions_may_read(expression: str) -> None:
@@ -237,12 +235,12 @@ def test_parameters_that_cannot_be(kind: dict[str, str], says: str) -> None:
 
 def test_annotations_are_noted_or_refuse() -> None:
     refused(
-        f"{BOUND}valueExpression '1' resulted in unsupported return type: int. "
+        f"{BOUND}valueExpression 'dyn(1)' resulted in unsupported return type: int. "
         "Return type must be either string or null.",
         auditAnnotations=[
             {"key": "a", "valueExpression": "'noted'"},
             {"key": "b", "valueExpression": "null"},
-            {"key": "c", "valueExpression": "1"},
+            {"key": "c", "valueExpression": "dyn(1)"},
         ],
     )
 

@@ -126,11 +126,11 @@ BOUND = "policy 'p' with binding 'p' denied request: "
         (apply("Object{data: {'b': object.none}}"), "resulted in error: no such key: none"),
         (apply("Object{spec: Object.spec{a: 1}}"), "error applying patch: "),
         (apply("Object{metadata: Object.spec{}}"), 'unexpected type name "Object.spec", expected "Object.metadata"'),
-        (apply("{'data': 1}"), "must evaluate to Object but got map"),
+        (apply("dyn({'data': 1})"), "must evaluate to Object but got map"),
         (apply("Object{metadata: Object.metadata{labels: {'not a label!': 'x y'}}}"), "metadata.labels"),
         (patch("[JSONPatch{op: 'remove', path: '/data/none'}]"), "JSONPath: "),
         (patch("[JSONPatch{op: 'add', path: '/spec', value: 1}]"), 'unknown field "spec"'),
-        (patch("[{'op': 'add'}]"), "should evaluate to array of JSONPatch"),
+        (patch("dyn([1])"), "should evaluate to array of JSONPatch"),
     ],
 )
 def test_what_cannot_be_done_refuses(mutation: dict[str, Any], says: str) -> None:
