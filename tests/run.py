@@ -21,6 +21,7 @@ TEST_PACKAGES = {
     "/usr/sbin/mkfs.ext4": "e2fsprogs",
     "/usr/bin/dig": "bind9-dnsutils",
     "/usr/bin/curl": "curl",
+    "/usr/bin/etcd": "etcd-server",
     "/usr/bin/jq": "jq",
     "/bin/busybox": "busybox-static",
 }

@@ -50,6 +50,10 @@ class Pool:
         self._holders[number] = holder
         return present is None
 
+    def give_to(self, number: int, holder: str) -> None:
+        """What is stored counts more than what is reserved."""
+        self._holders[number] = holder
+
     def pick(self, holder: str) -> int:
         """Hold any free number. Raises: Full."""
         for low, high in ((self._static, self._size), (0, self._static)):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from navarch.apiserver.state import State
-from navarch.base.errors import ApiError, NotFound, Retryable
+from navarch.base.errors import ApiError, Conflict, NotFound, Retryable
 from navarch.base.log import Log
 from navarch.client.client import Client
 from navarch.kinds import CUSTOMRESOURCEDEFINITION
@@ -143,8 +143,8 @@ class Establisher:
                     await self._end(found, document)
                 else:
                     await self._write(found, document, status(document, documents, self._state.clock.now()))
-            except NotFound:
-                continue  # gone meanwhile
+            except (NotFound, Conflict):
+                continue  # gone or changed meanwhile, perhaps by another server; of a change there will be news
             except (ApiError, Retryable) as error:
                 log.warning("not done, will be tried again", name=found.name, error=error)
                 done = False

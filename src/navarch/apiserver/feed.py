@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 
 from navarch.apiserver import keys
 from navarch.apiserver.watchcache import WatchCache
-from navarch.base.errors import Expired, Unavailable
+from navarch.base.errors import Expired, GatewayTimeout, Unavailable
 from navarch.base.log import Log
 from navarch.kinds.kind import Kind
 from navarch.store.store import Change, Listing, Row, Store
 
 log = Log("apiserver.feed")
 
+RETRY_S = 0.5
+"""Between tries to read everything anew while the store cannot be reached."""
 Told = Callable[[Kind, Change], None]
 
 
@@ -37,6 +39,7 @@ class Feed:
         """first: the prefix of the kind that says which others there are; `known` is called when it has been read, to
         `add` their caches."""
         self._store = store
+        self._shared = store.shared
         self._caches = {keys.prefix(cache.kind): cache for cache in caches}
         self._told = told
         self._loaded = loaded
@@ -57,7 +60,7 @@ class Feed:
         """Until the store closes. Starts over where the store no longer knows what came between."""
         try:
             while not await self._follow():
-                await self.load()
+                await self._load_anew()
         finally:
             self.close()
 
@@ -73,6 +76,15 @@ class Feed:
             return False
         return True
 
+    async def _load_anew(self) -> None:
+        """However long the store cannot be reached; whoever asks for what is newest waits meanwhile."""
+        while True:
+            try:
+                return await self.load()
+            except (Unavailable, GatewayTimeout) as away:
+                log.warning("the watch caches cannot be loaded now", why=away.message)
+            await asyncio.sleep(RETRY_S)
+
     def close(self) -> None:
         self._failed = True
         for _, waiting in self._waiting:
@@ -83,9 +95,13 @@ class Feed:
             cache.close()
 
     async def fresh(self) -> None:
-        """Returns when the caches hold everything that was acknowledged before the call."""
-        if self.revision < self._store.revision:
-            await self.reached(self._store.revision)
+        """Returns when the caches hold everything that was acknowledged before the call, by whichever server.
+
+        Raises: Unavailable, when a store that others write to cannot say how new it is.
+        """
+        due = await self._store.newest() if self._shared else self._store.revision
+        if self.revision < due:
+            await self.reached(due)
 
     async def reached(self, revision: int) -> None:
         """Returns when the caches hold everything up to `revision`.

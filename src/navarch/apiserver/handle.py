@@ -37,6 +37,9 @@ async def handle(context: Context, call: Call) -> Response:
 
 async def _handled(context: Context, call: Call) -> Response:
     kind = context.state.kinds.resource(call.group, call.version, call.resource)
+    if kind is None and context.state.store.shared:  # another server may have just been told of it
+        await context.state.feed.fresh()
+        kind = context.state.kinds.resource(call.group, call.version, call.resource)
     if kind is None:
         raise refusals.no_such_path()
     packs = not kind.custom or call.subresource == "scale"

@@ -5,7 +5,7 @@ Everything above this module deals in kinds and documents, everything below in k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from navarch.apiserver import keys, stored
 from navarch.apiserver.definitions import Definitions
@@ -16,12 +16,12 @@ from navarch.apiserver.selection import Selection, everything
 from navarch.apiserver.turns import Turns
 from navarch.apiserver.watchcache import WatchCache
 from navarch.base.clock import Clock, Ids
-from navarch.kinds import CUSTOMRESOURCEDEFINITION
+from navarch.kinds import CUSTOMRESOURCEDEFINITION, NAMESPACE
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.kinds.registry import Kinds, LiveKinds
 from navarch.objects.value import Document
-from navarch.store.store import Change, Store
+from navarch.store.store import Change, Guard, Store, fence
 
 Listener = Callable[[Kind, Change], None]
 
@@ -120,17 +120,38 @@ class State:
 
     # Writes: durable, and seen by every cache, when they return.
 
-    async def put(self, kind: Kind, namespace: str, name: str, document: Document, expect: int) -> Object:
+    def guards(self, namespace: str, fences: Iterable[str], at: int) -> Sequence[Guard]:
+        """What must still be so when the write is made, where other servers write too. at: the feed's revision before
+        the write was decided. namespace: of a new object, "" for none: it must not have been marked for deletion since.
+        fences: names of decisions that the writers of all servers take one after another."""
+        if not self.store.shared:
+            return ()
+        found = [Guard(fence(name), at, passes=True) for name in sorted(fences)]
+        if namespace:
+            found.append(Guard(keys.prefix(NAMESPACE) + namespace, at))
+        return found
+
+    async def put(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        document: Document,
+        expect: int,
+        guards: Sequence[Guard] = (),
+    ) -> Object:
         """kind: the one as which it is stored. expect: the revision of what is there, 0 for nothing.
 
-        Raises: store.Stale.
+        Raises: store.Stale, store.Overtaken.
         """
-        return await self.put_value(kind, namespace, name, stored.encode(kind, document), expect)
+        return await self.put_value(kind, namespace, name, stored.encode(kind, document), expect, guards)
 
-    async def put_value(self, kind: Kind, namespace: str, name: str, value: bytes, expect: int) -> Object:
+    async def put_value(
+        self, kind: Kind, namespace: str, name: str, value: bytes, expect: int, guards: Sequence[Guard] = ()
+    ) -> Object:
         """`put`, of what is encoded already."""
         place = keys.place(namespace, name)
-        revision = await self.store.put(keys.prefix(kind) + place, value, expect)
+        revision = await self.store.put(keys.prefix(kind) + place, value, expect, guards)
         await self.feed.reached(revision)
         present = self.cache(kind).get(place)
         if present is None or present.revision != revision:  # somebody was faster to write again

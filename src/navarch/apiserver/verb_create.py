@@ -7,14 +7,16 @@ from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
 from navarch.apiserver.options import Intent
 from navarch.apiserver.templates import Pattern, Sighting
-from navarch.base.errors import AlreadyExists, ApiError, BadRequest, MethodNotAllowed, Retryable
+from navarch.base.errors import AlreadyExists, ApiError, BadRequest, MethodNotAllowed, Retryable, Unavailable
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document
-from navarch.store.store import Stale
+from navarch.store.store import Overtaken, Stale
 
 NAME_ATTEMPTS = 8
 READY_ATTEMPTS = 10
+DECISIONS = 16
+"""How often a write is decided anew because another server was faster with what it was decided by."""
 
 
 async def create(context: Context, intent: Intent, body: Body) -> Object:
@@ -45,7 +47,8 @@ async def create(context: Context, intent: Intent, body: Body) -> Object:
 
 
 async def _repeated(context: Context, intent: Intent, sighting: Sighting, pattern: Pattern) -> Object | None:
-    """Another pod of a known template; None where a generated name is taken, which is for the long way to mend.
+    """Another pod of a known template; None where a generated name is taken or another server changed what it was
+    decided by, which is for the long way to mend.
 
     Raises: AlreadyExists.
     """
@@ -54,9 +57,12 @@ async def _repeated(context: Context, intent: Intent, sighting: Sighting, patter
     if state.get(intent.kind, intent.namespace, intent.name) is None:
         value = context.templates.filled(pattern, intent.name)
         try:
-            return await state.put_value(intent.kind, intent.namespace, intent.name, value, 0)
+            guards = state.guards(intent.namespace, (), state.feed.revision)
+            return await state.put_value(intent.kind, intent.namespace, intent.name, value, 0, guards)
         except Stale:
             pass  # as if it had been there before
+        except Overtaken:
+            return None
     if not sighting.name:
         return None
     raise refusals.already_exists(intent.kind, intent.name)
@@ -102,7 +108,37 @@ async def ready(context: Context, intent: Intent, written: Document, name: str) 
 async def _attempt(
     context: Context, intent: Intent, written: Document, name: str, sighting: Sighting | None, body: Body
 ) -> Object:
+    try:
+        return await _decided(context, intent, written, name, sighting, body, in_turn=False)
+    except Overtaken:
+        pass
+    async with context.state.turns.of("decisions", intent.kind, intent.namespace):
+        for _ in range(DECISIONS):
+            await context.state.feed.fresh()
+            try:
+                return await _decided(context, intent, written, name, None, body, in_turn=True)
+            except Overtaken:
+                continue
+    raise Unavailable(f"other servers keep changing what {intent.kind.plural} are decided by", retry_after_s=1)
+
+
+async def _decided(
+    context: Context,
+    intent: Intent,
+    written: Document,
+    name: str,
+    sighting: Sighting | None,
+    body: Body,
+    *,
+    in_turn: bool,
+) -> Object:
+    """in_turn: no other request to this server decides the same at the moment. Where servers share a store, what is
+    decided behind a fence waits for its turn, so that it is overtaken by other servers only.
+
+    Raises: Overtaken, AlreadyExists, and what `create` raises.
+    """
     state = context.state
+    at = state.feed.revision
     if intent.name and state.get(intent.kind, intent.namespace, intent.name) is not None:
         raise refusals.already_exists(intent.kind, intent.name)
     prepared = await ready(context, intent, written, name)
@@ -111,8 +147,12 @@ async def _attempt(
     if intent.dry_run:
         prepared.review.give_back()
         return unsaved(intent.kind, prepared.document)
+    guards = state.guards(intent.namespace, prepared.review.fences, at)
+    if guards and prepared.review.fences and not in_turn:
+        prepared.review.give_back()
+        raise Overtaken(intent.kind.plural)
     try:
-        return await state.put(intent.kind, intent.namespace, intent.name, prepared.document, 0)
+        return await state.put(intent.kind, intent.namespace, intent.name, prepared.document, 0, guards)
     except Stale:
         prepared.review.give_back()
         raise refusals.already_exists(intent.kind, intent.name) from None

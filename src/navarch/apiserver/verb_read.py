@@ -33,7 +33,7 @@ async def as_new_as(state: State, revision: int | None) -> None:
     if revision is None:
         await state.feed.fresh()
     elif revision > state.feed.revision:
-        if revision > state.store.revision:
+        if revision > state.store.revision and revision > await state.store.newest():
             raise GatewayTimeout(
                 f"Too large resource version: {revision}, current: {state.feed.revision}",
                 causes=[Cause("ResourceVersionTooLarge", "Too large resource version")],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from navarch.apiserver import decode, prepare, refusals
 from navarch.apiserver.context import Context
@@ -13,7 +13,7 @@ from navarch.apiserver.verb_create import addressed, create, unsaved
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, dig
-from navarch.store.store import Stale
+from navarch.store.store import Guard, Overtaken, Stale
 
 ATTEMPTS = 16
 Change = Callable[[Document], Document]
@@ -63,6 +63,7 @@ async def _change(context: Context, intent: Intent, make: Change, leave: Callabl
     state, kind = context.state, intent.kind
     await state.feed.fresh()
     for _ in range(ATTEMPTS):
+        at = state.feed.revision
         old = state.get(kind, intent.namespace, intent.name)
         if old is None:
             raise refusals.not_found(kind, intent.name)
@@ -77,8 +78,8 @@ async def _change(context: Context, intent: Intent, make: Change, leave: Callabl
             prepared.review.give_back()
             return unsaved(kind, prepared.document, old.revision)
         try:
-            return await _commit(state, kind, old, prepared.document)
-        except Stale:
+            return await _commit(state, kind, old, prepared.document, state.guards("", prepared.review.fences, at))
+        except (Stale, Overtaken):
             prepared.review.give_back()
             await state.feed.fresh()
         except BaseException:
@@ -98,15 +99,15 @@ def expected(kind: Kind, written: Document, old: Object) -> None:
         raise refusals.modified(kind, old.name)
 
 
-async def _commit(state: State, kind: Kind, old: Object, document: Document) -> Object:
+async def _commit(state: State, kind: Kind, old: Object, document: Document, guards: Sequence[Guard]) -> Object:
     """Store the document, or delete the object if this was the last thing that its deletion waited for.
 
-    Raises: store.Stale.
+    Raises: store.Stale, store.Overtaken.
     """
     if finished(document):
         await state.remove(old)
         return unsaved(kind, document, old.revision)
-    return await state.put(kind, old.namespace, old.name, document, old.revision)
+    return await state.put(kind, old.namespace, old.name, document, old.revision, guards)
 
 
 def finished(document: Document) -> bool:

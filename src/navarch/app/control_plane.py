@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from functools import partial
+from socket import gethostname
 
 from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.authn.authenticator import Credentials
@@ -23,7 +24,7 @@ from navarch.base.clock import Clock, Ids
 from navarch.base.metrics import Registry
 from navarch.client.client import Client
 from navarch.client.informer import Informers
-from navarch.client.lease import Heartbeats
+from navarch.client.lease import Election, Heartbeats
 from navarch.controllers import Controllers
 from navarch.controllers.options import Options
 from navarch.kinds.registry import DEFAULT, Kinds
@@ -31,6 +32,8 @@ from navarch.scheduler.scheduler import Scheduler
 from navarch.store.store import Store
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
+LEADER = "navarch-controllers"
+"""The lease that one of several servers on one store holds: controllers and scheduler run there."""
 AUTHENTICATED = "system:authenticated"
 CONTROLLERS = User("system:kube-controller-manager", groups=(AUTHENTICATED,))
 SCHEDULER = User("system:kube-scheduler", groups=(AUTHENTICATED,))
@@ -122,6 +125,7 @@ class ControlPlane:
         self._clock = clock
         self._ids = ids
         self._heartbeats = heartbeats
+        self._shared = store.shared
 
     def client(self, user: User, manager: str) -> Client:
         """A client in this process. manager: the field manager of its writes."""
@@ -133,7 +137,22 @@ class ControlPlane:
         await bootstrap(self.client(ITSELF, "navarch"), self._settings.place)
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
-        """All that writes of itself, until cancelled. ready: set once the informers have seen everything there is."""
+        """All that writes of itself, until cancelled; where other servers share the store, controllers and scheduler
+        only while this one leads. ready: set once the informers have seen everything there is, or need not."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.core.followed())
+            group.create_task(restore(self.client(ITSELF, "navarch"), self._settings.place, self._clock))
+            if self._shared:
+                who = f"{gethostname()}_{self._ids.uid()}"
+                election = Election(self.client(ITSELF, "navarch"), self._clock, LEADER, who)
+                group.create_task(election.run(self._lead))
+                if ready is not None:
+                    ready.set()
+            else:
+                group.create_task(self._lead(ready))
+
+    async def _lead(self, ready: asyncio.Event | None = None) -> None:
+        """Controllers and scheduler, until cancelled."""
         controllers = self.client(CONTROLLERS, "kube-controller-manager")
         scheduler = self.client(SCHEDULER, "kube-scheduler")
         informers = Informers(controllers, self._clock)
@@ -156,8 +175,6 @@ class ControlPlane:
             for name, organ in zip(("controller-manager", "scheduler"), organs, strict=True):
                 self.core.component(name, partial(_stopped, group.create_task(organ.run())))
             group.create_task(informers.run())
-            group.create_task(self.core.followed())
-            group.create_task(restore(self.client(ITSELF, "navarch"), self._settings.place, self._clock))
             await informers.synced()
             if ready is not None:
                 ready.set()

@@ -103,6 +103,14 @@ class Settings:
     log_level: str = "info"
     registries: dict[str, str] = field(default_factory=dict)
     """As images name them (`mirror.lan:5000`) -> URL to pull from."""
+    etcd_servers: tuple[str, ...] = ()
+    """URLs of the members of the etcd that the server keeps its state in; none: in a file of its own (SQLite)."""
+    etcd_cafile: str = ""
+    etcd_certfile: str = ""
+    etcd_keyfile: str = ""
+    etcd_prefix: str = "/registry"
+    etcd_compaction_interval_s: float = 300.0
+    """How often etcd is made to forget old revisions; 0: never by this server."""
 
     @property
     def api_url(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,26 @@ def choose_settings(layout: Layout, wanted: Mapping[str, Any], registries: Mappi
     if differs:
         raise NotProvisioned(f"the cluster runs with other settings: {'; '.join(differs)}; `navarch down` removes it")
     return replace(found, registries={**found.registries, **registries})
+
+
+def keep_server_settings(layout: Layout, wanted: Mapping[str, Any]) -> None:
+    """Put what a server was started with into the settings, which are made if there are none; nothing where nothing was
+    said. Unlike `choose_settings` it changes what is there: there is no network yet that was made by it."""
+    if not wanted:
+        return
+    found = load_settings(layout)
+    if found is None:
+        name = wanted.get("node_name") or provision.node_name()
+        found = Settings(name, wanted.get("node_ip") or provision.node_address())
+    save_settings(layout, replace(found, **wanted))
+
+
+def seconds(duration: str) -> float:
+    """Of a duration as Go writes it, such as `5m` or `1h30m`; a number alone is seconds. Raises: ValueError."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s|$)", duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        raise ValueError(f"{duration!r} is no duration; one looks like 5m or 90s")
+    return sum(float(number) * {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600}[unit] for number, unit in parts)
 
 
 def containerd_settings(layout: Layout) -> ContainerdSettings:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
+from pathlib import Path
 
 from navarch.apiserver.bootstrap import Place
 from navarch.apiserver.call import ITSELF
@@ -25,7 +26,8 @@ from navarch.client.client import Client
 from navarch.controllers.options import Options
 from navarch.kinds import SERVICE
 from navarch.objects.value import Document
-from navarch.store.sqlite import SqliteStore
+from navarch.store.etcd.settings import Settings as EtcdSettings
+from navarch.store.store import Store
 from navarch.wire.http import Server
 
 _log = log.Log("server")
@@ -36,7 +38,7 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
     """The control plane, reachable on its port and its socket; leaving stops it."""
     clock, ids = SystemClock(), SystemIds()
     who = identity.prepare(layout, settings, clock)
-    store = await SqliteStore.open(layout.database)
+    store = await open_store(layout, settings)
     dialer = HttpsDialer(lambda: plane.core.reads, client_context(who.ca, who.dialer))
     plane = ControlPlane(
         store,
@@ -63,6 +65,25 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
         await plane.close()
         await dialer.close()
         await store.close()
+
+
+async def open_store(layout: Layout, settings: Settings) -> Store:
+    """What the settings name, loading no more than it needs. Raises: Unavailable, BadSettings."""
+    if not settings.etcd_servers:
+        from navarch.store.sqlite import SqliteStore
+
+        return await SqliteStore.open(layout.database)
+    from navarch.store.etcd.store import EtcdStore
+
+    return await EtcdStore.open(etcd_settings(settings))
+
+
+def etcd_settings(settings: Settings) -> EtcdSettings:
+    ca, certificate, key = (
+        Path(name) if name else None for name in (settings.etcd_cafile, settings.etcd_certfile, settings.etcd_keyfile)
+    )
+    every_s = settings.etcd_compaction_interval_s
+    return EtcdSettings(tuple(settings.etcd_servers), ca, certificate, key, settings.etcd_prefix, every_s)
 
 
 def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -170,9 +170,72 @@ def image_import(
         print("\n".join(names))
 
 
+def _endpoints(value: str) -> str:
+    from navarch.store.etcd.settings import BadEndpoint, endpoint
+
+    try:
+        for url in filter(None, value.split(",")):
+            endpoint(url)
+    except BadEndpoint as error:
+        raise typer.BadParameter(str(error)) from None
+    return value
+
+
+def _duration(value: str) -> str:
+    from navarch.app.machine import seconds
+
+    try:
+        seconds(value or "0")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value
+
+
+EtcdServersOption = Annotated[
+    str,
+    typer.Option(
+        "--etcd-servers",
+        metavar="URL,...",
+        help="Keep the state in this etcd, which other servers may share, instead of a file.",
+        callback=_endpoints,
+    ),
+]
+EtcdFileOption = Annotated[str, typer.Option(metavar="FILE", help="PEM file for TLS with etcd.")]
+EtcdPrefixOption = Annotated[str, typer.Option(help="What the keys in etcd start with [/registry].")]
+EtcdCompactionOption = Annotated[
+    str,
+    typer.Option(
+        "--etcd-compaction-interval",
+        help="How often etcd is made to forget old revisions [5m]; 0 for never.",
+        callback=_duration,
+    ),
+]
+
+
 @app.command(hidden=True)
-def server(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
-    """Run the control plane in the foreground (the supervisor does this)."""
+def server(
+    data_dir: DataOption = DATA,
+    run_dir: RunOption = RUN,
+    api_port: PortOption = 0,
+    node_ip: AddressOption = "",
+    node_name: NameOption = "",
+    etcd_servers: EtcdServersOption = "",
+    etcd_cafile: EtcdFileOption = "",
+    etcd_certfile: EtcdFileOption = "",
+    etcd_keyfile: EtcdFileOption = "",
+    etcd_prefix: EtcdPrefixOption = "",
+    etcd_compaction_interval: EtcdCompactionOption = "",
+) -> None:
+    """Run the control plane in the foreground (the supervisor does this); what is given is kept for the next time."""
+    from navarch.app import machine
+
+    said: dict[str, Any] = {"api_port": api_port, "node_ip": node_ip, "node_name": node_name}
+    said |= {"etcd_servers": [url for url in etcd_servers.split(",") if url], "etcd_prefix": etcd_prefix}
+    said |= {"etcd_cafile": etcd_cafile, "etcd_certfile": etcd_certfile, "etcd_keyfile": etcd_keyfile}
+    wanted = {name: value for name, value in said.items() if value}
+    if etcd_compaction_interval:
+        wanted["etcd_compaction_interval_s"] = machine.seconds(etcd_compaction_interval)
+    machine.keep_server_settings(Layout(data_dir, run_dir), wanted)
     os.execv(*_own("navarch.app.server", data_dir, run_dir))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from navarch.base.errors import Unavailable
-from navarch.store.store import Change, Listing, Row, Stale
+from navarch.store.store import Change, Guard, Listing, Row, Stale
 from navarch.store.window import Window
 
 
@@ -22,7 +22,14 @@ class MemoryStore:
         self._closed = False
 
     @property
+    def shared(self) -> bool:
+        return False
+
+    @property
     def revision(self) -> int:
+        return self._revision
+
+    async def newest(self) -> int:
         return self._revision
 
     async def get(self, key: str) -> Row | None:
@@ -32,7 +39,7 @@ class MemoryStore:
         rows = sorted((row for key, row in self._rows.items() if key.startswith(prefix)), key=lambda row: row.key)
         return Listing(rows, self._revision)
 
-    async def put(self, key: str, value: bytes, expect: int) -> int:
+    async def put(self, key: str, value: bytes, expect: int, guards: Sequence[Guard] = ()) -> int:
         previous = self._expected(key, expect)
         self._revision = revision = self._revision + 1
         self._rows[key] = Row(key, value, revision, previous.created if previous else revision)

@@ -29,7 +29,7 @@ import apsw
 
 from navarch.base.errors import ApiError, StorageFull, Unavailable
 from navarch.base.log import Log
-from navarch.store.store import Change, Listing, Row, Stale
+from navarch.store.store import Change, Guard, Listing, Row, Stale
 from navarch.store.upkeep import Upkeep
 from navarch.store.window import Window
 
@@ -118,7 +118,14 @@ class SqliteStore:
             raise _refusal(error, f"cannot open the store {path}") from error
 
     @property
+    def shared(self) -> bool:
+        return False
+
+    @property
     def revision(self) -> int:
+        return self._revision
+
+    async def newest(self) -> int:
         return self._revision
 
     async def get(self, key: str) -> Row | None:
@@ -134,7 +141,7 @@ class SqliteStore:
             found = self._reader.execute(sql + " ORDER BY key").fetchall()
         return Listing([_row(row) for row in found], self._revision)
 
-    async def put(self, key: str, value: bytes, expect: int) -> int:
+    async def put(self, key: str, value: bytes, expect: int, guards: Sequence[Guard] = ()) -> int:
         return await self._submit(key, value, expect)
 
     async def delete(self, key: str, expect: int) -> int:

@@ -11,6 +11,7 @@ Promises, checked by `tests/conformance/test_store.py` on every implementation:
 3. `expect` is compared and the change made in one step: of two writers with the same `expect`, one gets `Stale`.
 4. `watch(since)` yields every change after `since` exactly once and in order, or raises `Expired`.
 5. A reader sees a write before its writer is told, and a watcher is handed it no later than the reply.
+6. `newest` proves how new the store is, whoever else writes to it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
+
+OWN = "/navarch/"
+"""Keys that stores keep for themselves start with this; lists leave them out."""
+PROGRESS = OWN + "progress/"
+"""The key of a change that nobody made: it says that a watch has come as far as its revision."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -49,6 +55,28 @@ class Stale(Exception):
         self.actual = actual
 
 
+class Guard(msgspec.Struct, frozen=True, gc=False):
+    """A write holds only if nobody has written `key` after revision `at`. passes: the write itself then counts as one
+    to `key`, so that of several writes behind the same guard each must know of those before it."""
+
+    key: str
+    at: int
+    passes: bool = False
+
+
+class Overtaken(Exception):
+    """A guard did not hold: what the write was decided by is no longer so. Decide anew."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key}: somebody else has written what this write was decided by")
+        self.key = key
+
+
+def fence(name: str) -> str:
+    """The key of a guard that stands for no object, for decisions that must be made one after another."""
+    return f"{OWN}fences/{name}"
+
+
 class Listing(msgspec.Struct, frozen=True, gc=False):
     """Rows in key order, all as they were at `revision`."""
 
@@ -57,11 +85,22 @@ class Listing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Store(Protocol):
-    """See the module's promises. Every method may raise `base.errors.StorageFull` or `Unavailable`."""
+    """See the module's promises. Every method may raise `base.errors.StorageFull`, `Unavailable`, and `GatewayTimeout`
+    where a write may have been made or not."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether others may write to it too. Where nobody does, guards are not needed and not looked at."""
+        ...
 
     @property
     def revision(self) -> int:
-        """Of the newest acknowledged write; 1 for a store that was never written."""
+        """Of the newest write that this store knows of; 1 for a store that was never written."""
+        ...
+
+    async def newest(self) -> int:
+        """A revision not older than any write that was acknowledged before the call, to whomever; watches are handed a
+        change with it or a later one, if need be one of the key `PROGRESS`."""
         ...
 
     async def get(self, key: str) -> Row | None: ...
@@ -70,11 +109,12 @@ class Store(Protocol):
         """All rows whose key starts with `prefix`, from one moment."""
         ...
 
-    async def put(self, key: str, value: bytes, expect: int) -> int:
+    async def put(self, key: str, value: bytes, expect: int, guards: Sequence[Guard] = ()) -> int:
         """Write and return the new revision. expect: the key's present revision, 0 for "must not exist".
 
         Raises:
             Stale: the key is at another revision; nothing was written.
+            Overtaken: a guard did not hold; nothing was written.
         """
         ...
 

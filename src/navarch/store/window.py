@@ -57,6 +57,14 @@ class Window:
             self._recent.popleft()
         self._floor = max(self._floor, min(revision, self._revision))
 
+    def restart(self, revision: int) -> None:
+        """Changes were missed: begin anew after `revision`, and tell every watcher so."""
+        self._recent.clear()
+        self._floor = self._revision = revision
+        for watcher in self._watchers:
+            watcher.lost = True
+            watcher.wake.set()
+
     def close(self) -> None:
         """End every watch."""
         self._closed = True
@@ -80,7 +88,7 @@ class Window:
                     if fresh:
                         yield fresh
                 if watcher.lost:
-                    raise Expired(f"the watcher left more than {self._unread} changes unread")
+                    raise Expired(f"changes were missed, or the watcher left more than {self._unread} unread")
                 if self._closed:
                     return
                 watcher.wake.clear()

@@ -18,7 +18,7 @@ from navarch.objects.value import Document, dig
 from navarch.scheduler.requests import PODS, amounts, effective
 from navarch.scheduler.views import PodShape
 from navarch.store.memory import MemoryStore
-from navarch.store.store import Change, Row
+from navarch.store.store import Change, Guard, Row
 
 
 class Broken(AssertionError):
@@ -169,8 +169,8 @@ class WatchedStore(MemoryStore):
         super().__init__()
         self._heard = heard
 
-    async def put(self, key: str, value: bytes, expect: int) -> int:
-        revision = await super().put(key, value, expect)
+    async def put(self, key: str, value: bytes, expect: int, guards: Sequence[Guard] = ()) -> int:
+        revision = await super().put(key, value, expect, guards)
         self._heard(key, revision, value)
         return revision
 

@@ -52,6 +52,7 @@ class Quotas:
             self._shares.forget(review.namespace)
             return
         review.alone = True  # the next one is counted on top
+        review.fences.add(f"quota/{review.namespace}")
         for quota in quotas:
             self._admit(review, quota)
         if review.old is None:

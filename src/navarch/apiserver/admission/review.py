@@ -26,6 +26,7 @@ class Review:
         whoever holds up other writers lets them pass.
     again: somebody outside changed the object, so those that saw it before must see it again; round: whether this is
         that. memory: what plugins remember between the rounds, by their own names.
+    fences: names of what was decided from objects that other servers may be adding to (see `State.guards`).
     """
 
     intent: Intent
@@ -41,6 +42,7 @@ class Review:
     again: bool = False
     round: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
+    fences: set[str] = field(default_factory=set)
 
     def is_on(self, plural: str, *subresources: str, group: str = "") -> bool:
         """Whether the write is to that resource, itself or one of those subresources of it."""

@@ -19,6 +19,8 @@ from navarch.objects.value import Document, Draft, dig
 from navarch.store.store import Change
 
 HEADLESS = "None"
+FENCE = "services"
+"""Behind which the servers that share a store hand out numbers, one after another."""
 FAMILIES = ("IPv4", "IPv6")
 POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 WITH_PORTS = ("NodePort", "LoadBalancer")
@@ -66,8 +68,10 @@ class Allocation:
         found = Object(kind, change.value)
         numbers = self._numbers(found.document().get("spec") or {})
         for what, number in sorted(numbers):
-            if self._pool(what).holder(number) is None:
-                self._pool(what).take(number, found.uid)
+            if (
+                self._pool(what).holder(number) not in self._held
+            ):  # free, or reserved for a write that now cannot be made
+                self._pool(what).give_to(number, found.uid)
         self._release(found.uid, numbers)
 
     def _release(self, uid: str, kept: frozenset[tuple[str, int]]) -> None:
@@ -94,6 +98,7 @@ class Allocation:
         uid = review.draft.get("metadata", "uid")
         pool = self._pool(what)
         if pool.take(number, uid) and (what, number) not in spared:
+            review.fences.add(FENCE)
             review.undo.append(lambda: pool.give_back(number, uid))
 
     def _pick(self, review: Review, what: str) -> int:
@@ -103,6 +108,7 @@ class Allocation:
             number = pool.pick(uid)
         except Full:
             raise Internal(f"failed to allocate a {what}: range is full") from None
+        review.fences.add(FENCE)
         review.undo.append(lambda: pool.give_back(number, uid))
         return number
 
