@@ -27,6 +27,7 @@ from navarch.app.layout import Layout, Settings, load_settings, save_settings, w
 from navarch.app.provision import NotProvisioned
 from navarch.base.clock import SystemClock
 from navarch.base.errors import Retryable
+from navarch.store.etcd.settings import endpoint
 
 READY_S = 60.0
 GIVE_UP_RESTARTS = 3
@@ -77,6 +78,12 @@ def keep_server_settings(layout: Layout, wanted: Mapping[str, Any]) -> None:
         name = wanted.get("node_name") or provision.node_name()
         found = Settings(name, wanted.get("node_ip") or provision.node_address())
     save_settings(layout, replace(found, **wanted))
+
+
+def check_endpoints(urls: str) -> None:
+    """Of etcd, parted by commas. Raises: ValueError."""
+    for url in filter(None, urls.split(",")):
+        endpoint(url)
 
 
 def seconds(duration: str) -> float:

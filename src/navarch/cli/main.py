@@ -171,12 +171,11 @@ def image_import(
 
 
 def _endpoints(value: str) -> str:
-    from navarch.store.etcd.settings import BadEndpoint, endpoint
+    from navarch.app.machine import check_endpoints
 
     try:
-        for url in filter(None, value.split(",")):
-            endpoint(url)
-    except BadEndpoint as error:
+        check_endpoints(value)
+    except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     return value
 
