@@ -18,6 +18,7 @@ from navarch.apiserver.bootstrap import Place, bootstrap
 from navarch.apiserver.call import ITSELF, Attributes, Decision, User
 from navarch.apiserver.core import Core
 from navarch.apiserver.dialer import NodeDialer
+from navarch.apiserver.health import ping
 from navarch.apiserver.restore import restore
 from navarch.apiserver.server import ApiServer
 from navarch.base.clock import Clock, Ids
@@ -32,6 +33,8 @@ from navarch.scheduler.scheduler import Scheduler
 from navarch.store.store import Store
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
+ORGANS = ("controller-manager", "scheduler")
+"""As ComponentStatus names them."""
 LEADER = "navarch-controllers"
 """The lease that one of several servers on one store holds: controllers and scheduler run there."""
 AUTHENTICATED = "system:authenticated"
@@ -143,6 +146,8 @@ class ControlPlane:
             group.create_task(self.core.followed())
             group.create_task(restore(self.client(ITSELF, "navarch"), self._settings.place, self._clock))
             if self._shared:
+                for name in ORGANS:
+                    self.core.component(name, ping)  # it stands by, until it leads
                 who = f"{gethostname()}_{self._ids.uid()}"
                 election = Election(self.client(ITSELF, "navarch"), self._clock, LEADER, who)
                 group.create_task(election.run(self._lead))
@@ -172,7 +177,7 @@ class ControlPlane:
             Scheduler(scheduler, self._clock, self._ids, informers=shared, registry=self.metrics),
         )
         async with asyncio.TaskGroup() as group:
-            for name, organ in zip(("controller-manager", "scheduler"), organs, strict=True):
+            for name, organ in zip(ORGANS, organs, strict=True):
                 self.core.component(name, partial(_stopped, group.create_task(organ.run())))
             group.create_task(informers.run())
             await informers.synced()

@@ -56,6 +56,8 @@ class Follower:
         self._stream: Stream | None = None
         """Once etcd has said that the watch is set up."""
         self.watching = asyncio.Event()
+        self.trouble = ""
+        """Why nothing is heard of etcd at present."""
         self.revision = start
 
     async def reached(self, due: int, *, ours: bool) -> None:
@@ -93,6 +95,7 @@ class Follower:
                 await self._follow()
             except (Away, Doubt, ApiError) as error:
                 failures = 0 if self.revision > before else failures + 1
+                self.trouble = str(error)
                 log.warning("the watch of etcd broke, it goes on where it was", at=self.revision, error=str(error))
                 await asyncio.sleep(AGAIN_S[min(failures, len(AGAIN_S) - 1)])
 
@@ -126,6 +129,7 @@ class Follower:
             return False
         if said.created:
             self._stream = stream
+            self.trouble = ""
             self.watching.set()
         if said.events:
             self._publish(said.events)

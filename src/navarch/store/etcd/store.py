@@ -31,7 +31,7 @@ LIST_ATTEMPTS = 5
 
 
 class EtcdStore:
-    """Implements `store.Store`. Open it with `EtcdStore.open` on the loop that will use it."""
+    """Implements `store.Store` and `store.Reporting`. Open it with `EtcdStore.open` on the loop that will use it."""
 
     def __init__(self, settings: Settings, connection: Connection, prefix: bytes, start: int, version: str) -> None:
         self._settings = settings
@@ -92,6 +92,9 @@ class EtcdStore:
     @property
     def revision(self) -> int:
         return self._follower.revision
+
+    def trouble(self) -> str:
+        return self._follower.trouble
 
     async def close(self) -> None:
         if not self._work.done():
