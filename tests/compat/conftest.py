@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 import pytest
-import yaml
 
 import navarch
 from navarch.base.clock import SystemClock, SystemIds
@@ -18,10 +16,8 @@ from navarch.testing.cluster import RunningCluster
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from compat_driver import VERSIONS, Kubectl, newest, oldest
+from compat_driver import VERSIONS, Kubectl, kubectl_in, newest, oldest
 from compat_server import HOST, Cluster, ServerThread, kubeconfig
-
-_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -62,18 +58,6 @@ def whole() -> Iterator[RunningCluster]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where kubectl keeps what it discovered."""
     return tmp_path_factory.mktemp("home")
-
-
-def kubectl_in(whole: RunningCluster, program: Path, home: Path, directory: Path) -> Kubectl:
-    """An administrator's kubectl in a new namespace."""
-    name = f"test-{next(_numbers)}"
-    whole.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    whole.wait("serviceaccount/default", namespace=name)
-    document = yaml.safe_load(Path(whole.kubeconfig).read_text())
-    document["contexts"][0]["context"]["namespace"] = name
-    path = directory / "kubeconfig"
-    path.write_text(yaml.safe_dump(document))
-    return Kubectl(program, path, home, directory, name)
 
 
 @pytest.fixture(params=VERSIONS)
