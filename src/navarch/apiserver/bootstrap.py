@@ -13,10 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from navarch.apiserver.aggregation import services
+from navarch.apiserver.aggregation.identity import published
 from navarch.apiserver.authz import roles
 from navarch.base.errors import AlreadyExists, Conflict, NotFound
 from navarch.client.client import Client
 from navarch.kinds import (
+    ALL,
+    APISERVICE,
     CLUSTERROLE,
     CLUSTERROLEBINDING,
     CONFIGMAP,
@@ -43,12 +47,14 @@ class Place:
 
     service_ip: the address of the Service `kubernetes`. addresses, port: where the servers really listen.
     client_authority: the CA (PEM) of client certificates, published for servers that trust the same clients.
+    front_proxy_authority: that of the certificate which is shown to them when a user's request is handed on.
     """
 
     service_ip: str
     addresses: tuple[str, ...]
     port: int
     client_authority: str = ""
+    front_proxy_authority: str = ""
 
 
 async def bootstrap(client: Client, place: Place | None = None) -> None:
@@ -62,6 +68,7 @@ async def bootstrap(client: Client, place: Place | None = None) -> None:
         (ROLEBINDING, roles.role_bindings()),
     ):
         await _ensure(client, kind, documents)
+    await _ensure(client, APISERVICE, services.built_in(ALL))
     if place is not None:
         await ensure_place(client, place)
         if place.client_authority:
@@ -124,6 +131,8 @@ def reconciled(kind: Kind, found: Document, wanted: Document) -> Document | None
         if dig(found, "metadata", "annotations", roles.AUTOUPDATE) == "false":
             return None
         merged = _merged_rbac(found, wanted)
+    elif kind is APISERVICE:
+        merged = {**found, "spec": wanted["spec"]} if services.managed(found) else found
     elif kind in (ENDPOINTS, ENDPOINTSLICE, CONFIGMAP):
         merged = {**found, **{key: value for key, value in wanted.items() if key != "metadata"}}
     else:
@@ -214,5 +223,8 @@ def _authentication(place: Place) -> Document:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata,
-        "data": {"client-ca-file": place.client_authority},
+        "data": {
+            "client-ca-file": place.client_authority,
+            **(published(place.front_proxy_authority) if place.front_proxy_authority else {}),
+        },
     }

@@ -9,6 +9,7 @@ from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants, plugins
 from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.admission.webhooks import Webhooks
+from navarch.apiserver.aggregation.aggregator import Aggregator
 from navarch.apiserver.call import ITSELF, Authorizer, Call, Reads, User
 from navarch.apiserver.connecting import connect
 from navarch.apiserver.context import Answer, Context
@@ -67,6 +68,7 @@ class Core:
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
         self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))
+        self.aggregator = Aggregator(self._state, self.local(ITSELF, "navarch"), self.reach)
         self._following: asyncio.Task[None] | None = None
         self.component("etcd-0", self._store_health)  # as the store is called where it is looked for
 
@@ -81,6 +83,7 @@ class Core:
                 group.create_task(self._state.feed.run(), name="feed")
                 group.create_task(self._expiry.run(), name="expiry")
                 group.create_task(self._establisher.run(), name="establish")
+                group.create_task(self.aggregator.run(), name="aggregate")
         except* Exception as bugs:
             log.exception("the core stopped", error=repr(bugs.exceptions))
             raise

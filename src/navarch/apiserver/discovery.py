@@ -14,8 +14,11 @@ from typing import Any
 
 import orjson
 
+from navarch.apiserver.aggregation import services
+from navarch.apiserver.aggregation.remote import Remote, Told
 from navarch.apiserver.routes import parse_accept
 from navarch.base.errors import NotAcceptable, NotFound
+from navarch.kinds.custom import priority
 from navarch.kinds.kind import Kind
 from navarch.objects.value import Document
 from navarch.wire.message import Request, Response
@@ -93,13 +96,17 @@ def _subresource(kind: Kind, name: str) -> tuple[str, str, str, tuple[str, ...]]
 class Discovery:
     """The answers for one set of kinds; make it anew when the kinds change."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self, kinds: Iterable[Kind], remote: Sequence[tuple[Remote, Told]] = ()) -> None:
+        """remote: the groups and versions that other servers answer for."""
         self._groups: dict[str, dict[str, list[Kind]]] = {}
         for kind in kinds:
             self._groups.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
         for versions in self._groups.values():
             for served in versions.values():
                 served.sort(key=lambda kind: kind.plural)
+        self._told = {(one.group, one.version): told for one, told in remote}
+        if remote:
+            self._groups = _ordered(self._groups, [one for one, _ in remote])
         self._pages: dict[str, tuple[bytes, str]] = {}
 
     def answer(self, request: Request) -> Response:
@@ -177,7 +184,9 @@ class Discovery:
             {
                 "metadata": {"name": name} if name else {},
                 "versions": [
-                    {
+                    _foreign(version, self._told[name, version])
+                    if (name, version) in self._told
+                    else {
                         "version": version,
                         "resources": [_resource(kind) for kind in served],
                         "freshness": "Current",
@@ -193,6 +202,33 @@ class Discovery:
             "metadata": {},
             "items": items,
         }
+
+
+def _ordered(groups: dict[str, dict[str, list[Kind]]], remote: Iterable[Remote]) -> dict[str, dict[str, list[Kind]]]:
+    """With those of other servers, all where their priorities put them; what nobody gave one stays in its order."""
+    places = {
+        (group, version): services.priority_of(group, version)
+        for group, versions in groups.items()
+        for version in versions
+    }
+    places |= {(one.group, one.version): (one.group_priority, one.version_priority) for one in remote}
+    least: dict[str, int] = {}
+    for (group, _), (place, _) in places.items():
+        least[group] = max(least.get(group, 0), place)
+    names = list(dict.fromkeys((*groups, *(group for group, _ in places))))
+    names.sort(key=lambda name: -least[name])
+    found: dict[str, dict[str, list[Kind]]] = {}
+    for name in names:
+        versions = [version for group, version in places if group == name]
+        versions.sort(key=lambda version: (-places[name, version][1], priority(version)))
+        found[name] = {version: groups.get(name, {}).get(version, []) for version in versions}
+    return found
+
+
+def _foreign(version: str, told: Told) -> Document:
+    """A version that another server answers for, in the aggregated form."""
+    found: Document = {"version": version, "freshness": "Current" if told.fresh else "Stale"}
+    return {**found, "resources": list(told.resources)} if told.resources else found
 
 
 def _group(name: str, versions: Iterable[str]) -> Document:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from navarch.apiserver import openapi_proto, openapi_schemas
+from navarch.apiserver.aggregation.documents import Documents, merged
 from navarch.apiserver.openapi_paths import Operations, definition, referenced
 from navarch.apiserver.openapi_places import place_of, place_paths, places
 from navarch.apiserver.openapi_schemas import Definitions, Form
@@ -35,8 +37,11 @@ V3_PARTS = ("openapi", "v3")
 class OpenApi:
     """The documents for one set of kinds; make it anew when the kinds change."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._kinds = tuple(kinds)
+    def __init__(self, kinds: Iterable[Kind], remote: Mapping[str, Documents] = MappingProxyType({})) -> None:
+        """remote: by path (`apis/{group}/{version}`), what other servers publish of theirs."""
+        self._remote = remote
+        taken = {tuple(path.split("/")[1:]) for path in remote}
+        self._kinds = tuple(kind for kind in kinds if (kind.group, kind.version) not in taken)
         self._pages: dict[str, bytes] = {}
         self._hash = ""
         self._digests: dict[str, str] = {}
@@ -61,6 +66,7 @@ class OpenApi:
 
     def _index(self) -> bytes:
         paths = {place: {"serverRelativeURL": self._address(place)} for place in places(self._kinds)}
+        paths |= {path: {"serverRelativeURL": one.v3} for path, one in self._remote.items() if one.v3}
         return orjson.dumps({"paths": paths})
 
     def _address(self, place: str) -> str:
@@ -84,7 +90,8 @@ class OpenApi:
         described = [
             (kind.api_version, kind.name, kind.plural, kind.verbs, kind.subresources, kind.published) for kind in chosen
         ]
-        text = f"{self._hash} {INFO} {described} {place}"
+        others = [one.v2 for one in self._remote.values()] if place.startswith("v2") else []
+        text = f"{self._hash} {INFO} {described} {place} {others}"
         found = self._digests[place] = hashlib.sha256(text.encode()).hexdigest().upper()
         return found
 
@@ -131,7 +138,7 @@ class OpenApi:
         paths = {path: item for place in places(self._kinds) for path, item in place_paths(place, "v2").items()}
         paths |= {path: item for kind in self._kinds for path, item in Operations(kind, "v2").paths()}
         wanted = {definition(kind) for kind in self._kinds} | referenced(paths)
-        return {
+        own = {
             "swagger": "2.0",
             "info": INFO,
             "paths": paths,
@@ -139,6 +146,7 @@ class OpenApi:
             "securityDefinitions": {"BearerToken": _BEARER},
             "security": [{"BearerToken": []}],
         }
+        return merged(own, [one.v2 for one in self._remote.values() if one.v2])
 
 
 _BEARER: dict[str, Any] = {

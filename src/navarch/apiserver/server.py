@@ -12,6 +12,7 @@ from typing import Protocol
 from navarch.apiserver import exposition, health, version
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants
+from navarch.apiserver.aggregation.aggregator import Aggregator
 from navarch.apiserver.authn.authenticator import Authenticator
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz import escalation
@@ -88,6 +89,7 @@ class ApiServer:
         seats: Seats | None = None,
         live: Mapping[str, Check] | None = None,
         ready: Mapping[str, Check] | None = None,
+        aggregator: Aggregator | None = None,
     ) -> None:
         self.metrics = metrics or Registry()
         self._core = core
@@ -99,7 +101,8 @@ class ApiServer:
         self._health = Health({"etcd": core.trouble, **(live or {})}, roles, only_ready)
         self._exposition = Exposition(self.metrics, self._health)
         self._kinds = kinds
-        self._told = kinds.version
+        self._aggregator = aggregator
+        self._told = (kinds.version, 0)
         self._discovery = Discovery(kinds)
         self._openapi = OpenApi(kinds)
         self._streams = Streams(core.reads, authorizer, dialer, ids)
@@ -128,6 +131,9 @@ class ApiServer:
         return "" if found is not None else "the default roles are not there yet"
 
     async def _dispatch(self, call: Call) -> Response:
+        aggregator = self._aggregator
+        if aggregator is not None and aggregator.routes and (remote := aggregator.route(call)) is not None:
+            return await aggregator.forward(remote, call)
         if not call.is_resource:
             return self._page(call)
         if self._streams.serves(call):
@@ -139,6 +145,19 @@ class ApiServer:
         response.headers = (*response.headers, UNCACHED)
         return await framed(call.request, response, lines=True) if _wants_frames(call, "watch") else response
 
+    def _renew_pages(self) -> None:
+        """What is served may have changed since discovery was told last."""
+        aggregator = self._aggregator
+        told = (self._kinds.version, 0 if aggregator is None else aggregator.version)
+        if self._told == told:
+            return
+        self._told = told
+        if aggregator is None:
+            self._discovery, self._openapi = Discovery(self._kinds), OpenApi(self._kinds)
+        else:
+            self._discovery = Discovery(self._kinds, aggregator.told())
+            self._openapi = OpenApi(self._kinds, aggregator.documents())
+
     def _page(self, call: Call) -> Response:
         """What is no resource. Raises: NotFound, MethodNotAllowed."""
         request = call.request
@@ -146,9 +165,7 @@ class ApiServer:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         path = request.path.rstrip("/")
         root = path.split("/")[1] if "/" in path else ""
-        if self._told != self._kinds.version:
-            self._told = self._kinds.version
-            self._discovery, self._openapi = Discovery(self._kinds), OpenApi(self._kinds)
+        self._renew_pages()
         if root in ("api", "apis"):
             return self._discovery.answer(request)
         if root == "openapi" and path != "/openapi/v1/jwks":

@@ -23,6 +23,7 @@ from navarch.apiserver.restore import restore
 from navarch.apiserver.server import ApiServer
 from navarch.base.clock import Clock, Ids
 from navarch.base.metrics import Registry
+from navarch.base.pki import Pair
 from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.client.lease import Election, Heartbeats
@@ -54,6 +55,7 @@ class Settings:
 
     shared_informers: controllers and scheduler read from one set of caches. patience_s: how long pods that say nothing
     about it stay on a node that was lost (`options.node_grace_s` says when it is lost). simulated: pods run nowhere.
+    front_proxy: what the server shows to other API servers that it hands requests on to.
     """
 
     signing_key: bytes
@@ -63,6 +65,7 @@ class Settings:
     shared_informers: bool = True
     patience_s: int = PATIENCE_S
     simulated: bool = False
+    front_proxy: Pair | None = None
 
 
 def _stopped(task: asyncio.Task[None]) -> str:
@@ -123,7 +126,9 @@ class ControlPlane:
             ids,
             dialer=dialer,
             metrics=self.metrics,
+            aggregator=self.core.aggregator,
         )
+        self.core.aggregator.pair = settings.front_proxy
         self._settings = settings
         self._clock = clock
         self._ids = ids

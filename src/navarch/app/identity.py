@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from navarch.apiserver.aggregation.identity import CLIENT
 from navarch.app.kubeconfig import build
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.base.clock import Clock, SystemIds
@@ -26,6 +27,9 @@ ADMIN = ("kubernetes-admin", ("system:masters",))
 DIALER = ("navarch-apiserver-agent-client", ("system:masters",))
 """Of the API server where it asks an agent."""
 
+FRONT_PROXY = CLIENT
+"""Of the API server where it hands a user's request on to an aggregated one."""
+
 AGENT = "agent"
 NODE = "agent-client"
 
@@ -38,13 +42,16 @@ _log = Log("identity")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """ca: PEM. server, agent: serving pairs. dialer: what the server shows to agents. node: what the agent shows."""
+    """ca: PEM. server, agent: serving pairs. dialer: what the server shows to agents. node: what the agent shows.
+    front_proxy_ca, front_proxy: what the server shows to aggregated API servers, and the CA of that alone."""
 
     ca: bytes
     server: Pair
     dialer: Pair
     agent: Pair
     node: Pair
+    front_proxy_ca: bytes
+    front_proxy: Pair
     signing_key: bytes
 
 
@@ -61,12 +68,15 @@ def prepare(layout: Layout, settings: Settings, clock: Clock) -> Identity:
     """Load everything, making what is missing or about to end; write the kubeconfigs that changed."""
     pki = Pki(layout.pki, clock, SystemIds())
     name = settings.node_name
+    front_proxy_ca, front_proxy = pki.front_proxy(FRONT_PROXY)
     found = Identity(
         ca=pki.authority.pair.certificate,
         server=pki.server("apiserver", "kube-apiserver", server_hosts(settings)),
         dialer=pki.client("apiserver-agent-client", *DIALER),
         agent=pki.server(AGENT, f"system:node:{name}", [name, "localhost", "127.0.0.1", settings.node_ip]),
         node=pki.client(NODE, f"system:node:{name}", ["system:nodes"]),
+        front_proxy_ca=front_proxy_ca,
+        front_proxy=front_proxy,
         signing_key=pki.signing_key(),
     )
     admin = pki.client("admin", *ADMIN)

@@ -87,9 +87,15 @@ def etcd_settings(settings: Settings) -> EtcdSettings:
 
 
 def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
-    place = Place(str(IPv4Network(settings.service_cidr)[1]), (settings.node_ip,), settings.api_port, who.ca.decode())
+    place = Place(
+        str(IPv4Network(settings.service_cidr)[1]),
+        (settings.node_ip,),
+        settings.api_port,
+        who.ca.decode(),
+        who.front_proxy_ca.decode(),
+    )
     options = Options(root_ca=who.ca.decode(), cluster_cidr=settings.cluster_cidr)
-    return PlaneSettings(who.signing_key, place=place, options=options)
+    return PlaneSettings(who.signing_key, place=place, options=options, front_proxy=who.front_proxy)
 
 
 async def ensure_dns_service(client: Client, settings: Settings) -> None:

@@ -246,18 +246,31 @@ class Pki:
         self._directory = directory
         self._clock = clock
         self._ids = ids
-        self._authority: Authority | None = None
+        self._authorities: dict[str, Authority] = {}
 
     @property
     def authority(self) -> Authority:
-        if self._authority is None:
-            pair = self._stored("ca")
+        return self._made("ca", "navarch-ca")
+
+    def front_proxy(self, common_name: str) -> tuple[bytes, Pair]:
+        """What the API server shows to those that it hands requests on to, who believe it what user asks: the CA
+        (PEM) of nothing but that, and the pair."""
+        authority, name = self._made("front-proxy-ca", "navarch-front-proxy-ca"), common_name
+        pair = self._stored(name)
+        if pair is None or self._stale(pair):
+            pair = authority.client(common_name)
+            self._store(name, pair)
+        return authority.pair.certificate, pair
+
+    def _made(self, name: str, common_name: str) -> Authority:
+        found = self._authorities.get(name)
+        if found is None:
+            pair = self._stored(name)
             if pair is None:
-                made = Authority.create("navarch-ca", self._clock, self._ids)
-                self._store("ca", made.pair)
-                pair = made.pair
-            self._authority = Authority(pair, self._clock, self._ids)
-        return self._authority
+                pair = Authority.create(common_name, self._clock, self._ids).pair
+                self._store(name, pair)
+            found = self._authorities[name] = Authority(pair, self._clock, self._ids)
+        return found
 
     def server(self, name: str, common_name: str, hosts: Sequence[str]) -> Pair:
         pair = self._stored(name)

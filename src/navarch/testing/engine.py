@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from navarch.apiserver.aggregation.identity import CLIENT
 from navarch.apiserver.bootstrap import Place
 from navarch.apiserver.call import User
 from navarch.app.control_plane import AUTHENTICATED, ControlPlane, Settings
@@ -65,13 +66,25 @@ class Engine:
         self.clock = LoopClock(SystemClock().now(), self.loop)
         self.ids = SystemIds()
         self.authority = Authority.create("navarch-ca", SystemClock(), self.ids)
+        front_proxy = Authority.create("navarch-front-proxy-ca", SystemClock(), self.ids)
+        place = replace(
+            PLACE,
+            client_authority=self.authority.pair.certificate.decode(),
+            front_proxy_authority=front_proxy.pair.certificate.decode(),
+        )
         self.heartbeats = SimulatedHeartbeats(self.clock)
         options = replace(plan.options, root_ca=self.authority.pair.certificate.decode())
         self.control = ControlPlane(
             MemoryStore(),
             self.clock,
             self.ids,
-            Settings(signing_key=new_key(), place=PLACE, options=options, simulated=True),
+            Settings(
+                signing_key=new_key(),
+                place=place,
+                options=options,
+                simulated=True,
+                front_proxy=front_proxy.client(CLIENT),
+            ),
             heartbeats=self.heartbeats,
         )
         self.client: Client = self.control.client(ADMIN, "navarch-library")

@@ -111,6 +111,7 @@ class Served:
             ids,
             dialer=self.dialer,
             ready={"store": lambda: self.broken},
+            aggregator=self.core.aggregator,
         )
 
     @property

@@ -1,0 +1,343 @@
+"""Another API server behind an APIService: found, asked, watched and explained by kubectl as if it were ours."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from compat_driver import Kubectl, newest, until
+from extension_server import GROUP, NAME, ROOT, VERSION, Extension
+
+from navarch.testing.cluster import RunningCluster
+
+APPLE = """
+apiVersion: fruits.example.com/v1
+kind: Apple
+metadata: {name: %s}
+spec: {color: red}
+"""
+
+
+def published(whole: RunningCluster) -> dict[str, str]:
+    program = newest()
+    command = [str(program), "--kubeconfig", str(whole.kubeconfig), "-n", "kube-system", "get", "configmap"]
+    told = subprocess.run(
+        [*command, "extension-apiserver-authentication", "-o", "json"], capture_output=True, check=True
+    )
+    return dict(json.loads(told.stdout)["data"])
+
+
+def behind_a_service(extension: Extension, namespace: str) -> list[dict[str, Any]]:
+    meta = {"name": "fruits", "namespace": namespace}
+    labels = {"kubernetes.io/service-name": "fruits"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"ports": [{"name": "https", "port": 443, "targetPort": extension.port}]},
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**meta, "labels": labels},
+            "addressType": "IPv4",
+            "ports": [{"name": "https", "port": extension.port}],
+            "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+        },
+    ]
+
+
+def api_service(extension: Extension, namespace: str, **more: Any) -> dict[str, Any]:
+    spec = {
+        "group": GROUP,
+        "version": VERSION,
+        "service": {"name": "fruits", "namespace": namespace},
+        "caBundle": extension.bundle,
+        "groupPriorityMinimum": 2000,
+        "versionPriority": 10,
+        **more,
+    }
+    meta = {"name": NAME}
+    return {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": meta, "spec": spec}
+
+
+def available(kubectl: Kubectl) -> dict[str, str]:
+    conditions = kubectl.read("apiservice", NAME).get("status", {}).get("conditions", [])
+    return next((one for one in conditions if one["type"] == "Available"), {})
+
+
+@pytest.fixture(scope="module")
+def extension(whole: RunningCluster) -> Iterator[Extension]:
+    data = published(whole)
+    with Extension(data["requestheader-client-ca-file"]) as running:
+        for document in behind_a_service(running, "default"):
+            whole.apply(document)
+        yield running
+
+
+@pytest.fixture
+def served(extension: Extension, one_kubectl: Kubectl) -> Iterator[Kubectl]:
+    """kubectl while the APIService is there and answers."""
+    one_kubectl.apply(yaml.safe_dump(api_service(extension, "default")))
+    until(lambda: available(one_kubectl).get("status") == "True")
+    extension.asked.clear()
+    yield one_kubectl
+    one_kubectl("delete", "apiservice", NAME, "--ignore-not-found")
+
+
+def test_what_such_servers_are_told(whole: RunningCluster) -> None:
+    data = published(whole)
+    assert {key: value for key, value in data.items() if not key.endswith("-ca-file")} == {
+        "requestheader-allowed-names": '["front-proxy-client"]',
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-uid-headers": '["X-Remote-Uid"]',
+        "requestheader-username-headers": '["X-Remote-User"]',
+    }
+    assert data["client-ca-file"] != data["requestheader-client-ca-file"]
+
+
+def test_kubectl_finds_makes_lists_and_deletes(served: Kubectl) -> None:
+    assert ["apples", "ap", "fruits.example.com/v1", "true", "Apple"] in served.rows("api-resources")
+    assert "apple.fruits.example.com/one created" in served("create", "-f", "-", stdin=APPLE % "one")
+    assert served.rows("get", "apples")[1][0] == "one"
+    assert served.read("ap", "one")["spec"] == {"color": "red"}
+    assert served("get", "fruit", "-o", "name") == "apple.fruits.example.com/one\n"
+    assert "(NotFound)" in served.refused("get", "apple", "none")
+    served("delete", "apple", "one")
+    assert served.read("apples")["items"] == []
+
+
+def test_kubectl_explains(served: Kubectl) -> None:
+    until(lambda: ROOT[1:] in json.loads(served("get", "--raw", "/openapi/v3"))["paths"])
+    assert "What it looks like." in served("explain", "apple.spec.color")
+    swagger = json.loads(served("get", "--raw", "/openapi/v2"))
+    assert f"{ROOT}/namespaces/{{namespace}}/apples" in swagger["paths"]
+    assert "/elsewhere" not in swagger["paths"]
+    assert "com.example.fruits.v1.Apple" in swagger["definitions"]
+
+
+def test_discovery_in_both_forms(served: Kubectl) -> None:
+    groups = [group["name"] for group in json.loads(served("get", "--raw", "/apis"))["groups"]]
+    assert groups.index("storagemigration.k8s.io" if "storagemigration.k8s.io" in groups else "apps") < groups.index(
+        GROUP
+    )
+    group = json.loads(served("get", "--raw", f"/apis/{GROUP}"))
+    assert group["preferredVersion"] == {"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION}
+    assert json.loads(served("get", "--raw", ROOT))["resources"][0]["name"] == "apples"
+    assert served.rows("get", "apiservice", NAME)[1][:3] == [NAME, "default/fruits", "True"]
+
+
+def test_a_watch_passes(served: Kubectl) -> None:
+    program = [str(served.program), "--kubeconfig", str(served.kubeconfig), "get", "apples", "-w", "-o", "name"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(iter(watching.stdout.readline, "")), daemon=True)
+        reader.start()
+        try:
+            served("create", "-f", "-", stdin=APPLE % "watched")
+            until(lambda: any("watched" in line for line in lines), 20)
+        finally:
+            watching.terminate()
+    served("delete", "apple", "watched")
+
+
+def test_who_asks_is_said_and_no_credentials_are(served: Kubectl, extension: Extension) -> None:
+    account = served.account("picker")
+    role = {"verbs": ["*"], "apiGroups": [GROUP], "resources": ["*"]}
+    rbac = "rbac.authorization.k8s.io"
+    meta = {"metadata": {"name": "picker"}}
+    subject = {"kind": "ServiceAccount", "name": "picker", "namespace": served.namespace}
+    served.apply(yaml.safe_dump({"apiVersion": f"{rbac}/v1", "kind": "Role", **meta, "rules": [role]}))
+    reference = {"apiGroup": rbac, "kind": "Role", "name": "picker"}
+    binding = {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", **meta}
+    served.apply(yaml.safe_dump({**binding, "roleRef": reference, "subjects": [subject]}))
+    extension.asked.clear()
+    path = f"{ROOT}/namespaces/{served.namespace}/apples"
+    account("get", "--raw", path)
+    (request,) = [one for one in extension.asked if one.path == path]
+    headers = request.headers
+    user = f"system:serviceaccount:{served.namespace}:picker"
+    assert headers["x-remote-user"] == user
+    assert "system:authenticated" in headers["x-remote-group"].split(", ")
+    assert headers["x-remote-uid"]
+    assert "x-remote-extra-authentication.kubernetes.io%2fcredential-id" in headers
+    assert not {"authorization", "impersonate-user"} & set(headers)
+    extension.asked.clear()
+    served("get", "--raw", path, "--as", "jane", "--as-group", "growers", "--as-group", "system:masters")
+    (request,) = [one for one in extension.asked if one.path == path]
+    assert request.headers["x-remote-user"] == "jane"
+    assert request.headers["x-remote-group"].split(", ")[:2] == ["growers", "system:masters"]
+    assert not any(name.startswith("impersonate-") for name in request.headers)
+
+
+def test_rights_are_checked_here(served: Kubectl, extension: Extension) -> None:
+    nobody = served.account("nobody")
+    extension.asked.clear()
+    assert "(Forbidden)" in nobody.refused("get", "--raw", f"{ROOT}/namespaces/{served.namespace}/apples")
+    assert extension.asked == []
+
+
+async def raw(kubectl: Kubectl, lines: list[str]) -> bytes:
+    """What the server answers to exactly these lines, sent with an administrator's certificate."""
+    document = yaml.safe_load(kubectl.kubeconfig.read_text())
+    import base64
+
+    user, cluster = document["users"][0]["user"], document["clusters"][0]["cluster"]
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    pair = kubectl.directory / "pair.pem"
+    pair.write_bytes(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
+    context.load_cert_chain(str(pair))
+    host, _, port = cluster["server"].removeprefix("https://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    rest = await asyncio.wait_for(reader.read(65_536), 10)
+    writer.close()
+    return answer + rest
+
+
+def test_nobody_says_by_headers_who_he_is(served: Kubectl, extension: Extension) -> None:
+    lines = [
+        f"GET {ROOT}/apples HTTP/1.1",
+        "Host: x",
+        "X-Remote-User: root",
+        "X-Remote-Group: system:masters",
+        "x-remote-extra-scopes: all",
+        "X-Forwarded-For: 203.0.113.9",
+        "Connection: close, X-Remote-User",
+    ]
+    extension.asked.clear()
+    assert b" 200 " in asyncio.run(raw(served, lines))
+    (request,) = extension.asked
+    assert request.headers["x-remote-user"] == "kubernetes-admin"
+    assert "root" not in request.headers["x-remote-group"]
+    assert "x-remote-extra-scopes" not in request.headers
+    assert request.headers["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
+    assert request.headers["host"] == "fruits.default.svc:443"
+
+
+def test_redirects_go_no_further(served: Kubectl, extension: Extension) -> None:
+    answer = asyncio.run(raw(served, [f"GET {ROOT}/redirect HTTP/1.1", "Host: x", "Connection: close"]))
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert answer.endswith(b"the backend attempted to redirect this request, which is not permitted")
+    assert b"stolen" not in answer
+
+
+def test_upgrades_pass(served: Kubectl) -> None:
+    lines = [f"GET {ROOT}/echo HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket", "", "hello"]
+    answer = asyncio.run(raw(served, lines))
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert b"hello" in answer
+    assert b"x-remote-user" not in answer.lower()
+
+
+def test_paths_that_lead_elsewhere(served: Kubectl, extension: Extension) -> None:
+    extension.asked.clear()
+    for path in (f"{ROOT}/../../secrets", f"{ROOT}/%2e%2e/x"):
+        answer = asyncio.run(raw(served, [f"GET {path} HTTP/1.1", "Host: x", "Connection: close"]))
+        assert answer.startswith(b"HTTP/1.1 404 "), path
+    assert extension.asked == []
+
+
+def test_a_server_that_does_not_answer(served: Kubectl, extension: Extension) -> None:
+    extension.down = True
+    try:
+        served("annotate", "service", "fruits", "-n", "default", "touched=1", "--overwrite")
+        until(lambda: available(served).get("status") == "False", 20)
+        found = available(served)
+        assert found["reason"] == "FailedDiscoveryCheck"
+        assert found["message"].startswith("failing or missing response from https://127.0.0.1:")
+        assert found["message"].endswith(f"{ROOT}: 500")
+        answer = asyncio.run(raw(served, [f"GET {ROOT}/apples HTTP/1.1", "Host: x", "Connection: close"]))
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert answer.endswith(b"service unavailable\n")
+        assert "ServiceUnavailable" in served.refused("get", "--raw", f"{ROOT}/apples")
+        assert "pods" in served("get", "--raw", "/api/v1")
+    finally:
+        extension.down = False
+    served("annotate", "service", "fruits", "-n", "default", "touched=2", "--overwrite")
+    until(lambda: available(served).get("status") == "True", 20)
+    assert served.read("apples")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"service": {"name": "none", "namespace": "default"}}, "ServiceNotFound"),
+        ({"service": {"name": "fruits", "namespace": "default", "port": 8443}}, "ServicePortError"),
+        ({"caBundle": None}, "FailedDiscoveryCheck"),
+    ],
+)
+def test_what_is_wrong_is_said(extension: Extension, one_kubectl: Kubectl, change: dict[str, Any], reason: str) -> None:
+    document = api_service(extension, "default", **change)
+    document["spec"] = {key: value for key, value in document["spec"].items() if value is not None}
+    one_kubectl.apply(yaml.safe_dump(document))
+    try:
+        until(lambda: available(one_kubectl).get("reason") == reason, 20)
+        assert available(one_kubectl)["status"] == "False"
+        assert one_kubectl.rows("get", "apiservice", NAME)[1][2:4] == ["False", f"({reason})"]
+        if reason == "FailedDiscoveryCheck":
+            assert "certificate signed by unknown authority" in available(one_kubectl)["message"]
+    finally:
+        one_kubectl("delete", "apiservice", NAME)
+
+
+def test_a_certificate_that_need_not_be_checked(extension: Extension, one_kubectl: Kubectl) -> None:
+    document = api_service(extension, "default", insecureSkipTLSVerify=True)
+    del document["spec"]["caBundle"]
+    one_kubectl.apply(yaml.safe_dump(document))
+    try:
+        until(lambda: available(one_kubectl).get("reason") == "Passed", 20)
+    finally:
+        one_kubectl("delete", "apiservice", NAME)
+
+
+def test_removed_it_is_as_if_it_had_never_been(served: Kubectl) -> None:
+    served("delete", "apiservice", NAME)
+    answer = asyncio.run(raw(served, [f"GET {ROOT}/apples HTTP/1.1", "Host: x", "Connection: close"]))
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert GROUP not in served("get", "--raw", "/apis")
+    assert GROUP not in served("get", "--raw", "/openapi/v3")
+
+
+def test_the_servers_own_services(one_kubectl: Kubectl, tmp_path: Path) -> None:
+    found = {one["metadata"]["name"]: one for one in one_kubectl.read("apiservices")["items"]}
+    label = "kube-aggregator.kubernetes.io/automanaged"
+    core, apps = found["v1."], found["v1.apps"]
+    assert core["spec"] == {"version": "v1", "groupPriorityMinimum": 18000, "versionPriority": 1}
+    assert (apps["metadata"]["labels"][label], apps["spec"]["groupPriorityMinimum"]) == ("onstart", 17800)
+    assert apps["status"]["conditions"][0]["reason"] == "Local"
+    crd = one_kubectl.file("crd.yaml", CRD)
+    one_kubectl("apply", "-f", crd)
+    name = "v1.pears.example.com"
+    until(lambda: one_kubectl.run("get", "apiservice", name).returncode == 0)
+    pears = one_kubectl.read("apiservice", name)
+    assert (pears["metadata"]["labels"][label], pears["spec"]["groupPriorityMinimum"]) == ("true", 1000)
+    one_kubectl("delete", "apiservice", name)
+    until(lambda: one_kubectl.run("get", "apiservice", name).returncode == 0)
+    one_kubectl("delete", "-f", crd)
+    until(lambda: one_kubectl.run("get", "apiservice", name).returncode == 1)
+
+
+CRD = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: pears.pears.example.com}
+spec:
+  group: pears.example.com
+  names: {plural: pears, singular: pear, kind: Pear, listKind: PearList}
+  scope: Namespaced
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+"""
