@@ -48,11 +48,25 @@ def _history(folder: Path, seed: int) -> dict[str, Any]:
         return asdict(record(server, seed, seconds=12, kill=3))
 
 
+def _hostile(folder: Path, seed: int) -> dict[str, Any]:
+    sys.path.insert(0, str(ROOT / "tests" / "compat"))
+    from hostile_schema import groups, send
+    from hostile_server import HostileServer
+
+    with HostileServer() as server:
+        sent = send(server, groups(server), examples=3, number=seed)
+        assert sent.faults == [], sent.faults[:5]
+        assert server.bugs == {}, server.bugs
+    taken = sum(count for code, count in sent.codes.items() if code < 400)
+    return {"requests": sent.count, "taken": taken, "livez_worst_s": sent.livez_worst_s}
+
+
 SOAKS = {
     "kills": Soak("kill -9 under load", 100, 10, _scene(scenes.kills, 10)),
     "power": Soak("power cuts under load", 20, 5, _scene(scenes.power_cuts, 5)),
     "syncs": Soak("times that every sync failed with EIO under load", 20, 5, _scene(scenes.failing_syncs, 5)),
     "full": Soak("times that the disk was full under load", 20, 5, _scene(scenes.full_disks, 5)),
+    "hostile": Soak("rounds of made-up requests to every operation, three each", 20, 1, _hostile),
     "history": Soak("recorded histories of 12 s, three kills in each", 20, 1, _history),
 }
 

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/common-parameters/co
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -19,6 +20,10 @@ Validation = Literal["Strict", "Warn", "Ignore"]
 
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
 MANAGER_LONGEST = 128
+REVISION_LONGEST = 20
+"""Digits of the largest number of 64 bits."""
+SHOWN = 80
+_NUMBER = re.compile(r"[-+]?[0-9]{1,25}", re.ASCII).fullmatch
 
 
 @dataclass(slots=True)
@@ -99,24 +104,25 @@ def flag(request: Request, name: str, default: bool = False) -> bool:
 
 
 def number(request: Request, name: str) -> int | None:
-    """A non-negative number, None when it is not asked for. Raises: BadRequest."""
+    """A number of 64 bits, None when it is not asked for. Raises: BadRequest."""
     text = request.param(name)
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise BadRequest(f"{name}: {text!r} is not a number") from error
+    if not _NUMBER(text):
+        raise BadRequest(f"{name}: {text[:SHOWN]!r} is not a number")
+    if not -(1 << 63) <= (found := int(text)) < 1 << 63:
+        raise BadRequest(f"{name}: {text!r} is out of range")
+    return found
 
 
 def revision_of(text: str) -> int | None:
     """A resourceVersion as a number; None when empty. Raises: Invalid."""
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= REVISION_LONGEST):
         raise Invalid(
-            f"resourceVersion: Invalid value: {text!r}: it must be one that the server gave",
-            causes=[Cause("FieldValueInvalid", f"Invalid value: {text!r}", "resourceVersion")],
+            f"resourceVersion: Invalid value: {text[:SHOWN]!r}: it must be one that the server gave",
+            causes=[Cause("FieldValueInvalid", f"Invalid value: {text[:SHOWN]!r}", "resourceVersion")],
         )
     return int(text)
 
@@ -223,6 +229,7 @@ def delete_options(request: Request, body: Document | None) -> DeleteOptions:
             body["orphanDependents"] = orphan in TRUE
     if dry := request.params("dryRun"):
         body = {**body, "dryRun": dry}
+    _typed(body, dict, "preconditions")
     if body.get("kind", "DeleteOptions") != "DeleteOptions":
         raise BadRequest(f"the body of a DELETE is a DeleteOptions, not a {body['kind']}")
     return DeleteOptions(

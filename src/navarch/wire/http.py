@@ -30,13 +30,16 @@ SWEEP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """head_s, body_s: how long a request's head and body may take. idle_s: between two requests. stall_s,
-    stream_stall_s: how long a client may take nothing of an answer, and of a stream (which people may look at in a
-    pager); large answers have more time, so that they are taken at `slowest_bytes_s` a second. linger_s: how long a
-    refused client's further bytes are dropped before the connection ends."""
+    """target_bytes: of path and query. headers: how many. head_s, body_s: how long a request's head and body may take.
+    idle_s: between two requests. stall_s, stream_stall_s: how long a client may take nothing of an answer, and of a
+    stream (which people may look at in a pager); large answers have more time, so that they are taken at
+    `slowest_bytes_s` a second. linger_s: how long a refused client's further bytes are dropped before the connection
+    ends."""
 
     body_bytes: int = 3 * 1024 * 1024
     head_bytes: int = 65_536
+    target_bytes: int = 32_768
+    headers: int = 256
     head_s: float = 30.0
     body_s: float = 60.0
     idle_s: float = 180.0

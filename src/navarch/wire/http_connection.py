@@ -55,10 +55,6 @@ class Waiting:
     old: bool
 
 
-class HeadTooLarge(ApiError):
-    code, reason = 431, "RequestHeaderFieldsTooLarge"
-
-
 class Connection(asyncio.Protocol):
     """What asyncio calls; `serve` is the connection's one task."""
 
@@ -163,6 +159,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
+        self._header_count = 0
         self._in_head = False
         self._in_body = False
         self._chunks_ago = 0
@@ -174,6 +171,8 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._url += url
+        if len(self._url) > self._limits.target_bytes:
+            raise http_reply.TargetTooLong(f"the path and query are over {self._limits.target_bytes} bytes")
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -181,6 +180,9 @@ class Connection(asyncio.Protocol):
         text = value.decode("latin-1")
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f"{known}, {text}"
+        self._header_count += 1
+        if self._header_count > self._limits.headers:
+            raise http_reply.HeadTooLarge(f"the request has more than {self._limits.headers} headers")
         self._count_head(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
@@ -234,7 +236,7 @@ class Connection(asyncio.Protocol):
     def _count_head(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > self._limits.head_bytes:
-            raise HeadTooLarge(f"the request's line and headers are over {self._limits.head_bytes} bytes")
+            raise http_reply.HeadTooLarge(f"the request's line and headers are over {self._limits.head_bytes} bytes")
 
     # --- bytes in ---
 

@@ -24,6 +24,14 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" fo
 Headers = Sequence[tuple[str, str]]
 
 
+class TargetTooLong(ApiError):
+    code, reason = 414, "RequestURITooLong"
+
+
+class HeadTooLarge(ApiError):
+    code, reason = 431, "RequestHeaderFieldsTooLarge"
+
+
 def head(status: int, headers: Headers, date: str, length: int | None, close: bool, chunked: bool) -> bytes:
     """A response's head. length: None where the headers or the coding say it.
 

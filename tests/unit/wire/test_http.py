@@ -181,7 +181,8 @@ def test_a_server_can_end_while_a_refused_client_still_sends() -> None:
         (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
-        (b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\n\r\n", 431),
+        (b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 300 + b"\r\n", 431),
     ],
 )
 def test_broken_requests_are_refused(bytes_sent: bytes, status: int) -> None:
