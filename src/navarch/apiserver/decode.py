@@ -6,7 +6,8 @@ from navarch.apiserver.options import Intent, Validation
 from navarch.base.errors import BadRequest
 from navarch.kinds.kind import Kind
 from navarch.kinds.schema import Mode, schema_for
-from navarch.kinds.schema_check import check, decode, parse
+from navarch.kinds.schema_check import check, decode, encoded, parse
+from navarch.kinds.schema_fast import accepts
 from navarch.objects.value import ABSENT, Document
 
 Body = Document | bytes
@@ -55,6 +56,8 @@ def rechecked(intent: Intent, document: Document, base: Document) -> Document:
         intent.warnings.extend(told)
         return intent.shown.to_stored(whole) if intent.shown.to_stored else whole
     changed = {name: value for name, value in document.items() if value is not base.get(name, ABSENT)}
+    if _fits(intent, changed, base):
+        return intent.shown.to_stored(document) if intent.shown.to_stored else document
     named = {name: document[name] for name in ("apiVersion", "kind")}
     found, told = check(schema_for(intent.shown), named | changed, MODES[intent.validation])
     intent.warnings.extend(told)
@@ -62,6 +65,16 @@ def rechecked(intent: Intent, document: Document, base: Document) -> Document:
         kept = {name: value for name, value in document.items() if name not in changed or name in found}
         document = kept | {name: found[name] for name in changed if name in found}
     return intent.shown.to_stored(document) if intent.shown.to_stored else document
+
+
+def _fits(intent: Intent, changed: Document, base: Document) -> bool:
+    """The usual answer, sooner: of changed metadata, only what differs is encoded and looked at (most of it is field
+    ownership, which a patch leaves alone). False: ask the long way."""
+    metadata, was = changed.get("metadata"), base.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(was, dict):
+        return False
+    fresh = {name: value for name, value in metadata.items() if value is not was.get(name, ABSENT)}
+    return accepts(schema_for(intent.shown), encoded({**changed, "metadata": fresh}))
 
 
 def shown(intent: Intent, stored: Document) -> Document:

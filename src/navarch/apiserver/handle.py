@@ -154,6 +154,20 @@ async def _posted(context: Context, call: Call, kind: Kind, form: Form) -> Respo
 def intent_of(call: Call, kind: Kind) -> Intent:
     """Raises: Invalid."""
     request = call.request
+    if not request.query:  # as controllers and most programs ask
+        manager = options.manager(request)
+        return Intent(
+            kind,
+            call.user,
+            call.verb,
+            call.namespace,
+            call.name,
+            call.subresource,
+            manager,
+            False,
+            "Warn",
+            call.warnings,
+        )
     return Intent(
         kind,
         call.user,

@@ -19,7 +19,11 @@ from navarch.objects.value import Document, Draft, dig
 SUFFIX_LENGTH = 5
 GENERATED_PREFIX_LONGEST = 63 - SUFFIX_LENGTH
 ANNOTATIONS_BYTES = 256 << 10
+NOT_AT_FIRST = frozenset(
+    ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+)
 NOT_COUNTED = ("apiVersion", "kind", "metadata", "status")
+CONTENT = ("labels", "annotations", "ownerReferences", "finalizers")
 IMMUTABLE = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -32,37 +36,40 @@ def begin(draft: Draft, kind: Kind, name: str, ids: Ids, now: datetime) -> None:
 
     Raises: BadRequest, for a resourceVersion.
     """
-    if draft.get("metadata", "resourceVersion"):
+    written: Document = draft.get("metadata") or {}
+    if written.get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
-    for field in ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
-        draft.remove("metadata", field)
+    found = {field: value for field, value in written.items() if field not in NOT_AT_FIRST}
     if name:
-        draft.set(name, "metadata", "name")
-    draft.set(ids.uid(), "metadata", "uid")
-    draft.set(rfc3339(now), "metadata", "creationTimestamp")
+        found["name"] = name
+    found["uid"] = ids.uid()
+    found["creationTimestamp"] = rfc3339(now)
     if kind.counts_generation:
-        draft.set(1, "metadata", "generation")
+        found["generation"] = 1
+    draft.set(found, "metadata")
 
 
 def carry(draft: Draft, old: Document) -> None:
     """What of the metadata an update keeps: the server's fields, where the writer left them out or may not say."""
-    was = old["metadata"]
-    draft.remove("metadata", "selfLink")
+    was, written = old["metadata"], draft.document.get("metadata") or {}
+    if "selfLink" in written:
+        draft.remove("metadata", "selfLink")
     for field in ("resourceVersion", "creationTimestamp", "generation"):
-        _keep(draft, was, field)
+        _keep(draft, written, was, field)
     for field in ("name", "namespace", "uid"):
-        if not draft.get("metadata", field):
-            _keep(draft, was, field)
+        if not written.get(field):
+            _keep(draft, written, was, field)
     if "deletionTimestamp" in was:  # never undone
-        _keep(draft, was, "deletionTimestamp")
-        if draft.get("metadata", "deletionGracePeriodSeconds") is None:
-            _keep(draft, was, "deletionGracePeriodSeconds")
+        _keep(draft, written, was, "deletionTimestamp")
+        if written.get("deletionGracePeriodSeconds") is None:
+            _keep(draft, written, was, "deletionGracePeriodSeconds")
 
 
-def _keep(draft: Draft, was: Document, field: str) -> None:
+def _keep(draft: Draft, written: Document, was: Document, field: str) -> None:
     if field not in was:
-        draft.remove("metadata", field)
-    elif draft.get("metadata", field) != was[field]:
+        if field in written:
+            draft.remove("metadata", field)
+    elif written.get(field) != was[field]:
         draft.set(was[field], "metadata", field)
 
 
@@ -86,8 +93,9 @@ def rules(kind: Kind, new: Document, old: Document | None) -> Iterable[Cause]:
         yield from _content_rules(metadata)
         return
     was = old["metadata"]
-    if metadata != was:
-        yield from _content_rules(metadata)
+    if metadata is not was and metadata != was:
+        if any(metadata.get(field) != was.get(field) for field in CONTENT):
+            yield from _content_rules(metadata)
         yield from _update_rules(metadata, was)
 
 

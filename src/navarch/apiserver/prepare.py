@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from navarch.apiserver import decode, metadata, ownership, refusals
-from navarch.apiserver.admission.review import Plugin, Review, Wait
+from navarch.apiserver.admission.review import Plugin, Review, Wait, called
 from navarch.apiserver.options import Intent
 from navarch.apiserver.state import State
 from navarch.base.errors import Cause
@@ -176,6 +176,7 @@ def _keep_ownership(draft: Draft, written: Document) -> None:
 
 async def _admitted(plugins: tuple[Plugin, ...], review: Review) -> Prepared:
     intent, old = review.intent, review.old
+    plugins = called(plugins, intent.kind, review.creates)
     try:
         await _mutated(plugins, review)
         new = review.draft.document

@@ -12,7 +12,7 @@ from navarch.apiserver.definitions import Definitions
 from navarch.apiserver.feed import Feed
 from navarch.apiserver.packed import Packed
 from navarch.apiserver.refusals import no_such_path
-from navarch.apiserver.selection import Selection, everything
+from navarch.apiserver.selection import Selection
 from navarch.apiserver.turns import Turns
 from navarch.apiserver.watchcache import WatchCache
 from navarch.base.clock import Clock, Ids
@@ -100,11 +100,9 @@ class State:
 
     def list(self, kind: Kind, namespace: str = "") -> Sequence[Object]:
         cache = self.cache(kind)
-        if not namespace:
-            found = cache.select(everything(cache.kind))
-        else:
-            found = cache.within(namespace)
-        return faces(kind, found)
+        if not len(cache):
+            return ()
+        return faces(kind, cache.within(namespace) if namespace else cache.all())
 
     def where(self, kind: Kind, *, labels: str = "", fields: str = "") -> Sequence[Object]:
         cache = self.cache(kind)

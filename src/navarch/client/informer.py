@@ -115,7 +115,7 @@ class Informer:
 
     def _at(self, keys: Iterable[Key]) -> Sequence[Object]:
         objects = self._objects
-        return [objects[key] for key in keys]
+        return [objects[key] for key in keys] if keys else []
 
     def count(self, index: str, value: str) -> int:
         """How many `by` would give."""

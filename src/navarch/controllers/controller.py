@@ -26,12 +26,17 @@ class Cache:
 
     def __init__(self, informers: Informers) -> None:
         self._informers = informers
+        self._known: dict[Kind, Informer] = {}
 
     def __getitem__(self, kind: Kind) -> Informer:
-        return self._informers.of(kind)
+        found = self._known.get(kind)
+        if found is None:
+            found = self._known[kind] = self._informers.of(kind)
+        return found
 
     def drop(self, kind: Kind) -> None:
         """Let go of a kind that is served no longer."""
+        self._known.pop(kind, None)
         self._informers.drop(kind)
 
 

@@ -38,7 +38,7 @@ def decode(shape: Shape, raw: bytes, mode: Mode = "strict") -> tuple[Document, l
         BadRequest: no JSON object, a wrong type, or in mode `strict` unknown or duplicate fields.
     """
     document = parse(raw)
-    compact = _encoded(document)
+    compact = encoded(document)
     # A compact text that is no longer than its document has no room for a duplicate.
     if accepts(shape, raw) and (mode == "ignore" or len(compact) == len(raw.strip()) or not duplicates(raw)):
         return document, []
@@ -65,7 +65,7 @@ def check(shape: Shape, document: Document, mode: Mode = "strict", *, raw: bytes
     Raises:
         BadRequest: a wrong type (the first), or in mode `strict` unknown or duplicate fields (all of them).
     """
-    if not raw and accepts(shape, _encoded(document)):
+    if not raw and accepts(shape, encoded(document)):
         return document, []  # encoding and asking the compiled decoder costs a third of the walk
     walk = _Walk()
     checked = walk.value(shape, document)
@@ -80,7 +80,7 @@ def check(shape: Shape, document: Document, mode: Mode = "strict", *, raw: bytes
     return checked, found[:MAX_REPORTED]
 
 
-def _encoded(document: Document) -> bytes:
+def encoded(document: Document) -> bytes:
     """What cannot be written cannot be stored. Raises: BadRequest."""
     try:
         return orjson.dumps(document)

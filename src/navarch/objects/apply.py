@@ -10,10 +10,9 @@ Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -69,8 +68,7 @@ _STRIPPED = of_paths(
 """What belongs to no manager."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(NamedTuple):
     """Who a set of fields belongs to. api_version: "" for Apply, whose entries follow their manager to new versions."""
 
     manager: str
@@ -86,8 +84,7 @@ class _Key:
         return f"{text} using {self.api_version}" if self.operation == "Update" else text
 
 
-@dataclass(frozen=True, slots=True)
-class _Owned:
+class _Owned(NamedTuple):
     fields: FieldSet
     api_version: str
     time: str
@@ -215,6 +212,7 @@ def with_entries(document: Document, entries: Sequence[Document]) -> Document:
     return {**document, "metadata": metadata}
 
 
+@lru_cache(maxsize=1024)
 def manager_of(field_manager: str, user_agent: str) -> str:
     """The name that a request's writes go under: what it says, else the beginning of its user agent.
 
@@ -238,7 +236,12 @@ def _key(manager: str, operation: str, subresource: str, api_version: str) -> _K
 
 
 def _ignored(paths: Sequence[tuple[str, ...]]) -> FieldSet:
-    return of_paths(paths) if paths else {}
+    return _set_of(tuple(paths)) if paths else {}
+
+
+@lru_cache(maxsize=1024)
+def _set_of(paths: tuple[tuple[str, ...], ...]) -> FieldSet:
+    return of_paths(paths)
 
 
 def _bare(document: Document) -> Document:
@@ -295,7 +298,7 @@ def _released(owners: _Owners, fields: FieldSet) -> _Owners:
     for key, owned in owners.items():
         rest = difference(owned.fields, fields)
         if rest:
-            left[key] = owned if rest == owned.fields else replace(owned, fields=rest)
+            left[key] = owned if rest is owned.fields or rest == owned.fields else owned._replace(fields=rest)
     return left
 
 
@@ -318,7 +321,7 @@ def _capped(owners: _Owners) -> _Owners:
             kept[bucket] = kept.pop(first)
         if bucket != key:
             owned = kept.pop(key)
-            kept[bucket] = replace(owned, fields=union(owned.fields, kept[bucket].fields))
+            kept[bucket] = owned._replace(fields=union(owned.fields, kept[bucket].fields))
             excess -= 1
     return kept
 

@@ -126,7 +126,8 @@ def _appeared(shape: Shape, value: Any) -> FieldSet:
     found: FieldSet = {SELF: LEAF}
     if isinstance(value, dict):
         for key, below in value.items():
-            found[f"f:{key}"] = _appeared(shape.child(key) or ANY, below)
+            # What is below is looked up again by itself: of a template that is new, most parts are not.
+            found[f"f:{key}"] = appeared(shape.child(key) or ANY, below) if isinstance(below, dict | list) else LEAF
     else:
         item_shape = shape.item or ANY
         for item in value:
@@ -139,14 +140,15 @@ def compare(shape: Shape, old: Document, new: Document) -> tuple[FieldSet, Field
     changed: FieldSet = {}
     removed: FieldSet = {}
     for key, value in new.items():
-        child = shape.child(key) or ANY
         before = old.get(key, ABSENT)
+        if before is value:
+            continue
         if before is ABSENT:
-            node = _new_field(shape, child, key, value)
+            node = _new_field(shape, shape.child(key) or ANY, key, value)
             if node is not None:
                 changed[f"f:{key}"] = node
-        elif before is not value and before != value:
-            _compare_values(child, f"f:{key}", before, value, changed, removed)
+        elif before != value:
+            _compare_values(shape.child(key) or ANY, f"f:{key}", before, value, changed, removed)
     for key, value in old.items():
         if key not in new:
             removed[f"f:{key}"] = appeared(shape.child(key) or ANY, value)

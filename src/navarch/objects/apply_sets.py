@@ -61,13 +61,15 @@ def _united(left: FieldSet, right: FieldSet) -> FieldSet:
 
 def difference(left: FieldSet, right: FieldSet) -> FieldSet:
     """What is in `left` and not in `right`."""
-    if not right:
+    both = left.keys() & right.keys() if right else ()
+    if not both:
         return left
-    kept: FieldSet = {}
-    for key, node in left.items():
-        other = right.get(key)
-        found = node if other is None else _without(node, other)
-        if found is not None:
+    kept = dict(left)
+    for key in both:
+        found = _without(left[key], right[key])
+        if found is None:
+            del kept[key]
+        else:
             kept[key] = found
     return kept
 

@@ -66,23 +66,26 @@ def _account(review: Review, name: str) -> ServiceAccount:
 
 
 def _mount(review: Review) -> None:
-    draft = review.draft
-    open_ones = [
-        (field, i)
-        for field in ("containers", "initContainers")
-        for i in draft.each("spec", field)
-        if not any(m.get("mountPath") == MOUNT_PATH for m in draft.get("spec", field, i, "volumeMounts") or ())
-    ]
-    if not open_ones:
+    spec: Document = review.draft.get("spec")
+    filled = {field: spec[field] for field in ("containers", "initContainers") if spec.get(field)}
+    if all(_has_token(container) for found in filled.values() for container in found):
         return
     suffix = review.state.ids.suffix()
     name = TOKEN_VOLUME + suffix
     review.picked.append((TOKEN_VOLUME, suffix))
-    for field, i in open_ones:
-        mounts = draft.get("spec", field, i, "volumeMounts") or []
-        mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
-        draft.set([*mounts, mount], "spec", field, i, "volumeMounts")
-    draft.set([*(draft.get("spec", "volumes") or []), _volume(name)], "spec", "volumes")
+    mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
+    for field, found in filled.items():
+        filled[field] = [
+            container
+            if _has_token(container)
+            else {**container, "volumeMounts": [*(container.get("volumeMounts") or ()), mount]}
+            for container in found
+        ]
+    review.draft.set({**spec, **filled, "volumes": [*(spec.get("volumes") or ()), _volume(name)]}, "spec")
+
+
+def _has_token(container: Document) -> bool:
+    return any(mount.get("mountPath") == MOUNT_PATH for mount in container.get("volumeMounts") or ())
 
 
 def _volume(name: str) -> Document:

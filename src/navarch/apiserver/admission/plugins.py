@@ -14,13 +14,18 @@ from navarch.apiserver.admission.webhooks import Webhooks
 from navarch.apiserver.call import Authorizer, User
 from navarch.apiserver.state import State
 from navarch.kinds import (
+    CERTIFICATESIGNINGREQUEST,
     LIMITRANGE,
     MUTATINGADMISSIONPOLICY,
     MUTATINGADMISSIONPOLICYBINDING,
     NAMESPACE,
+    NODE,
+    POD,
     PRIORITYCLASS,
     RESOURCEQUOTA,
     RUNTIMECLASS,
+    SECRET,
+    SERVICE,
     SERVICEACCOUNT,
     VALIDATINGADMISSIONPOLICY,
     VALIDATINGADMISSIONPOLICYBINDING,
@@ -52,21 +57,37 @@ def plugins(
 
     return (
         Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep, reads=(NAMESPACE,)),
-        Plugin("LimitRanger", mutate=limits.mutate, validate=limits.validate, reads=(LIMITRANGE,)),
-        Plugin("ServiceAccount", mutate=accounts.mutate, validate=accounts.validate, reads=(SERVICEACCOUNT,)),
-        Plugin("RuntimeClass", mutate=runtimes.mutate, reads=(RUNTIMECLASS,)),
-        Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate, reads=()),
-        Plugin("Priority", mutate=pods.prioritize, reads=(PRIORITYCLASS,)),
-        Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s), reads=()),
+        Plugin(
+            "LimitRanger",
+            mutate=limits.mutate,
+            validate=limits.validate,
+            reads=(LIMITRANGE,),
+            kinds=(POD,),
+            creations=True,
+        ),
+        Plugin(
+            "ServiceAccount",
+            mutate=accounts.mutate,
+            validate=accounts.validate,
+            reads=(SERVICEACCOUNT,),
+            kinds=(POD,),
+            creations=True,
+        ),
+        Plugin("RuntimeClass", mutate=runtimes.mutate, reads=(RUNTIMECLASS,), kinds=(POD,), creations=True),
+        Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate, reads=(), kinds=(POD, NODE)),
+        Plugin("Priority", mutate=pods.prioritize, reads=(PRIORITYCLASS,), kinds=(POD,), creations=True),
+        Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s), reads=(), kinds=(POD,), creations=True),
         Plugin(
             "MutatingAdmissionPolicy",
             mutate=Mutating(state, authorizer).mutate,
             reads=(MUTATINGADMISSIONPOLICY, MUTATINGADMISSIONPOLICYBINDING),
         ),
         webhooks.mutating(),
-        Plugin("ServiceAccountTokens", mutate=accounts.fill_token(issue), reads=(), settles=True),
-        Plugin("CertificateSubject", mutate=certificates.mutate, reads=(), settles=True),
-        Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=(), settles=True),
+        Plugin("ServiceAccountTokens", mutate=accounts.fill_token(issue), reads=(), settles=True, kinds=(SECRET,)),
+        Plugin(
+            "CertificateSubject", mutate=certificates.mutate, reads=(), settles=True, kinds=(CERTIFICATESIGNINGREQUEST,)
+        ),
+        Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=(), settles=True, kinds=(SERVICE,)),
         Plugin("Escalation", validate=escalation, reads=()),
         Plugin(
             "ValidatingAdmissionPolicy",

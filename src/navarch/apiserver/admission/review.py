@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from navarch.kinds.kind import Kind
@@ -82,7 +83,7 @@ async def waits_for_nobody(review: Review) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plugin:
     """mutate runs before the kind's rules, validate after them; neither waits, both read caches only.
 
@@ -93,6 +94,7 @@ class Plugin:
         time, and every pod goes the long way (see `templates.py`).
     bodies: `validate` is asked about what is sent to subresources, too (see `Review.body`).
     settles: it is no part of what is repeated when somebody outside changed the object: it runs once, after all that.
+    kinds, creations: for writes of other kinds, and for what is no creation, it has nothing to say and is not called.
     """
 
     name: str
@@ -104,3 +106,14 @@ class Plugin:
     reads: tuple[Kind, ...] | None = None
     settles: bool = False
     bodies: bool = False
+    kinds: tuple[Kind, ...] | None = None
+    creations: bool = False
+
+    def called(self, kind: Kind, creates: bool) -> bool:
+        return (self.kinds is None or kind in self.kinds) and (creates or not self.creations)
+
+
+@lru_cache(maxsize=4096)
+def called(plugins: tuple[Plugin, ...], kind: Kind, creates: bool) -> tuple[Plugin, ...]:
+    """Those that have something to say about such a write."""
+    return tuple(plugin for plugin in plugins if plugin.called(kind, creates))

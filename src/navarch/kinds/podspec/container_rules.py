@@ -51,11 +51,7 @@ def container(faults: Faults, found: Document, path: str, volumes: Mapping[str, 
         faults.required(f"{path}.name")
     elif messages := names.dns_label(name):
         faults.checked(f"{path}.name", name, messages)
-    image = found.get("image", "")
-    if image == "":
-        faults.required(f"{path}.image")
-    elif image != image.strip():
-        faults.invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
+    image(faults, found, path)
     faults.one_of(f"{path}.terminationMessagePolicy", found.get("terminationMessagePolicy"), MESSAGE_POLICIES)
     faults.one_of(f"{path}.imagePullPolicy", found.get("imagePullPolicy"), PULL_POLICIES)
     if "ports" in found:
@@ -73,6 +69,14 @@ def container(faults: Faults, found: Document, path: str, volumes: Mapping[str, 
         container_security(faults, found["securityContext"], f"{path}.securityContext")
     if "restartPolicy" in found and found["restartPolicy"] not in RESTART_POLICIES:
         faults.unsupported(f"{path}.restartPolicy", found["restartPolicy"], RESTART_POLICIES)
+
+
+def image(faults: Faults, found: Document, path: str) -> None:
+    named = found.get("image", "")
+    if named == "":
+        faults.required(f"{path}.image")
+    elif named != named.strip():
+        faults.invalid(f"{path}.image", named, "must not have leading or trailing whitespace")
 
 
 def mounted(faults: Faults, found: Document, path: str, volumes: Mapping[str, Document]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from navarch.kinds.podspec.container_rules import container, init_container, main_container, mounted
+from navarch.kinds.podspec.container_rules import container, image, init_container, main_container, mounted
 from navarch.kinds.podspec.placement_rules import affinity, spread_constraints, tolerations
 from navarch.kinds.podspec.resource_rules import amount, resources
 from navarch.kinds.podspec.security_rules import pod_security
@@ -61,6 +61,7 @@ def _containers(faults: Faults, spec: Document, path: str, by_name: dict[str, Do
             where = f"{path}.{field}[{index}]"
             encoded = _apart(found, field, host_network)
             if encoded in _PASSED:
+                image(faults, found, where)
                 mounted(faults, found, where, by_name)
             else:
                 before = len(faults.causes)
@@ -78,12 +79,14 @@ def _containers(faults: Faults, spec: Document, path: str, by_name: dict[str, Do
         _ephemeral(faults, found, where, spec)
 
 
+APART = ("volumeMounts", "volumeDevices", "image")
 _PASSED = Passed()
 
 
 def _apart(found: Document, field: str, host_network: bool) -> bytes:
-    """Everything that a container's own rules look at, apart from its mounts: their volumes have names of their own."""
-    content = {name: value for name, value in found.items() if name not in ("volumeMounts", "volumeDevices")}
+    """Everything that a container's own rules look at, apart from its mounts, whose volumes have their own names, and
+    its image, which is what differs from one version of a template to the next."""
+    content = {name: value for name, value in found.items() if name not in APART}
     return orjson.dumps((field, host_network, content))
 
 
