@@ -72,3 +72,8 @@ def kubectl(
 def one_kubectl(whole: RunningCluster, programs: dict[str, Path], home: Path, tmp_path: Path) -> Kubectl:
     """The newest only, where the server's answer is tested and not how it is shown."""
     return kubectl_in(whole, programs[VERSIONS[0]], home, tmp_path)
+
+
+@pytest.fixture
+def newest_kubectl(whole: RunningCluster, home: Path, tmp_path: Path) -> Kubectl:
+    return kubectl_in(whole, newest(), home, tmp_path)

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from real_cluster import Kubectl, kubectl_program, pod, until
 
+from tests.compat.conformance.conformance_specs import spec
+
 pytestmark = pytest.mark.node
+
+RETRIEVED = "[sig-cli] Kubectl logs logs should be able to retrieve and filter logs"
 
 TALK = "for i in 1 2 3 4 5; do echo line $i; echo problem $i >&2; done; exec sleep 1000"
 
@@ -29,22 +33,25 @@ def test_all_lines_of_both_streams_come_in_order(kubectl: Kubectl, version: str)
     assert [line for line in lines if line.startswith("problem")] == [f"problem {i}" for i in range(1, 6)]
 
 
+@spec(RETRIEVED)
 def test_the_tail_and_the_number_of_bytes_are_limited(kubectl: Kubectl) -> None:
     assert kubectl("logs", "talker", "--tail=2").splitlines()[-1] in ("line 5", "problem 5")
     assert kubectl("logs", "talker", "--tail=0") == ""
     assert kubectl("logs", "talker", "--limit-bytes=4") in ("line", "prob")  # two streams: either may be first
 
 
+@spec(RETRIEVED)
 def test_timestamps_are_in_front_of_every_line(kubectl: Kubectl) -> None:
     for line in kubectl("logs", "talker", "--timestamps").splitlines():
         assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z (line|problem) \d$", line), line
 
 
+@spec(RETRIEVED)
 def test_only_what_was_written_since_is_shown(kubectl: Kubectl) -> None:
-    kubectl.apply(pod("clock", "echo early; sleep 4; echo late; exec sleep 1000"))
+    kubectl.apply(pod("clock", "echo early; sleep 8; echo late; exec sleep 1000"))
     kubectl.ready("clock")
     until("the late line", lambda: "late" in kubectl("logs", "clock"))
-    assert kubectl("logs", "clock", "--since=2s") == "late\n"
+    assert kubectl("logs", "clock", "--since=6s") == "late\n"
     stamp = kubectl("logs", "clock", "--tail=1", "--timestamps").split()[0]
     assert kubectl("logs", "clock", f"--since-time={stamp[:19]}Z") == "late\n"
     assert kubectl("logs", "clock", "--since=1h") == "early\nlate\n"
