@@ -183,6 +183,9 @@ async def _admitted(plugins: tuple[Plugin, ...], review: Review) -> Prepared:
         causes = list(rules(intent.shown, intent.subresource, new, old))
         if causes:
             raise refusals.invalid(intent.shown, new["metadata"].get("name", ""), causes)
+        if intent.shown.warn is not None and not intent.subresource:
+            told = intent.shown.warn(new, old)
+            intent.warnings.extend(one for one in dict.fromkeys(told) if one not in intent.warnings)
         for plugin in plugins:
             plugin.validate(review)
             if plugin.concerns(review):

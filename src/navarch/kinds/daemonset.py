@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from navarch.base.errors import Cause
+from navarch.kinds import warnings
 from navarch.kinds.daemonset_view import DaemonSet
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
@@ -94,6 +95,7 @@ DAEMONSET = Kind(
     view=DaemonSet,
     default=default,
     rules=rules,
+    warn=warnings.templated,
     prepare=prepare,
     subresources=("status",),
     columns=(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from navarch.base.errors import Cause
+from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import UNSET
 from navarch.kinds.reference import ObjectReference
@@ -166,6 +167,7 @@ ENDPOINTSLICE = Kind(
     view=EndpointSlice,
     default=default,
     rules=rules,
+    warn=warnings.endpoint_slice,
     columns=(
         Column("AddressType", ".addressType", description="IPv4, IPv6 or FQDN."),
         Column("Ports", _ports, description="The ports of every address."),

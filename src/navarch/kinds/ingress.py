@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from navarch.kinds import warnings
 from navarch.kinds.ingress_rules import CLASS_ANNOTATION, class_rules, rules
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE
@@ -64,6 +65,7 @@ INGRESS = Kind(
     plural="ingresses",
     short=("ing",),
     rules=rules,
+    warn=warnings.ingress,
     prepare=prepare,
     subresources=("status",),
     columns=(

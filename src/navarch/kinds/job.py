@@ -11,6 +11,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from navarch.base.errors import Cause
+from navarch.kinds import warnings
 from navarch.kinds.job_rules import CONTROLLER_UID, job_spec, rules
 from navarch.kinds.job_view import CronJob, Job
 from navarch.kinds.kind import AGE, Column, Kind
@@ -212,6 +213,7 @@ JOB = Kind(
     view=Job,
     default=default,
     rules=rules,
+    warn=warnings.job,
     prepare=prepare,
     subresources=("status",),
     columns=(
@@ -238,6 +240,7 @@ CRONJOB = Kind(
     view=CronJob,
     default=default_cron,
     rules=cron_rules,
+    warn=warnings.cron_job,
     prepare=prepare_cron,
     name_rule=names.dns_subdomain,
     subresources=("status",),

@@ -23,6 +23,7 @@ Cells = Callable[[Document, datetime], Any]
 """A column's value computed from the document and the present: text, a number, or None for an empty cell."""
 
 Rules = Callable[[Document, Document | None], Iterable[Cause]]
+Warnings = Callable[[Document, Document | None], Iterable[str]]
 Convert = Callable[[Document], Document]
 Decode = Callable[[Document, bytes, Literal["strict", "warn", "ignore"]], tuple[Document, list[str]]]
 """(what was parsed, the text it was parsed from or b"", what unknown fields lead to) -> the document, the warnings."""
@@ -67,6 +68,7 @@ class Kind:
     defaults_spec: `default` reads and writes the spec alone: it does not run where a write left the spec as it was.
     rules: yields every broken rule of `new`; `old` is the stored document on an update, None on a create. Runs on
         documents that already fit the schema. Immutable fields are rules.
+    warn: what the writer of a good document is warned of. Not asked about subresources.
     prepare: runs before `default` on a main-resource write: resets what users may not set (`old` None: a create).
         What is true of all kinds (metadata, status kept apart, generation) is not its business.
     prepare_status: the same for a write to `status`.
@@ -107,6 +109,7 @@ class Kind:
     default: Callable[[Draft], None] = no_defaults
     defaults_spec: bool = False
     rules: Rules = no_rules
+    warn: Warnings | None = None
     prepare: Callable[[Draft, Document | None], None] | None = None
     prepare_status: Callable[[Draft, Document], None] | None = None
     subresource_rules: Mapping[str, Rules] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from datetime import datetime
 from ipaddress import ip_network
 
 from navarch.base.errors import Cause
+from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import selector_text
 from navarch.kinds.rules import Faults, is_network
@@ -116,5 +117,6 @@ NETWORKPOLICY = Kind(
     short=("netpol",),
     default=default,
     rules=rules,
+    warn=warnings.network_policy,
     columns=(Column("Pod-Selector", _pods, description="The pods that it holds for."),),
 )

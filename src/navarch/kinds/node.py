@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from navarch.base.errors import Cause
+from navarch.kinds import warnings
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.printing import NONE, UNKNOWN
 from navarch.kinds.rules import Faults, is_network
@@ -209,6 +210,7 @@ NODE = Kind(
     view=Node,
     default=default,
     rules=rules,
+    warn=warnings.node,
     subresources=("status", "proxy"),
     counts_generation=False,
     status_at_create=True,

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from navarch.base.errors import Cause
+from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import pairs
@@ -46,6 +47,7 @@ PODTEMPLATE = Kind(
     plural="podtemplates",
     default=default,
     rules=rules,
+    warn=warnings.pod_template,
     columns=(
         Column("Containers", _names, description="The names of its containers."),
         Column("Images", _images, description="Their images."),

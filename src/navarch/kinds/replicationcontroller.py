@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from navarch.base.errors import Cause
+from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names, pairs
@@ -88,6 +89,7 @@ REPLICATIONCONTROLLER = Kind(
     view=ReplicationController,
     default=default,
     rules=rules,
+    warn=warnings.workload,
     prepare=prepare,
     subresources=("status", "scale"),
     columns=(

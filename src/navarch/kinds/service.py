@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE, pairs
 from navarch.kinds.service_rules import drop_unfit, inherit, rules
@@ -178,6 +179,7 @@ SERVICE = Kind(
     view=Service,
     default=default,
     rules=rules,
+    warn=warnings.service,
     prepare=prepare,
     subresources=("status", "proxy"),
     counts_generation=False,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.spec import LocalReference
 from navarch.kinds.reference import ObjectReference
@@ -32,6 +33,7 @@ SERVICEACCOUNT = Kind(
     plural="serviceaccounts",
     short=("sa",),
     view=ServiceAccount,
+    warn=warnings.service_account,
     subresources=("token",),
     counts_generation=False,
     columns=(Column("Secrets", _secrets, description="How many secrets it names."),),

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from navarch.base.errors import Cause
+from navarch.kinds import warnings
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names
@@ -113,6 +114,7 @@ STATEFULSET = Kind(
     view=StatefulSet,
     default=default,
     rules=rules,
+    warn=warnings.stateful_set,
     prepare=prepare,
     subresources=("scale", "status"),
     columns=(

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.container import Resources
 from navarch.kinds.podspec.placement import NodeSelector
@@ -192,6 +193,7 @@ PERSISTENTVOLUME = Kind(
     view=PersistentVolume,
     default=default_volume,
     rules=volume_rules,
+    warn=warnings.persistent_volume,
     prepare=prepare_pending,
     subresources=("status",),
     counts_generation=False,
@@ -217,6 +219,7 @@ PERSISTENTVOLUMECLAIM = Kind(
     view=PersistentVolumeClaim,
     default=default_claim,
     rules=claim_rules,
+    warn=warnings.persistent_volume_claim,
     prepare=prepare_pending,
     subresources=("status",),
     counts_generation=False,
@@ -241,6 +244,7 @@ STORAGECLASS = Kind(
     view=StorageClass,
     default=default_class,
     rules=class_rules,
+    warn=warnings.storage_class,
     counts_generation=False,
     columns=(
         Column("Name", _class_name, format="name", description="The name of the class."),

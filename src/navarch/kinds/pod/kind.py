@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from navarch.kinds import warnings
 from navarch.kinds.kind import Kind
 from navarch.kinds.pod.columns import COLUMNS
 from navarch.kinds.pod.prepare import grace, prepare, prepare_ephemeral, prepare_resize
@@ -20,6 +21,7 @@ POD = Kind(
     default=default_pod,
     defaults_spec=True,
     rules=rules,
+    warn=warnings.pod,
     prepare=prepare,
     subresource_rules={"ephemeralcontainers": ephemeral_rules, "resize": resize_rules},
     subresource_prepare={"ephemeralcontainers": prepare_ephemeral, "resize": prepare_resize},
