@@ -17,6 +17,7 @@ from navarch.client.informer import Informers
 from navarch.client.lease import Heartbeats, LeaseHeartbeats
 from navarch.controllers import (
     account,
+    admissionpolicy,
     clusterrole,
     cronjob,
     daemonset,
@@ -68,6 +69,7 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     disruption.controller,
     resourcequota.controller,
     clusterrole.controller,
+    admissionpolicy.controller,
 )
 
 FIELD_MANAGER = "kube-controller-manager"

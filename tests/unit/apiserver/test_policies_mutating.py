@@ -184,3 +184,48 @@ def test_a_policy_renames_nothing() -> None:
     assert found["metadata"]["name"] == "c"
     assert found["metadata"]["uid"] != "u"
     assert found["metadata"]["labels"] == {"a": "b"}
+
+
+LIMITS = {
+    "metadata": {"name": "l"},
+    "spec": {"limits": [{"type": "Container", "default": {"memory": "64Mi"}, "defaultRequest": {"memory": "32Mi"}}]},
+}
+
+
+def test_what_is_built_in_sees_what_a_policy_added() -> None:
+    async def test(api: Api) -> None:
+        await api.post("/api/v1/namespaces/default/limitranges", LIMITS)
+        more = apply("Object{spec: Object.spec{containers: [Object.spec.containers{name: 'more', image: 'i:1'}]}}")
+        await mutating(api, rule=PODS_RULE, mutations=[more])
+        containers = (await api.post(PODS, a_pod()))["spec"]["containers"]
+        assert {one["name"]: one["resources"]["limits"]["memory"] for one in containers} == {
+            "main": "64Mi",
+            "more": "64Mi",
+        }
+
+    run(test)
+
+
+@pytest.mark.parametrize(("reinvocation", "found"), [("Never", "1"), ("IfNeeded", "2")])
+def test_a_policy_runs_again_when_a_later_one_changed_the_object(reinvocation: str, found: str) -> None:
+    async def test(api: Api) -> None:
+        count = apply("Object{data: {'count': has(object.data.late) ? '2' : '1'}}")
+        await mutating(api, "a", mutations=[count], reinvocationPolicy=reinvocation)
+        await mutating(api, "b", mutations=[apply("Object{data: {'late': 'yes'}}")])
+        assert (await api.post(CONFIGMAPS, config("c", a="1")))["data"] == {"a": "1", "count": found, "late": "yes"}
+
+    run(test)
+
+
+def test_a_scale_may_be_changed() -> None:
+    async def test(api: Api) -> None:
+        where = "/apis/apps/v1/namespaces/default/deployments"
+        await api.post(where, DEPLOYMENT)
+        rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments/scale"], "operations": ["*"]}
+        capped = apply("Object{spec: Object.spec{replicas: object.spec.replicas > 3 ? 3 : object.spec.replicas}}")
+        await mutating(api, rule=rule, mutations=[capped])
+        found = await api.merge(f"{where}/web/scale", {"spec": {"replicas": 9}})
+        assert found["spec"]["replicas"] == 3
+        assert (await api.get(f"{where}/web"))["spec"]["replicas"] == 3
+
+    run(test)

@@ -12,24 +12,25 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from navarch.apiserver import decode, metadata
+from navarch.apiserver import decode
 from navarch.apiserver.admission import matching, request
 from navarch.apiserver.admission.conditions import Undecided
 from navarch.apiserver.admission.expressions import Expression, Spending
 from navarch.apiserver.admission.policies import Failure, Hooks, Invocation, Values, invocations
 from navarch.apiserver.admission.review import Review
 from navarch.apiserver.call import Authorizer
+from navarch.apiserver.prepare import revised
 from navarch.apiserver.state import State
 from navarch.base.errors import ApiError, BadRequest, Cause, Forbidden
 from navarch.cel import mutation
 from navarch.cel.values import Fault
-from navarch.kinds import MUTATINGADMISSIONPOLICY, MUTATINGADMISSIONPOLICYBINDING
+from navarch.kinds import MUTATINGADMISSIONPOLICY, MUTATINGADMISSIONPOLICYBINDING, SCALE
 from navarch.kinds.kind import Kind
 from navarch.kinds.schema import schema_for
 from navarch.objects.apply_merge import check_items, merged
 from navarch.objects.patch import Untrue, json_patch
 from navarch.objects.shape import ANY, Shape
-from navarch.objects.value import Document, dig
+from navarch.objects.value import Document
 
 NAME = "MutatingAdmissionPolicy"
 
@@ -70,7 +71,7 @@ class Mutating:
         if not hooks:
             return
         review.alone = True
-        if matching.exempt(review) or request.operation(review) == "DELETE" or review.intent.subresource == "scale":
+        if matching.exempt(review) or request.operation(review) == "DELETE":
             return
         failures: list[Failure] = []
         found = list(invocations(review, hooks, failures))
@@ -119,19 +120,18 @@ def _mutate(review: Review, one: Invocation, change: Document, values: Values) -
     present: Document = names["object"]
     if present is None:
         return
+    body = SCALE if review.intent.subresource == "scale" else kind
     if change["patchType"] == "JSONPatch":
         wanted = mutation.operations(spending.run(_expression(change["jsonPatch"]["expression"]), names))
-        made = _patched(kind, present, wanted)
+        made = _patched(body, present, wanted)
     else:
         text = change["applyConfiguration"]["expression"]
         try:
-            made = applied(kind, present, mutation.configuration(spending.run(_expression(text), names)))
+            made = applied(body, present, mutation.configuration(spending.run(_expression(text), names)))
         except BadRequest as error:
             raise Fault(f"error applying patch: {error.message}") from None
-    if made == present:
-        return
-    _put(review, kind.to_stored(made) if kind.to_stored else made)
-    values.forget()
+    if revised(review, kind, present, made):
+        values.forget()
 
 
 def _patched(kind: Kind, present: Document, wanted: list[Document]) -> Document:
@@ -174,25 +174,6 @@ def _atomic(shape: Shape, value: Any, path: str) -> list[str]:
             found += _atomic(shape.item or ANY, below, f"{path}[{index}]")
         return found
     return []
-
-
-def _put(review: Review, document: Document) -> None:
-    """Go on with the changed object: defaulted, its name and all that is the server's as they were."""
-    draft, old, intent = review.draft, review.old, review.intent
-    before = draft.document
-    draft.document = document
-    for part in ("name", "namespace", "uid", "managedFields"):
-        was = dig(before, "metadata", part)
-        if dig(document, "metadata", part) == was:
-            continue
-        if was is None:
-            draft.remove("metadata", part)
-        else:
-            draft.set(was, "metadata", part)
-    intent.judge.default(draft)
-    if old is not None:
-        metadata.carry(draft, old)
-        metadata.count(draft, intent.kind, old)
 
 
 def _refused(review: Review, failures: Sequence[Failure]) -> ApiError:
