@@ -57,7 +57,8 @@ def test_validated(api: Api, ns: str) -> None:
 
 
 @spec(
-    "[sig-api-machinery] ValidatingAdmissionPolicy [Privileged:ClusterAdmin] should allow expressions to refer variables."
+    "[sig-api-machinery] ValidatingAdmissionPolicy [Privileged:ClusterAdmin] should allow expressions to refer "
+    "variables."
 )
 def test_variables(api: Api, ns: str) -> None:
     variables = [
