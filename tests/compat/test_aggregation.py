@@ -17,6 +17,10 @@ from compat_driver import Kubectl, newest, until
 from extension_server import GROUP, NAME, ROOT, VERSION, Extension
 
 from navarch.testing.cluster import RunningCluster
+from tests.compat.conformance.conformance_specs import spec
+
+OURS = "[sig-api-machinery] Aggregator "
+SAMPLE = "Should be able to support the 1.17 Sample API Server using the current Aggregator [LinuxOnly]"
 
 APPLE = """
 apiVersion: fruits.example.com/v1
@@ -106,6 +110,7 @@ def test_what_such_servers_are_told(whole: RunningCluster) -> None:
     assert data["client-ca-file"] != data["requestheader-client-ca-file"]
 
 
+@spec(OURS + SAMPLE)
 def test_kubectl_finds_makes_lists_and_deletes(served: Kubectl) -> None:
     assert ["apples", "ap", "fruits.example.com/v1", "true", "Apple"] in served.rows("api-resources")
     assert "apple.fruits.example.com/one created" in served("create", "-f", "-", stdin=APPLE % "one")
@@ -301,6 +306,23 @@ def test_a_certificate_that_need_not_be_checked(extension: Extension, one_kubect
         until(lambda: available(one_kubectl).get("reason") == "Passed", 20)
     finally:
         one_kubectl("delete", "apiservice", NAME)
+
+
+@spec(OURS + SAMPLE)
+def test_an_api_service_is_an_object_like_others(served: Kubectl) -> None:
+    said = {"type": "StatusPatched", "status": "True", "reason": "E2E", "message": "set by a test"}
+    patch = json.dumps({"status": {"conditions": [{**said, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
+    served("patch", "apiservice", NAME, "--subresource=status", "--type=strategic", "-p", patch)
+    path = f"/apis/apiregistration.k8s.io/v1/apiservices/{NAME}/status"
+    kinds = [one["type"] for one in json.loads(served("get", "--raw", path))["status"]["conditions"]]
+    assert sorted(kinds) == ["Available", "StatusPatched"]
+    served("label", "apiservice", NAME, "sample=yes")
+    served("patch", "apiservice", NAME, "--type=merge", "-p", '{"spec":{"versionPriority":400}}')
+    assert served.read("apiservice", NAME)["spec"]["versionPriority"] == 400
+    assert served("get", "apiservices", "-l", "sample=yes", "-o", "name").count("\n") == 1
+    assert served.read("apples")["items"] == []
+    served("delete", "apiservices", "-l", "sample=yes")
+    assert "(NotFound)" in served.refused("get", "apiservice", NAME)
 
 
 def test_removed_it_is_as_if_it_had_never_been(served: Kubectl) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
 from navarch.apiserver.options import Intent
+from navarch.apiserver.pod_options import flag
 from navarch.apiserver.prepare import posted
+from navarch.apiserver.rewriting import sub_path
+from navarch.apiserver.routes import tail
 from navarch.kinds.kind import Kind
 from navarch.objects.value import Document
 
-TRUE = ("1", "t", "T", "TRUE", "true", "True")
 FLAGS = ("stdin", "stdout", "stderr", "tty")
 
 
@@ -60,9 +62,9 @@ def document(body: Kind, call: Call) -> Document:
         ports = [int(one) for text in request.params("ports") for one in text.split(",") if one.isdigit()]
         return {**found, "ports": ports} if ports else found
     if call.subresource == "proxy":
-        path = request.path.partition("/proxy")[2]
+        path = sub_path(tail(call))
         return {**found, "path": path} if path else found
-    found |= {flag: True for flag in FLAGS if request.param(flag) in TRUE}
+    found |= {name: True for name in FLAGS if flag(request, name)}
     if container := request.param("container"):
         found["container"] = container
     if commands := request.params("command"):
