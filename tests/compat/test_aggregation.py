@@ -70,6 +70,7 @@ def api_service(extension: Extension, namespace: str, **more: Any) -> dict[str, 
         "versionPriority": 10,
         **more,
     }
+    spec = {key: value for key, value in spec.items() if value is not None}
     meta = {"name": NAME}
     return {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": meta, "spec": spec}
 
@@ -286,7 +287,6 @@ def test_a_server_that_does_not_answer(served: Kubectl, extension: Extension) ->
 )
 def test_what_is_wrong_is_said(extension: Extension, one_kubectl: Kubectl, change: dict[str, Any], reason: str) -> None:
     document = api_service(extension, "default", **change)
-    document["spec"] = {key: value for key, value in document["spec"].items() if value is not None}
     one_kubectl.apply(yaml.safe_dump(document))
     try:
         until(lambda: available(one_kubectl).get("reason") == reason, 20)
@@ -331,6 +331,25 @@ def test_removed_it_is_as_if_it_had_never_been(served: Kubectl) -> None:
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert GROUP not in served("get", "--raw", "/apis")
     assert GROUP not in served("get", "--raw", "/openapi/v3")
+
+
+def test_a_group_taken_over_and_given_back(extension: Extension, one_kubectl: Kubectl) -> None:
+    one_kubectl.apply(yaml.safe_dump(api_service(extension, "default", caBundle=None)))
+    try:
+        until(lambda: available(one_kubectl).get("status") == "False", 20)
+        bundle = json.dumps({"spec": {"caBundle": extension.bundle}})
+        one_kubectl("patch", "apiservice", NAME, "--type=merge", "-p", bundle)  # looked at again at once
+        until(lambda: available(one_kubectl).get("reason") == "Passed", 5)
+        one_kubectl("patch", "apiservice", NAME, "--type=merge", "-p", '{"spec":{"service":null,"caBundle":null}}')
+        assert "(NotFound)" in one_kubectl.refused("get", "--raw", f"{ROOT}/apples")
+        extension.down = True
+        one_kubectl.apply(yaml.safe_dump(api_service(extension, "default")))
+        until(lambda: available(one_kubectl).get("status") == "False", 20)
+        one_kubectl("patch", "apiservice", NAME, "--type=merge", "-p", '{"spec":{"service":null,"caBundle":null}}')
+        until(lambda: available(one_kubectl).get("reason") == "Local", 20)
+    finally:
+        extension.down = False
+        one_kubectl("delete", "apiservice", NAME)
 
 
 def test_the_servers_own_services(one_kubectl: Kubectl, tmp_path: Path) -> None:

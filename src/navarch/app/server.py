@@ -21,7 +21,7 @@ from navarch.app.process import run_process, settle, stop_signals
 from navarch.base import log
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.errors import AlreadyExists
-from navarch.base.pki import client_context, server_context
+from navarch.base.pki import Pair, client_context, server_context
 from navarch.client.client import Client
 from navarch.controllers.options import Options
 from navarch.kinds import SERVICE
@@ -47,6 +47,12 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
         plane_settings(who, settings),
         dialer=dialer,
     )
+
+    def shown(found: identity.Identity) -> Pair:
+        """The pair for clients; the one for extension servers is renewed on the way."""
+        plane.core.aggregator.pair = found.front_proxy
+        return found.server
+
     try:
         await plane.start()
         await ensure_dns_service(plane.client(ITSELF, "navarch"), settings)
@@ -55,7 +61,7 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
             await server.listen_unix(layout.server_socket)
             async with asyncio.TaskGroup() as group:
                 organs = group.create_task(plane.run())
-                renewal = group.create_task(identity.renew(layout, settings, clock, server, lambda found: found.server))
+                renewal = group.create_task(identity.renew(layout, settings, clock, server, shown))
                 settle()
                 _log.info("serving", port=settings.api_port, socket=layout.server_socket)
                 yield plane

@@ -4,8 +4,10 @@ from typing import Any
 
 from server_driver import ADMIN, FakeTunnel, Served, peer, served
 
+from navarch.apiserver import connecting, pod_options
+from navarch.apiserver.call import Call, User
 from navarch.kinds import CLUSTERROLE, CLUSTERROLEBINDING, NODE, POD
-from navarch.wire.message import UPGRADED, Response
+from navarch.wire.message import UPGRADED, Request, Response
 
 POD_PATH = "/api/v1/namespaces/default/pods/web"
 
@@ -199,3 +201,12 @@ def test_a_refused_stream_is_answered_as_the_node_did() -> None:
         assert b"invalid upgrade response: status code 200" in response.body
 
     served(scenario)
+
+
+def test_admission_sees_the_streams_that_are_opened() -> None:
+    """What is a yes to the node is one to those who are asked whether it may be."""
+    request = Request("GET", f"{POD_PATH}/exec", "/", {}, [("stdin", "yes"), ("tty", "0"), ("command", "sh")])
+    call = Call(request, User("jane"), "get", request.path, resource="pods", subresource="exec", name="web")
+    seen = connecting.document(connecting.OPTIONS["pods", "exec"], call)
+    assert seen == {"kind": "PodExecOptions", "apiVersion": "v1", "stdin": True, "command": ["sh"]}
+    assert pod_options.stream_query(request, "exec") == [("input", "1"), ("command", "sh")]

@@ -12,11 +12,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from navarch.apiserver import keys
 from navarch.apiserver.aggregation import forward, services
 from navarch.apiserver.aggregation.documents import Documents
 from navarch.apiserver.aggregation.identity import AGGREGATOR, headers_of
 from navarch.apiserver.aggregation.remote import (
     AVAILABLE,
+    LOCAL,
     PASSED,
     Remote,
     Told,
@@ -109,8 +111,16 @@ class Aggregator:
             self._routed()
             self._news.set()
         elif self.routes and (kind is SERVICE or kind is ENDPOINTSLICE):
-            for event in self._wake.values():
-                event.set()
+            self._wake_those_behind(kind, change)
+
+    def _wake_those_behind(self, kind: Kind, change: Change) -> None:
+        """Whose service it is, or whose endpoints. What is gone says no more whose it was."""
+        namespace, _, name = keys.split(change.key)[1].partition("/")
+        for remote in self.routes.values():
+            label = f'"{SERVICE_LABEL}":"{remote.service}"'.encode()
+            same = name == remote.service if kind is SERVICE else change.value is None or label in change.value
+            if same and namespace == remote.namespace and remote.name in self._wake:
+                self._wake[remote.name].set()
 
     def _routed(self) -> None:
         """Read the APIServices as they are now."""
@@ -126,7 +136,8 @@ class Aggregator:
         for name in [name for name in self._documents if name not in present]:
             del self._documents[name]
         for key, remote in routes.items():
-            if key not in before and remote.name in self._wake:
+            old = before.get(key)
+            if remote.name in self._wake and (old is None or replace(old, available=remote.available) != remote):
                 self._wake[remote.name].set()
 
     # -- what is done about it
@@ -153,8 +164,9 @@ class Aggregator:
                 self._tasks[name] = group.create_task(self._look_after(name, event), name=f"apiservice {name}")
 
     async def _register(self) -> bool:
-        """Write the APIServices of custom resources; whether all could be done."""
+        """Write the APIServices of custom resources, and that local ones are there; whether all could be done."""
         present = {one.name: one.document() for one in self._state.list(APISERVICE)}
+        remote = {one.name for one in self.routes.values()}
         changes = services.plan(services.custom(self._state.kinds), present)
         try:
             for document in changes.create:
@@ -163,6 +175,9 @@ class Aggregator:
                 await self._client.update(APISERVICE, document)
             for name, uid in changes.delete:
                 await self._client.delete(APISERVICE, "", name, uid=uid)
+            for name, document in present.items():
+                if name not in remote and not condition.is_true(document, AVAILABLE):  # another server's, until now
+                    await self._told_of(name, document["metadata"]["uid"], LOCAL)
         except NotFound:
             return False
         except (ApiError, Retryable) as error:
@@ -181,7 +196,7 @@ class Aggregator:
             passed = False
             try:
                 found = await self._checked(remote)
-                await self._write(remote, found)
+                await self._told_of(remote.name, remote.uid, found)
                 passed = found is PASSED
                 if passed and self._state.clock.monotonic() >= documents_at:
                     documents_at = self._state.clock.monotonic() + DOCUMENTS_S
@@ -256,10 +271,10 @@ class Aggregator:
             target, "GET", headers=sent, timeout_s=timeout_s, limit_bytes=DISCOVERY_BYTES
         )
 
-    async def _write(self, remote: Remote, found: Document) -> None:
-        """Raises: ApiError, Retryable."""
-        present = self._state.get(APISERVICE, "", remote.name)
-        if present is None or present.uid != remote.uid:
+    async def _told_of(self, name: str, uid: str, found: Document) -> None:
+        """Write the condition, if it is news. Raises: ApiError, Retryable."""
+        present = self._state.get(APISERVICE, "", name)
+        if present is None or present.uid != uid:
             return
         document = present.document()
         status = document.get("status") or {}

@@ -72,8 +72,7 @@ def told(status: str, reason: str, message: str) -> Document:
 PASSED = told("True", "Passed", "all checks passed")
 
 
-def local_told() -> Document:
-    return told("True", "Local", "Local APIServices are always available")
+LOCAL = told("True", "Local", "Local APIServices are always available")
 
 
 def failed(message: str) -> Document:
