@@ -18,7 +18,6 @@ from navarch.apiserver.expiry import Expiry
 from navarch.apiserver.handle import handle
 from navarch.apiserver.health import Check
 from navarch.apiserver.local import LocalClient
-from navarch.apiserver.resolving import Reach
 from navarch.apiserver.state import State
 from navarch.base.clock import Clock, Ids
 from navarch.base.log import Log
@@ -52,8 +51,8 @@ class Core:
         patience_s: how long new pods that say nothing about it stay on a node that was lost.
         simulated: pods run nowhere, and are never connected to.
         """
-        self._state = State(store, kinds, clock, ids)
-        self.reach = Reach(self._state, ids, simulated)
+        self._state = State(store, kinds, clock, ids, simulated=simulated)
+        self.reach = self._state.reach
         self._grants: Grants | None = None
         self._issue: Issue | None = None
         webhooks = Webhooks(self._state, self.reach, lambda: self._context.authorizer, metrics or Registry())

@@ -183,6 +183,11 @@ def intent_of(call: Call, kind: Kind) -> Intent:
     )
 
 
+async def _shown(context: Context, kind: Kind, found: Object) -> Object:
+    """In the version that was asked for, where others have to make it. Raises: ConversionFailed."""
+    return await context.state.conversions.one(kind, found) if kind.conversion else found
+
+
 async def _get(context: Context, call: Call, kind: Kind, form: Form) -> Response:
     revision = options.revision_of(call.request.param("resourceVersion"))
     found = await verb_read.get(context.state, kind, call.namespace, call.name, revision)
@@ -206,12 +211,12 @@ async def _create(context: Context, call: Call, kind: Kind, form: Form) -> Respo
     if call.name:
         raise refusals.not_allowed(kind, "create")
     found = await create(context, intent_of(call, kind), bodies.body(call.request, call.warnings))
-    return render.one(context, call, kind, found, form, 201)
+    return render.one(context, call, kind, await _shown(context, kind, found), form, 201)
 
 
 async def _update(context: Context, call: Call, kind: Kind, form: Form) -> Response:
     found, made = await update(context, intent_of(call, kind), bodies.body(call.request, call.warnings))
-    return render.one(context, call, kind, found, form, 201 if made else 200)
+    return render.one(context, call, kind, await _shown(context, kind, found), form, 201 if made else 200)
 
 
 async def _patch(context: Context, call: Call, kind: Kind, form: Form) -> Response:
@@ -220,13 +225,14 @@ async def _patch(context: Context, call: Call, kind: Kind, form: Form) -> Respon
     if type_ != bodies.APPLY_YAML:
         if intent.force:
             raise BadRequest("force is only for apply patches")
-        return render.one(context, call, kind, await patch(context, intent, type_, wanted), form)
+        found = await _shown(context, kind, await patch(context, intent, type_, wanted))
+        return render.one(context, call, kind, found, form)
     if not call.request.param("fieldManager"):
         raise BadRequest("fieldManager is required for apply patch")
     _check_applied(wanted, kind)
     intent.verb = "apply"
     found, made = await apply(context, intent, wanted)
-    return render.one(context, call, kind, found, form, 201 if made else 200)
+    return render.one(context, call, kind, await _shown(context, kind, found), form, 201 if made else 200)
 
 
 def _check_applied(wanted: Document, kind: Kind) -> None:
@@ -248,7 +254,7 @@ async def _delete(context: Context, call: Call, kind: Kind, form: Form) -> Respo
     if outcome.gone and kind.resource not in RETURNED_WHEN_DELETED:
         last = outcome.object
         return reply.respond(reply.success(kind, last.name, last.uid), form, 200, call.warnings)
-    return render.one(context, call, kind, outcome.object, form)
+    return render.one(context, call, kind, await _shown(context, kind, outcome.object), form)
 
 
 async def _delete_collection(context: Context, call: Call, kind: Kind, form: Form) -> Response:

@@ -90,14 +90,14 @@ class LocalClient:
         if subresource:
             raise BadRequest(f"{subresource} is posted to: use `post`")
         intent.name = ""
-        return face(kind, await create(self._context, intent, orjson.dumps(document)))
+        return await self._shown(kind, await create(self._context, intent, orjson.dumps(document)))
 
     async def update(
         self, kind: Kind, document: Document, *, subresource: str = "", manager: str = "", dry_run: bool = False
     ) -> Object:
         intent = self._intent("update", kind, document, subresource, manager, dry_run)
         found, _ = await update(self._context, intent, orjson.dumps(document))
-        return face(kind, found)
+        return await self._shown(kind, found)
 
     async def patch(
         self,
@@ -113,7 +113,7 @@ class LocalClient:
     ) -> Object:
         named = {"metadata": {"name": name, "namespace": namespace}}
         intent = self._intent("patch", kind, named, subresource, manager, dry_run)
-        return face(kind, await patch(self._context, intent, PATCH_TYPES[type], patch_))
+        return await self._shown(kind, await patch(self._context, intent, PATCH_TYPES[type], patch_))
 
     async def apply(
         self, kind: Kind, document: Document, *, manager: str, force: bool = False, subresource: str = ""
@@ -121,7 +121,7 @@ class LocalClient:
         intent = self._intent("patch", kind, document, subresource, manager, False)
         intent.verb, intent.force = "apply", force
         found, _ = await apply(self._context, intent, document)
-        return face(kind, found)
+        return await self._shown(kind, found)
 
     async def delete(
         self,
@@ -169,6 +169,9 @@ class LocalClient:
         if response.status >= 400:
             raise error_of(response.status, content)
         return content
+
+    async def _shown(self, kind: Kind, found: Object) -> Object:
+        return await self._context.state.conversions.one(kind, found) if kind.conversion else face(kind, found)
 
     def _allow(self, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = "") -> None:
         """Raises: Forbidden."""

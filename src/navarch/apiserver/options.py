@@ -53,6 +53,11 @@ class Intent:
         """Whose defaults and rules hold: a custom resource is judged by the version that it is written in."""
         return self.shown if self.shown.custom else self.kind
 
+    @property
+    def written(self) -> Kind:
+        """As which a document of it stands while it is prepared: other versions are made when it is stored."""
+        return self.shown if self.kind.conversion is not None else self.kind
+
     def __post_init__(self) -> None:
         self.shown = self.kind
         self.kind = self.kind.stored_as or self.kind

@@ -30,7 +30,7 @@ def ignored(kind: Kind, subresource: str) -> Paths:
 
 def record(intent: Intent, draft: Draft, old: Document | None, now: datetime) -> None:
     """Write into the draft's `managedFields` that the intent's manager changed what differs from `old`."""
-    kind = intent.kind
+    kind = intent.judge
     entries = apply.updated(
         old,
         draft.document,
@@ -53,7 +53,7 @@ def applied(intent: Intent, stored: Document | None, wanted: Document, now: date
 
     Raises: Conflict, with a cause for each field of another manager, unless the intent forces it.
     """
-    kind = intent.kind
+    kind = intent.judge
     return apply.merge(
         stored,
         wanted,

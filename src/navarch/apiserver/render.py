@@ -9,13 +9,14 @@ from functools import partial as bound
 from navarch.apiserver import packed, reply, tables
 from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
+from navarch.apiserver.conversion_review import ConversionFailed
 from navarch.apiserver.negotiate import PROTOBUF, Form
 from navarch.apiserver.options import WatchOptions
 from navarch.apiserver.state import face, faces
 from navarch.apiserver.verb_read import Page
 from navarch.apiserver.verb_watch import BOOKMARK_S, INITIAL_SLICE, Watch, batches, join
 from navarch.apiserver.watchers import Frame
-from navarch.base.errors import Expired
+from navarch.base.errors import ApiError, Expired
 from navarch.client.client import EventType
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
@@ -72,7 +73,7 @@ def event(type_: str, body: bytes, form: Form) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (type_.encode(), body)
 
 
-def error_event(error: Expired, form: Form) -> bytes:
+def error_event(error: ApiError, form: Form) -> bytes:
     return event("ERROR", reply.written(error.status(), form), form)
 
 
@@ -150,5 +151,7 @@ async def _stream(context: Context, kind: Kind, asked: WatchOptions, form: Form,
                 yield b"".join(frames)
             elif asked.bookmarks:
                 yield bookmark(kind, revision, form)
+    except ConversionFailed as failure:
+        yield error_event(failure, form)
     finally:
         watch.watcher.leave()

@@ -54,20 +54,21 @@ def of(kind: Kind, document: Document) -> Document:
 
 async def get_scale(context: Context, intent: Intent) -> Document:
     """Raises: NotFound."""
-    return of(intent.kind, (await get(context.state, intent.kind, intent.namespace, intent.name)).document())
+    return of(intent.judge, (await get(context.state, intent.judge, intent.namespace, intent.name)).document())
 
 
 async def put_scale(context: Context, intent: Intent, written: Document) -> Document:
     """Raises: NotFound, Conflict, Invalid."""
     replicas = _checked(intent, written)
-    return _shown(intent, await change(context, intent, lambda stored: _scaled(intent.kind, stored, written, replicas)))
+    found = await change(context, intent, lambda stored: _scaled(intent.judge, stored, written, replicas))
+    return await _shown(context, intent, found)
 
 
 async def patch_scale(context: Context, intent: Intent, media_type: str, wanted: Any) -> Document:
     """Raises: NotFound, Conflict, Invalid, BadRequest, UnsupportedMediaType."""
 
     def patched(stored: Document) -> Document:
-        before = of(intent.kind, stored)
+        before = of(intent.judge, stored)
         if media_type == bodies.JSON_PATCH:
             after = algorithms.json_patch(before, wanted)
         elif media_type in (bodies.MERGE_PATCH, bodies.APPLY_YAML):
@@ -77,9 +78,9 @@ async def patch_scale(context: Context, intent: Intent, media_type: str, wanted:
         else:
             raise UnsupportedMediaType(f"{media_type} is no kind of patch that is known here")
         checked = decode.of_kind(SCALE, after, intent.validation, intent.warnings)
-        return _scaled(intent.kind, stored, checked, _checked(intent, checked))
+        return _scaled(intent.judge, stored, checked, _checked(intent, checked))
 
-    return _shown(intent, await change(context, intent, patched))
+    return await _shown(context, intent, await change(context, intent, patched))
 
 
 def _checked(intent: Intent, written: Document) -> int:
@@ -100,5 +101,7 @@ def _scaled(kind: Kind, stored: Document, written: Document, replicas: int) -> D
     return draft.document
 
 
-def _shown(intent: Intent, found: Object) -> Document:
-    return of(intent.kind, found.document())
+async def _shown(context: Context, intent: Intent, found: Object) -> Document:
+    if intent.kind.conversion is not None:
+        found = await context.state.conversions.one(intent.shown, found)
+    return of(intent.judge, found.document())

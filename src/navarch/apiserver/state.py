@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from navarch.apiserver import keys, stored
+from navarch.apiserver.conversion import Conversions
 from navarch.apiserver.definitions import Definitions
 from navarch.apiserver.feed import Feed
 from navarch.apiserver.packed import Packed
 from navarch.apiserver.refusals import no_such_path
+from navarch.apiserver.resolving import Reach
 from navarch.apiserver.selection import Selection
 from navarch.apiserver.turns import Turns
 from navarch.apiserver.watchcache import WatchCache
@@ -33,7 +35,7 @@ def home(kind: Kind) -> Kind:
 
 def face(kind: Kind, found: Object) -> Object:
     """A stored object as `kind` shows it."""
-    if found.kind is kind:
+    if found.kind is kind or kind.conversion is not None:  # those are made by `Conversions`
         return found
     assert kind.from_stored is not None
     value = stored.encode(kind, kind.from_stored(found.document()))
@@ -52,13 +54,15 @@ class State:
     read anew. Both synchronously, in the feed's order.
     """
 
-    def __init__(self, store: Store, kinds: Kinds, clock: Clock, ids: Ids) -> None:
+    def __init__(self, store: Store, kinds: Kinds, clock: Clock, ids: Ids, *, simulated: bool = False) -> None:
         self.store = store
         self.kinds = LiveKinds(kinds)
         self.clock = clock
         self.ids = ids
         self.turns = Turns()
         self.packed = Packed()
+        self.reach = Reach(self, ids, simulated)
+        self.conversions = Conversions(self.reach, ids)
         self.listeners: list[Listener] = []
         self.loaded: list[Callable[[], None]] = []
         self._caches = {keys.prefix(kind): WatchCache(kind) for kind in kinds.stored()}
@@ -140,8 +144,11 @@ class State:
     ) -> Object:
         """kind: the one as which it is stored. expect: the revision of what is there, 0 for nothing.
 
-        Raises: store.Stale, store.Overtaken.
+        Raises: store.Stale; store.Overtaken; ConversionFailed, where the document is of another version and nobody
+        converts it.
         """
+        if kind.conversion is not None:
+            document = await self.conversions.document(kind, document)
         return await self.put_value(kind, namespace, name, stored.encode(kind, document), expect, guards)
 
     async def put_value(

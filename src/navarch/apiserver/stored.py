@@ -41,7 +41,10 @@ def splice(kind: Kind, value: bytes, revision: int) -> bytes:
 
 
 def restore(kind: Kind, value: bytes, revision: int) -> Object:
-    """The object that a store's row is, as the kind shows it now."""
+    """The object that a store's row is, as the kind shows it now; in the version in which it was written, where others
+    are not made here."""
+    if kind.conversion is not None:
+        kind = kind.conversion.face_of(kind, value)
     if kind.revive is not None:
         revived = kind.revive(value)
         if revived is not value:

@@ -146,7 +146,7 @@ async def _decided(
         context.templates.learn(sighting, prepared.review, prepared.document, body)
     if intent.dry_run:
         prepared.review.give_back()
-        return unsaved(intent.kind, prepared.document)
+        return unsaved(intent.written, prepared.document)
     guards = state.guards(intent.namespace, prepared.review.fences, at)
     if guards and prepared.review.fences and not in_turn:
         prepared.review.give_back()

@@ -120,6 +120,8 @@ async def delete(context: Context, intent: Intent, options: DeleteOptions) -> Ou
 
 async def _delete(context: Context, intent: Intent, options: DeleteOptions, leave: Callable[[], None]) -> Outcome:
     state, kind = context.state, intent.kind
+    if kind.conversion is not None:
+        leave()
     await state.feed.fresh()
     for _ in range(ATTEMPTS):
         old = state.get(kind, intent.namespace, intent.name)
@@ -132,11 +134,11 @@ async def _delete(context: Context, intent: Intent, options: DeleteOptions, leav
         deletion = plan(kind, document, options, state.clock.now())
         if intent.dry_run:
             left = deletion.document or document
-            return Outcome(unsaved(kind, left, old.revision), deletion.remove)
+            return Outcome(unsaved(old.kind, left, old.revision), deletion.remove)
         try:
             if deletion.remove:
                 await state.remove(old)
-                return Outcome(unsaved(kind, deletion.document or document, old.revision), True)
+                return Outcome(unsaved(old.kind, deletion.document or document, old.revision), True)
             if deletion.document is None:
                 return Outcome(old, False)
             return Outcome(await state.put(kind, intent.namespace, intent.name, deletion.document, old.revision), False)

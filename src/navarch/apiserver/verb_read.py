@@ -43,16 +43,16 @@ async def as_new_as(state: State, revision: int | None) -> None:
 
 
 async def get(state: State, kind: Kind, namespace: str, name: str, revision: int | None = None) -> Object:
-    """Raises: NotFound."""
+    """Raises: NotFound, ConversionFailed."""
     await as_new_as(state, revision)
     found = state.get(kind, namespace, name)
     if found is None:
         raise refusals.not_found(kind, name)
-    return found
+    return await state.conversions.one(kind, found) if kind.conversion else found
 
 
 async def page(state: State, kind: Kind, namespace: str, options: ListOptions) -> Page:
-    """Raises: BadRequest, Expired."""
+    """Raises: BadRequest, Expired, ConversionFailed."""
     selection = Selection(kind, namespace, options.labels, options.fields)
     await as_new_as(state, options.revision)
     at, after = 0, ""
@@ -60,14 +60,20 @@ async def page(state: State, kind: Kind, namespace: str, options: ListOptions) -
         at, after = keys.parse_continue(options.cont)
     elif options.exact and options.revision:
         at = options.revision
+    converts = selection.reads_fields and kind.conversion is not None
+    chosen = Selection(kind, namespace, options.labels) if converts else selection
     try:
-        items: Sequence[Object] = state.cache(kind).select(selection, at=at, after=after)
+        items: Sequence[Object] = state.cache(kind).select(chosen, at=at, after=after)
     except Expired as expired:
         raise _expired(expired, after) from None
     revision = at or state.feed.revision
+    if converts:  # fields are those of the version that is asked for
+        items = [one for one in await state.conversions.many(kind, items) if selection.matches(one)]
     if not options.limit or len(items) <= options.limit:
-        return Page(items, revision)
+        return Page(await state.conversions.many(kind, items) if kind.conversion else items, revision)
     shown = items[: options.limit]
+    if kind.conversion:
+        shown = await state.conversions.many(kind, shown)
     last = shown[-1]
     cont = keys.Continue(revision, keys.place(last.namespace, last.name)).token()
     known = not options.labels and not options.fields

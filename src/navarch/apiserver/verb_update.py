@@ -61,24 +61,26 @@ async def change(context: Context, intent: Intent, make: Change) -> Object:
 
 async def _change(context: Context, intent: Intent, make: Change, leave: Callable[[], None]) -> Object:
     state, kind = context.state, intent.kind
+    if kind.conversion is not None:
+        leave()
     await state.feed.fresh()
     for _ in range(ATTEMPTS):
         at = state.feed.revision
         old = state.get(kind, intent.namespace, intent.name)
         if old is None:
             raise refusals.not_found(kind, intent.name)
-        stored = old.document()
+        stored = (await state.conversions.one(intent.written, old)).document() if kind.conversion else old.document()
         written = make(stored)
         expected(kind, written, old)
         prepared = await prepare.updated(state, context.plugins, intent, written, stored, leave)
-        if prepared.same:
+        if prepared.same and (not kind.conversion or old.kind.api_version == kind.api_version):
             prepared.review.give_back()
             return old
         if intent.dry_run:
             prepared.review.give_back()
-            return unsaved(kind, prepared.document, old.revision)
+            return unsaved(intent.written, prepared.document, old.revision)
         try:
-            return await _commit(state, kind, old, prepared.document, state.guards("", prepared.review.fences, at))
+            return await _commit(state, intent, old, prepared.document, state.guards("", prepared.review.fences, at))
         except (Stale, Overtaken):
             prepared.review.give_back()
             await state.feed.fresh()
@@ -99,15 +101,15 @@ def expected(kind: Kind, written: Document, old: Object) -> None:
         raise refusals.modified(kind, old.name)
 
 
-async def _commit(state: State, kind: Kind, old: Object, document: Document, guards: Sequence[Guard]) -> Object:
+async def _commit(state: State, intent: Intent, old: Object, document: Document, guards: Sequence[Guard]) -> Object:
     """Store the document, or delete the object if this was the last thing that its deletion waited for.
 
     Raises: store.Stale, store.Overtaken.
     """
     if finished(document):
         await state.remove(old)
-        return unsaved(kind, document, old.revision)
-    return await state.put(kind, old.namespace, old.name, document, old.revision, guards)
+        return unsaved(intent.written, document, old.revision)
+    return await state.put(intent.kind, old.namespace, old.name, document, old.revision, guards)
 
 
 def finished(document: Document) -> bool:

@@ -6,7 +6,7 @@ The frames of one tick are handed over together. A bookmark says up to where eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 from navarch.apiserver.options import WatchOptions
@@ -14,7 +14,9 @@ from navarch.apiserver.selection import Selection
 from navarch.apiserver.state import State, face
 from navarch.apiserver.verb_read import as_new_as
 from navarch.apiserver.watchers import Frame, Watcher
+from navarch.client.client import EventType
 from navarch.kinds.kind import Kind
+from navarch.kinds.object import Object
 
 BOOKMARK_S = 60.0
 SHORTEST_S = 1800.0
@@ -23,10 +25,18 @@ TICK_S = 0.01
 """Timers of the loop may fire this much early."""
 
 
-class Watch:
-    """One watch, joined. revision: everything up to it is in `first`."""
+Event = tuple[EventType, Object]
+Through = Callable[[list[Event]], Awaitable[list[Any]]]
 
-    def __init__(self, first: Sequence[Any], revision: int, watcher: Watcher, initial: bool) -> None:
+
+class Watch:
+    """One watch, joined. revision: everything up to it is in `first`. through: makes frames of what the watcher has,
+    where that takes time."""
+
+    def __init__(
+        self, first: Sequence[Any], revision: int, watcher: Watcher, initial: bool, through: Through | None = None
+    ) -> None:
+        self.through = through
         self.first = first
         self.revision = revision
         self.watcher = watcher
@@ -37,6 +47,8 @@ async def join(state: State, kind: Kind, namespace: str, options: WatchOptions, 
     """Raises: BadRequest; Expired, when changes after `options.since` are no longer known."""
     selection = Selection(kind, namespace, options.labels, options.fields)
     cache = state.cache(kind)
+    if kind.conversion is not None:
+        return await _join_converted(state, kind, selection, options, frame)
     if cache.kind is not kind:
         form, frame = (form, kind.api_version), _through(kind, frame)
     begins = options.initial if options.initial is not None else not options.since
@@ -49,6 +61,68 @@ async def join(state: State, kind: Kind, namespace: str, options: WatchOptions, 
         missed, watcher = cache.join(selection, form, frame, options.since or None)
         first = [frame(*event) for event in missed]
     return Watch(first, state.feed.revision, watcher, bool(options.initial))
+
+
+async def _join_converted(state: State, kind: Kind, selection: Selection, options: WatchOptions, frame: Frame) -> Watch:
+    """Who watches a version that others convert to gets every event as it is stored, and has it converted in turn.
+
+    Raises: BadRequest, Expired, ConversionFailed.
+    """
+    cache = state.cache(kind)
+    chosen = Selection(kind, selection.namespace, options.labels) if selection.reads_fields else selection
+    begins = options.initial if options.initial is not None else not options.since
+    await as_new_as(state, None if options.initial and not options.since else options.since)
+    before = begins or chosen is not selection
+    present = cache.select(chosen, at=0 if begins else options.since or 0) if before else []
+    missed, watcher = cache.join(chosen, "unconverted", _event, None if begins else options.since or None)
+    revision = state.feed.revision
+    converted = _Converted(state, kind, selection, frame)
+    try:
+        if not begins and selection.reads_fields:
+            await converted.know(present)
+        first = await converted.frames([("ADDED", one) for one in present] if begins else missed)
+    except BaseException:
+        watcher.leave()
+        raise
+    return Watch(first, revision, watcher, bool(options.initial), converted.frames)
+
+
+def _event(type_: EventType, found: Object) -> Event:
+    return type_, found
+
+
+class _Converted:
+    """Events in the version that is watched. Where fields of that version select, what matched is remembered."""
+
+    def __init__(self, state: State, kind: Kind, selection: Selection, frame: Frame) -> None:
+        self._state = state
+        self._kind = kind
+        self._selection = selection
+        self._frame = frame
+        self._matching: set[tuple[str, str]] = set()
+
+    async def know(self, present: Sequence[Object]) -> None:
+        """What was there before the first event. Raises: ConversionFailed."""
+        found = await self._state.conversions.many(self._kind, present)
+        self._matching = {one.key for one in found if self._selection.matches(one)}
+
+    async def frames(self, events: list[Event]) -> list[Any]:
+        """Raises: ConversionFailed."""
+        found = await self._state.conversions.many(self._kind, [one for _, one in events])
+        made: list[Any] = []
+        for (type_, _), one in zip(events, found, strict=True):
+            told = self._told(type_, one) if self._selection.reads_fields else type_
+            if told is not None:
+                made.append(self._frame(told, one))
+        return made
+
+    def _told(self, type_: EventType, found: Object) -> EventType | None:
+        before = found.key in self._matching
+        if type_ == "DELETED" or not self._selection.matches(found):
+            self._matching.discard(found.key)
+            return "DELETED" if before else None
+        self._matching.add(found.key)
+        return "MODIFIED" if before else "ADDED"
 
 
 def _through(kind: Kind, frame: Frame) -> Frame:
@@ -71,7 +145,8 @@ async def batches(
         while True:
             found = await watcher.batch()
             if found:
-                yield found, state.feed.revision
+                reached = state.feed.revision
+                yield (await watch.through(found) if watch.through else found), reached
             elif watcher.over or loop.time() + TICK_S >= deadline:
                 return
             elif bookmark_s:

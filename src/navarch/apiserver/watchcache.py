@@ -109,7 +109,7 @@ class WatchCache:
         self._switchboard.end()
 
     def _farewell(self, last: Object, revision: int) -> Object:
-        return Object(self.kind, stored.splice(self.kind, stored.unspliced(self.kind, last.raw), revision))
+        return Object(last.kind, stored.splice(last.kind, stored.unspliced(last.kind, last.raw), revision))
 
     def _remember(self, change: Change) -> None:
         self._window.append(change)

@@ -18,6 +18,7 @@ import orjson
 
 from navarch.base.errors import BadRequest, Cause
 from navarch.kinds import custom_values, schema
+from navarch.kinds.conversion import Conversion
 from navarch.kinds.custom_published import published
 from navarch.kinds.custom_schema import META_FIELDS, Structural
 from navarch.kinds.customresourcedefinition import storage_version, versions
@@ -58,14 +59,24 @@ def custom(definition: Document) -> Custom | None:
     fields: dict[str, tuple[str, ...]] = {}
     for version in found.values():
         fields |= _fields(version)
-    stored = _kind(definition, found[storage], fields)
+    conversion = _conversion(definition)
+    stored = replace(_kind(definition, found[storage], fields), conversion=conversion)
     kinds: list[Kind] = []
     for name in sorted(found, key=priority):
-        if not found[name].get("served"):
-            continue
         as_stored = name == storage and _fields(found[name]) == fields
-        kinds.append(stored if as_stored else _face(definition, found[name], stored))
+        kind = stored if as_stored else _face(definition, found[name], stored)
+        if conversion is not None:
+            conversion.faces[kind.api_version] = stored if name == storage else kind
+        if found[name].get("served"):
+            kinds.append(kind)
     return Custom(stored, tuple(kinds))
+
+
+def _conversion(definition: Document) -> Conversion | None:
+    said = definition["spec"].get("conversion") or {}
+    if said.get("strategy") != "Webhook":
+        return None
+    return Conversion(said["webhook"]["clientConfig"], tuple(said["webhook"].get("conversionReviewVersions") or ()))
 
 
 def _fields(version: Document) -> dict[str, tuple[str, ...]]:
@@ -112,6 +123,8 @@ def _kind(definition: Document, version: Document, fields: Mapping[str, tuple[st
 
 def _face(definition: Document, version: Document, stored: Kind) -> Kind:
     kind = _kind(definition, version, _fields(version))
+    if stored.conversion is not None:
+        return replace(kind, stored_as=stored, conversion=stored.conversion)
     node = Structural(dig(version, "schema", "openAPIV3Schema", default={}), root=True)
     shown, kept = {"apiVersion": kind.api_version}, {"apiVersion": stored.api_version}
 

@@ -27,9 +27,6 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     _names(faults, new, spec)
     _versions(faults, spec, old)
     _conversion(faults, spec.get("conversion") or {})
-    if sum(bool(one.get("served")) for one in spec.get("versions") or ()) > 1 and _by_webhook(spec):
-        detail = "this server calls no conversion webhooks: serve one version, or use the strategy None"
-        faults.forbidden("spec.conversion.strategy", detail)
     if spec.get("preserveUnknownFields"):
         faults.invalid("spec.preserveUnknownFields", True, "must be false in order to use defaults in the schema")
     if old is None:
@@ -195,10 +192,6 @@ def _selectable(faults: Faults, found: Sequence[Document], schema: Document, at:
         if path in seen:
             faults.duplicate(where, path)
         seen.add(path)
-
-
-def _by_webhook(spec: Document) -> bool:
-    return bool(dig(spec, "conversion", "strategy") == "Webhook")
 
 
 def _conversion(faults: Faults, conversion: Document) -> None:

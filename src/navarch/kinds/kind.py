@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from navarch.base.errors import Cause
+from navarch.kinds.conversion import Conversion
 from navarch.kinds.view import Headed, View
 from navarch.objects.shape import Shape
 from navarch.objects.value import Document, Draft, dig
@@ -94,7 +95,8 @@ class Kind:
     definition: name in the schema; derived from group, version and name when "".
     shape: of a custom resource, whose schema is not among the published ones (`kinds.custom` makes them); with it come
         decode: how a request's document is read; revive: what bytes that were stored under an older schema are now;
-        published: the definitions for OpenAPI, by name.
+        published: the definitions for OpenAPI, by name; conversion: who is asked for other versions of its objects.
+        With one, objects are cached in the version in which they are stored, and no version is made of another here.
     """
 
     group: str
@@ -134,6 +136,7 @@ class Kind:
     shape: Shape | None = None
     decode: Decode | None = None
     revive: Callable[[bytes], bytes] | None = None
+    conversion: Conversion | None = None
     published: Mapping[str, Document] | None = None
 
     @property

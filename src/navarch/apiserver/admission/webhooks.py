@@ -181,7 +181,7 @@ class Webhooks:
         if review.intent.dry_run and not hook.dry:
             raise BadRequest(f'admission webhook "{hook.name}" does not support dry run')
         uid = self._state.ids.uid()
-        request = full_request(review, kind, uid)
+        request = await self._request(review, kind, uid)
         if mutating and request["object"] is not None and review.body is None:
             request["object"] = _not_yet_prepared(review, request["object"])
             if review.generated:
@@ -198,9 +198,18 @@ class Webhooks:
             raise CallFailed(f'failed to call webhook: Post "{where}": {why}') from why
         return hook_answers.verdict(hook_answers.content(answered), hook.review, uid, mutating=mutating)
 
+    async def _request(self, review: Review, kind: Kind, uid: str) -> Document:
+        """The AdmissionRequest, its objects in the version of `kind`. Raises: ConversionFailed."""
+        request = full_request(review, kind, uid)
+        if kind.conversion is not None and review.intent.subresource != "scale":
+            for field_ in ("object", "oldObject"):
+                if request[field_] is not None:
+                    request[field_] = await self._state.conversions.document(kind, request[field_])
+        return request
+
     async def _patch(self, hook: Hook, review: Review, kind: Kind, verdict: Verdict) -> bool:
         """Raises: CallFailed; Internal, where the patch does not apply or what it makes is none of the kind."""
-        request = full_request(review, kind, "")
+        request = await self._request(review, kind, "")
         if request["object"] is None:
             raise internal(
                 f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for this '
@@ -211,6 +220,9 @@ class Webhooks:
         before = request["object"] if review.body else _not_yet_prepared(review, request["object"])
         try:
             after = patch.json_patch(before, verdict.patch)
+            if kind.conversion is not None and kind is not review.intent.shown:
+                convert, kind = self._state.conversions.document, review.intent.shown
+                before, after = await convert(kind, before), await convert(kind, after)
             return revised(review, kind, before, after)
         except ApiError as error:
             raise internal(error.message) from None
