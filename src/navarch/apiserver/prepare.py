@@ -28,7 +28,14 @@ class Prepared:
     same: bool = False
 
 
-async def created(state: State, plugins: Iterable[Plugin], intent: Intent, written: Document, name: str) -> Prepared:
+async def created(
+    state: State,
+    plugins: Iterable[Plugin],
+    intent: Intent,
+    written: Document,
+    name: str,
+    leave: Callable[[], None] | None = None,
+) -> Prepared:
     """A new object. written: decoded, without nulls, its namespace filled in. name: the generated one, or ""."""
     kind = intent.kind
     draft = Draft(written)
@@ -40,7 +47,7 @@ async def created(state: State, plugins: Iterable[Plugin], intent: Intent, writt
     intent.judge.default(draft)
     if intent.verb != "apply":
         ownership.record(intent, draft, None, state.clock.now())
-    return await _admitted(tuple(plugins), Review(intent, draft, None, state, generated=bool(name)))
+    return await _admitted(tuple(plugins), Review(intent, draft, None, state, generated=bool(name), leave=leave))
 
 
 async def updated(

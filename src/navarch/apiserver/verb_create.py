@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from navarch.apiserver import decode, metadata, prepare, refusals, stored
 from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
@@ -90,15 +92,17 @@ def addressed(intent: Intent, written: Document) -> Document:
     return {**written, "metadata": {**found, "namespace": intent.namespace}}
 
 
-async def ready(context: Context, intent: Intent, written: Document, name: str) -> prepare.Prepared:
+async def ready(
+    context: Context, intent: Intent, written: Document, name: str, leave: Callable[[], None] | None = None
+) -> prepare.Prepared:
     """The prepared new object; waits a little for what admission expects to come (a default service account)."""
     for _ in range(READY_ATTEMPTS - 1):
         try:
-            return await prepare.created(context.state, context.plugins, intent, written, name)
+            return await prepare.created(context.state, context.plugins, intent, written, name, leave)
         except Retryable as later:
             await context.state.clock.sleep(later.after_s)
     try:
-        return await prepare.created(context.state, context.plugins, intent, written, name)
+        return await prepare.created(context.state, context.plugins, intent, written, name, leave)
     except Retryable as later:
         if isinstance(later.__cause__, ApiError):
             raise later.__cause__ from None
@@ -109,14 +113,14 @@ async def _attempt(
     context: Context, intent: Intent, written: Document, name: str, sighting: Sighting | None, body: Body
 ) -> Object:
     try:
-        return await _decided(context, intent, written, name, sighting, body, in_turn=False)
+        return await _decided(context, intent, written, name, sighting, body)
     except Overtaken:
         pass
-    async with context.state.turns.of("decisions", intent.kind, intent.namespace):
+    async with context.state.turns.of("decisions", intent.kind, intent.namespace) as turn:
         for _ in range(DECISIONS):
             await context.state.feed.fresh()
             try:
-                return await _decided(context, intent, written, name, None, body, in_turn=True)
+                return await _decided(context, intent, written, name, None, body, turn.leave)
             except Overtaken:
                 continue
     raise Unavailable(f"other servers keep changing what {intent.kind.plural} are decided by", retry_after_s=1)
@@ -129,10 +133,9 @@ async def _decided(
     name: str,
     sighting: Sighting | None,
     body: Body,
-    *,
-    in_turn: bool,
+    leave: Callable[[], None] | None = None,
 ) -> Object:
-    """in_turn: no other request to this server decides the same at the moment. Where servers share a store, what is
+    """leave: ends the turn, without which others decide the same at this moment. Where servers share a store, what is
     decided behind a fence waits for its turn, so that it is overtaken by other servers only.
 
     Raises: Overtaken, AlreadyExists, and what `create` raises.
@@ -141,14 +144,14 @@ async def _decided(
     at = state.feed.revision
     if intent.name and state.get(intent.kind, intent.namespace, intent.name) is not None:
         raise refusals.already_exists(intent.kind, intent.name)
-    prepared = await ready(context, intent, written, name)
+    prepared = await ready(context, intent, written, name, leave)
     if sighting is not None and isinstance(body, bytes):
         context.templates.learn(sighting, prepared.review, prepared.document, body)
     if intent.dry_run:
         prepared.review.give_back()
         return unsaved(intent.written, prepared.document)
     guards = state.guards(intent.namespace, prepared.review.fences, at)
-    if guards and prepared.review.fences and not in_turn:
+    if guards and prepared.review.fences and leave is None:
         prepared.review.give_back()
         raise Overtaken(intent.kind.plural)
     try:
