@@ -15,6 +15,7 @@ import orjson
 
 from navarch.kinds import schema, schema_check
 from navarch.objects import apply, patch, selector
+from navarch.wire import protobuf, protobuf_encode
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -62,6 +63,7 @@ def measure() -> dict[str, float]:
     labels = {"app": "web", "tier": "front"}
     chosen = selector.parse("app=web,tier in (front,back)")
     wrong = raw.replace(b'"image"', b'"imag"')
+    packed = protobuf_encode.encode(document)
 
     def create() -> None:
         fresh, _ = schema_check.decode(shape, raw)
@@ -81,8 +83,11 @@ def measure() -> dict[str, float]:
         "merge_patch_of_a_label": lambda: patch.merge_patch(document, {"metadata": {"labels": {"x": "y"}}}),
         "strategic_patch_of_an_image": lambda: patch.strategic(document, image, shape),
         "selector_match": lambda: chosen.matches(labels),
+        "protobuf_encode": lambda: protobuf_encode.encode(orjson.loads(raw)),
+        "protobuf_decode": lambda: protobuf.decode(packed),
+        "json_parse": lambda: orjson.loads(raw),
     }
-    found = {"bytes": float(len(raw))}
+    found = {"bytes": float(len(raw)), "protobuf_bytes": float(len(packed))}
     for name, call in calls.items():
         call()
         found[name] = round(min(timeit.repeat(call, number=1000, repeat=5)) * 1000, 2)

@@ -12,13 +12,14 @@ import base64
 import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import orjson
 
 from navarch.base.clock import rfc3339, rfc3339_micro
 from navarch.objects.value import Document
-from navarch.wire.protobuf_table import LISTS, MAGIC, fields, is_known, message_of
+from navarch.wire.protobuf_table import LISTS, MAGIC, Field, fields, message_of
 
 DEEPEST = 64
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,6 +64,8 @@ def _envelope(data: memoryview) -> tuple[str, str, memoryview]:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    if at < len(data) and data[at] < 128:
+        return data[at], at + 1
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
@@ -77,9 +80,12 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 def _parts(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field: an int, or bytes for everything that is none."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
+    at, end = 0, len(data)
+    while at < end:
+        key = data[at]
+        at += 1
+        if key > 127:
+            key, at = _varint(data, at - 1)
         wire = key & 7
         if wire == 0:
             value, at = _varint(data, at)
@@ -91,10 +97,10 @@ def _parts(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             size = 8 if wire == 1 else 4
         else:
             raise Malformed(f"wire type {wire} is not used by Kubernetes")
-        if at + size > len(data):
+        start, at = at, at + size
+        if at > end:
             raise Malformed("the body ends in the middle of a field")
-        yield key >> 3, data[at : at + size]
-        at += size
+        yield key >> 3, data[start:at]
 
 
 def _bytes(value: int | memoryview) -> memoryview:
@@ -119,19 +125,23 @@ def _text(value: int | memoryview) -> str:
 # --- messages ---
 
 
+Read = Callable[[Any, int], Any]
+"""A field's value on the wire, and how deep it stands -> its value in the document."""
+
+
 def _message(name: str, data: memoryview, depth: int) -> Document:
     if depth > DEEPEST:
         raise Malformed(f"more than {DEEPEST} messages stand in each other")
-    known = fields(name)
+    known = _readers(name)
     found: Document = {}
     for number, value in _parts(data):
-        field = known.get(number)
-        if field is None:
+        if number not in known:
             continue  # of a newer version, which JSON's decoder would have warned of; there is no name to tell
-        made = _value(field.type, value, depth)
+        field, read = known[number]
+        made = read(value, depth)
         if field.inline:
             found.update(made)
-        elif field.type.startswith("{"):
+        elif field.type[0] == "{":
             entries = found.setdefault(field.name, {})
             entries.update({key: held for key, held in made.items() if held is not None})
         elif field.repeated:
@@ -141,23 +151,26 @@ def _message(name: str, data: memoryview, depth: int) -> Document:
     return found
 
 
-def _value(type_: str, value: int | memoryview, depth: int) -> Any:
-    plain = PLAIN.get(type_)
-    if plain is not None:
-        return plain(value)
+@cache
+def _readers(name: str) -> dict[int, tuple[Field, Read]]:
+    """The fields of a message by number, each with what reads it."""
+    return {number: (field, _reader(field.type)) for number, field in fields(name).items()}
+
+
+@cache
+def _reader(type_: str) -> Read:
+    if plain := PLAIN.get(type_):
+        return lambda value, _: plain(value)
     if type_.startswith("{"):
-        return _entry(type_.strip("{}"), _bytes(value), depth)
-    well_known = WELL_KNOWN.get(type_)
-    if well_known is not None:
-        return well_known(_bytes(value))
-    schemas = SCHEMAS.get(type_)
-    if schemas is not None:
-        return schemas(_bytes(value), depth)
+        held = type_.strip("{}")
+        return lambda value, depth: _entry(held, _bytes(value), depth)
+    if well_known := WELL_KNOWN.get(type_):
+        return lambda value, _: well_known(_bytes(value))
+    if schemas := SCHEMAS.get(type_):
+        return lambda value, depth: schemas(_bytes(value), depth)
     if type_.rpartition(".")[2] in LISTS:
-        return [_text(inner) for _, inner in _parts(_bytes(value))]
-    if not is_known(type_):
-        raise Malformed(f"no message {type_!r} is known: send JSON")
-    return _message(type_, _bytes(value), depth + 1)
+        return lambda value, _: [_text(inner) for _, inner in _parts(_bytes(value))]
+    return lambda value, depth: _message(type_, _bytes(value), depth + 1)
 
 
 def _entry(type_: str, data: memoryview, depth: int) -> dict[str, Any]:
@@ -167,9 +180,9 @@ def _entry(type_: str, data: memoryview, depth: int) -> dict[str, Any]:
         if number == 1:
             key = _text(value)
         elif number == 2:
-            held = _value(type_, value, depth)
+            held = _reader(type_)(value, depth)
     if held is None:
-        held = "" if type_ in ("string", "bytes") else _value(type_, memoryview(b""), depth)
+        held = "" if type_ in ("string", "bytes") else _reader(type_)(memoryview(b""), depth)
     return {key: held}
 
 
