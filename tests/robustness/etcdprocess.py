@@ -51,7 +51,7 @@ class EtcdProcess:
             *(program, "--name", "test", "--data-dir", str(self.folder / "data")),
             *("--listen-client-urls", self.url, "--advertise-client-urls", self.url),
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"test={peer}"),
-            *("--heartbeat-interval", "50", "--election-timeout", "500", "--listen-metrics-urls", metrics),
+            *("--heartbeat-interval", "25", "--election-timeout", "250", "--listen-metrics-urls", metrics),
             *self.options,
         ]
         with self.log.open("ab") as log:

@@ -13,13 +13,51 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
-from serverprocess import CONFIGMAPS, ServerProcess, Session
+from serverprocess import CONFIGMAPS, Session
 
 OBJECTS = 5
 GONE = (404, 409)
+
+
+class Served(Protocol):
+    """A server, or several that are to look like one."""
+
+    def session(self, timeout_s: float = 10.0) -> Any: ...
+
+    def kill(self) -> Any: ...
+
+    def start(self) -> float: ...
+
+
+class Down(threading.Event):
+    """Set while a fault goes on. count: of the faults so far."""
+
+    count = 0
+
+    def set(self) -> None:
+        self.count += 1
+        super().set()
+
+    def calm(self, since: int) -> bool:
+        """Whether no fault went on since the count was `since`, or does now."""
+        return self.count == since and not self.is_set()
+
+
+@dataclass
+class Told:
+    """What all clients together were told. written: name -> the newest acknowledged revision. deleting: name -> the
+    newest revision at which somebody asked for its deletion."""
+
+    written: dict[str, int] = field(default_factory=dict)
+    deleting: dict[str, int] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, what: dict[str, int], name: str, revision: int) -> None:
+        with self.lock:
+            what[name] = max(what.get(name, 0), revision)
 
 
 @dataclass(frozen=True)
@@ -60,8 +98,9 @@ class Segment:
 class Client(threading.Thread):
     """Reads, changes and writes back, until told to stop; the revision it read says whether it may."""
 
-    def __init__(self, server: ServerProcess, number: int, seed: int, stop: threading.Event, down: threading.Event):
+    def __init__(self, server: Served, number: int, seed: int, stop: threading.Event, down: Down, told: Told):
         super().__init__(daemon=True)
+        self.told = told
         self.server = server
         self.number = number
         self.random = Random(f"{seed} {number}")
@@ -82,11 +121,19 @@ class Client(threading.Thread):
         session.close()
 
     def _turn(self, session: Session, name: str) -> None:
-        floor = max((w.revision for w in self.writes if w.name == name), default=0)
+        floor, faults = self.told.written.get(name, 0), self.down.count
+        quiet = not self.down.is_set()
         status, found = session.ask(f"{CONFIGMAPS}/{name}")
         read = int(found["metadata"]["resourceVersion"]) if status == 200 else 0
         if status == 200 and read < floor:
-            self.wrong.append(f"read {name} at {read} after writing it at {floor}")
+            self.wrong.append(f"stale read: {name} at {read} after somebody was told of {floor}")
+        if status == 404 and self.told.deleting.get(name, 0) < floor:
+            self.wrong.append(f"stale read: no {name} after somebody was told of {floor}, and nobody deleted that")
+        if status not in (200, 404):
+            if quiet and self.down.calm(faults):
+                self.wrong.append(f"GET {name}: {status} {found.get('message')}")
+            time.sleep(0.02)
+            return
         self.count += 1
         value = f"{self.number}-{self.count}"
         document = {"metadata": {"name": name, "labels": {"shared": "1"}}, "data": {"v": value, "read": str(read)}}
@@ -102,6 +149,9 @@ class Client(threading.Thread):
     def _note(
         self, session: Session, name: str, value: str | None, read: int, method: str, target: str, body: Any
     ) -> None:
+        faults, quiet = self.down.count, not self.down.is_set()
+        if value is None:
+            self.told.note(self.told.deleting, name, read)
         try:
             status, said = session.ask(target, method, body)
         except OSError:
@@ -110,11 +160,12 @@ class Client(threading.Thread):
         if status in (200, 201):
             revision = int(said["metadata"]["resourceVersion"]) if value is not None else 0
             self.writes.append(Write(name, value, read, revision))
+            self.told.note(self.told.written, name, revision)
         elif status in GONE:
             self.writes.append(Write(name, value, read, 0))
         else:
             self.writes.append(Write(name, value, read, -1))
-            if not self.down.is_set():
+            if quiet and self.down.calm(faults):
                 self.wrong.append(f"{method} {target}: {status} {said.get('message')}")
 
 
@@ -124,9 +175,7 @@ class Follower(threading.Thread):
     away: while it is set this one does not watch, and so misses what is written meanwhile.
     """
 
-    def __init__(
-        self, server: ServerProcess, query: str, stop: threading.Event, away: threading.Event | None = None
-    ) -> None:
+    def __init__(self, server: Served, query: str, stop: threading.Event, away: threading.Event | None = None) -> None:
         super().__init__(daemon=True)
         self.server = server
         self.query = query
@@ -164,6 +213,8 @@ class Follower(threading.Thread):
         answer = session.begin(f"{CONFIGMAPS}?watch=1&resourceVersion={now.end}&{self.query}")
         if answer.status == 410:
             return True
+        if answer.status != 200:
+            raise ConnectionError(f"watch: {answer.status}")
         while line := answer.readline():
             event = orjson.loads(line)
             if event["type"] == "ERROR":
@@ -273,10 +324,10 @@ class Recorded:
     slowest_start_s: float
 
 
-def record(server: ServerProcess, seed: int, seconds: float, kill: int, clients: int = 6) -> Recorded:
+def record(server: Served, seed: int, seconds: float, kill: int, clients: int = 6) -> Recorded:
     """Let clients race and watchers follow for so long, with so many kills in between, and judge what they saw."""
-    stop, down, away, random = threading.Event(), threading.Event(), threading.Event(), Random(seed)
-    racing = [Client(server, number, seed, stop, down) for number in range(clients)]
+    stop, down, away, random, told = threading.Event(), Down(), threading.Event(), Random(seed), Told()
+    racing = [Client(server, number, seed, stop, down, told) for number in range(clients)]
     follow_stop = threading.Event()
     queries = ("", "labelSelector=shared%3D1", "allowWatchBookmarks=true&labelSelector=shared")
     followers = [Follower(server, query, follow_stop) for query in queries]
@@ -317,7 +368,7 @@ def record(server: ServerProcess, seed: int, seconds: float, kill: int, clients:
     )
 
 
-def settled(server: ServerProcess, followers: Sequence[Follower]) -> list[str]:
+def settled(server: Served, followers: Sequence[Follower]) -> list[str]:
     """Once all is quiet, what each watcher believes is what a list says."""
     session = server.session()
     _, items = listed(session, "")

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import scenes
 from history import record
+from masters import masters
 from serverprocess import serving
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +62,11 @@ def _hostile(folder: Path, seed: int) -> dict[str, Any]:
     return {"requests": sent.count, "taken": taken, "livez_worst_s": sent.livez_worst_s}
 
 
+def _history_etcd(folder: Path, seed: int) -> dict[str, Any]:
+    with masters(folder, seed=seed) as pair:
+        return asdict(record(pair, seed, seconds=12, kill=4))
+
+
 SOAKS = {
     "kills": Soak("kill -9 under load", 100, 10, _scene(scenes.kills, 10)),
     "power": Soak("power cuts under load", 20, 5, _scene(scenes.power_cuts, 5)),
@@ -68,6 +74,13 @@ SOAKS = {
     "full": Soak("times that the disk was full under load", 20, 5, _scene(scenes.full_disks, 5)),
     "hostile": Soak("rounds of made-up requests to every operation, three each", 20, 1, _hostile),
     "history": Soak("recorded histories of 12 s, three kills in each", 20, 1, _history),
+    "history-etcd": Soak(
+        "recorded histories of two servers on one etcd, 12 s and four faults in each (a server killed, etcd killed, "
+        "compaction, everything killed)",
+        20,
+        1,
+        _history_etcd,
+    ),
 }
 
 

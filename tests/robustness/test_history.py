@@ -14,7 +14,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from history import record
-from serverprocess import serving, weak
+from masters import masters
+from serverprocess import REAL, serving, weak
 
 
 def test_histories_keep_their_promises_over_kills(tmp_path: Path) -> None:
@@ -34,4 +35,35 @@ def test_histories_keep_their_promises_over_kills(tmp_path: Path) -> None:
 def test_histories_find_planted_weaknesses(tmp_path: Path, weakness: str, says: str) -> None:
     with serving(tmp_path, weak(weakness)) as server:
         found = record(server, seed=1, seconds=1.5, kill=0)
+    assert any(says in text for text in found.wrong)
+
+
+def test_histories_keep_their_promises_while_the_past_is_compacted_away(tmp_path: Path) -> None:
+    """Before the caches have read it, too: then they read everything anew, and watchers are told to list again."""
+    with serving(tmp_path, weak("compacts")) as server:
+        found = record(server, seed=2, seconds=2, kill=0)
+    assert found.wrong == []
+    assert found.writes > 100
+    assert "the watch caches are loaded anew" in server.log.read_text()
+
+
+def test_histories_of_two_servers_on_one_etcd_keep_their_promises(tmp_path: Path) -> None:
+    """Over kills of a server, of etcd, compaction, and all at once."""
+    with masters(tmp_path, seed=1) as pair:
+        found = record(pair, seed=1, seconds=3, kill=4)
+    assert found.wrong == []
+    assert found.writes > 150
+    assert found.conflicts > 10, "the clients did not race"
+    assert found.events > 3 * 100
+    assert found.expired > 0, "no watcher was told that it must list again"
+
+
+@pytest.mark.parametrize(
+    ("weakness", "says"),
+    [("stale", "stale read"), ("misses", "stale read"), ("overwrites-etcd", "lost update")],
+)
+def test_histories_of_two_servers_find_planted_weaknesses(tmp_path: Path, weakness: str, says: str) -> None:
+    """One of the two has it."""
+    with masters(tmp_path, (REAL, weak(weakness))) as pair:
+        found = record(pair, seed=1, seconds=1.5, kill=0)
     assert any(says in text for text in found.wrong)

@@ -6,6 +6,7 @@ exists, which is no weakness but a fault.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sys
 from collections.abc import Callable, Sequence
@@ -14,10 +15,14 @@ from typing import Any
 
 import apsw
 
+from navarch.apiserver import verb_read
 from navarch.apiserver.watchers import Channel
 from navarch.app import server
 from navarch.app.process import run_process
 from navarch.store import sqlite
+from navarch.store.etcd import follow
+from navarch.store.etcd.follow import Follower
+from navarch.store.etcd.store import EtcdStore
 from navarch.store.sqlite import Settings, SqliteStore
 from navarch.store.store import Change
 
@@ -127,6 +132,50 @@ def delivers(times: int) -> Callable[[], None]:
     return plant
 
 
+def reads_its_own_cache() -> None:
+    """What other servers on the same store have written is read when it comes, which takes a while."""
+
+    async def as_new_as(state: Any, revision: int | None) -> None:
+        return None
+
+    verb_read.as_new_as = as_new_as
+    real = Follower._take
+
+    async def take(self: Follower, stream: Any, said: Any) -> bool:
+        await asyncio.sleep(0.02)
+        return await real(self, stream, said)
+
+    Follower._take = take  # type: ignore[method-assign]
+
+
+def misses_changes_of_etcd() -> None:
+    """Each thirtieth change that etcd tells of is let go."""
+    real, told = follow.changed, itertools.count(1)
+    follow.changed = lambda event, cut: real(event, cut) if next(told) % 30 else None
+
+
+def compares_nothing_in_etcd() -> None:
+    """Of two writers with the same expectation, on whichever servers, the later one wins."""
+    real: Callable[..., Any] = EtcdStore._commit
+
+    async def commit(self: EtcdStore, key: str, expect: int, value: Any, compare: Any, doing: Any) -> Any:
+        return await real(self, key, expect, value, [], doing)
+
+    EtcdStore._commit = commit  # type: ignore[method-assign]
+
+
+def forgets_often() -> None:
+    """No weakness: changes are compacted away before the caches have read them."""
+    real, batches = SqliteStore._finish, itertools.count(1)
+
+    def finish(self: SqliteStore, batch: Sequence[Any]) -> None:
+        real(self, batch)
+        if next(batches) % 100 == 0:
+            self._window.restart(self._revision)
+
+    SqliteStore._finish = finish  # type: ignore[method-assign]
+
+
 WEAKNESSES: dict[str, Callable[[], None]] = {
     "normal": never_waits_for_the_disk,
     "early": acknowledges_before_the_commit,
@@ -135,6 +184,10 @@ WEAKNESSES: dict[str, Callable[[], None]] = {
     "overwrites": compares_no_revision,
     "skips": delivers(0),
     "repeats": delivers(2),
+    "stale": reads_its_own_cache,
+    "misses": misses_changes_of_etcd,
+    "overwrites-etcd": compares_nothing_in_etcd,
+    "compacts": forgets_often,
 }
 
 weaknesses, *arguments = sys.argv[1:]

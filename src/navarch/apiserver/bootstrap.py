@@ -16,7 +16,7 @@ from typing import Any
 from navarch.apiserver.aggregation import services
 from navarch.apiserver.aggregation.identity import published
 from navarch.apiserver.authz import roles
-from navarch.base.errors import AlreadyExists, Conflict, NotFound
+from navarch.base.errors import AlreadyExists, ApiError, Conflict, NotFound, Retryable
 from navarch.client.client import Client
 from navarch.kinds import (
     ALL,
@@ -90,11 +90,17 @@ async def ensure_place(client: Client, place: Place) -> None:
 async def _ensure(client: Client, kind: Kind, documents: Sequence[Document]) -> None:
     """Create what is missing and reconcile what differs, all at once: the store commits them together."""
     known = {found.key: found for found in (await client.list(kind)).items}
-    async with asyncio.TaskGroup() as group:
-        for document in documents:
-            metadata = document["metadata"]
-            found = known.get((metadata.get("namespace", ""), metadata["name"]))
-            group.create_task(_ensure_one(client, kind, document, found))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for document in documents:
+                metadata = document["metadata"]
+                found = known.get((metadata.get("namespace", ""), metadata["name"]))
+                group.create_task(_ensure_one(client, kind, document, found))
+    except* (ApiError, Retryable) as refused:
+        several = refused
+    else:
+        return
+    raise several.exceptions[0]  # one says enough, and who restores what was deleted catches single ones
 
 
 async def _ensure_one(client: Client, kind: Kind, wanted: Document, found: Object | None) -> None:

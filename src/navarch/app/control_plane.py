@@ -134,6 +134,8 @@ class ControlPlane:
         self._ids = ids
         self._heartbeats = heartbeats
         self._shared = store.shared
+        self.leads = False
+        """Whether controllers and scheduler run here."""
 
     def client(self, user: User, manager: str) -> Client:
         """A client in this process. manager: the field manager of its writes."""
@@ -181,13 +183,17 @@ class ControlPlane:
             ),
             Scheduler(scheduler, self._clock, self._ids, informers=shared, registry=self.metrics),
         )
-        async with asyncio.TaskGroup() as group:
-            for name, organ in zip(ORGANS, organs, strict=True):
-                self.core.component(name, partial(_stopped, group.create_task(organ.run())))
-            group.create_task(informers.run())
-            await informers.synced()
-            if ready is not None:
-                ready.set()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, organ in zip(ORGANS, organs, strict=True):
+                    self.core.component(name, partial(_stopped, group.create_task(organ.run())))
+                group.create_task(informers.run())
+                await informers.synced()
+                self.leads = True
+                if ready is not None:
+                    ready.set()
+        finally:
+            self.leads = False
 
     async def close(self) -> None:
         await self.core.close()

@@ -62,8 +62,8 @@ def failure(code: str, details: str, url: str) -> Exception:
             f"{said}; its quota is used up, and until there is room it takes deletions only: compact and defragment it "
             "or raise the quota, then disarm the alarm (etcdctl alarm disarm)"
         )
-    if "too large" in words:
-        return TooLarge(f"{said} (the limit is etcd's, --max-request-bytes)")
+    if "too large" in words or "larger than max" in words:
+        return TooLarge(f"too large for {said} (the limit is etcd's, --max-request-bytes)")
     if "compacted" in words:
         return Expired(said)
     if code in ("PERMISSION_DENIED", "UNAUTHENTICATED") or "user name is empty" in words:

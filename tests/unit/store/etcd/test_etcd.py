@@ -38,6 +38,7 @@ def test_what_is_no_endpoint_is_named(url: str) -> None:
     [
         ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded", StorageFull),
         ("INVALID_ARGUMENT", "etcdserver: request is too large", TooLarge),
+        ("RESOURCE_EXHAUSTED", "grpc: received message larger than max (2097226 vs. 2097152)", TooLarge),
         ("OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted", Expired),
         ("PERMISSION_DENIED", "etcdserver: permission denied", Unavailable),
         ("INVALID_ARGUMENT", "etcdserver: user name is empty", Unavailable),
