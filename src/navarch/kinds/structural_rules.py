@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from navarch.base.errors import BadRequest, Cause
 from navarch.kinds.custom_schema import META_FIELDS, Structural
 from navarch.kinds.custom_values import bad_pattern, causes
@@ -67,6 +69,10 @@ def check_schema(faults: Faults, schema: Document, at: str) -> None:
     _node(faults, schema, at, 0, root=True)
     if len(faults.causes) == before:
         _defaults_and_rules(faults, Structural(schema, root=True), at)
+    if len(faults.causes) == before and b'"x-kubernetes-validations"' in orjson.dumps(schema):
+        from navarch.kinds.custom_costs import check_costs  # servers without such rules need no expressions
+
+        check_costs(faults, Structural(schema, root=True), at)
 
 
 def _malformed(schema: Any, at: str, depth: int, known: bool = True) -> tuple[str, str] | None:
