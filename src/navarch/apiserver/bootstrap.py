@@ -1,4 +1,4 @@
-"""What every cluster begins with: namespaces, roles, the service that leads to the API server.
+"""What every cluster begins with: namespaces, roles, flow schemas, the service that leads to the API server.
 
 Written at every start through a client, like everything else. What users added stays; what they took away from a
 default role comes back, unless they set its `autoupdate` annotation to "false".
@@ -16,6 +16,7 @@ from typing import Any
 from navarch.apiserver.aggregation import services
 from navarch.apiserver.aggregation.identity import published
 from navarch.apiserver.authz import roles
+from navarch.apiserver.fairness import suggested
 from navarch.base.errors import AlreadyExists, ApiError, Conflict, NotFound, Retryable
 from navarch.client.client import Client
 from navarch.kinds import (
@@ -26,8 +27,10 @@ from navarch.kinds import (
     CONFIGMAP,
     ENDPOINTS,
     ENDPOINTSLICE,
+    FLOWSCHEMA,
     NAMESPACE,
     PRIORITYCLASS,
+    PRIORITYLEVELCONFIGURATION,
     ROLE,
     ROLEBINDING,
     SERVICE,
@@ -61,6 +64,8 @@ async def bootstrap(client: Client, place: Place | None = None) -> None:
     """Bring the cluster's own objects into being. place: None where nobody reaches the server by network."""
     await ensure_namespaces(client)
     await _ensure(client, PRIORITYCLASS, list(_priorities()))
+    await _ensure(client, PRIORITYLEVELCONFIGURATION, suggested.levels())
+    await _ensure(client, FLOWSCHEMA, suggested.schemas())
     for kind, documents in (
         (CLUSTERROLE, roles.cluster_roles()),
         (ROLE, roles.roles()),
@@ -137,6 +142,8 @@ def reconciled(kind: Kind, found: Document, wanted: Document) -> Document | None
         if dig(found, "metadata", "annotations", roles.AUTOUPDATE) == "false":
             return None
         merged = _merged_rbac(found, wanted)
+    elif kind in (FLOWSCHEMA, PRIORITYLEVELCONFIGURATION):
+        return suggested.kept(found, wanted)
     elif kind is APISERVICE:
         merged = {**found, "spec": wanted["spec"]} if services.managed(found) else found
     elif kind in (ENDPOINTS, ENDPOINTSLICE, CONFIGMAP):

@@ -161,11 +161,11 @@ class Core:
         kind = self._state.kinds.resource(call.group, call.version, call.resource)
         return 0 if kind is None else self._state.count(kind, call.namespace)
 
-    def counts(self) -> dict[tuple[str, str], int]:
+    def counts(self) -> dict[tuple[str, ...], float]:
         """How many objects are stored, by group and plural."""
         return {(cache.kind.group, cache.kind.plural): len(cache) for cache in self._state.caches()}
 
-    def watches(self) -> dict[tuple[str, str, str], int]:
+    def watches(self) -> dict[tuple[str, ...], float]:
         """How many events were handed to watchers, by group, version and plural."""
         return {(c.kind.group, c.kind.version, c.kind.plural): c.events for c in self._state.caches() if c.events}
 

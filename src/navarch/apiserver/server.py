@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
-from navarch.apiserver import exposition, health, version
+from navarch.apiserver import exposition, gauges, health, version
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants
 from navarch.apiserver.aggregation.aggregator import Aggregator
@@ -52,6 +52,10 @@ class Resources(Protocol):
     def followed_once(self) -> bool: ...
 
     def trouble(self) -> str: ...
+
+    def counts(self) -> Mapping[tuple[str, ...], float]: ...
+
+    def watches(self) -> Mapping[tuple[str, ...], float]: ...
 
     def stored(self, call: Call) -> int: ...
 
@@ -96,6 +100,7 @@ class ApiServer:
         self._tokens = tokens
         self.draining = False
         """Set before the server stops: it is not ready any more, and answers all the same."""
+        self._had_roles = False
         roles = {"poststarthook/rbac/bootstrap-roles": self._has_roles}
         only_ready = {"informer-sync": self._has_followed, "shutdown": self._stays, **(ready or {})}
         self._health = Health({"etcd": core.trouble, **(live or {})}, roles, only_ready)
@@ -107,6 +112,7 @@ class ApiServer:
         self._openapi = OpenApi(kinds)
         self._streams = Streams(core.reads, authorizer, dialer, ids)
         self._version = version.document()
+        gauges.register(self.metrics, core.counts, core.watches, self._version)
         self.gate = Gate(core.reads, clock, self.metrics, seats, core.stored)
         self._chain = Chain(authenticator, authorizer, self.gate, self._dispatch, clock, ids, kinds, self.metrics)
         for (plural, subresource), by in Reviews(core.reads, authorizer, tokens, clock).answers().items():
@@ -126,9 +132,11 @@ class ApiServer:
         return "" if self._core.followed_once else "the caches are not filled yet"
 
     def _has_roles(self) -> str:
-        """What a new cluster begins with has been written."""
-        found = self._core.reads.get(CLUSTERROLE, "", "cluster-admin")
-        return "" if found is not None else "the default roles are not there yet"
+        """What a new cluster begins with has been written. Somebody may take it away again: that is no reason to start
+        the server anew."""
+        if not self._had_roles:
+            self._had_roles = self._core.reads.get(CLUSTERROLE, "", "cluster-admin") is not None
+        return "" if self._had_roles else "the default roles are not there yet"
 
     async def _dispatch(self, call: Call) -> Response:
         aggregator = self._aggregator

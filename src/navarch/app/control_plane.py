@@ -18,6 +18,7 @@ from navarch.apiserver.bootstrap import Place, bootstrap
 from navarch.apiserver.call import ITSELF, Attributes, Decision, User
 from navarch.apiserver.core import Core
 from navarch.apiserver.dialer import NodeDialer
+from navarch.apiserver.fairness import dangling
 from navarch.apiserver.health import ping
 from navarch.apiserver.restore import restore
 from navarch.apiserver.server import ApiServer
@@ -152,6 +153,7 @@ class ControlPlane:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.core.followed())
             group.create_task(restore(self.client(ITSELF, "navarch"), self._settings.place, self._clock))
+            group.create_task(dangling.keep(self.client(ITSELF, "navarch"), self.core.reads, self._clock))
             if self._shared:
                 for name in ORGANS:
                     self.core.component(name, ping)  # it stands by, until it leads

@@ -86,7 +86,8 @@ class Settings:
 
     api_port, agent_port: where server and agent listen. cluster_cidr: addresses of pods; service_cidr: of services.
     dns_ip: of the Service `kube-dns`. bridge: the interface that pods hang on. table: the name of the nftables table.
-    context: in the kubeconfig. log_level: `debug`, `info`, `warning` or `error`.
+    context: in the kubeconfig. log_level: `debug`, `info`, `warning` or `error`. log_format: `text` or `json`.
+    shutdown_delay_s: how long the server serves on, no longer ready, once it is told to stop.
     """
 
     node_name: str
@@ -101,6 +102,8 @@ class Settings:
     table: str = "navarch"
     context: str = "navarch"
     log_level: str = "info"
+    log_format: str = "text"
+    shutdown_delay_s: float = 0.0
     registries: dict[str, str] = field(default_factory=dict)
     """As images name them (`mirror.lan:5000`) -> URL to pull from."""
     etcd_servers: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from navarch.app.layout import Layout, Settings, load_settings
 from navarch.base import log
@@ -58,7 +58,7 @@ def run_process(argv: Sequence[str], play: Callable[[Layout, Settings], Coroutin
     if settings is None:
         print(f"navarch: {layout.settings} does not exist; `navarch up` makes it", file=sys.stderr)
         return 1
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, cast(log.Format, settings.log_format))
     code = 0
     try:
         with contextlib.suppress(KeyboardInterrupt):

@@ -65,12 +65,22 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
                 settle()
                 _log.info("serving", port=settings.api_port, socket=layout.server_socket)
                 yield plane
+                await drain(plane, settings)
                 organs.cancel()
                 renewal.cancel()
+            plane.core.end_watches()
     finally:
         await plane.close()
         await dialer.close()
         await store.close()
+
+
+async def drain(plane: ControlPlane, settings: Settings) -> None:
+    """Say that the server is not ready any more, and serve on until whoever sends it requests has heard."""
+    plane.server.draining = True
+    if settings.shutdown_delay_s:
+        _log.info("stopping soon", after_s=settings.shutdown_delay_s)
+        await asyncio.sleep(settings.shutdown_delay_s)
 
 
 async def open_store(layout: Layout, settings: Settings) -> Store:

@@ -68,12 +68,15 @@ class Server:
         limits: Limits | None = None,
         clock: Clock | None = None,
         grace_s: float = 10.0,
+        stream_grace_s: float = 1.0,
     ) -> None:
+        """grace_s: how long requests may go on once the server closes; stream_grace_s: streams, to end properly."""
         self.handler = handler
         self.context = context
         self.limits = limits or Limits()
         self._clock = clock or SystemClock()
         self._grace_s = grace_s
+        self._stream_grace_s = stream_grace_s
         self._group = asyncio.TaskGroup()
         self._tasks: dict[Connection, asyncio.Task[None]] = {}
         self._lingering: set[Connection] = set()
@@ -151,9 +154,16 @@ class Server:
         for path in self._paths:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
+        streams = []
         for connection, task in list(self._tasks.items()):
             connection.draining = True
-            if not connection.busy or connection.streaming:
+            if not connection.busy:
+                task.cancel()
+            elif connection.streaming:
+                streams.append(task)
+        if streams:  # watches have been told to end; what people follow for as long as they like has not
+            _, endless = await asyncio.wait(streams, timeout=min(self._stream_grace_s, self._grace_s))
+            for task in endless:
                 task.cancel()
         if self._tasks:
             _, late = await asyncio.wait(list(self._tasks.values()), timeout=self._grace_s)

@@ -108,9 +108,12 @@ def test_health_pages() -> None:
         assert b"[+]store excluded: ok\nwarn" not in bytes(without.body)  # type: ignore[arg-type]
         assert b'cannot be excluded: no matches for "nonsense"' in bytes(without.body)  # type: ignore[arg-type]
         assert (await server.send("GET", "/livez")).status == 200
+        roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+        assert (await server.ask("DELETE", roles))[0] == 200
+        assert (await server.send("GET", "/livez")).status == 200, "a restart would not help"
         slis = bytes((await server.send("GET", "/metrics/slis")).body).decode()  # type: ignore[arg-type]
         assert 'kubernetes_healthcheck{name="store",type="readyz"} 0.0' in slis
-        assert 'kubernetes_healthchecks_total{name="ping",status="success",type="livez"} 1.0' in slis
+        assert 'kubernetes_healthchecks_total{name="ping",status="success",type="livez"} 2.0' in slis
 
     served(scenario)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 import pytest
+from api_driver import HandClock
 from server_driver import ADMIN, Served, peer, served
 
 from navarch.apiserver.call import Call, Reads, User
 from navarch.apiserver.fairness.gate import Gate, Schema, Seats
 from navarch.apiserver.fairness.queueset import Ticket
-from navarch.base.clock import SystemClock
 from navarch.base.errors import TooMany
 from navarch.base.metrics import Registry
 from navarch.kinds import FLOWSCHEMA
@@ -92,7 +92,7 @@ def call(name: str = "jane", verb: str = "get", resource: str = "pods") -> Call:
 
 def gate_of(reads: Any, seats: int = 2, wait_s: float = 10.0, metrics: Registry | None = None) -> Gate:
     found: Reads = reads
-    return Gate(found, SystemClock(), metrics or Registry(), Seats(seats, wait_s))
+    return Gate(found, HandClock(), metrics or Registry(), Seats(seats, wait_s))
 
 
 def entered(gate: Gate, one: Call) -> tuple[Schema, Ticket]:
