@@ -8,6 +8,7 @@ import orjson
 
 from navarch.apiserver.negotiate import JSON, OFFERED, PROTOBUF, YAML
 from navarch.apiserver.options import validation
+from navarch.apiserver.refusals import unfit_patch
 from navarch.base.errors import BadRequest, UnsupportedMediaType
 from navarch.kinds.schema_duplicates import duplicates
 from navarch.objects.value import Document
@@ -62,9 +63,14 @@ def parse(request: Request, warnings: list[str] | None = None) -> Any:
     )
 
 
-def _tell(request: Request, faults: list[str], warnings: list[str] | None) -> None:
-    """Of what a text says more than once, or to nobody: as the client wants to hear of it. Raises: BadRequest."""
-    mode = validation(request) if faults else "Ignore"
+def _tell(request: Request, faults: list[str], warnings: list[str] | None, *, patch: bool = False) -> None:
+    """Of what a text says more than once, or to nobody: as the client wants to hear of it.
+
+    Raises: BadRequest; Invalid, of a patch.
+    """
+    mode = validation(request, "patch" if patch else "create") if faults else "Ignore"
+    if mode == "Strict" and patch:
+        raise unfit_patch(request.body.decode("utf-8", "replace"), f"strict decoding error: {', '.join(faults)}")
     if mode == "Strict":
         raise BadRequest(f"strict decoding error: {', '.join(faults)}")
     if mode == "Warn" and warnings is not None:
@@ -127,7 +133,7 @@ def patch(request: Request, warnings: list[str]) -> tuple[str, Any]:
         faults = [f'duplicate field "{path}"' for path in _doubled(request.body, found)]
         if type_ == JSON_PATCH:
             faults = [f"json patch {fault}" for fault in (*faults, *_unknown(found))]
-        _tell(request, faults, warnings)
+        _tell(request, faults, warnings, patch=True)
     if type_ == JSON_PATCH:
         if not isinstance(found, list):
             raise BadRequest(f"a JSON patch must be an array of operations, not {_json_type(found)}")

@@ -175,9 +175,9 @@ def intent_of(call: Call, kind: Kind) -> Intent:
         call.namespace,
         call.name,
         call.subresource,
-        options.manager(request),
-        options.dry_run(request.params("dryRun")),
-        options.validation(request),
+        options.manager(request, call.verb),
+        options.dry_run(request.params("dryRun"), call.verb),
+        options.validation(request, call.verb),
         call.warnings,
         options.flag(request, "force"),
     )
@@ -222,13 +222,10 @@ async def _update(context: Context, call: Call, kind: Kind, form: Form) -> Respo
 async def _patch(context: Context, call: Call, kind: Kind, form: Form) -> Response:
     type_, wanted = bodies.patch(call.request, call.warnings)
     intent = intent_of(call, kind)
+    options.check_patch_options(call.request, applies=type_ == bodies.APPLY_YAML)
     if type_ != bodies.APPLY_YAML:
-        if intent.force:
-            raise BadRequest("force is only for apply patches")
         found = await _shown(context, kind, await patch(context, intent, type_, wanted))
         return render.one(context, call, kind, found, form)
-    if not call.request.param("fieldManager"):
-        raise BadRequest("fieldManager is required for apply patch")
     _check_applied(wanted, kind)
     intent.verb = "apply"
     found, made = await apply(context, intent, wanted)

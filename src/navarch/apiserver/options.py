@@ -9,6 +9,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+import orjson
+
+from navarch.apiserver import refusals
 from navarch.apiserver.call import User
 from navarch.base.errors import BadRequest, Cause, Invalid
 from navarch.client.client import Propagation
@@ -125,44 +128,72 @@ def revision_of(text: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= REVISION_LONGEST):
-        raise Invalid(
-            f"resourceVersion: Invalid value: {text[:SHOWN]!r}: it must be one that the server gave",
-            causes=[Cause("FieldValueInvalid", f"Invalid value: {text[:SHOWN]!r}", "resourceVersion")],
-        )
+        shown = orjson.dumps(text[:SHOWN]).decode()
+        message = f"Invalid value: {shown}: strconv.ParseUint: parsing {shown}: invalid syntax"
+        raise Invalid(f"resourceVersion: {message}", causes=[Cause("FieldValueInvalid", message, "resourceVersion")])
     return int(text)
 
 
-def dry_run(values: list[str]) -> bool:
+ASKED_IN = {
+    "create": "CreateOptions",
+    "update": "UpdateOptions",
+    "patch": "PatchOptions",
+    "apply": "PatchOptions",
+    "delete": "DeleteOptions",
+    "deletecollection": "DeleteOptions",
+}
+"""What Kubernetes calls that which a verb is asked with."""
+
+
+def dry_run(values: list[str], verb: str = "delete") -> bool:
     """Raises: Invalid, for anything but `All`."""
     for value in values:
         if value != "All":
             message = f'Unsupported value: "{value}": supported values: "All"'
-            raise Invalid(
-                f"DryRun is invalid: dryRun: {message}", causes=[Cause("FieldValueNotSupported", message, "dryRun")]
+            raise refusals.unfit_options(
+                ASKED_IN.get(verb, "CreateOptions"), [Cause("FieldValueNotSupported", message, "dryRun")]
             )
     return bool(values)
 
 
-def validation(request: Request) -> Validation:
+def validation(request: Request, verb: str = "create") -> Validation:
     """Raises: Invalid. The default is Warn, as upstream's for clients that say nothing."""
     text = request.param("fieldValidation") or "Warn"
     if text not in ("Strict", "Warn", "Ignore"):
-        message = f'Unsupported value: "{text}": supported values: "Ignore", "Strict", "Warn"'
-        raise Invalid(
-            f"fieldValidation: {message}", causes=[Cause("FieldValueNotSupported", message, "fieldValidation")]
+        message = f'Unsupported value: "{text}": supported values: "", "Ignore", "Strict", "Warn"'
+        raise refusals.unfit_options(
+            ASKED_IN.get(verb, "CreateOptions"), [Cause("FieldValueNotSupported", message, "fieldValidation")]
         )
     return cast(Validation, text)
 
 
-def manager(request: Request) -> str:
+def manager(request: Request, verb: str = "create") -> str:
     """The field manager: as asked for, else the program's name out of the user agent. Raises: Invalid."""
     text = request.param("fieldManager")
     if not text:
         return request.headers.get("user-agent", "").split("/", 1)[0][:MANAGER_LONGEST] or "unknown"
-    if len(text) > MANAGER_LONGEST or not text.isprintable():
-        message = f"Invalid value: {text!r}: must be printable and no longer than {MANAGER_LONGEST} characters"
-        raise Invalid(f"fieldManager: {message}", causes=[Cause("FieldValueInvalid", message, "fieldManager")])
+    causes = []
+    if len(text.encode()) > MANAGER_LONGEST:
+        message = f"Too long: may not be more than {MANAGER_LONGEST} bytes"
+        causes.append(Cause("FieldValueTooLong", message, "fieldManager"))
+    if not text.isprintable():
+        shown = orjson.dumps(text).decode()
+        message = f"Invalid value: {shown}: should only contain printable characters"
+        causes.append(Cause("FieldValueInvalid", message, "fieldManager"))
+    if causes:
+        raise refusals.unfit_options(ASKED_IN.get(verb, "CreateOptions"), causes)
     return text
+
+
+def check_patch_options(request: Request, *, applies: bool) -> None:
+    """What only an apply patch may ask for, and what it must. Raises: Invalid."""
+    if applies and not request.param("fieldManager"):
+        cause = Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+    elif not applies and request.params("force"):
+        cause = Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
+    else:
+        return
+    raise refusals.unfit_options("PatchOptions", [cause])
 
 
 def list_options(request: Request) -> ListOptions:
@@ -179,9 +210,11 @@ def list_options(request: Request) -> ListOptions:
         if cont:
             raise _forbidden("resourceVersionMatch", "is forbidden when continue is provided")
         if match not in ("Exact", "NotOlderThan"):
-            raise _forbidden("resourceVersionMatch", f"{match!r} is none of Exact, NotOlderThan")
+            message = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
+            cause = Cause("FieldValueNotSupported", message, "resourceVersionMatch")
+            raise refusals.unfit_options("ListOptions", [cause])
         if match == "Exact" and revision == 0:
-            raise _forbidden("resourceVersionMatch", 'Exact is forbidden for the resourceVersion "0"')
+            raise _forbidden("resourceVersionMatch", '"exact" is forbidden for resourceVersion "0"')
     if cont and revision:
         raise BadRequest("specifying resource version is not allowed when using continue")
     return ListOptions(
@@ -199,9 +232,8 @@ def watch_options(request: Request) -> WatchOptions:
     initial = flag(request, "sendInitialEvents") if request.params("sendInitialEvents") else None
     match = request.param("resourceVersionMatch")
     if initial is not None and match != "NotOlderThan":
-        raise _forbidden(
-            "resourceVersionMatch", "NotOlderThan is required when sendInitialEvents is provided", "sendInitialEvents"
-        )
+        message = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        raise refusals.unfit_options("ListOptions", [Cause("FieldValueForbidden", message, "resourceVersionMatch")])
     if match and initial is None:
         raise _forbidden("resourceVersionMatch", "is forbidden for watch unless sendInitialEvents is provided")
     bookmarks = flag(request, "allowWatchBookmarks")
@@ -215,11 +247,8 @@ def watch_options(request: Request) -> WatchOptions:
     )
 
 
-def _forbidden(field: str, message: str, also: str = "") -> Invalid:
-    text = f"Forbidden: {field} {message}"
-    return Invalid(
-        f"ListOptions is invalid: {also or field}: {text}", causes=[Cause("FieldValueForbidden", text, field)]
-    )
+def _forbidden(field: str, why: str) -> Invalid:
+    return refusals.unfit_options("ListOptions", [Cause("FieldValueForbidden", f"Forbidden: {field} {why}", field)])
 
 
 def delete_options(request: Request, body: Document | None) -> DeleteOptions:

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from navarch.base.errors import AlreadyExists, Cause, Conflict, Forbidden, Invalid, MethodNotAllowed, NotFound
 from navarch.kinds.kind import Kind
+
+SHOWN = 8192
+"""Characters of a refused patch that are told back."""
 
 
 def not_found(kind: Kind, name: str) -> NotFound:
@@ -59,7 +64,23 @@ def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> Invalid:
     )
 
 
+def unfit_options(kind: str, causes: Sequence[Cause]) -> Invalid:
+    """Of what a query or a body asks besides the object. kind: `ListOptions`, `PatchOptions`, …"""
+    texts = [told(cause) for cause in causes]
+    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    return Invalid(f'{kind}.meta.k8s.io "" is invalid: {said}', group="meta.k8s.io", kind=kind, causes=causes)
+
+
+def unfit_patch(value: str, why: str) -> Invalid:
+    """Of a patch that makes something which is no object of its kind. value: what it is, or makes, as JSON."""
+    shown = orjson.dumps(value if len(value) <= SHOWN else value[:SHOWN] + "…").decode()
+    cause = Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")
+    return Invalid(f' "" is invalid: {told(cause)}', causes=[cause])
+
+
 def not_allowed(kind: Kind, verb: str) -> MethodNotAllowed:
+    if not verb:
+        return MethodNotAllowed("the server does not allow this method on the requested resource")
     return MethodNotAllowed(
         f"{verb} is not supported on resources of kind {kind.resource!r}", group=kind.group, kind=kind.plural
     )

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from navarch.apiserver import bodies, decode, ownership
 from navarch.apiserver.context import Context
 from navarch.apiserver.options import Intent
-from navarch.apiserver.refusals import invalid
+from navarch.apiserver.refusals import invalid, unfit_patch
 from navarch.apiserver.verb_create import addressed, create
 from navarch.apiserver.verb_update import change
-from navarch.base.errors import AlreadyExists, BadRequest, Cause, UnsupportedMediaType
+from navarch.base.errors import AlreadyExists, BadRequest, Cause, Invalid, UnsupportedMediaType
 from navarch.kinds.object import Object
 from navarch.kinds.schema import schema_for
 from navarch.objects import patch as algorithms
@@ -28,9 +30,22 @@ async def patch(context: Context, intent: Intent, media_type: str, wanted: Any) 
 
     def patched(stored: Document) -> Document:
         base = decode.shown(intent, stored)
-        return addressed(intent, decode.rechecked(intent, merged(intent, media_type, base, wanted), base))
+        found = merged(intent, media_type, base, wanted)
+        try:
+            checked = decode.rechecked(intent, found, base)
+        except BadRequest as error:
+            raise _unfit(error, found) from None
+        return addressed(intent, checked)
 
     return await change(context, intent, patched)
+
+
+def _unfit(error: BadRequest, found: Document) -> BadRequest | Invalid:
+    """A patch that makes an object which cannot be decoded is invalid; a body of that kind would be a bad request."""
+    _, handled, rest = error.message.partition(" cannot be handled as a ")
+    if not handled:
+        return error
+    return unfit_patch(orjson.dumps(found).decode(), rest.partition(": ")[2])
 
 
 def merged(intent: Intent, media_type: str, stored: Document, wanted: Any) -> Document:

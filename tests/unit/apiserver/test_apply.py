@@ -134,9 +134,9 @@ def test_apply_of_status() -> None:
 def test_apply_needs_a_manager_and_a_document_that_fits() -> None:
     async def test(api: Api) -> None:
         apply = "application/apply-patch+yaml"
-        with pytest.raises(Refused, match="fieldManager is required for apply patch"):
+        with pytest.raises(Refused, match="fieldManager: Required value: is required for apply patch"):
             await api.ask("PATCH", f"{CONFIGMAPS}/one", config(), apply)
-        with pytest.raises(Refused, match="force is only for apply patches"):
+        with pytest.raises(Refused, match="force: Forbidden: may not be specified for non-apply patch"):
             await api.merge(f"{CONFIGMAPS}/one?force=true", {})
         with pytest.raises(Refused, match="does not match the name on the URL"):
             await api.apply(f"{CONFIGMAPS}/two", config())
