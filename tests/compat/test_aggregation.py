@@ -270,6 +270,10 @@ def test_a_server_that_does_not_answer(served: Kubectl, extension: Extension) ->
         assert answer.endswith(b"service unavailable\n")
         assert "ServiceUnavailable" in served.refused("get", "--raw", f"{ROOT}/apples")
         assert "pods" in served("get", "--raw", "/api/v1")
+        counted = served("get", "--raw", "/metrics")
+        assert f'aggregator_unavailable_apiservice{{name="{NAME}"}} 1' in counted
+        reason = "FailedDiscoveryCheck"
+        assert f'aggregator_unavailable_apiservice_total{{name="{NAME}",reason="{reason}"}}' in counted
     finally:
         extension.down = False
     served("annotate", "service", "fruits", "-n", "default", "touched=2", "--overwrite")

@@ -67,7 +67,7 @@ class Core:
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
         self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))
-        self.aggregator = Aggregator(self._state, self.local(ITSELF, "navarch"), self.reach)
+        self.aggregator = Aggregator(self._state, self.local(ITSELF, "navarch"), self.reach, metrics or Registry())
         self._following: asyncio.Task[None] | None = None
         self.component("etcd-0", self._store_health)  # as the store is called where it is looked for
 

@@ -33,6 +33,7 @@ from navarch.apiserver.resolving import Reach
 from navarch.apiserver.state import State
 from navarch.base.errors import ApiError, NotFound, Retryable
 from navarch.base.log import Log
+from navarch.base.metrics import Registry
 from navarch.base.pki import Pair
 from navarch.client.client import Client
 from navarch.kinds import APISERVICE, ENDPOINTSLICE, SERVICE
@@ -59,7 +60,7 @@ class Aggregator:
     version: goes up whenever discovery or the schemas of remote groups change.
     """
 
-    def __init__(self, state: State, client: Client, reach: Reach) -> None:
+    def __init__(self, state: State, client: Client, reach: Reach, metrics: Registry) -> None:
         self._state = state
         self._client = client
         self._reach = reach
@@ -71,6 +72,17 @@ class Aggregator:
         self._wake: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
+        metrics.gauge(
+            "aggregator_unavailable_apiservice",
+            "Whether the server of an APIService does not answer, by name.",
+            ("name",),
+            read=lambda: {(one.name,): float(not one.available) for one in self.routes.values()},
+        )
+        self._failures = metrics.counter(
+            "aggregator_unavailable_apiservice_total",
+            "How often servers of APIServices ceased to answer, by name and reason.",
+            ("name", "reason"),
+        )
         state.listeners.append(self._heard)
         state.loaded.append(self._reread)
         state.kinds.follow(self._news.set)
@@ -281,6 +293,8 @@ class Aggregator:
         known = condition.get(status.get("conditions"), AVAILABLE) or {}
         if all(known.get(field) == value for field, value in found.items()):
             return
+        if found["status"] != "True" and known.get("status") != found["status"]:
+            self._failures.add(name, found["reason"])
         conditions = condition.set(status.get("conditions"), found, self._state.clock.now())
         wanted = {**document, "status": {**status, "conditions": conditions}}
         try:
