@@ -220,6 +220,8 @@ def test_nobody_says_by_headers_who_he_is(served: Kubectl, extension: Extension)
         "X-Remote-User: root",
         "X-Remote-Group: system:masters",
         "x-remote-extra-scopes: all",
+        "X_Remote_User: root",
+        "X_Remote-Group: system:masters",
         "X-Forwarded-For: 203.0.113.9",
         "Connection: close, X-Remote-User",
     ]
@@ -229,8 +231,30 @@ def test_nobody_says_by_headers_who_he_is(served: Kubectl, extension: Extension)
     assert request.headers["x-remote-user"] == "kubernetes-admin"
     assert "root" not in request.headers["x-remote-group"]
     assert "x-remote-extra-scopes" not in request.headers
+    assert not any("_" in name for name in request.headers)
     assert request.headers["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
     assert request.headers["host"] == "fruits.default.svc:443"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Content-Length: 5", "Transfer-Encoding: chunked"],
+        ["Content-Length: 5", "Content-Length: 6"],
+        ["Transfer-Encoding: chunked, identity"],
+        ["X-Remote-User : root"],
+        ["X-Forwarded-For: a\nX-Remote-User: root"],
+        [" X-Remote-User: root"],
+    ],
+)
+def test_no_request_is_hidden_in_another(served: Kubectl, extension: Extension, lines: list[str]) -> None:
+    extension.asked.clear()
+    smuggled = f"GET {ROOT}/smuggled HTTP/1.1"
+    first = [f"POST {ROOT}/namespaces/default/apples HTTP/1.1", "Host: x", *lines, "", "0", "", smuggled, "Host: x"]
+    answer = asyncio.run(raw(served, first))
+    assert not any("smuggled" in one.path for one in extension.asked)
+    assert not any(one.headers["x-remote-user"] != "kubernetes-admin" for one in extension.asked)
+    assert b"HTTP/1.1 2" not in answer
 
 
 def test_redirects_go_no_further(served: Kubectl, extension: Extension) -> None:

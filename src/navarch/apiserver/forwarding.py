@@ -42,7 +42,7 @@ def sent_on(request: Request) -> list[tuple[str, str]]:
         dropped -= {"connection", "upgrade"}
     found = []
     for name, value in request.headers.items():
-        if name in dropped or name in MADE_ANEW or name in CREDENTIALS or name.startswith(CREDENTIAL_PREFIXES):
+        if name in dropped or name in MADE_ANEW or _vouches(name):
             continue
         if name == "sec-websocket-protocol":
             value = own_protocols(value)
@@ -56,6 +56,12 @@ def sent_on(request: Request) -> list[tuple[str, str]]:
     if told := ", ".join(filter(None, seen)):
         found.append(("x-forwarded-for", told))
     return found
+
+
+def _vouches(name: str) -> bool:
+    """Some servers cannot tell an underscore in a name from a dash."""
+    plain = name.replace("_", "-")
+    return plain in CREDENTIALS or plain.startswith(CREDENTIAL_PREFIXES)
 
 
 def own_protocols(value: str) -> str:
