@@ -164,6 +164,6 @@ def metrics() -> list[Metric]:
                     if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == labels.id
                 )
             type_ = call.func.attr
-            suffix = "_total" if type_ == "counter" else ""
+            suffix = "_total" if type_ == "counter" and not name.endswith("_total") else ""
             found.add(Metric(name + suffix, type_, tuple(ast.literal_eval(labels)), help_))
     return sorted(found)
