@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from navarch.apiserver.admission import extensions
 from navarch.apiserver.admission.accounts import Issue
+from navarch.apiserver.admission.extensions import Judge
 from navarch.apiserver.admission.plugins import Grants, plugins
 from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.admission.webhooks import Webhooks
@@ -45,11 +47,12 @@ class Core:
         patience_s: int = PATIENCE_S,
         simulated: bool = False,
         metrics: Registry | None = None,
+        judges: Mapping[str, Judge] | None = None,
     ) -> None:
         """authorizer: asked for what clients in this process do; None allows.
         answers: (plural, subresource) -> who answers what is posted there and not stored (reviews, tokens).
         patience_s: how long new pods that say nothing about it stay on a node that was lost.
-        simulated: pods run nowhere, and are never connected to.
+        simulated: pods run nowhere, and are never connected to. judges: admission plugins of others, by name.
         """
         self._state = State(store, kinds, clock, ids, simulated=simulated)
         self.reach = self._state.reach
@@ -63,6 +66,7 @@ class Core:
             patience_s,
             lambda: self._context.authorizer,
             webhooks,
+            extensions.plugins(judges or {}, metrics or Registry()),
         )
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)

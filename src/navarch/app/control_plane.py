@@ -6,10 +6,12 @@ What `navarch server` and the cluster in a library have in common. Sockets, stor
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from socket import gethostname
 
+from navarch.apiserver.admission.extensions import Judge
 from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.authn.authenticator import Credentials
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
@@ -56,6 +58,7 @@ class Settings:
 
     shared_informers: controllers and scheduler read from one set of caches. patience_s: how long pods that say nothing
     about it stay on a node that was lost (`options.node_grace_s` says when it is lost). simulated: pods run nowhere.
+    judges: admission plugins of others, by name.
     front_proxy: what the server shows to other API servers that it hands requests on to.
     """
 
@@ -66,6 +69,7 @@ class Settings:
     shared_informers: bool = True
     patience_s: int = PATIENCE_S
     simulated: bool = False
+    judges: Mapping[str, Judge] = field(default_factory=dict)
     front_proxy: Pair | None = None
 
 
@@ -113,6 +117,7 @@ class ControlPlane:
             patience_s=settings.patience_s,
             simulated=settings.simulated,
             metrics=self.metrics,
+            judges=settings.judges,
         )
         self.kinds = self.core.kinds
         self.authorizer = late.made = Authorizers(self.core.reads)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from navarch.apiserver.admission import extensions
 from navarch.apiserver.bootstrap import Place
 from navarch.apiserver.call import ITSELF
 from navarch.app import identity
@@ -111,7 +112,9 @@ def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
         who.front_proxy_ca.decode(),
     )
     options = Options(root_ca=who.ca.decode(), cluster_cidr=settings.cluster_cidr)
-    return PlaneSettings(who.signing_key, place=place, options=options, front_proxy=who.front_proxy)
+    return PlaneSettings(
+        who.signing_key, place=place, options=options, front_proxy=who.front_proxy, judges=extensions.installed()
+    )
 
 
 async def ensure_dns_service(client: Client, settings: Settings) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from navarch.apiserver.admission.extensions import Judge
 from navarch.controllers.options import Options
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
@@ -55,7 +56,8 @@ class Cluster:
     nodes: how many (`node-0`, …), their names, or name -> `Machine`. machine: what the others are made of.
     zones: nodes are dealt out over them. behaviours: how containers behave, in Python or YAML; without any, they
     start at once and run for ever. frozen: time stands but for `clock.advance`; else it goes with the machine's.
-    port: of the API server, 0 for a free one.
+    port: of the API server, 0 for a free one. admission: plugins to ask about writes, by name (none that is installed
+    is asked unless it is among them).
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Cluster:
         frozen: bool = False,
         port: int = 0,
         options: Options | None = None,
+        admission: Mapping[str, Judge] | None = None,
     ) -> None:
         self._plan = Plan(
             nodes=_machines(nodes, machine, zones),
@@ -75,6 +78,7 @@ class Cluster:
             frozen=frozen,
             port=port,
             options=options or Options(cluster_cidr=""),
+            judges=admission or {},
         )
         self._engine: Engine | None = None
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from navarch.apiserver.admission.extensions import Judge
 from navarch.apiserver.aggregation.identity import CLIENT
 from navarch.apiserver.bootstrap import Place
 from navarch.apiserver.call import User
@@ -48,13 +49,15 @@ PLACE = Place("10.96.0.1", ("192.0.2.1",), 6443)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What cluster to make. nodes: name -> what it is made of, in order. port: 0 for any that is free."""
+    """What cluster to make. nodes: name -> what it is made of, in order. port: 0 for any that is free.
+    judges: admission plugins, by name."""
 
     nodes: dict[str, Machine]
     behaviours: Sequence[Behaviour] = ()
     frozen: bool = False
     port: int = 0
     options: Options = field(default_factory=Options)
+    judges: Mapping[str, Judge] = field(default_factory=dict)
 
 
 class Engine:
@@ -83,6 +86,7 @@ class Engine:
                 place=place,
                 options=options,
                 simulated=True,
+                judges=plan.judges,
                 front_proxy=front_proxy.client(CLIENT),
             ),
             heartbeats=self.heartbeats,

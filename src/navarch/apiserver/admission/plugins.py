@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from navarch.apiserver.admission import accounts, certificates, limits, namespaces, nodes, pods, quota, runtimes
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.policies_mutating import Mutating
 from navarch.apiserver.admission.policies_validating import Validating
-from navarch.apiserver.admission.review import Plugin, Review
+from navarch.apiserver.admission.review import Plugin, Review, Step
 from navarch.apiserver.admission.services import Allocation
 from navarch.apiserver.admission.webhooks import Webhooks
 from navarch.apiserver.call import Authorizer, User
@@ -45,15 +45,10 @@ def plugins(
     patience_s: int,
     authorizer: Callable[[], Authorizer | None],
     webhooks: Webhooks,
+    extensions: Sequence[Plugin] = (),
 ) -> tuple[Plugin, ...]:
     """All of them. grants, issue, authorizer: asked at each write, for they are made after the core. patience_s: how
-    long pods that say nothing about it stay on a node that was lost."""
-
-    def escalation(review: Review) -> None:
-        check = grants()
-        direct = not review.intent.subresource or review.intent.kind.group == CERTIFICATES
-        if check is not None and review.intent.verb != "delete" and direct:
-            check(review.intent.user, review.intent.kind, review.draft.document, review.old)
+    long pods that say nothing about it stay on a node that was lost. extensions: plugins that were installed."""
 
     return (
         Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep, reads=(NAMESPACE,)),
@@ -77,6 +72,7 @@ def plugins(
         Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate, reads=(), kinds=(POD, NODE)),
         Plugin("Priority", mutate=pods.prioritize, reads=(PRIORITYCLASS,), kinds=(POD,), creations=True),
         Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s), reads=(), kinds=(POD,), creations=True),
+        *extensions,
         Plugin(
             "MutatingAdmissionPolicy",
             mutate=Mutating(state, authorizer).mutate,
@@ -88,7 +84,7 @@ def plugins(
             "CertificateSubject", mutate=certificates.mutate, reads=(), settles=True, kinds=(CERTIFICATESIGNINGREQUEST,)
         ),
         Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=(), settles=True, kinds=(SERVICE,)),
-        Plugin("Escalation", validate=escalation, reads=()),
+        Plugin("Escalation", validate=_escalation(grants), reads=()),
         Plugin(
             "ValidatingAdmissionPolicy",
             validate=Validating(state, authorizer).validate,
@@ -98,3 +94,13 @@ def plugins(
         webhooks.validating(),
         Plugin("ResourceQuota", validate=quota.Quotas(state).validate, reads=(RESOURCEQUOTA,)),
     )
+
+
+def _escalation(grants: Callable[[], Grants | None]) -> Step:
+    def validate(review: Review) -> None:
+        check = grants()
+        direct = not review.intent.subresource or review.intent.kind.group == CERTIFICATES
+        if check is not None and review.intent.verb != "delete" and direct:
+            check(review.intent.user, review.intent.kind, review.draft.document, review.old)
+
+    return validate
