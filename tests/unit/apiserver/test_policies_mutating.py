@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run
+from hypothesis import given
+from hypothesis import strategies as st
 from policy_driver import mutating
+
+from navarch.apiserver.admission.policies_mutating import applied
+from navarch.kinds import CONFIGMAP
 
 PODS_RULE = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE", "UPDATE"]}
 
@@ -229,3 +234,19 @@ def test_a_scale_may_be_changed() -> None:
         assert (await api.get(f"{where}/web"))["spec"]["replicas"] == 3
 
     run(test)
+
+
+WORDS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.sampled_from(["1", "2"]), min_size=1)
+
+
+@given(WORDS, WORDS, WORDS)
+def test_applying_keeps_the_rest_and_is_done_once(
+    data: dict[str, str], more: dict[str, str], labels: dict[str, str]
+) -> None:
+    present = {**config("c", **data), "metadata": {"name": "c", "labels": {"z": "0"}}}
+    wanted = {"data": more, "metadata": {"labels": labels}}
+    found = applied(CONFIGMAP, present, wanted)
+    assert found["data"] == {**data, **more}
+    assert found["metadata"] == {"name": "c", "labels": {"z": "0", **labels}}
+    assert applied(CONFIGMAP, found, wanted) == found
+    assert present["data"] == data
