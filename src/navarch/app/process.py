@@ -34,6 +34,13 @@ def settle() -> None:
     give_back()
 
 
+def settle_more() -> None:
+    """To be called once what follows the start is there too: it stays as well. To look for garbage among so much would
+    take longer than a client waits, so that nobody does."""
+    gc.freeze()
+    give_back()
+
+
 def give_back() -> None:
     """Return what loading used and left behind to the system; glibc keeps it else, in case that it is wanted again."""
     with contextlib.suppress(AttributeError, OSError):  # another C library keeps its own house

@@ -18,7 +18,7 @@ from navarch.app.control_plane import ControlPlane
 from navarch.app.control_plane import Settings as PlaneSettings
 from navarch.app.dialer import HttpsDialer
 from navarch.app.layout import Layout, Settings
-from navarch.app.process import run_process, settle, stop_signals
+from navarch.app.process import run_process, settle, settle_more, stop_signals
 from navarch.base import log
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.errors import AlreadyExists
@@ -61,7 +61,9 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
             await server.listen("0.0.0.0", settings.api_port)
             await server.listen_unix(layout.server_socket)
             async with asyncio.TaskGroup() as group:
-                organs = group.create_task(plane.run())
+                synced = asyncio.Event()
+                organs = group.create_task(plane.run(synced))
+                settling = group.create_task(_settle_when(synced))
                 renewal = group.create_task(identity.renew(layout, settings, clock, server, shown))
                 settle()
                 _log.info("serving", port=settings.api_port, socket=layout.server_socket)
@@ -69,6 +71,7 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
                 await drain(plane, settings)
                 organs.cancel()
                 renewal.cancel()
+                settling.cancel()
             plane.core.end_watches()
     finally:
         await plane.close()
@@ -101,6 +104,11 @@ def etcd_settings(settings: Settings) -> EtcdSettings:
     )
     every_s = settings.etcd_compaction_interval_s
     return EtcdSettings(tuple(settings.etcd_servers), ca, certificate, key, settings.etcd_prefix, every_s)
+
+
+async def _settle_when(synced: asyncio.Event) -> None:
+    await synced.wait()
+    settle_more()
 
 
 def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
