@@ -77,14 +77,17 @@ def test_unknown_fields(kubectl: Kubectl) -> None:
     assert kubectl("get", "deploy", "-o", "name") == ""
     tolerable = WEB.replace("replicas: 2", "replica: 2")
     warned = kubectl.warned("create", "--validate=warn", "-f", "-", stdin=tolerable)
-    assert warned == 'Warning: unknown field "spec.replica"\n'
+    assert warned == 'Warning: unknown field "spec.replica"; did you mean "replicas"?\n'
     found = kubectl.read("deploy", "web")["spec"]
     assert (found["replicas"], "replica" in found) == (1, False)
     kubectl("delete", "deploy", "web")
     assert kubectl.warned("create", "--validate=ignore", "-f", "-", stdin=tolerable) == ""
     assert "replica" not in kubectl.read("deploy", "web")["spec"]
     patched = kubectl.run("patch", "deploy", "web", "-p", '{"spec": {"repliicas": 3}}')
-    assert (patched.returncode, patched.stderr) == (0, 'Warning: unknown field "spec.repliicas"\n')
+    assert (patched.returncode, patched.stderr) == (
+        0,
+        'Warning: unknown field "spec.repliicas"; did you mean "replicas"?\n',
+    )
 
 
 def test_wrong_types(empty: Kubectl) -> None:

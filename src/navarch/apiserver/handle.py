@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from navarch.apiserver import bodies, decode, negotiate, options, refusals, render, reply, verb_delete, verb_read
+from navarch.apiserver import bodies, decode, lines, negotiate, options, refusals, render, reply, verb_delete, verb_read
 from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
 from navarch.apiserver.discovery import RETURNED_WHEN_DELETED
@@ -30,8 +30,13 @@ OF_ONE = ("get", "update", "patch", "delete")
 async def handle(context: Context, call: Call) -> Response:
     """Never raises for what a client did wrong: that is a Response too."""
     try:
-        return await _handled(context, call)
+        response = await _handled(context, call)
+        if call.warnings and lines.is_yaml(call.request):
+            lines.located_warnings(response, call.request)
+        return response
     except (ApiError, Retryable) as error:
+        if isinstance(error, ApiError):
+            lines.located(error, call.request)
         return reply.failure(error, negotiate.form_of_error(call.request), call.warnings)
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 import orjson
@@ -27,6 +29,9 @@ from navarch.objects.quantity import WRONG_FORMAT, BadQuantity, canonical
 from navarch.objects.shape import Shape
 from navarch.objects.value import Document
 
+LONGEST_TYPO = 64
+LIKE = 0.75
+"""How much of two names must be the same for one to be taken for the other: `replica`, not `name` for `image`."""
 MAX_REPORTED = 100
 """Go's decoder collects at most so many unknown and duplicate fields."""
 
@@ -73,7 +78,7 @@ def check(shape: Shape, document: Document, mode: Mode = "strict", *, raw: bytes
         raise BadRequest(_refusal(document, walk.error))
     if mode == "ignore":
         return checked, []
-    found = [f'unknown field "{path}"' for path in walk.unknown]
+    found = [f'unknown field "{path}"{meant}' for path, meant in walk.unknown]
     found += [f'duplicate field "{path}"' for path in (duplicates(raw) if raw else ())]
     if found and mode == "strict":
         raise BadRequest(_refusal(document, "strict decoding error: " + ", ".join(found[:MAX_REPORTED])))
@@ -105,7 +110,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.error = ""
-        self.unknown: list[str] = []
+        self.unknown: list[tuple[str, str]] = []  # where, and what may have been meant
         self._path: list[str] = []  # with list indices and map keys: how unknown fields are named
         self._names: list[str] = []  # names of struct fields only: how wrong types are named
         self._struct = ""
@@ -136,7 +141,8 @@ class _Walk:
             if field is None:
                 if shape.open:
                     continue
-                self.unknown.append("".join(self._path) + f".{key}" if self._path else key)
+                meant = _meant(key, fields) if len(self.unknown) < MAX_REPORTED else ""
+                self.unknown.append(("".join(self._path) + f".{key}" if self._path else key, meant))
             if field is None or below is None:
                 changed = dict(value) if changed is None else changed
                 del changed[key]
@@ -259,6 +265,15 @@ _SCALARS: dict[str, Any] = {
     "micro-time": _Walk._time,
     "bytes": _Walk._bytes,
 }
+
+
+def _meant(key: str, fields: Iterable[str]) -> str:
+    """`; did you mean "replicas"?` behind upstream's text, "" where no field is like it."""
+    if len(key) > LONGEST_TYPO:
+        return ""
+    lower = {name.lower(): name for name in fields}
+    like = get_close_matches(key.lower(), lower, n=1, cutoff=LIKE)
+    return f'; did you mean "{lower[like[0]]}"?' if like else ""
 
 
 def _described(value: Any) -> str:

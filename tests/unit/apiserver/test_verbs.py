@@ -237,7 +237,9 @@ def test_unknown_fields_are_refused_told_or_ignored_as_asked() -> None:
         assert refused.value.code == 400
         response = await api.send("POST", f"{CONFIGMAPS}?fieldValidation=Warn", wrong)
         assert response.status == 201
-        assert [v for k, v in response.headers if k == "warning"] == ['299 - "unknown field \\"dta\\""']
+        assert [v for k, v in response.headers if k == "warning"] == [
+            '299 - "unknown field \\"dta\\"; did you mean \\"data\\"?"'
+        ]
         assert b"dta" not in await whole(response)
         ignored = await api.send("POST", f"{CONFIGMAPS}?fieldValidation=Ignore", {**wrong, "metadata": {"name": "b"}})
         assert [k for k, _ in ignored.headers if k == "warning"] == []

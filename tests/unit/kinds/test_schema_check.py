@@ -162,16 +162,17 @@ def test_all_unknown_and_duplicate_fields_are_refused_at_once() -> None:
         schema_check.decode(POD, UNKNOWN_RAW)
     assert refused.value.message == (
         'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field '
-        '"spec.containers[0].imag", unknown field "spec.colour", unknown field "specs", duplicate field "metadata.name"'
+        '"spec.containers[0].imag"; did you mean "image"?, unknown field "spec.colour", '
+        'unknown field "specs"; did you mean "spec"?, duplicate field "metadata.name"'
     )
 
 
 def test_warnings_name_the_same_fields_and_the_fields_are_dropped() -> None:
     document, warnings = schema_check.decode(POD, UNKNOWN_RAW, "warn")
     assert warnings == [
-        'unknown field "spec.containers[0].imag"',
+        'unknown field "spec.containers[0].imag"; did you mean "image"?',
         'unknown field "spec.colour"',
-        'unknown field "specs"',
+        'unknown field "specs"; did you mean "spec"?',
         'duplicate field "metadata.name"',
     ]
     assert document == pod(containers=[CONTAINER], nodeSelector={"any": "key"}) | {"metadata": {"name": "q"}}
