@@ -56,10 +56,9 @@ def _hostile(folder: Path, seed: int) -> dict[str, Any]:
 
     with HostileServer() as server:
         sent = send(server, groups(server), examples=3, number=seed)
-        assert sent.faults == [], sent.faults[:5]
-        assert server.bugs == {}, server.bugs
+        wrong = [*sent.faults[:20], *(f"a bug: {where}" for where in server.bugs)]
     taken = sum(count for code, count in sent.codes.items() if code < 400)
-    return {"requests": sent.count, "taken": taken, "livez_worst_s": sent.livez_worst_s}
+    return {"wrong": wrong, "requests": sent.count, "taken": taken, "livez_worst_s": sent.livez_worst_s}
 
 
 def _history_etcd(folder: Path, seed: int) -> dict[str, Any]:
