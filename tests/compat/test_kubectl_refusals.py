@@ -172,7 +172,9 @@ def test_immutable_fields(web: Kubectl) -> None:
 
 
 def test_bad_patches(web: Kubectl) -> None:
-    assert "BadRequest" in web.refused("patch", "deploy", "web", "-p", '{"spec": {"replicas": "x"}}')
+    assert "The request is invalid: patch: Invalid value" in web.refused(
+        "patch", "deploy", "web", "-p", '{"spec": {"replicas": "x"}}'
+    )
     assert "spec.replicas" in web.refused("patch", "deploy", "web", "-p", '{"spec": {"replicas": "x"}}')
     assert "spec.replicas" in web.refused("patch", "deploy", "web", "-p", '{"spec": {"replicas": -1}}')
     assert web.run("patch", "deploy", "web", "-p", "{bad").returncode == 1

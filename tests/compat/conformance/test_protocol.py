@@ -319,7 +319,7 @@ def test_forms_that_we_do_not_make(api: Api, accept: str) -> None:
         ("*/*", "application/json"),
         ("application/*", "application/json"),
         ("text/html, */*;q=0.1", "application/json"),
-        ("application/vnd.kubernetes.protobuf, application/json", "application/json"),
+        ("application/vnd.kubernetes.protobuf, application/json", "application/vnd.kubernetes.protobuf"),
         ("application/yaml", "application/yaml"),
         ("application/json;q=0.2, application/yaml;q=0.8", "application/yaml"),
     ],
