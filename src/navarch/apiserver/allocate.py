@@ -81,7 +81,7 @@ class Addresses:
     """The pool of a network's addresses, without the first (the network) and the last (broadcast)."""
 
     def __init__(self, network: str, ids: Ids) -> None:
-        self.network = ipaddress.IPv4Network(network)
+        self.network = ipaddress.ip_network(network)
         usable = self.network.num_addresses - 2
         self._first = int(self.network.network_address) + 1
         self.pool = Pool(usable, min(max(16, usable // 16), 256) if usable > 32 else 0, ids)

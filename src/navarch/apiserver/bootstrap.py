@@ -15,6 +15,7 @@ from typing import Any
 
 from navarch.apiserver.aggregation import services
 from navarch.apiserver.aggregation.identity import published
+from navarch.apiserver.allocate import ADDRESSES
 from navarch.apiserver.authz import roles
 from navarch.apiserver.fairness import suggested
 from navarch.base.errors import AlreadyExists, ApiError, Conflict, NotFound, Retryable
@@ -34,6 +35,7 @@ from navarch.kinds import (
     ROLE,
     ROLEBINDING,
     SERVICE,
+    SERVICECIDR,
 )
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
@@ -66,6 +68,7 @@ async def bootstrap(client: Client, place: Place | None = None) -> None:
     await _ensure(client, PRIORITYCLASS, list(_priorities()))
     await _ensure(client, PRIORITYLEVELCONFIGURATION, suggested.levels())
     await _ensure(client, FLOWSCHEMA, suggested.schemas())
+    await _ensure(client, SERVICECIDR, [_network()])
     for kind, documents in (
         (CLUSTERROLE, roles.cluster_roles()),
         (ROLE, roles.roles()),
@@ -174,6 +177,13 @@ def _united(found: list[Any], wanted: Iterable[Any]) -> list[Any]:
 
 def _namespace(name: str) -> Document:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _network() -> Document:
+    """The network that Services are given addresses of from the beginning."""
+    metadata = {"name": "kubernetes"}
+    spec = {"cidrs": [ADDRESSES]}
+    return {"apiVersion": SERVICECIDR.api_version, "kind": SERVICECIDR.name, "metadata": metadata, "spec": spec}
 
 
 def _priorities() -> Iterable[Document]:

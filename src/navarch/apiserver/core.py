@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from navarch.apiserver.addressbook import AddressBook
 from navarch.apiserver.admission import extensions
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.extensions import Judge
@@ -70,6 +71,7 @@ class Core:
         )
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
+        self._addresses = AddressBook(self._state, self.local(ITSELF, "navarch"))
         self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))
         self.aggregator = Aggregator(self._state, self.local(ITSELF, "navarch"), self.reach, metrics or Registry())
         self._following: asyncio.Task[None] | None = None
@@ -86,6 +88,7 @@ class Core:
                 group.create_task(self._state.feed.run(), name="feed")
                 group.create_task(self._expiry.run(), name="expiry")
                 group.create_task(self._establisher.run(), name="establish")
+                group.create_task(self._addresses.run(), name="addresses")
                 group.create_task(self.aggregator.run(), name="aggregate")
         except* Exception as bugs:
             log.exception("the core stopped", error=repr(bugs.exceptions))

@@ -30,6 +30,7 @@ from navarch.controllers import (
     replicaset,
     replicationcontroller,
     resourcequota,
+    servicecidr,
     statefulset,
     ttl,
 )
@@ -69,6 +70,7 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     disruption.controller,
     resourcequota.controller,
     clusterrole.controller,
+    servicecidr.controller,
     admissionpolicy.controller,
 )
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from typing import Any
 
 import pytest
-from api_driver import Api, Refused, an_api, run
+from api_driver import ADMIN, Api, HandClock, Refused, an_api, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navarch.apiserver.allocate import Full, Pool, Taken
+from navarch.apiserver.admission.review import Review
+from navarch.apiserver.admission.services import Allocation
+from navarch.apiserver.allocate import Addresses, Full, Pool, Taken
+from navarch.apiserver.options import Intent
+from navarch.apiserver.state import State
 from navarch.base.clock import SeededIds
+from navarch.base.errors import Internal
+from navarch.kinds import SERVICE
+from navarch.kinds.registry import DEFAULT
+from navarch.objects.value import Draft
 from navarch.store.memory import MemoryStore
 
 SERVICES = "/api/v1/namespaces/default/services"
@@ -198,3 +207,97 @@ def test_families_that_the_cluster_does_not_have(spec: dict[str, Any], field: st
         await api.post(SERVICES, {"metadata": {"name": "s"}, "spec": free})
 
     run(test)
+
+
+ADDRESSES, NETWORKS = "/apis/networking.k8s.io/v1/ipaddresses", "/apis/networking.k8s.io/v1/servicecidrs"
+
+
+async def settled(api: Api, wanted: dict[str, str]) -> None:
+    """Waits for exactly these addresses to be held by these Services."""
+    for _ in range(200):
+        found = (await api.get(ADDRESSES))["items"]
+        held = {one["metadata"]["name"]: one["spec"]["parentRef"]["name"] for one in found}
+        if held == wanted:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{held} is not {wanted}")
+
+
+def test_each_address_of_a_service_is_an_object() -> None:
+    async def test(api: Api) -> None:
+        first = (await api.post(SERVICES, service("one")))["spec"]["clusterIP"]
+        await api.post(SERVICES, service("none", clusterIP="None"))
+        await settled(api, {first: "one"})
+        found = await api.get(f"{ADDRESSES}/{first}")
+        assert found["spec"] == {"parentRef": {"resource": "services", "namespace": "default", "name": "one"}}
+        assert found["metadata"]["labels"] == {
+            "ipaddress.kubernetes.io/ip-family": "IPv4",
+            "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+        }
+        await api.delete(f"{ADDRESSES}/{first}")  # what is missing comes back
+        await settled(api, {first: "one"})
+        second = (await api.post(SERVICES, service("two")))["spec"]["clusterIP"]
+        await settled(api, {first: "one", second: "two"})
+        await api.delete(f"{SERVICES}/one")
+        await settled(api, {second: "two"})
+
+    run(test)
+
+
+def test_an_address_that_nobody_has_any_more_is_taken_away_and_a_wrong_one_is_set_right() -> None:
+    async def test(api: Api) -> None:
+        labels = {"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
+        leaked = {"resource": "services", "namespace": "default", "name": "gone"}
+        metadata = {"name": "10.96.7.7", "labels": labels}
+        await api.post(ADDRESSES, {"metadata": metadata, "spec": {"parentRef": leaked}})
+        await settled(api, {})
+        await api.post(SERVICES, service("right", clusterIP="10.96.7.8"))
+        await settled(api, {"10.96.7.8": "right"})
+
+    run(test)
+
+
+def test_an_address_that_somebody_holds_is_given_to_no_service() -> None:
+    async def test(api: Api) -> None:
+        mine = {"group": "example.com", "resource": "things", "name": "mine"}
+        await api.post(ADDRESSES, {"metadata": {"name": "10.96.7.7"}, "spec": {"parentRef": mine}})
+        with pytest.raises(Refused, match="provided IP is already allocated"):
+            await api.post(SERVICES, service("a", clusterIP="10.96.7.7"))
+        await api.post(SERVICES, service("b", clusterIP="10.96.7.8"))
+        await settled(api, {"10.96.7.7": "mine", "10.96.7.8": "b"})
+
+    run(test)
+
+
+def test_a_second_network_is_used_when_it_is_asked_for() -> None:
+    async def test(api: Api) -> None:
+        with pytest.raises(Refused, match="not in the valid range"):
+            await api.post(SERVICES, service("a", clusterIP="10.97.0.3"))
+        await api.post(NETWORKS, {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/29"]}})
+        await api.post(SERVICES, service("a", clusterIP="10.97.0.3"))
+        with pytest.raises(Refused, match="already allocated"):
+            await api.post(SERVICES, service("b", clusterIP="10.97.0.3"))
+        await api.delete(f"{NETWORKS}/more")
+        with pytest.raises(Refused, match="not in the valid range"):
+            await api.post(SERVICES, service("b", clusterIP="10.97.0.4"))
+        assert (await api.get(f"{SERVICES}/a"))["spec"]["clusterIP"] == "10.97.0.3"
+
+    run(test)
+
+
+def test_a_second_network_is_used_when_the_first_is_full() -> None:
+    ids, clock = SeededIds(1), HandClock()
+    state = State(MemoryStore(), DEFAULT, clock, ids)
+    first = Allocation(state, "10.96.0.0/30")
+    first._more = {"10.96.0.0/29": Addresses("10.96.0.0/29", ids)}
+
+    def made(number: int) -> str:
+        draft = Draft({"metadata": {"uid": str(number)}, "spec": {"type": "ClusterIP"}})
+        intent = Intent(SERVICE, ADMIN, "create", "default", f"s{number}", "", "", False, "strict", [])
+        first.mutate(Review(intent, draft, None, state))
+        return str(draft.get("spec", "clusterIP"))
+
+    given = [made(number) for number in range(6)]
+    assert sorted(given) == [f"10.96.0.{n}" for n in range(1, 7)], "each once, though the networks overlap"
+    with pytest.raises(Internal, match="range is full"):
+        made(7)

@@ -5,20 +5,26 @@ Source: https://kubernetes.io/docs/concepts/services-networking/service/#type-no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from ipaddress import ip_network
 from typing import Any
 
 from navarch.apiserver import refusals
+from navarch.apiserver.addressbook import ALLOCATOR, MANAGED, is_of
 from navarch.apiserver.admission.review import Review
 from navarch.apiserver.allocate import ADDRESSES, NODE_PORTS, Addresses, Full, Pool, Ports, Taken
 from navarch.apiserver.state import State
 from navarch.base.errors import Cause, Internal
-from navarch.kinds import SERVICE
+from navarch.kinds import IPADDRESS, SERVICE, SERVICECIDR
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, Draft, dig
 from navarch.store.store import Change
 
 HEADLESS = "None"
+LEAST = 2
+"""Addresses of a network that nobody is given: its own, and the one for all."""
 FENCE = "services"
 """Behind which the servers that share a store hand out numbers, one after another."""
 FAMILIES = ("IPv4", "IPv6")
@@ -33,19 +39,33 @@ class Allocation:
         self._state = state
         self.addresses = Addresses(network, state.ids)
         self.ports = Ports(*node_ports, state.ids)
+        self._more: dict[str, Addresses] = {}
+        """Networks that ServiceCIDR objects add, by their own texts."""
         self._held: dict[str, frozenset[tuple[str, int]]] = {}
         state.listeners.append(self._changed)
         state.loaded.append(self._repair)
 
     def _pool(self, what: str) -> Pool:
+        if what in self._more:
+            return self._more[what].pool
         return self.addresses.pool if what == "address" else self.ports.pool
+
+    def _networks(self) -> Iterator[tuple[str, Addresses]]:
+        """Every network, under the name of its pool, in the order in which addresses are picked."""
+        yield "address", self.addresses
+        yield from self._more.items()
+
+    def _places(self, address: str) -> list[tuple[str, int]]:
+        """Where the address stands: in each of the networks that have it."""
+        found = ((what, network.number(address)) for what, network in self._networks())
+        return [(what, number) for what, number in found if number is not None]
 
     def _numbers(self, spec: Document) -> frozenset[tuple[str, int]]:
         """(address | port, number in its pool), of what lies in our ranges."""
         found: set[tuple[str, int]] = set()
         for address in (spec.get("clusterIP"), *(spec.get("clusterIPs") or ())):
-            if address and (number := self.addresses.number(address)) is not None:
-                found.add(("address", number))
+            if address:
+                found.update(self._places(address))
         for port in (spec.get("healthCheckNodePort"), *(p.get("nodePort") for p in spec.get("ports") or ())):
             if port and (number := self.ports.number(port)) is not None:
                 found.add(("port", number))
@@ -53,12 +73,37 @@ class Allocation:
 
     def _repair(self) -> None:
         """Fill the pools from what is stored."""
+        self._more = self._added()
         services = self._state.list(SERVICE)
         self._held = {one.uid: self._numbers(one.document().get("spec") or {}) for one in services}
-        for what in ("address", "port"):
+        for what in ("address", *self._more, "port"):
+            self._pool(what).reset((n, uid) for uid, held in self._held.items() for w, n in held if w == what)
+
+    def _added(self) -> dict[str, Addresses]:
+        """Networks of the first one's family that are there to stay."""
+        found: dict[str, Addresses] = {}
+        for one in self._state.list(SERVICECIDR):
+            for text in dig(one.document(), "spec", "cidrs", default=()):
+                network = ip_network(text)
+                stays = one.view.metadata.deletion_timestamp is None
+                alike = network.version == self.addresses.network.version
+                if stays and alike and network != self.addresses.network and network.num_addresses > LEAST:
+                    found[text] = self._more.get(text) or Addresses(text, self._state.ids)
+        return found
+
+    def _extend(self) -> None:
+        """Networks came or went. Pools that stay keep what is reserved for writes that are on their way."""
+        before, self._more = self._more, self._added()
+        if self._more.keys() == before.keys():
+            return
+        services = self._state.list(SERVICE)
+        self._held = {one.uid: self._numbers(one.document().get("spec") or {}) for one in services}
+        for what in self._more.keys() - before.keys():
             self._pool(what).reset((n, uid) for uid, held in self._held.items() for w, n in held if w == what)
 
     def _changed(self, kind: Kind, change: Change) -> None:
+        if kind is SERVICECIDR:
+            self._extend()
         if kind is not SERVICE:
             return
         if change.value is None:
@@ -112,6 +157,46 @@ class Allocation:
         review.undo.append(lambda: pool.give_back(number, uid))
         return number
 
+    def _free_address(self, review: Review) -> str:
+        """Of the first network that has one. Raises: Internal."""
+        uid = review.draft.get("metadata", "uid")
+        for _, network in self._networks():
+            skipped: list[int] = []
+            try:
+                while True:
+                    number = network.pool.pick(uid)
+                    address = network.address(number)
+                    if self._is_unclaimed(review, address) and self._is_free(address, uid):
+                        break
+                    skipped.append(number)
+            except Full:
+                continue
+            finally:
+                for one in skipped:
+                    network.pool.give_back(one, uid)
+            for place, other in self._places(address):
+                self._take(review, place, other, frozenset())
+            review.fences.add(FENCE)
+            review.undo.append(partial(network.pool.give_back, number, uid))
+            return address
+        raise Internal("failed to allocate a address: range is full")
+
+    def _is_free(self, address: str, uid: str) -> bool:
+        """In every network that has it."""
+        return all(self._pool(what).holder(number) in (None, uid) for what, number in self._places(address))
+
+    def _is_unclaimed(self, review: Review, address: str) -> bool:
+        """Whether no IPAddress says that something else has it."""
+        found = self._state.get(IPADDRESS, "", address)
+        if found is None or found.labels.get(MANAGED) == ALLOCATOR:
+            return True  # ours follow the Services, sooner or later
+        return is_of(found, (review.namespace, review.intent.name))
+
+    def _check_unclaimed(self, review: Review, address: str) -> None:
+        """Raises: Taken."""
+        if not self._is_unclaimed(review, address):
+            raise Taken(address)
+
     def _address(self, review: Review) -> list[Cause]:
         """What is wrong with the address that is asked for; takes or picks one otherwise."""
         draft = review.draft
@@ -128,16 +213,18 @@ class Allocation:
             draft.set([HEADLESS], "spec", "clusterIPs")
             return []
         if not given:
-            given = self.addresses.address(self._pick(review, "address"))
+            given = self._free_address(review)
         elif (held := _address_of(review.old)) and given != held:
             return []  # the rules say that it may not change
         elif given != held:
-            number = self.addresses.number(given)
-            if number is None:
+            places = self._places(given)
+            if not places:
                 valid = f"The range of valid IPs is {self.addresses.network}"
                 return [_refused(given, f"the provided IP ({given}) is not in the valid range. {valid}")]
             try:
-                self._take(review, "address", number, frozenset())
+                self._check_unclaimed(review, given)
+                for what, number in places:
+                    self._take(review, what, number, frozenset())
             except Taken:
                 return [_refused(given, "provided IP is already allocated")]
         if draft.get("spec", "clusterIP") != given:
