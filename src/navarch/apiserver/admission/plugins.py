@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from navarch.apiserver.admission import accounts, certificates, limits, namespaces, nodes, pods, quota, runtimes
+from navarch.apiserver.admission import (
+    accounts,
+    certificates,
+    classes,
+    limits,
+    namespaces,
+    nodes,
+    pods,
+    podsecurity,
+    quota,
+    runtimes,
+    volumes,
+)
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.policies_mutating import Mutating
 from navarch.apiserver.admission.policies_validating import Validating
@@ -15,11 +27,15 @@ from navarch.apiserver.call import Authorizer, User
 from navarch.apiserver.state import State
 from navarch.kinds import (
     CERTIFICATESIGNINGREQUEST,
+    INGRESS,
+    INGRESSCLASS,
     LIMITRANGE,
     MUTATINGADMISSIONPOLICY,
     MUTATINGADMISSIONPOLICYBINDING,
     NAMESPACE,
     NODE,
+    PERSISTENTVOLUME,
+    PERSISTENTVOLUMECLAIM,
     POD,
     PRIORITYCLASS,
     RESOURCEQUOTA,
@@ -27,6 +43,7 @@ from navarch.kinds import (
     SECRET,
     SERVICE,
     SERVICEACCOUNT,
+    STORAGECLASS,
     VALIDATINGADMISSIONPOLICY,
     VALIDATINGADMISSIONPOLICYBINDING,
 )
@@ -36,6 +53,49 @@ from navarch.objects.value import Document
 
 Grants = Callable[[User, Kind, Document, Document | None], None]
 """Refuses (by raising Forbidden) to let a user hand on more than it holds: (who, kind, new, old)."""
+
+
+PODS_BY_THEIR_NAMESPACE = (
+    Plugin(
+        "LimitRanger",
+        mutate=limits.mutate,
+        validate=limits.validate,
+        reads=(LIMITRANGE,),
+        kinds=(POD,),
+        creations=True,
+    ),
+    Plugin(
+        "ServiceAccount",
+        mutate=accounts.mutate,
+        validate=accounts.validate,
+        reads=(SERVICEACCOUNT,),
+        kinds=(POD,),
+        creations=True,
+    ),
+    Plugin("RuntimeClass", mutate=runtimes.mutate, reads=(RUNTIMECLASS,), kinds=(POD,), creations=True),
+    Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate, reads=(), kinds=(POD, NODE)),
+    Plugin("Priority", mutate=pods.prioritize, reads=(PRIORITYCLASS,), kinds=(POD,), creations=True),
+)
+STORAGE_AND_CLASSES = (
+    Plugin(
+        "StorageObjectInUseProtection",
+        mutate=volumes.protect,
+        reads=(),
+        kinds=(PERSISTENTVOLUMECLAIM, PERSISTENTVOLUME),
+        creations=True,
+    ),
+    Plugin(
+        "DefaultStorageClass",
+        mutate=classes.storage,
+        reads=(STORAGECLASS,),
+        kinds=(PERSISTENTVOLUMECLAIM,),
+        creations=True,
+    ),
+    Plugin("DefaultIngressClass", mutate=classes.ingress, reads=(INGRESSCLASS,), kinds=(INGRESS,), creations=True),
+    Plugin(
+        "PersistentVolumeClaimResize", validate=volumes.resize, reads=(STORAGECLASS,), kinds=(PERSISTENTVOLUMECLAIM,)
+    ),
+)
 
 
 def plugins(
@@ -52,26 +112,9 @@ def plugins(
 
     return (
         Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep, reads=(NAMESPACE,)),
-        Plugin(
-            "LimitRanger",
-            mutate=limits.mutate,
-            validate=limits.validate,
-            reads=(LIMITRANGE,),
-            kinds=(POD,),
-            creations=True,
-        ),
-        Plugin(
-            "ServiceAccount",
-            mutate=accounts.mutate,
-            validate=accounts.validate,
-            reads=(SERVICEACCOUNT,),
-            kinds=(POD,),
-            creations=True,
-        ),
-        Plugin("RuntimeClass", mutate=runtimes.mutate, reads=(RUNTIMECLASS,), kinds=(POD,), creations=True),
-        Plugin("NodeRestriction", mutate=nodes.date_taints, validate=nodes.validate, reads=(), kinds=(POD, NODE)),
-        Plugin("Priority", mutate=pods.prioritize, reads=(PRIORITYCLASS,), kinds=(POD,), creations=True),
+        *PODS_BY_THEIR_NAMESPACE,
         Plugin("DefaultTolerationSeconds", mutate=pods.tolerate(patience_s), reads=(), kinds=(POD,), creations=True),
+        *STORAGE_AND_CLASSES,
         *extensions,
         Plugin(
             "MutatingAdmissionPolicy",
@@ -84,6 +127,7 @@ def plugins(
             "CertificateSubject", mutate=certificates.mutate, reads=(), settles=True, kinds=(CERTIFICATESIGNINGREQUEST,)
         ),
         Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=(), settles=True, kinds=(SERVICE,)),
+        Plugin("PodSecurity", validate=podsecurity.validate, reads=(NAMESPACE,), kinds=podsecurity.KINDS),
         Plugin("Escalation", validate=_escalation(grants), reads=()),
         Plugin(
             "ValidatingAdmissionPolicy",

@@ -1,0 +1,97 @@
+"""Pod security by the labels of namespaces, and what is in use while it is deleted, as kubectl shows them."""
+
+from __future__ import annotations
+
+from compat_driver import Kubectl, until
+
+PRIVILEGED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME}
+spec:
+  containers: [{name: main, image: nginx, securityContext: {privileged: true}}]
+"""
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: nginx, securityContext: {privileged: true}}]}
+"""
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+"""
+USER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: user}
+spec:
+  nodeName: NODE
+  containers: [{name: main, image: nginx, volumeMounts: [{name: data, mountPath: /data}]}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+"""
+BROKEN = 'PodSecurity "baseline:latest": privileged (container "main" must not set securityContext.privileged=true)'
+
+
+def test_namespaces_say_what_their_pods_may_do(newest_kubectl: Kubectl) -> None:
+    kubectl, space = newest_kubectl, newest_kubectl.namespace
+    kubectl.apply(PRIVILEGED.replace("NAME", "before"))
+    told = kubectl.warned("label", "namespace", space, "pod-security.kubernetes.io/enforce=baseline")
+    assert f'existing pods in namespace "{space}" violate the new PodSecurity enforce level "baseline:latest"' in told
+    assert "before: privileged" in told
+    refused = kubectl.refused("apply", "-f", "-", stdin=PRIVILEGED.replace("NAME", "after"))
+    assert f'pods "after" is forbidden: violates {BROKEN}' in refused
+    kubectl("label", "namespace", space, "pod-security.kubernetes.io/warn=baseline")
+    assert f"Warning: would violate {BROKEN}" in kubectl.warned("apply", "-f", "-", stdin=DEPLOYMENT)
+    until(lambda: "is forbidden: violates PodSecurity" in kubectl("get", "events"))
+    kubectl("label", "pod", "before", "a=b")
+    wrong = kubectl.refused("label", "namespace", space, "--overwrite", "pod-security.kubernetes.io/enforce=none")
+    assert 'metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "none": must be one of' in wrong
+
+
+def test_a_claim_in_use_outlives_its_deletion(newest_kubectl: Kubectl) -> None:
+    kubectl = newest_kubectl
+    kubectl.apply(CLAIM)
+    assert kubectl.read("pvc", "data")["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    node = kubectl.read("nodes")["items"][0]["metadata"]["name"]
+    kubectl.apply(USER.replace("NODE", node))
+    kubectl("delete", "pvc", "data", "--wait=false")
+    assert "Terminating" in kubectl("describe", "pvc", "data")
+    kubectl("delete", "pod", "user", "--grace-period=0", "--force")
+    until(lambda: kubectl("get", "pvc", "-o", "name") == "")
+
+
+def test_claims_and_ingresses_get_the_default_class(newest_kubectl: Kubectl) -> None:
+    kubectl, name = newest_kubectl, newest_kubectl.namespace
+    marks = "annotations: {storageclass.kubernetes.io/is-default-class: 'true'}"
+    kubectl.apply(
+        f"apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: {name}, {marks}}}\nprovisioner: x\n"
+    )
+    marks = "annotations: {ingressclass.kubernetes.io/is-default-class: 'true'}"
+    kubectl.apply(
+        f"apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {name}, {marks}}}\n"
+        "spec: {controller: example.com/x}\n"
+    )
+    try:
+        kubectl.apply(CLAIM)
+        assert kubectl.read("pvc", "data")["spec"]["storageClassName"] == name
+        grown = '{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}'
+        refused = kubectl.refused("patch", "pvc", "data", "-p", grown)
+        assert "immutable after creation except resources.requests" in refused, "it is not bound"
+        bound = '{"status":{"phase":"Bound"}}'
+        kubectl("patch", "pvc", "data", "-p", bound, "--subresource=status")
+        refused = kubectl.refused("patch", "pvc", "data", "-p", grown)
+        assert "only dynamically provisioned pvc can be resized" in refused
+        kubectl("patch", "storageclass", name, "-p", '{"allowVolumeExpansion":true}')
+        kubectl("patch", "pvc", "data", "-p", grown)
+        kubectl("create", "ingress", "way", "--rule=foo.com/*=web:80")
+        assert kubectl.read("ingress", "way")["spec"]["ingressClassName"] == name
+    finally:
+        kubectl("delete", "storageclass,ingressclass", name)
