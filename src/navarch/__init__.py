@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from navarch.testing.behaviour import Behaviour
+    from navarch.testing.behaviour import Behaviour, Load
     from navarch.testing.cluster import Cluster, NotReached
     from navarch.testing.machine import Machine
 
 __version__ = "0.1.0"
-__all__ = ["Behaviour", "Cluster", "Machine", "NotReached", "__version__"]
+__all__ = ["Behaviour", "Cluster", "Load", "Machine", "NotReached", "__version__"]
 
 _FROM = {
     "Behaviour": "navarch.testing.behaviour",
     "Cluster": "navarch.testing.cluster",
+    "Load": "navarch.testing.behaviour",
     "Machine": "navarch.testing.machine",
     "NotReached": "navarch.testing.cluster",
 }

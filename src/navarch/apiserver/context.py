@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from navarch.apiserver.admission.review import Plugin
 from navarch.apiserver.call import Authorizer, User
 from navarch.apiserver.health import Check
+from navarch.apiserver.meter import Meter
 from navarch.apiserver.state import State
 from navarch.apiserver.templates import Templates
 from navarch.objects.value import Document
@@ -20,7 +21,8 @@ Answer = Callable[[User, str, str, Document], Awaitable[Document]]
 @dataclass(slots=True)
 class Context:
     """answers: who answers what is only posted: (plural, subresource) -> answer. front: the whole server's handler,
-    for paths that are no resources. components: the parts of the control plane, and who knows how each is."""
+    for paths that are no resources. components: the parts of the control plane, and who knows how each is. meter: who
+    measures what nodes and pods use, None where nobody does."""
 
     state: State
     plugins: tuple[Plugin, ...]
@@ -28,6 +30,7 @@ class Context:
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     front: Handler | None = None
     components: dict[str, Check] = field(default_factory=dict)
+    meter: Meter | None = None
     templates: Templates = field(init=False)
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from navarch.apiserver.expiry import Expiry
 from navarch.apiserver.handle import handle
 from navarch.apiserver.health import Check
 from navarch.apiserver.local import LocalClient
+from navarch.apiserver.meter import Meter
 from navarch.apiserver.state import State
 from navarch.base.clock import Clock, Ids
 from navarch.base.log import Log
@@ -138,6 +139,10 @@ class Core:
     def component(self, name: str, check: Check) -> None:
         """Say how a part of the control plane is found out to be well, for whoever asks for ComponentStatus objects."""
         self._context.components[name] = check
+
+    def measure_by(self, meter: Meter) -> None:
+        """Say who measures nodes and pods. The kinds of `metrics.k8s.io` are then to be among those that are served."""
+        self._context.meter = meter
 
     def authorize_by(self, authorizer: Authorizer) -> None:
         """Say who decides what clients in this process may do (authorizers read the core, so they come after it)."""

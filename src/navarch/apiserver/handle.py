@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from navarch.apiserver import bodies, decode, lines, negotiate, options, refusals, render, reply, verb_delete, verb_read
+from navarch.apiserver import (
+    bodies,
+    decode,
+    lines,
+    metering,
+    negotiate,
+    options,
+    refusals,
+    render,
+    reply,
+    verb_delete,
+    verb_read,
+)
 from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
 from navarch.apiserver.discovery import RETURNED_WHEN_DELETED
@@ -20,6 +32,7 @@ from navarch.base.errors import ApiError, BadRequest, Retryable
 from navarch.kinds import BINDING, COMPONENTSTATUS, POD, TOKENREQUEST
 from navarch.kinds.componentstatus import told
 from navarch.kinds.kind import Kind
+from navarch.kinds.metrics import GROUP as METRICS
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, dig
 from navarch.wire.message import Response
@@ -47,6 +60,9 @@ async def _handled(context: Context, call: Call) -> Response:
         kind = context.state.kinds.resource(call.group, call.version, call.resource)
     if kind is None:
         raise refusals.no_such_path()
+    if kind.group == METRICS:
+        _check_place(call, kind)
+        return await metering.answer(context, call, kind, negotiate.form_of(call.request, packs=False))
     packs = not kind.custom or call.subresource == "scale"
     form = negotiate.form_of(call.request, packs=packs, watch=call.verb == "watch")
     if kind.deprecated:

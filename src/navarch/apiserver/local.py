@@ -16,7 +16,7 @@ from navarch.apiserver.context import Context
 from navarch.apiserver.negotiate import JSON
 from navarch.apiserver.options import DeleteOptions, Intent, ListOptions, WatchOptions, revision_of
 from navarch.apiserver.state import face, faces
-from navarch.apiserver.subresources import ACTS
+from navarch.apiserver.subresources import ACTS, act_for
 from navarch.apiserver.verb_create import create
 from navarch.apiserver.verb_patch import apply, patch
 from navarch.apiserver.verb_update import update
@@ -96,6 +96,9 @@ class LocalClient:
         self, kind: Kind, document: Document, *, subresource: str = "", manager: str = "", dry_run: bool = False
     ) -> Object:
         intent = self._intent("update", kind, document, subresource, manager, dry_run)
+        act = act_for(kind, subresource) if subresource else None
+        if act is not None and "update" in act.verbs:
+            return Object.of(kind, await act.put(self._context, intent, document))
         found, _ = await update(self._context, intent, orjson.dumps(document))
         return await self._shown(kind, found)
 

@@ -24,6 +24,8 @@ from navarch.apiserver.routes import parse_accept
 from navarch.apiserver.version import KUBERNETES
 from navarch.base.errors import NotAcceptable, NotFound
 from navarch.kinds.kind import Kind
+from navarch.kinds.metrics import GROUP as METRICS
+from navarch.kinds.metrics import VERSION as METRICS_VERSION
 from navarch.objects.value import Document
 from navarch.wire.message import Request, Response
 
@@ -40,7 +42,8 @@ class OpenApi:
     def __init__(self, kinds: Iterable[Kind], remote: Mapping[str, Documents] = MappingProxyType({})) -> None:
         """remote: by path (`apis/{group}/{version}`), what other servers publish of theirs."""
         self._remote = remote
-        taken = {tuple(path.split("/")[1:]) for path in remote}
+        taken: set[tuple[str, ...]] = {tuple(path.split("/")[1:]) for path in remote}
+        taken.add((METRICS, METRICS_VERSION))
         self._kinds = tuple(kind for kind in kinds if (kind.group, kind.version) not in taken)
         self._pages: dict[str, bytes] = {}
         self._hash = ""

@@ -6,18 +6,47 @@ Python, or in YAML as a list of objects with the same fields: `readySeconds` for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
+from typing import Any
 
 import msgspec
 import yaml
 
 from navarch.base.errors import BadRequest
+from navarch.objects import quantity
 
 
 def _yaml_name(field: str) -> str:
     words = (field.removesuffix("_s") + "_seconds" if field.endswith("_s") else field).split("_")
     return words[0] + "".join(word.capitalize() for word in words[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a container's usage may depend on.
+
+    age_s: since its pod came to its node. replicas: containers of this behaviour that run in its namespace, itself
+    among them: who is given a load to share carries it divided by that.
+    """
+
+    now: datetime
+    age_s: float
+    replicas: int
+    pod: str
+    container: str
+
+
+Usage = quantity.Quantity | Callable[[Load], quantity.Quantity] | None
+"""A quantity (`250m`, 0.5, `64Mi`), or a function that gives one."""
+
+
+def _check_usage(value: Any) -> None:
+    """Raises: ValueError."""
+    if value is not None and not callable(value) and quantity.nano(value) < 0:
+        raise ValueError(f"nothing can use {value!r}: an amount is not negative")
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_yaml_name):
@@ -31,6 +60,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         one runs for ever (an init container: succeeds); None for all.
     unready: spans of a run, from its start, in which readiness fails. never_ready: that it always does.
     stop_s: how long it takes to stop, cut short by the pod's grace period.
+    cpu, memory: what it uses while it runs (in cores and bytes), as `metrics.k8s.io` tells: a quantity, or in Python a
+        function of a `Load`; nothing when None.
     """
 
     image: str = "*"
@@ -45,6 +76,12 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     unready: tuple[tuple[float, float], ...] = ()
     never_ready: bool = False
     stop_s: float = 0.0
+    cpu: Any = None
+    memory: Any = None
+
+    def __post_init__(self) -> None:
+        _check_usage(self.cpu)
+        _check_usage(self.memory)
 
     def concerns(self, image: str, labels: Mapping[str, str]) -> bool:
         if not fnmatchcase(image, self.image):

@@ -28,6 +28,8 @@ from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.controllers.options import Options
 from navarch.kinds import NODE, SERVICEACCOUNT
+from navarch.kinds.metrics import METERED
+from navarch.kinds.registry import DEFAULT
 from navarch.store.memory import MemoryStore
 from navarch.testing.behaviour import Behaviour
 from navarch.testing.heartbeats import SimulatedHeartbeats
@@ -89,6 +91,7 @@ class Engine:
                 judges=plan.judges,
                 front_proxy=front_proxy.client(CLIENT),
             ),
+            kinds=DEFAULT.with_kinds(*METERED),
             heartbeats=self.heartbeats,
         )
         self.client: Client = self.control.client(ADMIN, "navarch-library")
@@ -97,6 +100,7 @@ class Engine:
         self.nodes = SimulatedNodes(
             nodes_client, self.clock, self.heartbeats, plan.behaviours, informers=self._informers
         )
+        self.control.core.measure_by(self.nodes)
         self._thread = threading.Thread(target=self._run, name="navarch", daemon=True)
         self._ready: Future[None] = Future()
         self._failure: BaseException | None = None

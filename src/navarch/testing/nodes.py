@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
+from navarch.apiserver.meter import NodeUsage
 from navarch.base.clock import Clock
-from navarch.base.errors import AlreadyExists, ApiError, Conflict, NotFound, Retryable
+from navarch.base.errors import AlreadyExists, ApiError, Conflict, NotFound, Retryable, Unavailable
 from navarch.base.log import Log
 from navarch.base.tasks import BugReport, KeyQueue
 from navarch.client.client import Client
@@ -28,6 +29,7 @@ from navarch.testing.behaviour import DONE, JOB, WELL, Behaviour
 from navarch.testing.heartbeats import SimulatedHeartbeats
 from navarch.testing.life import NEVER, Choose, live, stopped
 from navarch.testing.machine import Addresses, Machine, node_address, ready_conditions
+from navarch.testing.usage import node_usage
 
 WORKERS = 16
 RETRY_S = 1.0
@@ -150,6 +152,17 @@ class SimulatedNodes:
         if found is None:
             raise NotFound(f'simulated node "{name}" not found', kind="nodes", name=name)
         return found
+
+    async def measure(self, name: str) -> NodeUsage:
+        """As `apiserver.meter.Meter`. Raises: Unavailable, when the node is not one of these or does not live."""
+        node = self._nodes.get(name)
+        if node is None or not node.alive:
+            raise Unavailable(f"node {name} does not answer")
+
+        def chosen(pod: Object, container: Document) -> Behaviour:
+            return self._chooser(pod)(container, False)
+
+        return node_usage(self._pods.by("node", name), self._pods.list(), chosen, self._clock.now())
 
     def successor(self, client: Client) -> SimulatedNodes:
         """Another organ for the same machines, after this one has crashed: it knows no pod."""
