@@ -34,6 +34,7 @@ from navarch.controllers import (
     servicecidr,
     statefulset,
     ttl,
+    volumes,
 )
 from navarch.controllers.act import Act
 from navarch.controllers.alarms import Alarms
@@ -42,6 +43,7 @@ from navarch.controllers.endpoints import endpointslice, legacy, mirroring
 from navarch.controllers.node import eviction, lifecycle, ranges
 from navarch.controllers.options import Options, Setup
 from navarch.controllers.runner import Counts, Runner
+from navarch.controllers.volumes import ephemeral
 from navarch.kinds import LEASE
 from navarch.kinds.registry import DEFAULT, Kinds
 
@@ -72,6 +74,9 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     resourcequota.controller,
     protection.claims,
     protection.volumes,
+    volumes.claims,
+    volumes.volumes,
+    ephemeral.controller,
     clusterrole.controller,
     servicecidr.controller,
     admissionpolicy.controller,
