@@ -9,6 +9,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ def _merged(value: Any, patch: Any) -> Any:
                 del changed[key]
             continue
         new = _merged(None if old is ABSENT else old, below)
-        if old is ABSENT or (new is not old and new != old) or type(new) is not type(old):
+        if old is ABSENT or (new is not old and not _same(new, old)):
             changed = dict(base) if changed is None else changed
             changed[key] = new
     if changed is not None:
@@ -249,13 +250,17 @@ def _existing(container: Any, step: str) -> Any:
     raise _Missing
 
 
+_NUMBER = re.compile(r"[-+]?[0-9]{1,9}", re.ASCII).fullmatch
+
+
 def _index(step: str, length: int) -> int:
-    if not (step.isascii() and step.isdigit()) or (step != "0" and step.startswith("0")) or len(step) > 9:
+    """A place in a list. As Kubernetes', and unlike the RFC's, it may be negative: it then counts from the end."""
+    if not _NUMBER(step):
         raise _Missing
     index = int(step)
-    if index >= length:
+    if not -length <= index < length:
         raise _Missing
-    return index
+    return index % length
 
 
 def _same(left: Any, right: Any) -> bool:

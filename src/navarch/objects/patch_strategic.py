@@ -56,14 +56,15 @@ def _map(original: Document, patch: Document, shape: Shape) -> Document:
     for key, order in orders.items():
         _ordered_field(merged, patch, key, order, shape)
     for key, value in patch.items():
-        if key in (_PATCH, _RETAIN) or key.startswith(_ORDER) or key in orders:
+        if key in (_PATCH, _RETAIN) or key.startswith((_ORDER, _DELETE)) or key in orders:
             continue
-        if key.startswith(_DELETE):
-            _delete_scalars(merged, key[len(_DELETE) :], value)
-        elif value is None:
+        if value is None:
             merged.pop(key, None)
         else:
             merged[key] = _value(merged.get(key), value, shape.child(key) or ANY)
+    for key, value in patch.items():
+        if key.startswith(_DELETE):
+            _delete_scalars(merged, key[len(_DELETE) :], value)
     same = len(merged) == len(original) and all(key in original and merged[key] is original[key] for key in merged)
     return original if same else merged
 
@@ -103,9 +104,6 @@ def _ordered_field(merged: Document, patch: Document, key: str, order: Any, shap
     field = shape.child(key) or ANY
     if not isinstance(order, list) or not (field.merges or field is ANY):
         raise BadRequest("invalid patch format of setElementOrder list")
-    gone = patch.get(_DELETE + key)
-    if gone is not None:
-        _delete_scalars(merged, key, gone)
     old, new = merged.get(key), patch.get(key)
     if key in patch and new is None:
         merged.pop(key, None)
@@ -127,12 +125,13 @@ def _ordered_field(merged: Document, patch: Document, key: str, order: Any, shap
 
 
 def _check_order(items: list[Any], order: list[Any], merge_key: str) -> None:
-    """The patch's items must come in the order that it asks for."""
+    """The patch's items must come in the order that it asks for, if it asks for one."""
+    if not order:
+        return
     identity = _identity(merge_key)
-    places = {identity(item): place for place, item in enumerate(order)}
     found = [identity(item) for item in items if not (isinstance(item, dict) and _PATCH in item)]
-    positions = [places.get(name, -1) for name in found]
-    if -1 in positions or positions != sorted(positions):
+    to_come = map(identity, order)
+    if not all(name in to_come for name in found):  # each `in` goes on where the last one stopped
         raise BadRequest(f"The order in patch list:\n{found}\n doesn't match $setElementOrder list:\n{order}\n")
 
 

@@ -97,6 +97,16 @@ def patched(document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
             {"containers": [B, C, A]},
         ),
         ({}, {"$setElementOrder/containers": [{"name": "a"}], "containers": [A]}, {"containers": [A]}),
+        ({"containers": [A]}, {"$setElementOrder/containers": [], "containers": [B]}, {"containers": [A, B]}),
+        (
+            {"finalizers": ["a", "b"]},
+            {
+                "finalizers": ["c", "a"],
+                "$deleteFromPrimitiveList/finalizers": ["a"],
+                "$setElementOrder/finalizers": ["c", "a"],
+            },
+            {"finalizers": ["c", "b"]},
+        ),
         ({}, {"$setElementOrder/containers": [{"name": "a"}]}, {}),
         ({}, {"containers": [{"$patch": "replace"}, A, {"name": "b", "$patch": "delete"}]}, {"containers": [A]}),
         ({"labels": {"a": "1"}}, {"labels": {"$patch": "replace", "b": None}}, {"labels": {}}),
