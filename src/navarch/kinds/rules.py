@@ -8,7 +8,7 @@ server's business; what a pod template's metadata shares with them stands here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -76,11 +76,11 @@ class Faults:
     def forbidden(self, field: str, detail: str) -> None:
         self._add("FieldValueForbidden", "Forbidden", detail, field)
 
-    def duplicate(self, field: str, value: Any) -> None:
-        self._add("FieldValueDuplicate", f"Duplicate value: {shown(value)}", "", field)
+    def duplicate(self, field: str, value: Any, detail: str = "") -> None:
+        self._add("FieldValueDuplicate", f"Duplicate value: {shown(value)}", detail, field)
 
-    def not_found(self, field: str, value: Any) -> None:
-        self._add("FieldValueNotFound", f"Not found: {shown(value)}", "", field)
+    def not_found(self, field: str, value: Any, detail: str = "") -> None:
+        self._add("FieldValueNotFound", f"Not found: {shown(value)}", detail, field)
 
     def too_long(self, field: str, limit_bytes: int) -> None:
         self._add("FieldValueTooLong", "Too long", f"may not be more than {limit_bytes} bytes", field)
@@ -173,9 +173,65 @@ def is_network(text: str) -> bool:
     return "/" in text
 
 
-def address(faults: Faults, value: str, field: str) -> None:
-    if not is_ip(value):
-        faults.invalid(field, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+NO_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+NO_NETWORK = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+_ZEROS = re.compile(r"(?<![0-9a-fA-F:])0+(?=[0-9])")
+
+
+def _mapped(text: str) -> bool:
+    """Whether it is an IPv4 address written as one of IPv6."""
+    found = ip_address(text)
+    return found.version == 6 and found.ipv4_mapped is not None
+
+
+def address(faults: Faults, value: str, field: str, known: Collection[str] = ()) -> bool:
+    """Whether it is good. known: what the object held before, which may stay."""
+    if value in known:
+        return True
+    if is_ip(value):
+        problem = "must not be an IPv4-mapped IPv6 address" if _mapped(value) else ""
+    elif ":" not in value and is_ip(_ZEROS.sub("", value)):
+        problem = "must not have leading 0s"
+    else:
+        problem = NO_ADDRESS
+    if problem:
+        faults.invalid(field, value, problem)
+    return not problem
+
+
+def network(faults: Faults, value: str, field: str, known: Collection[str] = ()) -> bool:
+    """Whether it is a good network in CIDR form. known: what the object held before, which may stay."""
+    if value in known:
+        return True
+    if not is_network(value):
+        loose = ":" not in value and is_network(_ZEROS.sub("", value))
+        problem = "must not have leading 0s in IP or prefix length" if loose else NO_NETWORK
+    elif _mapped(host := value.partition("/")[0]):
+        problem = "must not have an IPv4-mapped IPv6 address"
+    elif value.partition("/")[2] != str(int(value.partition("/")[2])):
+        problem = "must not have leading 0s in IP or prefix length"
+    else:
+        whole = ip_network(value, strict=False)
+        problem = "" if whole.network_address == ip_address(host) else "must not have bits set beyond the prefix length"
+    if problem:
+        faults.invalid(field, value, problem)
+    return not problem
+
+
+def not_special(faults: Faults, value: str, field: str) -> None:
+    """Of an address that others are to reach; one that is no address is told of elsewhere."""
+    found = ip_address(value)
+    if found.is_unspecified:
+        faults.invalid(field, value, f"may not be unspecified ({value})")
+    if found.is_loopback:
+        faults.invalid(field, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if found.is_link_local:
+        faults.invalid(field, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if found in _LOCAL_MULTICAST[found.version]:
+        faults.invalid(field, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+
+
+_LOCAL_MULTICAST = {4: ip_network("224.0.0.0/24"), 6: ip_network("ff02::/16")}
 
 
 def domain_prefixed(faults: Faults, value: str, field: str) -> None:

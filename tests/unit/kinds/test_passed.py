@@ -35,9 +35,12 @@ def test_a_container_that_passed_is_still_judged_by_the_volumes_of_its_pod() -> 
 
 
 def test_the_same_container_is_judged_anew_under_other_circumstances() -> None:
-    port = {"ports": [{"containerPort": 80, "protocol": "TCP"}]}
+    port = {"ports": [{"containerPort": 80, "hostPort": 81, "protocol": "TCP"}]}
     assert faults_of(container=port) == []
-    assert faults_of(container=port, hostNetwork=True) == ["spec.containers[0].ports[0].containerPort"]
+    assert faults_of(container=port, hostNetwork=True) == ["spec.containers[0].ports[0].hostPort"]
+    sleep = {"lifecycle": {"preStop": {"sleep": {"seconds": 9}}}}
+    assert faults_of(container=sleep, terminationGracePeriodSeconds=10) == []
+    assert faults_of(container=sleep, terminationGracePeriodSeconds=8) != []
     probe = {"livenessProbe": {"exec": {"command": ["x"]}, "timeoutSeconds": 1}}
     probe["livenessProbe"] |= {"periodSeconds": 1, "successThreshold": 1, "failureThreshold": 1}
     assert faults_of(container=probe) == []

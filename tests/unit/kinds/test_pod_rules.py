@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from navarch.kinds import POD
+from navarch.kinds import DAEMONSET, POD
 from navarch.objects.value import Draft
 
 Document = dict[str, Any]
@@ -44,6 +44,7 @@ def test_a_good_pod_has_no_faults() -> None:
 
 C = "spec.containers[0]"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+BAD_VALUE = {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b c"]}]}
 NO_VALUES = {"matchExpressions": [{"key": "a", "operator": "In"}]}
 
 
@@ -96,7 +97,7 @@ NO_VALUES = {"matchExpressions": [{"key": "a", "operator": "In"}]}
         ),
         (
             one(volumeMounts=[{"name": "v", "mountPath": "/x", "subPath": "../etc"}]),
-            f"{C}.volumeMounts[0].subPath",
+            f"{C}.volumeMounts.subPath",
             "Invalid value: \"../etc\": must not contain '..'",
         ),
         (
@@ -149,12 +150,157 @@ NO_VALUES = {"matchExpressions": [{"key": "a", "operator": "In"}]}
         (
             pod(topologySpreadConstraints=[{"maxSkew": 0, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}]),
             "spec.topologySpreadConstraints[0].maxSkew",
-            "Invalid value: 0: must be greater than 0",
+            "Invalid value: 0: must be greater than zero",
         ),
         (
             pod(dnsPolicy="None"),
+            "spec.dnsConfig",
+            "Required value: must provide `dnsConfig` when `dnsPolicy` is None",
+        ),
+        (
+            pod(dnsPolicy="None", dnsConfig={"searches": ["a"]}),
             "spec.dnsConfig.nameservers",
             "Required value: must provide at least one DNS nameserver when `dnsPolicy` is None",
+        ),
+        (
+            pod(dnsConfig={"nameservers": ["010.1.1.1"]}),
+            "spec.dnsConfig.nameservers[0]",
+            'Invalid value: "010.1.1.1": must not have leading 0s',
+        ),
+        (
+            pod(hostAliases=[{"ip": "::ffff:1.2.3.4"}]),
+            "spec.hostAliases[0].ip",
+            'Invalid value: "::ffff:1.2.3.4": must not be an IPv4-mapped IPv6 address',
+        ),
+        (
+            one(terminationMessagePolicy="Mail"),
+            f"{C}.terminationMessagePolicy",
+            'Unsupported value: "Mail": supported values: "File", "FallbackToLogsOnError"',
+        ),
+        (
+            one(envFrom=[{"prefix": "A"}]),
+            f"{C}.envFrom",
+            'Invalid value: "": must specify one of: `configMapRef` or `secretRef`',
+        ),
+        (
+            one(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.color"}}}]),
+            f"{C}.env[0].valueFrom.fieldRef.fieldPath",
+            'Invalid value: "spec.color": error converting fieldPath: field label not supported: spec.color',
+        ),
+        (
+            one(env=[{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1Mi"}}}]),
+            f"{C}.env[0].valueFrom.resourceFieldRef.divisor",
+            'Invalid value: "limits.cpu": only divisor\'s values 1m and 1 are supported with the cpu resource',
+        ),
+        (
+            one(resizePolicy=[{"resourceName": "cpu", "restartPolicy": "Sometimes"}]),
+            f"{C}.resizePolicy",
+            'Unsupported value: "Sometimes": supported values: "NotRequired", "RestartContainer"',
+        ),
+        (
+            one(volumeMounts=[{"name": "v", "mountPath": "/x", "recursiveReadOnly": "Enabled"}]),
+            f"{C}.volumeMounts.recursiveReadOnly",
+            "Forbidden: may only be specified when readOnly is true",
+        ),
+        (
+            one(lifecycle={"preStop": {"sleep": {"seconds": 31}}}),
+            f"{C}.lifecycle.preStop.sleep",
+            "Invalid value: 31: must be non-negative and less than terminationGracePeriodSeconds (30)",
+        ),
+        (
+            one(securityContext={"seccompProfile": {"type": "Localhost"}}),
+            f"{C}.securityContext.seccompProfile.localhostProfile",
+            "Required value: must be set when seccomp type is Localhost",
+        ),
+        (
+            one(securityContext={"appArmorProfile": {"type": "Localhost", "localhostProfile": " a"}}),
+            f"{C}.securityContext.appArmorProfile.localhostProfile",
+            'Invalid value: " a": must not be padded with whitespace',
+        ),
+        (
+            one(resources={"requests": {"a.io/gpu": "1"}}),
+            f"{C}.resources.limits",
+            "Required value: Limit must be set for non overcommitable resources",
+        ),
+        (
+            one(resources={"limits": {"hugepages-2Mi": "2Mi", "cpu": "1"}, "requests": {"hugepages-2Mi": "4Mi"}}),
+            f"{C}.resources.requests",
+            'Invalid value: "4Mi": must be equal to hugepages-2Mi limit of 2Mi',
+        ),
+        (
+            one(resources={"limits": {"hugepages-2Mi": "2Mi"}}),
+            f"{C}.resources",
+            "Forbidden: HugePages require cpu or memory",
+        ),
+        (
+            one(resources={"claims": [{"name": "gpu"}]}),
+            f"{C}.resources.claims[0]",
+            'Not found: "gpu": must be one of the names in pod.spec.resourceClaims which is empty',
+        ),
+        (
+            pod(
+                hostNetwork=True,
+                containers=[{"name": "a", "image": "a", "ports": [{"containerPort": 1, "hostPort": 2}]}],
+            ),
+            f"{C}.ports[0].hostPort",
+            "Invalid value: 2: must match `containerPort` when `hostNetwork` is true",
+        ),
+        (
+            pod(hostNetwork=True, securityContext={"sysctls": [{"name": "net.core.somaxconn", "value": "1"}]}),
+            "spec.securityContext.sysctls[0].name",
+            "Invalid value: \"net.core.somaxconn\": may not be specified when 'hostNetwork' is true",
+        ),
+        (
+            pod(hostUsers=False, hostPID=True),
+            "spec.HostPID",
+            "Forbidden: when `pod.Spec.HostUsers` is false",
+        ),
+        (
+            pod(os={"name": "plan9"}),
+            "spec.os",
+            'Unsupported value: "plan9": supported values: "linux", "windows"',
+        ),
+        (
+            pod(overhead={"cpu": "-1"}),
+            "spec.overhead.limits[cpu]",
+            'Invalid value: "-1": must be greater than or equal to 0',
+        ),
+        (
+            pod(tolerations=[{"key": "a", "operator": "Exists", "value": "x"}]),
+            "spec.tolerations[0].operator",
+            "Invalid value: \"x\": value must be empty when `operator` is 'Exists'",
+        ),
+        (
+            pod(schedulingGates=[{"name": "g"}, {"name": "g"}]),
+            "spec.schedulingGates[1]",
+            'Duplicate value: "g"',
+        ),
+        (
+            pod(resourceClaims=[{"name": "gpu"}]),
+            "spec.resourceClaims[0]",
+            'Invalid value: {"name":"gpu"}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`',
+        ),
+        (
+            pod(volumes=[{"name": "v", "secret": {"secretName": "s"}, "emptyDir": {}}]),
+            "spec.volumes[0].secret",
+            "Forbidden: may not specify more than 1 volume type",
+        ),
+        (
+            pod(volumes=[{"name": "v", "nfs": {"server": "s", "path": "x"}}]),
+            "spec.volumes[0].nfs.path",
+            'Invalid value: "x": must be an absolute path',
+        ),
+        (
+            pod(
+                volumes=[
+                    {
+                        "name": "v",
+                        "projected": {"sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 1}}]},
+                    }
+                ]
+            ),
+            "spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds",
+            "Invalid value: 1: may not specify a duration less than 10 minutes",
         ),
         (
             pod(dnsConfig={"nameservers": ["x"]}),
@@ -184,9 +330,9 @@ NO_VALUES = {"matchExpressions": [{"key": "a", "operator": "In"}]}
             "Forbidden: cannot be set on create",
         ),
         (
-            pod(affinity={"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}),
-            "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey",
-            "Required value: can not be empty",
+            pod(affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [BAD_VALUE]}}}),
+            f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0].values[0]",
+            None,
         ),
         (
             pod(affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [NO_VALUES]}}}),
@@ -309,9 +455,61 @@ def test_a_resize_changes_processor_and_memory_and_not_the_class() -> None:
     prepare(draft, old)
     assert "command" not in draft.document["spec"]["containers"][0]
     assert list(rules(draft.document, old)) == []
-    assert [cause.field for cause in rules(one(resources={}), old)] == ["spec"]
+    requests = "spec.containers[0].resources.requests"
+    assert [cause.field for cause in rules(one(resources={}), old)] == ["spec", requests]
     other = one(resources={"requests": {"cpu": "1", "ephemeral-storage": "1"}})
     assert [cause.message for cause in rules(other, old)] == ["Forbidden: only cpu and memory resources are mutable"]
+
+
+def test_a_term_without_a_topology_is_told_so_and_why_the_empty_one_is_no_name() -> None:
+    found = causes(pod(affinity={"podAntiAffinity": {REQUIRED: [{}]}}))
+    assert {field for field, _ in found} == {f"spec.affinity.podAntiAffinity.{REQUIRED}[0].topologyKey"}
+    assert [message.partition(":")[0] for _, message in found] == ["Required value", "Invalid value", "Invalid value"]
+
+
+def test_a_template_leaves_the_ports_of_the_node_and_the_look_of_images_to_its_pods() -> None:
+    container = {"name": "a", "image": " a", "ports": [{"containerPort": 80, "protocol": "TCP"}]}
+    draft = Draft(
+        {
+            "spec": {
+                "selector": {"matchLabels": {"a": "b"}},
+                "template": {
+                    "metadata": {"labels": {"a": "b"}},
+                    "spec": {"hostNetwork": True, "containers": [container]},
+                },
+            }
+        }
+    )
+    DAEMONSET.default(draft)
+    assert list(DAEMONSET.rules(draft.document, None)) == []
+
+
+def test_annotations_that_the_system_reads_are_checked() -> None:
+    cost, mirror = "controller.kubernetes.io/pod-deletion-cost", "kubernetes.io/config.mirror"
+    old = pod()
+    bad = {**old, "metadata": {"annotations": {cost: "+1", mirror: "x"}}}
+    assert [field for field, _ in causes(bad)] == [f"metadata.annotations[{name}]" for name in (mirror, cost)]
+    assert causes(bad, old)[0][1] == "Forbidden: may not add mirror pod annotation"
+    assert causes(old, bad)[0][1] == "Forbidden: may not remove or update mirror pod annotation"
+    assert causes({**old, "metadata": {"annotations": {cost: "-100"}}}) == []
+
+
+def test_node_affinity_of_a_gated_pod_only_grows() -> None:
+    first = {"key": "a", "operator": "Exists"}
+    gated = pod(
+        schedulingGates=[{"name": "g"}],
+        affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [first]}]}}},
+    )
+
+    def asked(*terms: Document) -> list[tuple[str, str]]:
+        affinity = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": list(terms)}}}
+        return causes(*changed(lambda spec: spec.update(affinity=affinity), gated))
+
+    field = f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms"
+    second = {"key": "b", "operator": "Exists"}
+    assert asked({"matchExpressions": [first, second]}) == []
+    assert [found for found, _ in asked({"matchExpressions": [second]})] == [f"{field}[0]"]
+    assert [found for found, _ in asked({"matchExpressions": [first]}, {"matchExpressions": [second]})] == [field]
 
 
 def test_search_domains_may_have_underscores_and_be_the_root() -> None:

@@ -5,21 +5,24 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/#pod-update-and-repla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from navarch.base.errors import Cause
 from navarch.kinds.pod.prepare import qos_class
-from navarch.kinds.podspec.resource_rules import resources
+from navarch.kinds.podspec.placement_rules import REQUIRED
 from navarch.kinds.podspec.rules import pod_spec
-from navarch.kinds.rules import Faults, changed_fields
-from navarch.objects.value import Document
+from navarch.kinds.rules import INT32_MAX, Faults, changed_fields
+from navarch.objects.value import Document, dig
 
 MUTABLE = (
     "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
     "`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
     "(allow it to be set to 1 if it was previously negative)"
 )
+MIRROR = "kubernetes.io/config.mirror"
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 FROZEN = f"pod updates may not change fields other than {MUTABLE}"
 
 
@@ -27,14 +30,37 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
     if old is None:
+        _annotated(faults, new, None)
         _created(faults, spec)
-    elif spec != old.get("spec"):
+        return faults.causes
+    _annotated(faults, new, old)
+    if spec != old.get("spec"):
         _updated(faults, spec, old.get("spec") or {})
     return faults.causes
 
 
+def _annotated(faults: Faults, new: Document, old: Document | None) -> None:
+    """Annotations that say something to the system itself."""
+    found: Document = (new.get("metadata") or {}).get("annotations") or {}
+    was: Document = ((old or {}).get("metadata") or {}).get("annotations") or {}
+    if found == was:
+        return
+    mirror, cost = f"metadata.annotations[{MIRROR}]", found.get(DELETION_COST)
+    if old is not None and found.get(MIRROR) != was.get(MIRROR):
+        what = "remove or update" if MIRROR in was else "add"
+        faults.forbidden(mirror, f"may not {what} mirror pod annotation")
+    if MIRROR in found and not (new.get("spec") or {}).get("nodeName"):
+        faults.invalid(mirror, found[MIRROR], "must set spec.nodeName if mirror pod annotation is set")
+    if cost is not None and cost != was.get(DELETION_COST) and not _is_cost(cost):
+        faults.invalid(f"metadata.annotations[{DELETION_COST}]", cost, "must be a 32bit integer")
+
+
+def _is_cost(text: str) -> bool:
+    return re.fullmatch("-?[1-9][0-9]*|0", text) is not None and -INT32_MAX - 1 <= int(text) <= INT32_MAX
+
+
 def _created(faults: Faults, spec: Document) -> None:
-    pod_spec(faults, spec, "spec")
+    pod_spec(faults, spec, "spec", is_pod=True)
     if spec.get("ephemeralContainers"):
         faults.forbidden("spec.ephemeralContainers", "cannot be set on create")
     if spec.get("schedulingGates") and spec.get("nodeName"):
@@ -43,7 +69,7 @@ def _created(faults: Faults, spec: Document) -> None:
 
 def _updated(faults: Faults, spec: Document, was: Document) -> None:
     """Of a spec that differs from the stored one."""
-    pod_spec(faults, spec, "spec")
+    pod_spec(faults, spec, "spec", is_pod=True)
     for field in ("containers", "initContainers"):
         if len(spec.get(field) or ()) != len(was.get(field) or ()):
             faults.forbidden(f"spec.{field}", "pod updates may not add or remove containers")
@@ -57,6 +83,8 @@ def _updated(faults: Faults, spec: Document, was: Document) -> None:
             faults.forbidden(f"spec.schedulingGates[{index}].name", detail)
     if faults.causes:
         return
+    if gates:
+        _narrowed(faults, spec, was)
     expected = _as_before(spec, was)
     if expected != was:
         changed = ", ".join(changed_fields(expected, was, "spec"))
@@ -103,6 +131,36 @@ def _as_before(spec: Document, was: Document) -> Document:
     return found
 
 
+def _narrowed(faults: Faults, spec: Document, was: Document) -> None:
+    """What of a gated pod's placement changed must only ask for more."""
+    selected: Document = was.get("nodeSelector") or {}
+    asked: Document = spec.get("nodeSelector") or {}
+    if not selected.items() <= asked.items():
+        detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        faults.invalid("spec.nodeSelector", asked or None, detail)
+    before, now = _terms(was), _terms(spec)
+    field = f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms"
+    if before and len(before) != len(now):
+        detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        faults.invalid(field, now or None, detail)
+        return
+    for index, (old, new) in enumerate(zip(before, now, strict=False)):
+        if not _only_more(new, old):
+            faults.invalid(f"{field}[{index}]", new, "only additions are allowed (no mutations or deletions)")
+
+
+def _terms(spec: Document) -> list[Document]:
+    found: list[Document] = dig(spec, "affinity", "nodeAffinity", REQUIRED, "nodeSelectorTerms", default=[])
+    return found
+
+
+def _only_more(new: Document, old: Document) -> bool:
+    fields = ("matchExpressions", "matchFields")
+    if not any(old.get(field) for field in fields):
+        return not any(new.get(field) for field in fields)
+    return all((new.get(field) or [])[: len(old.get(field) or ())] == (old.get(field) or []) for field in fields)
+
+
 def _restore(found: Document, was: Document, field: str) -> None:
     if field in was:
         found[field] = was[field]
@@ -111,22 +169,19 @@ def _restore(found: Document, was: Document, field: str) -> None:
 
 
 def _restore_placement(found: Document, was: Document) -> None:
-    """A gated pod may be narrowed: more node labels asked for, node affinity added where there was none."""
-    selected: Document = was.get("nodeSelector") or {}
-    asked: Document = found.get("nodeSelector") or {}
-    if selected.items() <= asked.items():
-        _restore(found, was, "nodeSelector")
-    if not (was.get("affinity") or {}).get("nodeAffinity") and found.get("affinity"):
-        narrowed = {key: value for key, value in found["affinity"].items() if key != "nodeAffinity"}
-        if narrowed == (was.get("affinity") or {}):
-            _restore(found, was, "affinity")
+    """Node labels and node affinity of a gated pod have rules of their own."""
+    _restore(found, was, "nodeSelector")
+    before: Document = was.get("affinity") or {}
+    now = {key: value for key, value in (found.get("affinity") or {}).items() if key != "nodeAffinity"}
+    if now == {key: value for key, value in before.items() if key != "nodeAffinity"}:
+        _restore(found, was, "affinity")
 
 
 def ephemeral_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     """Debugging containers may be added, never changed or taken away."""
     faults = Faults()
     spec: Document = new.get("spec") or {}
-    pod_spec(faults, spec, "spec")
+    pod_spec(faults, spec, "spec", is_pod=True)
     now = {one.get("name"): one for one in spec.get("ephemeralContainers") or ()}
     for was in ((old or {}).get("spec") or {}).get("ephemeralContainers") or ():
         name = was.get("name")
@@ -147,16 +202,33 @@ def resize_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
     was: Document = (old or {}).get("spec") or {}
-    for field in ("containers", "initContainers"):
-        for index, one in enumerate(spec.get(field) or ()):
-            path = f"spec.{field}[{index}].resources"
-            resources(faults, one.get("resources"), path)
-            before = was[field][index].get("resources") or {}
-            if _fixed(one.get("resources") or {}) != _fixed(before):
-                faults.forbidden(path, "only cpu and memory resources are mutable")
+    pod_spec(faults, spec, "spec", is_pod=True)
     if qos_class(spec) != qos_class(was):
         faults.invalid("spec", qos_class(spec), "Pod QOS Class may not change as a result of resizing")
+    pairs = [
+        (one, before, f"spec.{field}[{index}].resources")
+        for field in ("initContainers", "containers")
+        for index, (one, before) in enumerate(zip(spec.get(field) or (), was.get(field) or (), strict=False))
+        if field == "containers" or before.get("restartPolicy") == "Always"
+    ]
+    for one, before, path in pairs:
+        _resized(faults, one, before, path)
+    for one, before, _ in pairs:
+        if _fixed(one.get("resources") or {}) != _fixed(before.get("resources") or {}):
+            sidecar = " for sidecar containers" if before.get("restartPolicy") == "Always" else ""
+            faults.forbidden("spec", f"only cpu and memory resources{sidecar} are mutable")
+    for one, before in zip(spec.get("initContainers") or (), was.get("initContainers") or (), strict=False):
+        if before.get("restartPolicy") != "Always" and one.get("resources") != before.get("resources"):
+            faults.forbidden("spec", "resources for non-sidecar init containers are immutable")
     return faults.causes
+
+
+def _resized(faults: Faults, one: Document, before: Document, path: str) -> None:
+    """What was asked for or limited stays so, by whatever amount."""
+    for side in ("requests", "limits"):
+        now, then = (dig(found, "resources", side, default={}) for found in (one, before))
+        if not then.keys() <= now.keys():
+            faults.forbidden(f"{path}.{side}", f"resource {side} cannot be removed")
 
 
 def _fixed(found: Document) -> dict[str, Any]:

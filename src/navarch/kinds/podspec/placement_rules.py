@@ -15,6 +15,9 @@ UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
 INCLUSION_POLICIES = ("Honor", "Ignore")
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+NOT_POSITIVE = "must be greater than zero"
+NO_SELECTOR = "must not be specified when labelSelector is not set"
+IN_BOTH = "exists in both matchLabelKeys and labelSelector"
 WEIGHT_RANGE = "must be in the range 1-100"
 
 
@@ -38,7 +41,7 @@ def _toleration(faults: Faults, toleration: Document, path: str) -> None:
             faults.invalid(f"{path}.operator", value, ";".join(messages))
     elif operator == "Exists":
         if value:
-            faults.invalid(f"{path}.operator", toleration, "value must be empty when `operator` is 'Exists'")
+            faults.invalid(f"{path}.operator", value, "value must be empty when `operator` is 'Exists'")
     else:
         faults.unsupported(f"{path}.operator", operator, ("Equal", "Exists"))
     if effect and effect not in EFFECTS:
@@ -46,42 +49,45 @@ def _toleration(faults: Faults, toleration: Document, path: str) -> None:
 
 
 def spread_constraints(faults: Faults, found: list[Document], path: str) -> None:
-    seen: set[tuple[str, str]] = set()
+    pairs = [(one.get("topologyKey", ""), one.get("whenUnsatisfiable", "")) for one in found]
     for index, constraint in enumerate(found):
         where = f"{path}[{index}]"
-        key, otherwise = constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", "")
+        key, otherwise = pairs[index]
         if constraint.get("maxSkew", 0) <= 0:
-            faults.invalid(f"{where}.maxSkew", constraint.get("maxSkew", 0), "must be greater than 0")
+            faults.invalid(f"{where}.maxSkew", constraint.get("maxSkew", 0), NOT_POSITIVE)
         if not key:
             faults.required(f"{where}.topologyKey", "can not be empty")
-        else:
-            faults.checked(f"{where}.topologyKey", key, names.label_key(key))
         if otherwise not in UNSATISFIABLE:
             faults.unsupported(f"{where}.whenUnsatisfiable", otherwise, UNSATISFIABLE)
-        elif (key, otherwise) in seen:
+        if pairs[index] in pairs[index + 1 :]:
             faults.duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {otherwise}}}")
-        seen.add((key, otherwise))
         _spread_details(faults, constraint, where)
 
 
 def _spread_details(faults: Faults, constraint: Document, path: str) -> None:
-    least = constraint.get("minDomains")
+    least, otherwise = constraint.get("minDomains"), constraint.get("whenUnsatisfiable", "")
     if least is not None:
         if least <= 0:
-            faults.invalid(f"{path}.minDomains", least, "must be greater than 0")
-        if constraint.get("whenUnsatisfiable") == "ScheduleAnyway":
-            detail = "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway"
+            faults.invalid(f"{path}.minDomains", least, NOT_POSITIVE)
+        if otherwise != "DoNotSchedule":
+            detail = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {otherwise}"
             faults.invalid(f"{path}.minDomains", least, detail)
     for field in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
         value = constraint.get(field)
         if value is not None and value not in INCLUSION_POLICIES:
             faults.unsupported(f"{path}.{field}", value, INCLUSION_POLICIES)
     selector = constraint.get("labelSelector")
+    if keys := constraint.get("matchLabelKeys"):
+        if selector is None:
+            faults.forbidden(f"{path}.matchLabelKeys", NO_SELECTOR)
+        taken = {*((selector or {}).get("matchLabels") or ())}
+        taken |= {one.get("key") for one in (selector or {}).get("matchExpressions") or ()}
+        for index, key in enumerate(keys):
+            faults.checked(f"{path}.matchLabelKeys[{index}]", key, names.label_key(key))
+            if key in taken:
+                faults.invalid(f"{path}.matchLabelKeys[{index}]", key, IN_BOTH)
     if selector is not None:
         faults.causes.extend(check_document(selector, f"{path}.labelSelector"))
-    elif constraint.get("matchLabelKeys"):
-        detail = "must not be specified when labelSelector is not set"
-        faults.forbidden(f"{path}.matchLabelKeys", detail)
 
 
 def affinity(faults: Faults, found: Document, path: str) -> None:
@@ -92,7 +98,7 @@ def affinity(faults: Faults, found: Document, path: str) -> None:
         for index, preferred in enumerate(nodes.get(PREFERRED) or ()):
             where = f"{path}.nodeAffinity.{PREFERRED}[{index}]"
             _weight(faults, preferred, where)
-            _term(faults, preferred.get("preference") or {}, f"{where}.preference")
+            _term(faults, preferred.get("preference") or {}, f"{where}.preference", False)
     for field in ("podAffinity", "podAntiAffinity"):
         pods = found.get(field) or {}
         for index, term in enumerate(pods.get(REQUIRED) or ()):
@@ -116,9 +122,10 @@ def node_selector(faults: Faults, selector: Document, path: str) -> None:
         _term(faults, term, f"{path}.nodeSelectorTerms[{index}]")
 
 
-def _term(faults: Faults, term: Document, path: str) -> None:
+def _term(faults: Faults, term: Document, path: str, check_values: bool = True) -> None:
+    """check_values: a mere preference may name values that no label can have."""
     for index, requirement in enumerate(term.get("matchExpressions") or ()):
-        _requirement(faults, requirement, f"{path}.matchExpressions[{index}]")
+        _requirement(faults, requirement, f"{path}.matchExpressions[{index}]", check_values)
     for index, requirement in enumerate(term.get("matchFields") or ()):
         where = f"{path}.matchFields[{index}]"
         if requirement.get("operator") not in ("In", "NotIn"):
@@ -128,9 +135,12 @@ def _term(faults: Faults, term: Document, path: str) -> None:
             faults.required(f"{where}.values", detail)
         if requirement.get("key") != "metadata.name":
             faults.invalid(f"{where}.key", requirement.get("key", ""), "not a valid field selector key")
+            continue
+        for number, value in enumerate(requirement.get("values") or ()):
+            faults.checked(f"{where}.values[{number}]", value, names.dns_subdomain(value))
 
 
-def _requirement(faults: Faults, requirement: Document, path: str) -> None:
+def _requirement(faults: Faults, requirement: Document, path: str, check_values: bool) -> None:
     key, values = requirement.get("key", ""), requirement.get("values") or ()
     match requirement.get("operator", ""):
         case "In" | "NotIn":
@@ -147,6 +157,9 @@ def _requirement(faults: Faults, requirement: Document, path: str) -> None:
         case operator:
             faults.invalid(f"{path}.operator", operator, "not a valid selector operator")
     faults.checked(f"{path}.key", key, names.label_key(key))
+    for index, value in enumerate(values if check_values else ()):
+        if messages := names.label_value(value):
+            faults.checked(f"{path}.values[{index}]", value, messages)
 
 
 def _pod_term(faults: Faults, term: Document, path: str) -> None:
@@ -157,9 +170,15 @@ def _pod_term(faults: Faults, term: Document, path: str) -> None:
         faults.checked(f"{path}.namespace", namespace, names.dns_label(namespace))
     for field in ("matchLabelKeys", "mismatchLabelKeys"):
         if term.get(field) and "labelSelector" not in term:
-            faults.forbidden(f"{path}.{field}", "must not be specified when labelSelector is not set")
+            faults.forbidden(f"{path}.{field}", NO_SELECTOR)
+        elif term.get(field):
+            for index, key in enumerate(term[field]):
+                faults.checked(f"{path}.{field}[{index}]", key, names.label_key(key))
+    for index, key in enumerate(term.get("matchLabelKeys") or ()):
+        if key in (term.get("mismatchLabelKeys") or ()):
+            detail = "exists in both matchLabelKeys and mismatchLabelKeys"
+            faults.invalid(f"{path}.matchLabelKeys[{index}]", key, detail)
     key = term.get("topologyKey", "")
     if not key:
         faults.required(f"{path}.topologyKey", "can not be empty")
-    else:
-        faults.checked(f"{path}.topologyKey", key, names.label_key(key))
+    faults.checked(f"{path}.topologyKey", key, names.label_key(key))

@@ -18,43 +18,39 @@ COUNTS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThre
 
 
 def probes(faults: Faults, container: Document, path: str) -> None:
-    if "readinessProbe" in container:
-        _probe(faults, container["readinessProbe"], f"{path}.readinessProbe")
-        if container["readinessProbe"].get("terminationGracePeriodSeconds") is not None:
-            field = f"{path}.readinessProbe.terminationGracePeriodSeconds"
-            value = container["readinessProbe"]["terminationGracePeriodSeconds"]
-            faults.invalid(field, value, "must not be set for readinessProbes")
-    for name in ("livenessProbe", "startupProbe"):
-        if name in container:
-            probe = container[name]
-            _probe(faults, probe, f"{path}.{name}")
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if name not in container:
+            continue
+        probe, where = container[name], f"{path}.{name}"
+        _probe(faults, probe, where)
+        if name != "readinessProbe":
             if probe.get("successThreshold", 1) != 1:
-                faults.invalid(f"{path}.{name}.successThreshold", probe["successThreshold"], "must be 1")
-            grace_s = probe.get("terminationGracePeriodSeconds")
-            if grace_s is not None and grace_s <= 0:
-                faults.invalid(f"{path}.{name}.terminationGracePeriodSeconds", grace_s, "must be greater than 0")
+                faults.invalid(f"{where}.successThreshold", probe["successThreshold"], "must be 1")
+        elif (grace_s := probe.get("terminationGracePeriodSeconds")) is not None:
+            detail = "must not be set for readinessProbes"
+            faults.invalid(f"{where}.terminationGracePeriodSeconds", grace_s, detail)
 
 
 def _probe(faults: Faults, probe: Document, path: str) -> None:
-    _handler(faults, probe, path, PROBE_HANDLERS)
+    _handler(faults, probe, path, PROBE_HANDLERS, None)
     for field in COUNTS:
         value = probe.get(field)
         if value is not None and value < 0:
             faults.not_negative(f"{path}.{field}", value)
+    grace_s = probe.get("terminationGracePeriodSeconds")
+    if grace_s is not None and grace_s <= 0:
+        faults.invalid(f"{path}.terminationGracePeriodSeconds", grace_s, "must be greater than 0")
 
 
-def lifecycle(faults: Faults, found: Document, path: str) -> None:
+def lifecycle(faults: Faults, found: Document, path: str, grace_s: int | None) -> None:
+    """grace_s: the pod's own, within which a sleep must end."""
     for hook in ("postStart", "preStop"):
         if hook in found:
-            _handler(faults, found[hook], f"{path}.{hook}", HOOK_HANDLERS)
+            _handler(faults, found[hook], f"{path}.{hook}", HOOK_HANDLERS, grace_s)
 
 
-def _handler(faults: Faults, found: Document, path: str, allowed: tuple[str, ...]) -> None:
+def _handler(faults: Faults, found: Document, path: str, allowed: tuple[str, ...], grace_s: int | None) -> None:
     given = [handler for handler in allowed if handler in found]
-    if not given:
-        faults.required(path, "must specify a handler type")
-    for extra in given[1:]:
-        faults.forbidden(f"{path}.{extra}", "may not specify more than 1 handler type")
     for handler in given[:1]:
         action, where = found[handler], f"{path}.{handler}"
         match handler:
@@ -68,7 +64,17 @@ def _handler(faults: Faults, found: Document, path: str, allowed: tuple[str, ...
             case "grpc":
                 faults.checked(f"{where}.port", action.get("port", 0), names.port(action.get("port", 0)))
             case "sleep":
-                faults.not_negative(f"{where}.seconds", action.get("seconds"))
+                _sleep(faults, action.get("seconds", 0), where, grace_s)
+    for extra in given[1:]:
+        faults.forbidden(f"{path}.{extra}", "may not specify more than 1 handler type")
+    if not given:
+        faults.required(path, "must specify a handler type")
+
+
+def _sleep(faults: Faults, seconds: int, path: str, grace_s: int | None) -> None:
+    if grace_s is not None and not 0 <= seconds <= grace_s:
+        detail = f"must be non-negative and less than terminationGracePeriodSeconds ({grace_s})"
+        faults.invalid(path, seconds, detail)
 
 
 def _http_get(faults: Faults, action: Document, path: str) -> None:
@@ -77,9 +83,9 @@ def _http_get(faults: Faults, action: Document, path: str) -> None:
     port_or_name(faults, action.get("port"), f"{path}.port")
     if action.get("scheme") not in SCHEMES:
         faults.unsupported(f"{path}.scheme", action.get("scheme", ""), SCHEMES)
-    for index, header in enumerate(action.get("httpHeaders") or ()):
+    for header in action.get("httpHeaders") or ():
         name = header.get("name", "")
-        faults.checked(f"{path}.httpHeaders[{index}].name", name, names.http_header(name))
+        faults.checked(f"{path}.httpHeaders", name, names.http_header(name))
 
 
 def port_or_name(faults: Faults, port: Any, field: str) -> None:

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/configuration/manage-resources-conta
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from navarch.kinds.rules import NOT_NEGATIVE, Faults
@@ -15,6 +16,24 @@ STANDARD = frozenset(("cpu", "memory", "ephemeral-storage"))
 HUGE_PAGES = "hugepages-"
 WHOLE = "must be an integer"
 NATIVE_DOMAIN = "kubernetes.io/"
+COUNTED = frozenset(
+    (
+        "configmaps",
+        "persistentvolumeclaims",
+        "pods",
+        "replicationcontrollers",
+        "resourcequotas",
+        "secrets",
+        "services",
+        "services.loadbalancers",
+        "services.nodeports",
+    )
+)
+"""Objects that a quota may count by their plain names."""
+
+MEASURED = frozenset(f"{side}.{name}" for side in ("limits", "requests") for name in STANDARD) | {"requests.storage"}
+KNOWN = STANDARD | COUNTED | MEASURED | {"storage"}
+"""Every resource whose name needs no domain."""
 
 
 def amount(faults: Faults, value: Any, field: str) -> int | None:
@@ -29,57 +48,135 @@ def amount(faults: Faults, value: Any, field: str) -> int | None:
     return found
 
 
+def is_native(name: str) -> bool:
+    """A resource that Kubernetes itself counts."""
+    return "/" not in name or NATIVE_DOMAIN in name
+
+
 def is_extended(name: str) -> bool:
     """A resource that some vendor counts in whole pieces (`nvidia.com/gpu`)."""
-    return "/" in name and NATIVE_DOMAIN not in name and not name.startswith("requests.")
+    if is_native(name) or name.startswith("requests."):
+        return False
+    return not names.qualified_name(f"requests.{name}")
+
+
+def is_whole(name: str) -> bool:
+    """Whether it is counted, not measured."""
+    return name in COUNTED or is_extended(name)
+
+
+def may_overcommit(name: str) -> bool:
+    return is_native(name) and not name.startswith(HUGE_PAGES)
+
+
+def general_name(faults: Faults, name: str, field: str) -> bool:
+    """Of any resource; whether it is good."""
+    if messages := names.qualified_name(name):
+        faults.checked(field, name, messages)
+        return False
+    if "/" not in name and name not in KNOWN and not name.startswith((HUGE_PAGES, f"requests.{HUGE_PAGES}")):
+        faults.invalid(field, name, "must be a standard resource type or fully qualified")
+        return False
+    return True
 
 
 def resource_name(faults: Faults, name: str, field: str) -> None:
     """Of what a container may request."""
     if name in STANDARD or name.startswith(HUGE_PAGES):
         return
-    faults.checked(field, name, names.qualified_name(name))
+    general_name(faults, name, field)
     if "/" not in name:
-        faults.invalid(field, name, "must be a standard resource type or fully qualified")
         faults.invalid(field, name, "must be a standard resource for containers")
+    elif not is_native(name) and not is_extended(name):
+        faults.invalid(field, name, "doesn't follow extended resource name standard")
 
 
-def resources(faults: Faults, found: Document | None, path: str) -> None:
-    """Of a container, or of a pod as a whole."""
+def resource_amount(faults: Faults, name: str, value: Any, field: str) -> int | None:
+    """Billionths, or None after a complaint that it is no number at all."""
+    found = amount(faults, value, field)
+    if found is not None and found % quantity.NANO and is_whole(name):
+        faults.invalid(field, value, WHOLE)
+    return found
+
+
+def resources(faults: Faults, found: Document | None, path: str, claims: Iterable[Document] = ()) -> None:
+    """Of a container, or of a pod as a whole. claims: those of the pod, which a container may use."""
     if not found:
         return
     limits: Document = found.get("limits") or {}
     requests: Document = found.get("requests") or {}
-    bounds: dict[str, int | None] = {}
-    for name, value in limits.items():
-        bounds[name] = _one(faults, name, value, path, "limits")
+    bounds = {name: _one(faults, name, value, f"{path}.limits[{name}]") for name, value in limits.items()}
     for name, value in requests.items():
-        asked = _one(faults, name, value, path, "requests")
+        asked = _one(faults, name, value, f"{path}.requests[{name}]")
         bound = bounds.get(name)
-        if asked is None or bound is None:
-            if name not in limits and (is_extended(name) or name.startswith(HUGE_PAGES)):
-                faults.required(f"{path}.limits", f"Limit must be set for non overcommitable resources: {name}")
+        if name not in limits:
+            if not may_overcommit(name):
+                faults.required(f"{path}.limits", "Limit must be set for non overcommitable resources")
+        elif asked is None or bound is None or asked == bound:
             continue
-        exact = is_extended(name) or name.startswith(HUGE_PAGES)
-        if exact and asked != bound:
+        elif not may_overcommit(name):
             faults.invalid(f"{path}.requests", value, f"must be equal to {name} limit of {limits[name]}")
         elif asked > bound:
             faults.invalid(f"{path}.requests", value, f"must be less than or equal to {name} limit of {limits[name]}")
+    named = limits.keys() | requests.keys()
+    if any(name.startswith(HUGE_PAGES) for name in named) and not named & {"cpu", "memory"}:
+        faults.forbidden(path, "HugePages require cpu or memory")
+    if "claims" in found:
+        _claims(faults, found["claims"], [claim.get("name", "") for claim in claims], f"{path}.claims")
 
 
-def _one(faults: Faults, name: str, value: Any, path: str, side: str) -> int | None:
-    if name not in STANDARD:
-        field = f"{path}.{side}[{name}]"
-        resource_name(faults, name, field)
-    else:
-        field = ""
-        if isinstance(value, str) and not value.startswith("-"):
-            try:
-                return quantity.nano(value)
-            except quantity.BadQuantity:
-                field = f"{path}.{side}[{name}]"
-    field = field or f"{path}.{side}[{name}]"
-    found = amount(faults, value, field)
-    if found is not None and is_extended(name) and found % quantity.NANO:
-        faults.invalid(field, value, WHOLE)
+def _one(faults: Faults, name: str, value: Any, field: str) -> int | None:
+    resource_name(faults, name, field)
+    found = resource_amount(faults, name, value, field)
+    if found is not None and name.startswith(HUGE_PAGES) and not _whole_pages(name, found):
+        faults.invalid(field, value, f"{value} is not positive integer multiple of {name}")
     return found
+
+
+def _whole_pages(name: str, amount_nano: int) -> bool:
+    try:
+        page_nano = quantity.nano(name.removeprefix(HUGE_PAGES))
+    except quantity.BadQuantity:
+        return False
+    return page_nano > 0 and amount_nano % page_nano == 0
+
+
+def _claims(faults: Faults, found: list[Document], known: list[str], path: str) -> None:
+    """A container uses a claim as a whole, or requests of it, once each."""
+    used: set[str] = set()
+    for index, claim in enumerate(found):
+        name, request, field = claim.get("name", ""), claim.get("request", ""), f"{path}[{index}]"
+        if not name:
+            faults.required(field)
+            continue
+        key = f"{name}/{request}" if request else name
+        if request:
+            faults.checked(f"{field}.request", request, names.dns_label(request))
+        if name in used or key in used or (not request and any(one.startswith(f"{name}/") for one in used)):
+            faults.duplicate(field, name if name in used else key)
+        used.add(key)
+        if name not in known:
+            listed = f": {', '.join(sorted(known))}" if known else " which is empty"
+            faults.not_found(field, name, f"must be one of the names in pod.spec.resourceClaims{listed}")
+
+
+def pod_resources(faults: Faults, spec: Document, path: str) -> None:
+    """Of a pod as a whole: enough for what its containers request, and no less than any of them is limited to."""
+    found: Document = spec["resources"]
+    if "claims" in found:
+        faults.forbidden(f"{path}.claims", "claims cannot be set for Resources at pod-level")
+    for side in ("limits", "requests"):
+        for name in found.get(side) or ():
+            field = f"{path}.{side}[{name}]"
+            if general_name(faults, name, field) and name not in ("cpu", "memory") and not name.startswith(HUGE_PAGES):
+                faults.unsupported(field, name, (HUGE_PAGES, "cpu", "memory"))
+    before = len(faults.causes)
+    resources(faults, {side: found[side] for side in ("limits", "requests") if side in found}, path)
+    if len(faults.causes) > before:
+        return
+    limits: Document = found.get("limits") or {}
+    for index, one in enumerate(spec.get("containers") or ()):
+        for name, value in ((one.get("resources") or {}).get("limits") or {}).items():
+            if name in limits and amount(Faults(), value, "") is not None and quantity.compare(value, limits[name]) > 0:
+                detail = f"must be less than or equal to pod limits of {limits[name]}"
+                faults.invalid(f"{path}.containers[{index}][{name}].limits", value, detail)

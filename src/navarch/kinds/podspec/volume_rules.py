@@ -12,7 +12,8 @@ import orjson
 from navarch.kinds.podspec.container_rules import field_ref, relative, resource_field_ref
 from navarch.kinds.podspec.resource_rules import amount
 from navarch.kinds.rules import Faults, Passed
-from navarch.objects import names
+from navarch.objects import names, quantity
+from navarch.objects.selector import check_document
 from navarch.objects.value import Document
 
 MODE_MAX = 0o777
@@ -35,48 +36,118 @@ DOWNWARD_FIELDS = (
     "metadata.namespace",
     "metadata.uid",
 )
+ORDER = (
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+)
+"""In which order Kubernetes looks for a volume's type."""
+
+NEEDED = {
+    "awsElasticBlockStore": ("volumeID",),
+    "azureDisk": ("diskName", "diskURI"),
+    "azureFile": ("secretName", "shareName"),
+    "cephfs": ("monitors",),
+    "cinder": ("volumeID",),
+    "ephemeral": ("volumeClaimTemplate",),
+    "flexVolume": ("driver",),
+    "gcePersistentDisk": ("pdName",),
+    "glusterfs": ("endpoints", "path"),
+    "image": ("reference",),
+    "iscsi": ("targetPortal", "iqn"),
+    "persistentVolumeClaim": ("claimName",),
+    "photonPersistentDisk": ("pdID",),
+    "portworxVolume": ("volumeID",),
+    "quobyte": ("registry", "volume"),
+    "rbd": ("monitors", "image"),
+    "scaleIO": ("gateway", "system", "volumeName"),
+    "storageos": ("volumeName",),
+    "vsphereVolume": ("volumePath",),
+}
+"""What types must name that have no other rules here."""
+
+PROJECTIONS = ("secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate")
 TOKEN_MIN_S = 600
 TOKEN_MAX_S = 1 << 32
 
 
 def volumes(faults: Faults, found: list[Document], path: str) -> dict[str, Document]:
-    """The volumes by name, whether they are good or not."""
+    """The good volumes by name: what is wrong with a volume is told where it stands and where it is mounted."""
     by_name: dict[str, Document] = {}
     for index, volume in enumerate(found):
-        where = f"{path}[{index}]"
+        where, before = f"{path}[{index}]", len(faults.causes)
+        if len(volume) == 2 and "name" in volume:
+            type_ = next(field for field in volume if field != "name")
+            _source(faults, type_, volume[type_], f"{where}.{type_}")
+        else:
+            _sources(faults, volume, where)
         name = volume.get("name", "")
         if not name:
             faults.required(f"{where}.name")
         elif messages := names.dns_label(name):
             faults.checked(f"{where}.name", name, messages)
-        elif name in by_name:
+        if name in by_name:
             faults.duplicate(f"{where}.name", name)
-        types = [type_ for type_ in volume if type_ != "name"]
-        if not types:
-            faults.required(where, "must specify a volume type")
-        for extra in types[1:]:
-            faults.forbidden(f"{where}.{extra}", ONE_TYPE)
-        if types:
-            _source(faults, types[0], volume[types[0]], f"{where}.{types[0]}")
-        by_name[name] = volume
+        if len(faults.causes) == before:
+            by_name[name] = volume
     return by_name
+
+
+def _sources(faults: Faults, volume: Document, path: str) -> None:
+    """Of a volume of no type, or of several: the first of them in Kubernetes' order counts."""
+    types = sorted((field for field in volume if field != "name"), key=_rank)
+    if not types:
+        faults.required(path, "must specify a volume type")
+    for index, type_ in enumerate(types):
+        if index:
+            faults.forbidden(f"{path}.{type_}", ONE_TYPE)
+        else:
+            _source(faults, type_, volume[type_], f"{path}.{type_}")
+
+
+def _rank(type_: str) -> int:
+    return ORDER.index(type_) if type_ in ORDER else len(ORDER)
 
 
 def _source(faults: Faults, type_: str, source: Document, path: str) -> None:
     match type_:
         case "emptyDir":
-            if "sizeLimit" in source:
+            if "sizeLimit" in source and amount(Faults(), source["sizeLimit"], "") is None:
                 amount(faults, source["sizeLimit"], f"{path}.sizeLimit")
+            elif "sizeLimit" in source and quantity.nano(source["sizeLimit"]) < 0:
+                faults.forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")
         case "hostPath":
             _host_path(faults, source, path)
-        case "configMap":
-            _required(faults, source, path, "name")
+        case "configMap" | "secret":
+            _required(faults, source, path, "secretName" if type_ == "secret" else "name")
             _files(faults, source, path)
-        case "secret":
-            _required(faults, source, path, "secretName")
-            _files(faults, source, path)
-        case "persistentVolumeClaim":
-            _required(faults, source, path, "claimName")
         case "downwardAPI":
             _mode(faults, source.get("defaultMode"), f"{path}.defaultMode")
             _downward(faults, source, path)
@@ -88,13 +159,26 @@ def _source(faults: Faults, type_: str, source: Document, path: str) -> None:
                 if len(faults.causes) == before:
                     _PASSED.add(encoded)
         case "csi":
-            _required(faults, source, path, "driver")
-        case "ephemeral":
-            _required(faults, source, path, "volumeClaimTemplate")
-        case "image":
-            _required(faults, source, path, "reference")
+            csi_driver(faults, source.get("driver", ""), f"{path}.driver")
+            if "nodePublishSecretRef" in source:
+                _required(faults, source["nodePublishSecretRef"], f"{path}.nodePublishSecretRef", "name")
         case "nfs":
             _required(faults, source, path, "server", "path")
+            if not source.get("path", "").startswith("/"):
+                faults.invalid(f"{path}.path", source.get("path", ""), "must be an absolute path")
+        case "gitRepo":
+            _required(faults, source, path, "repository")
+            relative(faults, source.get("directory", ""), f"{path}.directory")
+        case _ if type_ in NEEDED:
+            _required(faults, source, path, *NEEDED[type_])
+
+
+def csi_driver(faults: Faults, name: str, field: str) -> None:
+    if not name:
+        faults.required(field)
+    if len(name) > names.LABEL_MAX:
+        faults.too_long(field, names.LABEL_MAX)
+    faults.checked(field, name, names.dns_subdomain(name.lower()))
 
 
 _PASSED = Passed()
@@ -111,7 +195,8 @@ def _host_path(faults: Faults, source: Document, path: str) -> None:
     where = source.get("path", "")
     if not where:
         faults.required(f"{path}.path")
-    elif ".." in where.split("/"):
+        return
+    if ".." in where.split("/"):
         faults.invalid(f"{path}.path", where, "must not contain '..'")
     if source.get("type", "") not in HOST_PATH_TYPES:
         faults.unsupported(f"{path}.type", source["type"], HOST_PATH_TYPES)
@@ -128,7 +213,7 @@ def local_path(faults: Faults, where: str, field: str) -> None:
         faults.required(field)
         return
     relative(faults, where, field)
-    if where.startswith("..") and where != ".." and not where.startswith("../"):
+    if where.startswith("..") and not where.startswith("../"):
         faults.invalid(field, where, "must not start with '..'")
 
 
@@ -142,20 +227,19 @@ def _files(faults: Faults, source: Document, path: str) -> None:
 
 
 def _downward(faults: Faults, source: Document, path: str) -> None:
-    for index, item in enumerate(source.get("items") or ()):
-        where = f"{path}.items[{index}]"
-        local_path(faults, item.get("path", ""), f"{where}.path")
+    """What is wrong with an item is told of the whole source, as Kubernetes tells it."""
+    for item in source.get("items") or ():
+        local_path(faults, item.get("path", ""), f"{path}.path")
         if "fieldRef" in item:
-            field_ref(faults, item["fieldRef"], f"{where}.fieldRef", DOWNWARD_FIELDS)
+            field_ref(faults, item["fieldRef"], f"{path}.fieldRef", DOWNWARD_FIELDS)
             if "resourceFieldRef" in item:
                 detail = "fieldRef and resourceFieldRef can not be specified simultaneously"
-                faults.invalid(where, "resource", detail)
+                faults.invalid(path, "resource", detail)
         elif "resourceFieldRef" in item:
-            _required(faults, item["resourceFieldRef"], f"{where}.resourceFieldRef", "containerName")
-            resource_field_ref(faults, item["resourceFieldRef"], f"{where}.resourceFieldRef")
+            resource_field_ref(faults, item["resourceFieldRef"], f"{path}.resourceFieldRef", volume=True)
         else:
-            faults.required(where, "one of fieldRef and resourceFieldRef is required")
-        _mode(faults, item.get("mode"), f"{where}.mode")
+            faults.required(path, "one of fieldRef and resourceFieldRef is required")
+        _mode(faults, item.get("mode"), f"{path}.mode")
 
 
 def _projected(faults: Faults, source: Document, path: str) -> None:
@@ -163,28 +247,27 @@ def _projected(faults: Faults, source: Document, path: str) -> None:
     taken: set[str] = set()
     for index, projection in enumerate(source.get("sources") or ()):
         where = f"{path}.sources[{index}]"
-        types = list(projection)
-        if not types:
-            faults.required(where, "must specify a volume type")
-        for extra in types[1:]:
-            faults.forbidden(f"{where}.{extra}", ONE_TYPE)
-        for type_ in types[:1]:
-            _projection(faults, type_, projection[type_], f"{where}.{type_}")
-            for used in _paths(type_, projection[type_]):
+        types = [type_ for type_ in PROJECTIONS if type_ in projection]
+        for type_ in types:
+            found = projection[type_]
+            _projection(faults, type_, found, path, f"{where}.{type_}")
+            for used in _paths(type_, found):
                 if used in taken:
-                    detail = f"conflicting duplicate paths: {used}"
-                    faults.invalid(where, used, detail)
+                    whose = found.get("name", "") if type_ in ("secret", "configMap") else used
+                    faults.invalid(path, whose, "conflicting duplicate paths")
                 taken.add(used)
+        if len(types) > 1:
+            faults.forbidden(where, "may not specify more than 1 volume type per source")
 
 
 def _paths(type_: str, projection: Document) -> list[str]:
-    """The files that a projection surely makes."""
-    if type_ == "serviceAccountToken":
-        return [projection["path"]] if projection.get("path") else []
+    """The files that a projection surely makes, of those that must not make another's."""
+    if type_ == "clusterTrustBundle":
+        return [projection.get("path", "")]
     return [item["path"] for item in projection.get("items") or () if item.get("path")]
 
 
-def _projection(faults: Faults, type_: str, found: Document, path: str) -> None:
+def _projection(faults: Faults, type_: str, found: Document, volume: str, path: str) -> None:
     match type_:
         case "secret" | "configMap":
             _required(faults, found, path, "name")
@@ -192,11 +275,31 @@ def _projection(faults: Faults, type_: str, found: Document, path: str) -> None:
         case "downwardAPI":
             _downward(faults, found, path)
         case "serviceAccountToken":
-            expiration_s = found.get("expirationSeconds", TOKEN_MIN_S)
+            expiration_s, field = found.get("expirationSeconds", TOKEN_MIN_S), f"{path}.expirationSeconds"
             if expiration_s < TOKEN_MIN_S:
-                faults.invalid(path, expiration_s, "may not specify a duration less than 10 minutes")
+                faults.invalid(field, expiration_s, "may not specify a duration less than 10 minutes")
             if expiration_s > TOKEN_MAX_S:
-                faults.invalid(path, expiration_s, "may not specify a duration larger than 2^32 seconds")
-            local_path(faults, found.get("path", ""), f"{path}.path")
+                faults.invalid(field, expiration_s, "may not specify a duration larger than 2^32 seconds")
+            local_path(faults, found.get("path", ""), f"{volume}.path")
         case "clusterTrustBundle":
+            _trust_bundle(faults, found, path)
             local_path(faults, found.get("path", ""), f"{path}.path")
+
+
+def _trust_bundle(faults: Faults, found: Document, path: str) -> None:
+    match "name" in found, "signerName" in found:
+        case True, True:
+            faults.invalid(path, found, "only one of name and signerName may be used")
+        case False, False:
+            faults.required(path, "either name or signerName must be specified")
+        case True, False:
+            if not found["name"]:
+                faults.required(f"{path}.name", "must be a valid object name")
+            if "labelSelector" in found:
+                detail = "labelSelector must be unset if name is specified"
+                faults.invalid(f"{path}.labelSelector", found["labelSelector"], detail)
+        case False, True:
+            if not found["signerName"]:
+                faults.required(f"{path}.signerName", "must be a valid signer name")
+            if "labelSelector" in found:
+                faults.causes.extend(check_document(found["labelSelector"], f"{path}.labelSelector"))
