@@ -61,8 +61,11 @@ def server_is_ready(path: Path) -> str:
     try:
         status, said = ask(path, "/readyz", timeout_s=1.0)
     except Unavailable as error:
-        return error.message
-    return "" if status == 200 else f"the server says it is not ready: {said}"
+        return error.message if path.exists() else "it has not opened its socket yet"
+    if status == 200:
+        return ""
+    failing = [line for line in str(said).splitlines() if line.startswith("[-]")]
+    return f"not ready: {', '.join(line[3:] for line in failing) or said}"
 
 
 def node_is_ready(path: Path, name: str) -> str:

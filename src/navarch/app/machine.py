@@ -30,6 +30,7 @@ from navarch.base.errors import Retryable
 from navarch.store.etcd.settings import endpoint
 
 READY_S = 60.0
+SUPERVISED_S = 20.0
 GIVE_UP_RESTARTS = 3
 LOG_LINES = 12
 
@@ -38,8 +39,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
+    """title: what is true once it is done. doing: what is shown until then, the title unless given."""
+
     title: str
     act: Callable[[Say], None]
+    doing: str = ""
 
 
 def choose_settings(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str]) -> Settings:
@@ -168,39 +172,81 @@ def supervisor_is_up(layout: Layout) -> bool:
 
 
 def start_processes(layout: Layout, processes: Sequence[supervisor.Process]) -> None:
-    """Start the supervisor, unless it runs with this very list of processes."""
+    """Start the supervisor, unless it runs with this very list of processes; returns once it watches them.
+
+    One that waits before it starts a process once more is replaced, and what runs is left running: whoever calls `up`
+    may have mended what was wrong.
+
+    Raises:
+        NotProvisioned: it ended at once, or never said that it runs; the message ends with the last it wrote.
+    """
     text = json.dumps([asdict(process) for process in processes], indent=2)
     listed = layout.data / "processes.json"
     same = listed.exists() and listed.read_text() == text
     if supervisor_is_up(layout):
-        if same:
+        state = supervisor.read_state(layout.supervisor_state)
+        if same and all(state.get(process.name, {}).get("pid") for process in processes):
             return
-        stop_supervisor(layout)
+        stop_supervisor(layout, children=not same)
     write_atomically(listed, text)
     layout.logs.mkdir(parents=True, exist_ok=True)
     with open(layout.logs / "supervisor.log", "ab") as log:
-        subprocess.Popen(
-            [sys.executable, "-m", "navarch.app.supervisor", str(layout.data), str(layout.run)],
+        started = subprocess.Popen(
+            [sys.executable, "-m", supervisor.MODULE, str(layout.data), str(layout.run)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
             cwd="/",
         )
+    deadline = time.monotonic() + SUPERVISED_S
+    while supervisor.read_state(layout.supervisor_state).get("supervisor", {}).get("pid") != started.pid:
+        if started.poll() is not None:
+            raise ended(layout, "supervisor", supervisor.exit_text(started.returncode))
+        if time.monotonic() > deadline:
+            started.kill()
+            raise ended(layout, "supervisor", f"nothing written to {layout.supervisor_state} in {SUPERVISED_S:.0f} s")
+        time.sleep(0.02)
+
+
+def ended(layout: Layout, name: str, how: str) -> NotProvisioned:
+    """That a process of the cluster does not stay up: how it ended, and the last that it wrote."""
+    path = layout.logs / f"{name}.log"
+    try:
+        said = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
+    except FileNotFoundError:
+        said = []
+    end = f"the end of {path}:" if said else f"nothing was written to {path}"
+    return NotProvisioned("\n".join([f"the {name} does not stay up ({how}); {end}", *said]))
+
+
+def waiting_for(layout: Layout, missing: str, *names: str) -> str:
+    """`missing`, as long as it can still come true: the processes `names` and their supervisor stay up.
+
+    Raises:
+        NotProvisioned: one of them has ended again and again; the message ends with the last it wrote.
+    """
+    if not missing:
+        return ""
+    if not supervisor_is_up(layout):
+        raise ended(layout, "supervisor", "it is gone")
+    state = supervisor.read_state(layout.supervisor_state)
+    for name in names:
+        entry = state.get(name, {})
+        if entry.get("restarts", 0) >= GIVE_UP_RESTARTS and not entry["pid"]:
+            raise ended(layout, name, entry["lastExit"])
+    return missing
 
 
 def server_state(layout: Layout) -> str:
-    """ "" when the API server is ready, else what it waits for.
+    """ "" when the API server is ready, else what it waits for. Raises: as `waiting_for`."""
+    return waiting_for(layout, ask.server_is_ready(layout.server_socket), "server")
 
-    Raises:
-        NotProvisioned: the server has ended again and again; the message ends with the last it said.
-    """
-    missing = ask.server_is_ready(layout.server_socket)
-    entry = supervisor.read_state(layout.supervisor_state).get("server", {})
-    if missing and entry.get("restarts", 0) >= GIVE_UP_RESTARTS:
-        said = (layout.logs / "server.log").read_text(errors="replace").splitlines()[-LOG_LINES:]
-        raise NotProvisioned("\n".join([f"the server ended with {entry['lastExit']}:", *said]))
-    return missing
+
+def node_state(layout: Layout, node_name: str) -> str:
+    """ "" when the node is Ready, else what it waits for. Raises: as `waiting_for`."""
+    missing = ask.node_is_ready(layout.server_socket, node_name)
+    return waiting_for(layout, missing, "containerd", "agent", "server")
 
 
 def stop_supervisor(layout: Layout, *, children: bool = True) -> None:
@@ -260,6 +306,20 @@ def claim_ports(layout: Layout, settings: Settings) -> None:
                 f"port {port} is in use by {provision.listener(port)}; stop it, or choose another port: "
                 f"navarch up {option} {port + 1}"
             )
+
+
+def check_alone(layout: Layout, command: str) -> None:
+    """Clusters share the names of bridge, nftables table and control groups, so that a machine carries one.
+
+    command: what is to be tried again. Raises: NotProvisioned: another cluster is up; it is named.
+    """
+    for other in supervisor.others(layout):
+        options = f" --data-dir {other.data}" if other.data != layout.data else ""
+        options += f" --run-dir {other.run}" if other.run != layout.run else ""
+        raise NotProvisioned(
+            f"another cluster is up on this machine, with its files in {other.data}; a machine carries one\n"
+            f"`navarch down{options}` removes that one; then try `navarch {command}` again"
+        )
 
 
 def remove_folders(folders: Sequence[Path]) -> None:

@@ -24,6 +24,7 @@ from navarch.app.layout import Layout, write_atomically
 BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_S = 30.0
 STOP_S = 10.0
+MODULE = "navarch.app.supervisor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class Supervisor:
                 )
             except OSError as error:
                 one.last_exit = f"cannot start {one.process.argv[0]}: {error}"
+                one.restarts += 1
                 self._later(one)
                 return
         one.pid, one.birth = child.pid, birth_of(child.pid)
@@ -211,8 +213,37 @@ def exit_of(pid: int) -> str:
         _, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         return "ended"
-    code = os.waitstatus_to_exitcode(status)
+    return exit_text(os.waitstatus_to_exitcode(status))
+
+
+def exit_text(code: int) -> str:
+    """code: negative for the number of a signal."""
     return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def others(layout: Layout) -> list[Layout]:
+    """The clusters that supervisors of this network namespace run, other than that of `layout`; paths are absolute.
+
+    Told by their command lines: a cluster that has ended, however it did, leaves nothing behind that says otherwise.
+    """
+    found = []
+    home = os.stat("/proc/self/ns/net")
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_text().split("\0")[:-1]
+            if (
+                words[1:3] != ["-m", MODULE]
+                or len(words) != 5
+                or not os.path.samestat(home, os.stat(folder / "ns/net"))
+            ):
+                continue
+        except (OSError, UnicodeDecodeError):  # it has ended meanwhile, or is not ours to look at
+            continue
+        other = Layout(Path(words[3]), Path(words[4]))
+        root = folder / "root"  # it may live in a root of its own
+        if other.data != layout.data and (root / other.settings.relative_to("/")).exists():
+            found.append(other)
+    return found
 
 
 def stop(pid: int, birth: int, patience_s: float) -> None:

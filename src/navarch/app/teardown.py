@@ -72,12 +72,12 @@ def steps(layout: Layout, settings: Settings | None) -> list[Step]:
         machine.remove_folders([layout.run, layout.data])
 
     return [
-        Step("Agent and server stopped", stop_organs),
-        Step("Containers removed", remove_containers),
-        Step("containerd removed", stop_containerd),
-        Step("Network removed", remove_network),
-        Step("kubeconfig context removed", forget_context),
-        Step("Files removed", remove_files),
+        Step("Agent and server stopped", stop_organs, "Stopping agent and server"),
+        Step("Containers removed", remove_containers, "Removing containers"),
+        Step("containerd removed", stop_containerd, "Removing containerd"),
+        Step("Network removed", remove_network, "Removing the network"),
+        Step("kubeconfig context removed", forget_context, "Removing the kubeconfig context"),
+        Step("Files removed", remove_files, "Removing files"),
     ]
 
 

@@ -12,7 +12,7 @@ from navarch.app import ask
 from navarch.app.layout import Layout, Settings, load_settings
 from navarch.app.provision import NotProvisioned
 from navarch.app.sample import build_images, folder
-from navarch.app.voyage import NODE_PORT, PATIENCE_S, Load, Voyage
+from navarch.app.voyage import NAMESPACE, NODE_PORT, PATIENCE_S, Load, Voyage
 from navarch.cli import images, output
 
 TIERS = ("redis", "api", "web")
@@ -31,18 +31,19 @@ def run(layout: Layout) -> None:
             say(f"importing {archive.name}")
             images.import_archive(layout, archive)
     output.done("images built from Debian packages and imported")
-    output.done(f"applied {', '.join(voyage.apply(example / 'manifests'))}")
+    applied = voyage.apply(example / "manifests")
+    output.done(f"{len(applied)} objects applied in namespace {NAMESPACE}")
     show_rollout(voyage)
     url = f"http://{settings.node_ip}:{NODE_PORT}/"
     visits = ask_sample(voyage, settings)
-    output.done(f"it answers: {visits}")
-    print(f"\n  Open {url}\n")
+    output.done(f"it answers at {url} (visits counted: {visits['visits']})")
     recover(voyage)
     roll_out(voyage, settings)
+    kubectl = output.kubectl() or "kubectl"
     print(
         f"\nThe application goes on running at {url}\n"
-        "  kubectl -n voyage get pods,services      look at it\n"
-        "  kubectl delete namespace voyage          remove it"
+        f"  {kubectl} -n voyage get pods,services    look at it\n"
+        f"  {kubectl} delete namespace voyage        remove it"
     )
 
 

