@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
+import requests
+
 from navarch.apiserver.authn.authenticator import Credentials
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz.authorizer import Authorizers
@@ -115,6 +117,13 @@ class HostileServer:
     def bugs(self) -> dict[tuple[str, ...], float]:
         assert self.api is not None
         return dict(self.api.metrics.counter("navarch_bugs", "", ("where",)).present())
+
+    @property
+    def base(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def http(self) -> requests.Session:
+        return requests.Session()
 
     def connect(self) -> socket.socket:
         return socket.create_connection((HOST, self.port), timeout=PATIENCE_S)

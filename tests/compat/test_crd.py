@@ -229,7 +229,7 @@ def test_deleting_the_definition_deletes_the_objects(cluster: Cluster) -> None:
     cluster.kubectl("create", "-f", "-", stdin=one)
     began = time.monotonic()
     cluster.kubectl("delete", "crd", "goners.gone.example.com", "--timeout=20s")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
     refused = cluster.kubectl("get", "goners", check=False)
     assert "the server could not find the requested resource" in refused.stderr  # kubectl remembers what there was
     assert "goners" not in cluster.kubectl("api-resources").stdout

@@ -172,7 +172,7 @@ async def collect(stream: AsyncIterator[Any], count: int) -> list[WatchEvent]:
     """The next events but bookmarks."""
     found: list[WatchEvent] = []
     while len(found) < count:
-        found += [event for event in await asyncio.wait_for(anext(stream), 5) if event.type != "BOOKMARK"]
+        found += [event for event in await asyncio.wait_for(anext(stream), 20) if event.type != "BOOKMARK"]
     return found
 
 

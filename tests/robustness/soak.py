@@ -21,6 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import hostile
 import scenes
 from history import record
 from masters import masters
@@ -49,18 +50,6 @@ def _history(folder: Path, seed: int) -> dict[str, Any]:
         return asdict(record(server, seed, seconds=12, kill=3))
 
 
-def _hostile(folder: Path, seed: int) -> dict[str, Any]:
-    sys.path.insert(0, str(ROOT / "tests" / "compat"))
-    from hostile_schema import groups, send
-    from hostile_server import HostileServer
-
-    with HostileServer() as server:
-        sent = send(server, groups(server), examples=3, number=seed)
-        wrong = [*sent.faults[:20], *(f"a bug: {where}" for where in server.bugs)]
-    taken = sum(count for code, count in sent.codes.items() if code < 400)
-    return {"wrong": wrong, "requests": sent.count, "taken": taken, "livez_worst_s": sent.livez_worst_s}
-
-
 def _history_etcd(folder: Path, seed: int) -> dict[str, Any]:
     with masters(folder, seed=seed) as pair:
         return asdict(record(pair, seed, seconds=12, kill=4))
@@ -71,7 +60,7 @@ SOAKS = {
     "power": Soak("power cuts under load", 20, 5, _scene(scenes.power_cuts, 5)),
     "syncs": Soak("times that every sync failed with EIO under load", 20, 5, _scene(scenes.failing_syncs, 5)),
     "full": Soak("times that the disk was full under load", 20, 5, _scene(scenes.full_disks, 5)),
-    "hostile": Soak("rounds of made-up requests to every operation, three each", 10, 1, _hostile),
+    "hostile": Soak("rounds of three made-up requests to every operation and of the heavy ones", 4, 1, hostile.play),
     "history": Soak("recorded histories of 12 s, three kills in each", 20, 1, _history),
     "history-etcd": Soak(
         "recorded histories of two servers on one etcd, 12 s and four faults in each (a server killed, etcd killed, "

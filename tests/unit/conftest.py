@@ -241,10 +241,10 @@ def until() -> Callable[[Condition], Any]:
     """Let the loop turn until a condition holds; fails after many turns."""
 
     async def wait(condition: Condition) -> None:
-        for _ in range(2000):
+        for turn in range(10_000):
             if condition():
                 return
-            await asyncio.sleep(0)
+            await asyncio.sleep(0 if turn < 200 else 0.001)  # by then it waits for time to pass
         pytest.fail("the condition never came to hold")
 
     return wait

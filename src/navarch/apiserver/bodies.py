@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -21,6 +22,8 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_YAML = "application/apply-patch+yaml"
 APPLY_CBOR = "application/apply-patch+cbor"
 PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_YAML)
+LARGE_BYTES = 65_536
+"""YAML takes a second a megabyte: what is larger than this is read in a thread, while others are answered."""
 
 
 def media_type(request: Request) -> str:
@@ -53,7 +56,7 @@ def parse(request: Request, warnings: list[str] | None = None) -> Any:
         return parse_json(request.body)
     if type_ == YAML:
         twice: list[str] = []
-        found = yaml_text.parse(request.body, twice)
+        found = _yaml(request, twice)
         _tell(request, twice, warnings)
         return found
     if type_ == PROTOBUF:
@@ -142,16 +145,31 @@ def patch(request: Request, warnings: list[str]) -> tuple[str, Any]:
     return type_, found
 
 
+async def read_ahead(request: Request) -> None:
+    """Read a large body of YAML, for `parse` and `patch` to find. Raises: BadRequest."""
+    if media_type(request) in (YAML, APPLY_YAML) and not request.body.lstrip().startswith(b"{"):
+        twice: list[str] = []
+        request.parsed = (await asyncio.to_thread(yaml_text.parse, request.body, twice), twice)
+
+
+def _yaml(request: Request, twice: list[str]) -> Any:
+    if request.parsed is None:
+        return yaml_text.parse(request.body, twice)
+    found, told = request.parsed
+    twice.extend(told)
+    return found
+
+
 def _applied(request: Request, warnings: list[str]) -> Any:
     """An applied document is YAML, which JSON is too; most clients send JSON, which is parsed much faster."""
     twice: list[str] = []
     try:
         found = orjson.loads(request.body)
     except orjson.JSONDecodeError:
-        found = yaml_text.parse(request.body, twice)
+        found = _yaml(request, twice)
     else:
         if _doubled(request.body, found):
-            found = yaml_text.parse(request.body, twice)
+            found = _yaml(request, twice)
     _tell(request, twice, warnings)
     return found
 

@@ -43,6 +43,8 @@ OF_ONE = ("get", "update", "patch", "delete")
 async def handle(context: Context, call: Call) -> Response:
     """Never raises for what a client did wrong: that is a Response too."""
     try:
+        if len(call.request.body) > bodies.LARGE_BYTES:
+            await bodies.read_ahead(call.request)
         response = await _handled(context, call)
         if call.warnings and lines.is_yaml(call.request):
             lines.located_warnings(response, call.request)

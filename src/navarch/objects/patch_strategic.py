@@ -163,12 +163,11 @@ def _list(old: list[Any], new: list[Any], shape: Shape) -> list[Any]:
 
 
 def _scalars(old: list[Any], new: list[Any]) -> list[Any]:
-    both: list[Any] = []
-    for item in (*old, *new):
-        if item not in both:
-            both.append(item)
-    listed = [item for item in both if item in new]
-    others = [item for item in both if item not in new]
+    both = {_freeze(item): item for item in reversed((*old, *new))}  # the first of those that are equal
+    order = dict.fromkeys(_freeze(item) for item in (*old, *new))
+    named = {_freeze(item) for item in new}
+    listed = [both[key] for key in order if key in named]
+    others = [both[key] for key in order if key not in named]
     arranged = _arranged(listed, others, new, old, _freeze)
     return old if arranged == old else arranged
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class Request:
     peer: Peer = field(default_factory=Peer)
     upgrade: Callable[[int, Sequence[tuple[str, str]]], Awaitable[Tunnel]] | None = None
     """Answers with a status (101) and headers, and hands over the connection. None where that is not possible."""
+    parsed: tuple[Any, Sequence[str]] | None = None
+    """The body, where somebody has read it already, and what he found doubled in it."""
 
     def param(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

@@ -137,7 +137,7 @@ class Watching:
     async def event(self) -> dict[str, Any]:
         """The next one. Raises: StopAsyncIteration at the end, TimeoutError when nothing comes."""
         while not self._lines:
-            chunk = await asyncio.wait_for(anext(self._body), 2)
+            chunk = await asyncio.wait_for(anext(self._body), 15)
             self._lines = chunk.splitlines()
         found: dict[str, Any] = orjson.loads(self._lines.pop(0))
         return found

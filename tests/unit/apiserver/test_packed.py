@@ -161,7 +161,7 @@ def test_watches_of_metadata_bookmarks_and_what_is_gone() -> None:
 
 
 async def established(api: Api, path: str) -> None:
-    for _ in range(200):
+    for _ in range(2_000):
         conditions = (await api.get(path)).get("status", {}).get("conditions", [])
         if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
             return

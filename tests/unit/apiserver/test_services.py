@@ -214,7 +214,7 @@ ADDRESSES, NETWORKS = "/apis/networking.k8s.io/v1/ipaddresses", "/apis/networkin
 
 async def settled(api: Api, wanted: dict[str, str]) -> None:
     """Waits for exactly these addresses to be held by these Services."""
-    for _ in range(200):
+    for _ in range(1_000):
         found = (await api.get(ADDRESSES))["items"]
         held = {one["metadata"]["name"]: one["spec"]["parentRef"]["name"] for one in found}
         if held == wanted:

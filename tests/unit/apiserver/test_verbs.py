@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run, whole
 
@@ -283,6 +285,35 @@ def test_yaml_bodies_are_read_and_their_errors_have_lines() -> None:
         answer = await api.send("POST", CONFIGMAPS, double, "application/yaml")
         assert ("warning", '299 - "line 2: key \\"a\\" already set in map"') in answer.headers
         assert (await api.get(f"{CONFIGMAPS}/two"))["data"] == {"a": "2"}
+
+    run(test)
+
+
+def test_large_bodies_of_yaml_are_read_beside_the_loop_and_answered_alike() -> None:
+    async def test(api: Api) -> None:
+        many = b"".join(b"  k%05d: v\n" % number for number in range(10_000))
+        text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large}\ndata:\n" + many
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        beside = asyncio.ensure_future(others())
+        made = await api.ask("POST", CONFIGMAPS, text, "application/yaml")
+        beside.cancel()
+        assert turns > 20, "others had their turns meanwhile"
+        assert len(made["data"]) == 10_000
+        applied = f"{CONFIGMAPS}/large?fieldManager=m&force=true"
+        done = await api.ask("PATCH", applied, text + b"  more: v\n", "application/apply-patch+yaml")
+        assert len(done["data"]) == 10_001
+        with pytest.raises(Refused, match='key "k00000" already set'):
+            await api.ask("POST", f"{CONFIGMAPS}?fieldValidation=Strict", text + b"  k00000: v\n", "application/yaml")
+        with pytest.raises(Refused, match="line 10006") as refused:
+            await api.ask("POST", CONFIGMAPS, text + b"  [\n", "application/yaml")
+        assert refused.value.code == 400
 
     run(test)
 

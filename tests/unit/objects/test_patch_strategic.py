@@ -127,6 +127,12 @@ def test_patches(document: dict[str, Any], patch: dict[str, Any], result: dict[s
     assert patched(document, patch) == result
 
 
+def test_a_long_list_of_names_takes_no_longer_than_its_length_asks_for() -> None:
+    """Each compared with each other, these would take hours."""
+    names = [f"n{number}" for number in range(150_000)]
+    assert patched({"finalizers": names}, {"finalizers": names[::-1]}) == {"finalizers": names[::-1]}
+
+
 def test_what_is_not_touched_is_shared() -> None:
     document = {"containers": [A, B], "labels": {"a": "1"}}
     result = patched(document, {"containers": [{"name": "b", "image": "new"}]})

@@ -276,7 +276,7 @@ def test_streams_are_chunked_and_end_with_the_client() -> None:
         wire.writer.write(b"GET /endless HTTP/1.1\r\nHost: h\r\n\r\n")
         await wire.reader.readuntil(b"tick 1")
         wire.writer.close()
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), 15)
         await asyncio.sleep(0.01)
         assert server.connections == 0
 
@@ -349,7 +349,7 @@ def test_a_reader_that_never_reads_is_ended(streamed: bool) -> None:
         wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         while not server.connections:  # noqa: ASYNC110 - nor for this
             await asyncio.sleep(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(18):
             while server.connections:  # noqa: ASYNC110 - the server has no event for it
                 await asyncio.sleep(0.05)
 

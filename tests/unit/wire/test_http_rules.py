@@ -40,7 +40,7 @@ async def talk(stream: bytes, sizes: list[int]) -> bytes:
             turn += 1
             await asyncio.sleep(0)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 answer = await reader.read()
         except ConnectionError:
             answer = b""
