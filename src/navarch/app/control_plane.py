@@ -31,7 +31,7 @@ from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.client.lease import Election, Heartbeats
 from navarch.controllers import Controllers
-from navarch.controllers.options import Options
+from navarch.controllers.options import Options, Sign
 from navarch.kinds.registry import DEFAULT, Kinds
 from navarch.scheduler.scheduler import Scheduler
 from navarch.store.store import Store
@@ -60,6 +60,7 @@ class Settings:
     about it stay on a node that was lost (`options.node_grace_s` says when it is lost). simulated: pods run nowhere.
     judges: admission plugins of others, by name.
     front_proxy: what the server shows to other API servers that it hands requests on to.
+    sign: certificates for others, with the key of the cluster's authority.
     """
 
     signing_key: bytes
@@ -71,6 +72,7 @@ class Settings:
     simulated: bool = False
     judges: Mapping[str, Judge] = field(default_factory=dict)
     front_proxy: Pair | None = None
+    sign: Sign | None = None
 
 
 def _stopped(task: asyncio.Task[None]) -> str:
@@ -187,6 +189,7 @@ class ControlPlane:
                 informers=informers,
                 registry=self.metrics,
                 client_for=lambda name: self.client(controller_account(name), "kube-controller-manager"),
+                sign=self._settings.sign,
             ),
             Scheduler(scheduler, self._clock, self._ids, informers=shared, registry=self.metrics),
         )

@@ -7,7 +7,7 @@ end is renewed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from navarch.base.clock import Clock, SystemIds
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.base.pki import Pair, Pki, server_context
+from navarch.base.signing import Signer
 from navarch.wire.http import Server
 
 ADMIN = ("kubernetes-admin", ("system:masters",))
@@ -43,7 +44,8 @@ _log = Log("identity")
 @dataclass(frozen=True, slots=True)
 class Identity:
     """ca: PEM. server, agent: serving pairs. dialer: what the server shows to agents. node: what the agent shows.
-    front_proxy_ca, front_proxy: what the server shows to aggregated API servers, and the CA of that alone."""
+    front_proxy_ca, front_proxy: what the server shows to aggregated API servers, and the CA of that alone.
+    sign: with the key of `ca`, for others."""
 
     ca: bytes
     server: Pair
@@ -53,6 +55,7 @@ class Identity:
     front_proxy_ca: bytes
     front_proxy: Pair
     signing_key: bytes
+    sign: Signer = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ def prepare(layout: Layout, settings: Settings, clock: Clock) -> Identity:
         front_proxy_ca=front_proxy_ca,
         front_proxy=front_proxy,
         signing_key=pki.signing_key(),
+        sign=Signer(pki.authority.pair, clock, SystemIds()),
     )
     admin = pki.client("admin", *ADMIN)
     _write_kubeconfig(layout.admin_kubeconfig, settings, found.ca, admin)

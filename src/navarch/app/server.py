@@ -121,7 +121,12 @@ def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
     )
     options = Options(root_ca=who.ca.decode(), cluster_cidr=settings.cluster_cidr)
     return PlaneSettings(
-        who.signing_key, place=place, options=options, front_proxy=who.front_proxy, judges=extensions.installed()
+        who.signing_key,
+        place=place,
+        options=options,
+        front_proxy=who.front_proxy,
+        judges=extensions.installed(),
+        sign=who.sign,
     )
 
 

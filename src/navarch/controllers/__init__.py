@@ -38,10 +38,11 @@ from navarch.controllers import (
 )
 from navarch.controllers.act import Act
 from navarch.controllers.alarms import Alarms
+from navarch.controllers.certificates import approving, cleaning, signing, trust
 from navarch.controllers.controller import Cache, Controller
 from navarch.controllers.endpoints import endpointslice, legacy, mirroring
 from navarch.controllers.node import eviction, lifecycle, ranges
-from navarch.controllers.options import Options, Setup
+from navarch.controllers.options import Options, Setup, Sign
 from navarch.controllers.runner import Counts, Runner
 from navarch.controllers.volumes import ephemeral
 from navarch.kinds import LEASE
@@ -80,6 +81,10 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     clusterrole.controller,
     servicecidr.controller,
     admissionpolicy.controller,
+    approving.controller,
+    signing.controller,
+    cleaning.controller,
+    trust.controller,
 )
 
 FIELD_MANAGER = "kube-controller-manager"
@@ -100,17 +105,19 @@ class Controllers:
         informers: Informers | None = None,
         registry: Registry | None = None,
         client_for: Callable[[str], Client] | None = None,
+        sign: Sign | None = None,
     ) -> None:
         """heartbeats: signs of life of nodes, Lease objects when None. informers: shared with others in the process,
         who then run them; made and run here when None. client_for: the client of each controller by the name of its
-        service account, so that each has its own rights; `client` for all of them when None."""
+        service account, so that each has its own rights; `client` for all of them when None. sign: with the
+        cluster's own key; None where that is not at hand."""
         options = options or Options()
         self._informers = informers or Informers(client, clock)
         self._own_informers = informers is None
         self._events = Events(client, clock)
         self._alarms = Alarms(clock)
         heartbeats = heartbeats or LeaseHeartbeats(client, clock, self._informers.of(LEASE))
-        setup = Setup(clock, heartbeats, options, kinds)
+        setup = Setup(clock, heartbeats, options, kinds, sign)
         cache = Cache(self._informers)
         counts = Counts(registry or Registry())
         self.runners: list[Runner] = []

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from navarch.base.clock import Clock
 from navarch.client.lease import Heartbeats
 from navarch.kinds.registry import DEFAULT, Kinds
+
+Sign = Callable[[bytes, Collection[str], timedelta], bytes]
+"""(a PKCS #10 request in PEM, usages, for how long) -> a certificate in PEM. Raises: ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,7 @@ class Options:
     cluster_cidr: what nodes' pod ranges are cut from, several (one a family) separated by commas, "" to leave the nodes
         alone; node_cidr_bits: the prefix length of a node's IPv4 range.
     root_ca: PEM text that every namespace gets to know the API server by, "" for none.
+    certificate_life_s: how long a certificate that is signed for others holds at most, and if they do not say.
     terminated_pods: how many finished pods are kept, 0 for all.
     """
 
@@ -27,12 +33,16 @@ class Options:
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_bits: int = 24
     root_ca: str = ""
+    certificate_life_s: int = 365 * 24 * 3600
     terminated_pods: int = 12500
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
+    """sign: with the key of the cluster's authority; None where nobody here holds it."""
+
     clock: Clock
     heartbeats: Heartbeats
     options: Options = field(default_factory=Options)
     kinds: Kinds = DEFAULT
+    sign: Sign | None = None

@@ -24,6 +24,7 @@ from navarch.base.clock import LoopClock, SystemClock, SystemIds
 from navarch.base.errors import AlreadyExists, Unavailable
 from navarch.base.loop import TurningLoop
 from navarch.base.pki import Authority, new_key, server_context
+from navarch.base.signing import Signer
 from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.controllers.options import Options
@@ -90,6 +91,7 @@ class Engine:
                 simulated=True,
                 judges=plan.judges,
                 front_proxy=front_proxy.client(CLIENT),
+                sign=Signer(self.authority.pair, SystemClock(), self.ids),
             ),
             kinds=DEFAULT.with_kinds(*METERED),
             heartbeats=self.heartbeats,

@@ -1,18 +1,25 @@
-"""Who asks for a certificate, and when it was approved or denied: what the server knows and no client may say.
+"""Who asks for a certificate, and when it was approved or denied: what the server knows and no client may say. And who
+may never have one: `system:masters`, whom no rule binds.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any
 
+from navarch.apiserver import refusals
 from navarch.apiserver.admission.review import Review
 from navarch.base.clock import rfc3339
+from navarch.base.signing import read_request
 from navarch.kinds.certificates import GROUP
 from navarch.objects.value import Document, dig
 
 PLURAL = "certificatesigningrequests"
+CLIENT = "kubernetes.io/kube-apiserver-client"
+MASTERS = "system:masters"
 SUBJECT = ("username", "uid", "groups", "extra")
 
 
@@ -46,3 +53,19 @@ def _times(review: Review) -> None:
         was = before.get(draft.get(*where, "type"), {})
         same = was.get("status") == draft.get(*where, "status")
         draft.default(was.get("lastTransitionTime", now) if same else now, *where, "lastTransitionTime")
+
+
+def restrict(review: Review) -> None:
+    """Raises: Forbidden: a client's certificate would make it one of `system:masters`."""
+    if not (review.is_on(PLURAL, group=GROUP) and review.creates):
+        return
+    spec: Document = review.draft.get("spec") or {}
+    if spec.get("signerName") != CLIENT:
+        return
+    kind, name = review.intent.kind, review.intent.name or review.draft.get("metadata", "name") or ""
+    try:
+        request = read_request(base64.b64decode(spec.get("request", ""), validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise refusals.forbidden(kind, name, f"failed to parse CSR: {error}") from error
+    if MASTERS in request.organizations:
+        raise refusals.forbidden(kind, name, f"use of {CLIENT} signer with {MASTERS} group is not allowed")

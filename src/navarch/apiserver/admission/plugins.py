@@ -128,6 +128,13 @@ def plugins(
         ),
         Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=(), settles=True, kinds=(SERVICE,)),
         Plugin("PodSecurity", validate=podsecurity.validate, reads=(NAMESPACE,), kinds=podsecurity.KINDS),
+        Plugin(
+            "CertificateSubjectRestriction",
+            validate=certificates.restrict,
+            reads=(),
+            kinds=(CERTIFICATESIGNINGREQUEST,),
+            creations=True,
+        ),
         Plugin("Escalation", validate=_escalation(grants), reads=()),
         Plugin(
             "ValidatingAdmissionPolicy",

@@ -6,9 +6,11 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import msgspec
 
+from navarch.apiserver import refusals
 from navarch.apiserver.authz.authorizer import MASTERS, RulesAuthorizer
 from navarch.apiserver.authz.rules import quoted, told, uncovered
 from navarch.apiserver.call import Attributes, User
@@ -33,7 +35,7 @@ def check(authorizer: RulesAuthorizer, user: User, kind: Kind, new: Document, ol
     if kind.group not in (GROUP, CERTIFICATES) or MASTERS in user.groups:
         return
     if kind.group == CERTIFICATES:
-        _check_signer(authorizer, user, new, old or {})
+        _check_signer(authorizer, user, kind, new, old or {})
         return
     if kind.name in ROLES:
         _check_role(authorizer, user, kind, new, old)
@@ -41,27 +43,45 @@ def check(authorizer: RulesAuthorizer, user: User, kind: Kind, new: Document, ol
         _check_binding(authorizer, user, kind, new, old)
 
 
-def _check_signer(authorizer: RulesAuthorizer, user: User, new: Document, old: Document) -> None:
-    """Who approves or signs must be allowed that for the signer, beside the write itself."""
-    status, was = new.get("status") or {}, old.get("status") or {}
+def _check_signer(authorizer: RulesAuthorizer, user: User, kind: Kind, new: Document, old: Document) -> None:
+    """Who approves, signs, says that nothing can be signed, or vouches for a signer's certificates must be allowed that
+    for the signer, beside the write itself."""
     signer = dig(new, "spec", "signerName", default="")
+    if kind.name == "ClusterTrustBundle":
+        if signer and new.get("spec") != old.get("spec") and not _may_sign(authorizer, user, "attest", signer):
+            _refuse_signer(kind, new, f'user not permitted to attest for signerName "{signer}"')
+        return
+    status, was = new.get("status") or {}, old.get("status") or {}
     decided = [_decisions(found) for found in (status, was)]
     for verb, changed in (
         ("approve", decided[0] != decided[1]),
-        ("sign", status.get("certificate") != was.get("certificate")),
+        ("sign", any(_undecided(status, field) != _undecided(was, field) for field in ("certificate", "conditions"))),
     ):
-        everybody = f"{signer.partition('/')[0]}/*"
-        if changed and not any(_may_sign(authorizer, user, verb, name) for name in (signer, everybody)):
-            raise Forbidden(f'user not permitted to {verb} requests with signerName "{signer}"')
+        if changed and not _may_sign(authorizer, user, verb, signer):
+            _refuse_signer(kind, new, f'user not permitted to {verb} requests with signerName "{signer}"')
 
 
 def _decisions(status: Document) -> list[Document]:
     return [one for one in status.get("conditions") or () if one.get("type") in DECIDED]
 
 
+def _undecided(status: Document, field: str) -> object:
+    """What is the signer's to write: not the decisions."""
+    found = status.get(field)
+    return [one for one in found or () if one.get("type") not in DECIDED] if field == "conditions" else found
+
+
+def _refuse_signer(kind: Kind, new: Document, why: str) -> NoReturn:
+    raise refusals.forbidden(kind, dig(new, "metadata", "name", default=""), why)
+
+
 def _may_sign(authorizer: RulesAuthorizer, user: User, verb: str, signer: str) -> bool:
-    attributes = Attributes(user, verb, group=CERTIFICATES, version="*", resource="signers", name=signer)
-    return authorizer.decide(attributes).allowed
+    """By its name, or by that of all signers of its domain."""
+    for name in (signer, f"{signer.partition('/')[0]}/*"):
+        attributes = Attributes(user, verb, group=CERTIFICATES, version="*", resource="signers", name=name)
+        if authorizer.decide(attributes).allowed:
+            return True
+    return False
 
 
 def _check_role(authorizer: RulesAuthorizer, user: User, kind: Kind, new: Document, old: Document | None) -> None:

@@ -116,6 +116,10 @@ job-controller
 legacy-service-account-token-cleaner
   get | core | configmaps | kube-apiserver-legacy-service-account-token-tracking
   delete,patch | core | secrets
+kube-apiserver-serving-clustertrustbundle-publisher
+  attest | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-serving
+  create,delete,list,update,watch | certificates.k8s.io | clustertrustbundles
+  record
 namespace-controller
   delete,read | core | namespaces
   update | core | namespaces/finalize namespaces/status

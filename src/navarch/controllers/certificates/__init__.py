@@ -1,0 +1,1 @@
+"""CertificateSigningRequests: what agents ask for is approved, what was approved is signed, what is over is removed."""
