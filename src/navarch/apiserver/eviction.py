@@ -13,6 +13,7 @@ from navarch.apiserver.context import Context
 from navarch.apiserver.direct import edit
 from navarch.apiserver.options import DeleteOptions, Intent
 from navarch.apiserver.prepare import posted
+from navarch.apiserver.state import State
 from navarch.apiserver.verb_delete import delete
 from navarch.base.clock import rfc3339
 from navarch.base.errors import BadRequest, Cause, Internal, TooMany
@@ -55,8 +56,26 @@ async def evict(context: Context, intent: Intent, eviction: Document) -> Documen
             lambda draft: _spend(draft, pod.name, now),
             dry_run=options.dry_run,
         )
+    if not pod.view.terminating and not options.revision and options.uid in ("", pod.uid):
+        await edit(
+            state, intent.kind, pod.namespace, pod.name, lambda draft: _mark(draft, state), dry_run=options.dry_run
+        )
     await delete(context, replace(intent, verb="delete", subresource="", dry_run=options.dry_run), options)
     return SUCCESS
+
+
+def _mark(draft: Draft, state: State) -> None:
+    """Say in the pod's status why it goes: Jobs and others judge its end by that."""
+    said: Document = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+    }
+    if generation := draft.get("metadata", "generation"):
+        said["observedGeneration"] = generation
+    conditions = draft.get("status", "conditions", default=[])
+    draft.set(condition.set(conditions, said, state.clock.now()), "status", "conditions")
 
 
 def _needs_no_budget(pod: Document) -> bool:

@@ -24,11 +24,32 @@ NOT_AT_FIRST = frozenset(
 )
 NOT_COUNTED = ("apiVersion", "kind", "metadata", "status")
 CONTENT = ("labels", "annotations", "ownerReferences", "finalizers")
+STATUS_ALONE = frozenset(
+    (
+        "APIService",
+        "CustomResourceDefinition",
+        "FlowSchema",
+        "MutatingAdmissionPolicy",
+        "NetworkPolicy",
+        "PriorityLevelConfiguration",
+        "ResourceClaim",
+        "StorageVersionMigration",
+        "ValidatingAdmissionPolicy",
+    )
+)
+"""Kinds of which a write to `status` changes no metadata. So it is with custom resources."""
 IMMUTABLE = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
 def generated_name(prefix: str, ids: Ids) -> str:
     return prefix[:GENERATED_PREFIX_LONGEST] + ids.suffix(SUFFIX_LENGTH)
+
+
+def changed_by_status(kind: Kind) -> tuple[str, ...]:
+    """The metadata that a write to `status` changes too: with most kinds what users write there."""
+    if kind.shape is not None or kind.name in STATUS_ALONE:
+        return ()
+    return ("annotations",) if kind.name == "Deployment" else ("annotations", "labels")
 
 
 def begin(draft: Draft, kind: Kind, name: str, ids: Ids, now: datetime) -> None:

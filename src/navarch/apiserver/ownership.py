@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 
+from navarch.apiserver import metadata
 from navarch.apiserver.options import Intent
 from navarch.kinds.kind import Kind
 from navarch.kinds.schema import schema_for
@@ -24,7 +25,8 @@ Paths = tuple[tuple[str, ...], ...]
 def ignored(kind: Kind, subresource: str) -> Paths:
     """The fields that a write to this (sub)resource leaves as they are."""
     if subresource == "status":
-        return tuple((name,) for name in schema_for(kind).fields if name not in ("apiVersion", "kind", "status"))
+        taken = ("apiVersion", "kind", "status", *(("metadata",) if metadata.changed_by_status(kind) else ()))
+        return tuple((name,) for name in schema_for(kind).fields if name not in taken)
     return (("status",),) if kind.has_status else ()
 
 

@@ -156,7 +156,7 @@ def _scoped(intent: Intent, written: Document, old: Document) -> Draft:
         if "status" in written:
             changed["status"] = written["status"]
         draft = Draft(changed)
-        _keep_ownership(draft, written)
+        _take_metadata(draft, kind, written)
         if kind.prepare_status:
             kind.prepare_status(draft, old)
         return draft
@@ -174,11 +174,16 @@ def _scoped(intent: Intent, written: Document, old: Document) -> Draft:
     return draft
 
 
-def _keep_ownership(draft: Draft, written: Document) -> None:
-    """Field ownership is the one part of the metadata that a write to `status` changes."""
-    owners = written.get("metadata", {}).get("managedFields")
+def _take_metadata(draft: Draft, kind: Kind, written: Document) -> None:
+    """What of the metadata a write to `status` changes: field ownership, and what the kind lets it."""
+    given = written.get("metadata", {})
+    owners = given.get("managedFields")
     if owners is not None and owners != draft.get("metadata", "managedFields"):
         draft.set(owners, "metadata", "managedFields")
+    for field in metadata.changed_by_status(kind):
+        value = given.get(field)
+        if value and value != draft.get("metadata", field):
+            draft.set(value, "metadata", field)
 
 
 async def _admitted(plugins: tuple[Plugin, ...], review: Review) -> Prepared:

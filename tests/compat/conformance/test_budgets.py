@@ -62,10 +62,12 @@ def test_status_of_a_budget(api: Api, ns: str) -> None:
     found = api.get(f"{path}/status")
     found["status"]["observedGeneration"] = 0
     found["status"]["disruptionsAllowed"] = 3
-    found["metadata"]["annotations"] = {"x": "of no account here"}
+    found["metadata"]["annotations"] = {"patched": "with it"}
+    found["spec"]["minAvailable"] = 7
     written = api.put(f"{path}/status", found)
     assert written["status"]["disruptionsAllowed"] == 3
-    assert "annotations" not in written["metadata"]
+    assert written["metadata"]["annotations"] == {"patched": "with it"}
+    assert written["spec"]["minAvailable"] == 1
     patched = api.patch(f"{path}/status", {"status": {"disruptedPods": {"rs-0": "2026-01-01T00:00:00Z"}}})
     assert "rs-0" in patched["status"]["disruptedPods"]
     api.when(path, lambda one: one["status"].get("disruptionsAllowed", 0) == 0 and observed(one))

@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from conformance_api import JSON_PATCH, STRATEGIC, Api, names
 from conformance_objects import PAUSE, controller, pod, replicas
 from conformance_specs import spec
+from conformance_workloads import APPS, CORE, check_scale, check_status, complete, condition, pods_of, running
 
 from navarch.testing.cluster import RunningCluster
-
-APPS = "/apis/apps/v1/namespaces/{}"
-CORE = "/api/v1/namespaces/{}"
-
-
-def pods_of(api: Api, ns: str, labels: str = "") -> list[Any]:
-    found: list[Any] = api.get(f"{CORE.format(ns)}/pods?labelSelector={labels}")["items"]
-    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-
-def complete(count: int) -> Any:
-    def done(found: Any) -> bool:
-        status = found["status"]
-        return (
-            status.get("observedGeneration", 0) >= found["metadata"]["generation"]
-            and status.get("replicas", 0) == status.get("readyReplicas", 0) == count
-            and status.get("updatedReplicas", count) == count
-        )
-
-    return done
-
-
-def condition(found: Any, type_: str) -> Any:
-    return next((one for one in found["status"].get("conditions", []) if one["type"] == type_), {})
-
 
 # -- deployments
 
@@ -170,25 +144,6 @@ def test_scale_of_a_replicationcontroller(api: Api, ns: str) -> None:
     check_scale(api, path)
 
 
-def check_scale(api: Api, path: str) -> None:
-    found = api.when(f"{path}/scale", lambda one: one["status"]["replicas"] == 1)
-    assert (found["kind"], found["apiVersion"], found["spec"]) == ("Scale", "autoscaling/v1", {"replicas": 1})
-    assert found["status"]["selector"] == "name=scaled"
-    found["spec"]["replicas"] = 2
-    assert api.put(f"{path}/scale", {**found, "metadata": {"name": "scaled"}})["spec"]["replicas"] == 2
-    assert api.get(path)["spec"]["replicas"] == 2
-    assert api.send("PUT", f"{path}/scale", found).status == 409, "the Scale has the revision of the object"
-    assert api.patch(f"{path}/scale", {"spec": {"replicas": 4}})["spec"]["replicas"] == 4
-    assert api.get(path)["spec"]["replicas"] == 4
-    api.when(path, complete(4))
-    refused = api.send(
-        "PATCH", f"{path}/scale", {"spec": {"replicas": -1}}, content_type="application/merge-patch+json"
-    )
-    assert (refused.status, refused.causes) == (422, [("spec.replicas", "FieldValueInvalid")])
-    assert api.patch(f"{path}/scale?dryRun=All", {"spec": {"replicas": 9}})["spec"]["replicas"] == 9
-    assert api.get(path)["spec"]["replicas"] == 4
-
-
 @spec("[sig-apps] Deployment should run the lifecycle of a Deployment")
 def test_life_of_a_deployment(api: Api, ns: str) -> None:
     at = f"{APPS.format(ns)}/deployments"
@@ -238,24 +193,6 @@ def test_status_of_a_replicaset(api: Api, ns: str) -> None:
     path = f"{APPS.format(ns)}/replicasets/r"
     api.post(f"{APPS.format(ns)}/replicasets", replicas("r", 1))
     check_status(api, path)
-
-
-def check_status(api: Api, path: str) -> None:
-    api.when(path, complete(1))
-    added = {"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set from e2e test"}
-
-    def update() -> bool:
-        found = api.get(f"{path}/status")
-        found["status"].setdefault("conditions", []).append(added)
-        return api.send("PUT", f"{path}/status", found).status == 200
-
-    kind = api.get(path)["kind"]
-    assert kind == api.get(f"{path}/status")["kind"]
-    with api.watch(f"{path.rpartition('/')[0]}?watch=1") as events:
-        api.until(update)
-        events.until("MODIFIED", holds=lambda one: condition(one, "StatusUpdate"))
-        api.patch(f"{path}/status", {"status": {"conditions": [{"type": "StatusPatched", "status": "True"}]}})
-        events.until("MODIFIED", holds=lambda one: condition(one, "StatusPatched"))
 
 
 def test_conditions_of_a_deployment_turn_when_they_change(api: Api, ns: str) -> None:
@@ -322,10 +259,6 @@ def test_replicas_run(api: Api, ns: str) -> None:
         api.until(lambda name=name: sum(running(one) for one in pods_of(api, ns, f"name%3D{name}")) == 2)
     addresses = [one["status"]["podIP"] for one in pods_of(api, ns)]
     assert len(set(addresses)) == 4
-
-
-def running(one: Any) -> bool:
-    return one["status"].get("phase") == "Running" and condition(one, "Ready").get("status") == "True"
 
 
 @spec("[sig-apps] ReplicaSet Replace and Patch tests")
