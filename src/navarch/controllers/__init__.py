@@ -18,6 +18,7 @@ from navarch.client.lease import Heartbeats, LeaseHeartbeats
 from navarch.controllers import (
     account,
     admissionpolicy,
+    autoscaler,
     clusterrole,
     cronjob,
     daemonset,
@@ -60,6 +61,7 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     job.orphans,
     cronjob.controller,
     ttl.controller,
+    autoscaler.controller,
     endpointslice.controller,
     legacy.controller,
     mirroring.controller,
