@@ -27,9 +27,6 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
         return ()
     annotated = dig(new, "metadata", "annotations", CLASS_ANNOTATION)
     chosen = spec.get("ingressClassName")
-    if old is None and annotated is not None and chosen is not None:
-        detail = "can not be set when the class field is also set"
-        faults.invalid(f"annotations.{CLASS_ANNOTATION}", annotated, detail)
     if not spec.get("rules") and "defaultBackend" not in spec:
         faults.invalid("spec", spec.get("rules"), "either `defaultBackend` or `rules` must be specified")
     if "defaultBackend" in spec:
@@ -43,6 +40,9 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
             faults.checked(f"spec.tls[{index}].secretName", name, names.dns_subdomain(name))
     if chosen is not None:
         faults.checked("spec.ingressClassName", chosen, names.dns_subdomain(chosen))
+    if old is None and annotated is not None and chosen is not None and annotated != chosen:
+        detail = "must match `ingressClassName` when both are specified"
+        faults.invalid(f"annotations.{CLASS_ANNOTATION}", annotated, detail)
     return faults.causes
 
 

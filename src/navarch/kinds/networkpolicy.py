@@ -5,7 +5,7 @@ Source: https://kubernetes.io/docs/concepts/services-networking/network-policies
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from ipaddress import ip_network
 
@@ -13,15 +13,14 @@ from navarch.base.errors import Cause
 from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import selector_text
-from navarch.kinds.rules import Faults, is_network
+from navarch.kinds.rules import Faults, is_network, network
 from navarch.objects import names
 from navarch.objects.selector import check_document
 from navarch.objects.value import Document, Draft, dig
 
-PROTOCOLS = ("SCTP", "TCP", "UDP")
-TYPES = ("Egress", "Ingress")
+PROTOCOLS = ("TCP", "UDP", "SCTP")
+TYPES = ("Ingress", "Egress")
 DIRECTIONS = (("ingress", "from"), ("egress", "to"))
-NO_NETWORK = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
 def default(draft: Draft) -> None:
@@ -37,6 +36,7 @@ def default(draft: Draft) -> None:
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
+    known = _networks(old) if old is not None else frozenset[str]()
     faults.causes.extend(check_document(spec.get("podSelector") or {}, "spec.podSelector"))
     for direction, peers in DIRECTIONS:
         for index, rule in enumerate(spec.get(direction) or ()):
@@ -44,7 +44,7 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
             for number, port in enumerate(rule.get("ports") or ()):
                 _port(faults, port, f"{where}.ports[{number}]")
             for number, peer in enumerate(rule.get(peers) or ()):
-                _peer(faults, peer, f"{where}.{peers}[{number}]")
+                _peer(faults, peer, f"{where}.{peers}[{number}]", known)
     types = spec.get("policyTypes") or []
     if len(types) > len(TYPES):
         faults.invalid("spec.policyTypes", types, "may not specify more than two policyTypes")
@@ -74,30 +74,40 @@ def _port(faults: Faults, found: Document, path: str) -> None:
             faults.checked(f"{path}.endPort", end, names.port(end))
 
 
-def _peer(faults: Faults, peer: Document, path: str) -> None:
+def _networks(policy: Document) -> frozenset[str]:
+    """Those that a policy names: what was once let in may stay."""
+    found: list[str] = []
+    for direction, peers in DIRECTIONS:
+        for rule in dig(policy, "spec", direction, default=()):
+            for block in (peer.get("ipBlock") or {} for peer in rule.get(peers) or ()):
+                found += [block.get("cidr", ""), *(block.get("except") or ())]
+    return frozenset(found)
+
+
+def _peer(faults: Faults, peer: Document, path: str, known: Collection[str]) -> None:
     for field in ("podSelector", "namespaceSelector"):
         if field in peer:
             faults.causes.extend(check_document(peer[field], f"{path}.{field}"))
     if "ipBlock" in peer:
-        _block(faults, peer["ipBlock"], f"{path}.ipBlock")
+        _block(faults, peer["ipBlock"], f"{path}.ipBlock", known)
     if not peer:
         faults.required(path, "must specify a peer")
     elif len(peer) > 1 and "ipBlock" in peer:
         faults.forbidden(path, "may not specify both ipBlock and another peer")
 
 
-def _block(faults: Faults, block: Document, path: str) -> None:
+def _block(faults: Faults, block: Document, path: str, known: Collection[str]) -> None:
     cidr = block.get("cidr", "")
     if not cidr:
         faults.required(f"{path}.cidr")
         return
+    network(faults, cidr, f"{path}.cidr", known)
     if not is_network(cidr):
-        faults.invalid(f"{path}.cidr", cidr, NO_NETWORK)
         return
     whole = ip_network(cidr, strict=False)
     for index, text in enumerate(block.get("except") or ()):
+        network(faults, text, f"{path}.except[{index}]", known)
         if not is_network(text):
-            faults.invalid(f"{path}.except[{index}]", text, NO_NETWORK)
             continue
         part = ip_network(text, strict=False)
         inside = whole.version == part.version and part.prefixlen > whole.prefixlen

@@ -13,8 +13,9 @@ import msgspec
 from navarch.base.errors import Cause
 from navarch.kinds import warnings
 from navarch.kinds.kind import AGE, Column, Kind
+from navarch.kinds.podspec.resource_rules import resource_amount
 from navarch.kinds.printing import NONE, UNKNOWN
-from navarch.kinds.rules import Faults, is_network
+from navarch.kinds.rules import Faults, network
 from navarch.kinds.view import Condition, ObjectMeta, Quantity, View
 from navarch.objects import names
 from navarch.objects.value import Document, Draft, dig
@@ -130,25 +131,37 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     spec: Document = new.get("spec") or {}
     seen: set[tuple[str, str]] = set()
     for index, taint in enumerate(spec.get("taints") or ()):
-        path = f"spec.taints[{index}]"
+        path = f"metadata.taints[{index}]"  # where Kubernetes tells it
         key, effect = taint.get("key", ""), taint.get("effect", "")
         faults.checked(f"{path}.key", key, names.label_key(key))
         if messages := names.label_value(taint.get("value", "")):
             faults.invalid(f"{path}.value", taint["value"], ";".join(messages))
         faults.one_of(f"{path}.effect", effect, EFFECTS)
         if (key, effect) in seen:
-            faults.duplicate(path, taint)
+            faults.duplicate(path, taint, "taints must be unique by key and effect pair")
         seen.add((key, effect))
-    for index, cidr in enumerate(spec.get("podCIDRs") or ()):
-        if not is_network(cidr):
-            faults.invalid(f"spec.podCIDRs[{index}]", cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24)")
+    was: Document = (old or {}).get("spec") or {}
+    networks: list[str] = spec.get("podCIDRs") or []
+    for index, cidr in enumerate(networks):
+        network(faults, cidr, f"spec.podCIDRs[{index}]", was.get("podCIDRs") or ())
+    if len(networks) > 1 and len({":" in cidr for cidr in networks}) < len(networks):
+        faults.invalid("spec.podCIDRs", networks, "may specify no more than one CIDR for each IP family")
+    for side in ("capacity", "allocatable"):
+        for name, value in dig(new, "status", side, default={}).items():
+            resource_amount(faults, name, value, f"status.{side}.{name}")
     if old is not None:
-        was: Document = old.get("spec") or {}
-        for field in ("podCIDRs", "providerID"):
-            if was.get(field) and spec.get(field) != was[field]:
-                detail = "node updates may not change " + field + ' except from "" to valid'
-                faults.forbidden(f"spec.{field}", detail)
+        _updated(faults, new, was)
     return faults.causes
+
+
+def _updated(faults: Faults, new: Document, was: Document) -> None:
+    addresses: list[Document] = dig(new, "status", "addresses", default=[])
+    for index, found in enumerate(addresses):
+        if found in addresses[:index]:
+            faults.duplicate(f"status.addresses[{index}]", found)
+    for field, told in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
+        if was.get(field) and dig(new, "spec", field) != was[field]:
+            faults.forbidden(f"spec.{field}", f'node updates may not change {told} except from "" to valid')
 
 
 def _status(node: Document, now: datetime) -> str:

@@ -5,26 +5,12 @@ Source: https://kubernetes.io/docs/concepts/policy/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
-from navarch.kinds.podspec.resource_rules import amount
-from navarch.kinds.rules import Faults
+from navarch.kinds.quota_rules import limit_rules, quota_rules
 from navarch.kinds.view import ObjectMeta, Quantity, View
 from navarch.objects.value import Document, Draft, dig
-
-SCOPES = (
-    "BestEffort",
-    "CrossNamespacePodAffinity",
-    "NotBestEffort",
-    "NotTerminating",
-    "PriorityClass",
-    "Terminating",
-    "VolumeAttributesClass",
-)
 
 
 class LimitRangeItem(View, frozen=True):
@@ -91,58 +77,6 @@ def default_limits(draft: Draft) -> None:
 def prepare_quota(draft: Draft, old: Document | None) -> None:
     if old is None:
         draft.set({}, "status")
-
-
-def limit_rules(new: Document, old: Document | None) -> Iterable[Cause]:
-    faults = Faults()
-    seen: set[str] = set()
-    for index, item in enumerate(dig(new, "spec", "limits", default=())):
-        path, type_ = f"spec.limits[{index}]", item.get("type", "")
-        if type_ in seen:
-            faults.duplicate(f"{path}.type", type_)
-        seen.add(type_)
-        if not type_:
-            faults.required(f"{path}.type")
-        _limit_item(faults, item, path)
-    return faults.causes
-
-
-def _limit_item(faults: Faults, item: Document, path: str) -> None:
-    """Whatever is given keeps the order: min, default request, default, max."""
-    found: dict[str, dict[str, int]] = {}
-    for side in ("min", "defaultRequest", "default", "max"):
-        amounts = ((name, amount(faults, value, f"{path}.{side}[{name}]")) for name, value in _side(item, side))
-        found[side] = {name: value for name, value in amounts if value is not None}
-        if item.get("type") == "Pod" and side.startswith("default") and found[side]:
-            faults.forbidden(f"{path}.{side}", "may not be specified when `type` is 'Pod'")
-    for low, high in (
-        ("min", "max"),
-        ("min", "defaultRequest"),
-        ("defaultRequest", "max"),
-        ("defaultRequest", "default"),
-    ):
-        for name in found[low].keys() & found[high].keys():
-            if found[low][name] > found[high][name]:
-                value, bound = item[low][name], item[high][name]
-                detail = f"{low} value {value} is greater than {high} value {bound}"
-                faults.invalid(f"{path}.{low}[{name}]", value, detail)
-
-
-def _side(item: Document, side: str) -> Iterable[tuple[str, Any]]:
-    return (item.get(side) or {}).items()
-
-
-def quota_rules(new: Document, old: Document | None) -> Iterable[Cause]:
-    faults = Faults()
-    for name, value in dig(new, "spec", "hard", default={}).items():
-        amount(faults, value, f"spec.hard[{name}]")
-    scopes = dig(new, "spec", "scopes", default=[])
-    for scope in scopes:
-        if scope not in SCOPES:
-            faults.invalid("spec.scopes", scopes, "unsupported scope")
-    if old is not None:
-        faults.immutable("spec.scopes", scopes, dig(old, "spec", "scopes", default=[]))
-    return faults.causes
 
 
 def _usage(quota: Document, is_limit: bool) -> str:

@@ -22,10 +22,9 @@ OPAQUE = "Opaque"
 BASIC_AUTH = "kubernetes.io/basic-auth"
 ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
 ACCOUNT_NAME = "kubernetes.io/service-account.name"
-REQUIRED_KEYS = {
-    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
-    "kubernetes.io/tls": ("tls.crt", "tls.key"),
-}
+SSH_AUTH = "kubernetes.io/ssh-auth"
+TLS = "kubernetes.io/tls"
+TLS_KEYS = ("tls.crt", "tls.key")
 JSON_KEYS = {
     "kubernetes.io/dockercfg": ".dockercfg",
     "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
@@ -52,6 +51,39 @@ def default(draft: Draft) -> None:
         draft.remove("stringData")
 
 
+def warn(new: Document, old: Document | None) -> Iterable[str]:
+    """Of a certificate and a key that do not belong together."""
+    data: Document = new.get("data") or {}
+    if new.get("type") != TLS or (old is not None and data == old.get("data")):
+        return ()
+    if problem := _no_pair(*(base64.b64decode(data.get(key, "")) for key in TLS_KEYS)):
+        return (problem,)
+    return ()
+
+
+def _no_pair(certificate: bytes, key: bytes) -> str:
+    """In the words of the TLS library that Kubernetes is built with."""
+    if b"-----BEGIN" not in certificate:
+        return "tls: failed to find any PEM data in certificate input"
+    if b"-----BEGIN" not in key:
+        return "tls: failed to find any PEM data in key input"
+    from cryptography import x509  # a heavy import, for few secrets
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        owner = x509.load_pem_x509_certificate(certificate).public_key()
+    except ValueError as error:
+        return f"x509: malformed certificate: {error}"
+    try:
+        private = load_pem_private_key(key, None)
+    except (TypeError, ValueError):
+        return "tls: failed to parse private key"
+    public = private.public_key()
+    if type(public) is not type(owner):
+        return "tls: private key type does not match public key type"
+    return "" if public == owner else "tls: private key does not match public key"
+
+
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     data: Document = new.get("data") or {}
@@ -59,9 +91,11 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     if decoded_bytes(data) > DATA_MAX_BYTES:
         faults.too_long("data", DATA_MAX_BYTES)
     type_ = new.get("type", OPAQUE)
-    for key in REQUIRED_KEYS.get(type_, ()):
+    for key in TLS_KEYS if type_ == TLS else ():
         if key not in data:
             faults.required(f"data[{key}]")
+    if type_ == SSH_AUTH and not data.get("ssh-privatekey"):
+        faults.required("data[ssh-privatekey]")
     if type_ in JSON_KEYS:
         _json(faults, data, JSON_KEYS[type_])
     if type_ == BASIC_AUTH and not data.keys() & {"username", "password"}:
@@ -98,6 +132,7 @@ SECRET = Kind(
     view=Secret,
     default=default,
     rules=rules,
+    warn=warn,
     counts_generation=False,
     columns=(
         Column("Type", ".type", description="What sort of secret it is."),

@@ -106,7 +106,8 @@ def default(draft: Draft) -> None:
         filled["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": 10800}}
     if filled["sessionAffinity"] == "None":
         filled.pop("sessionAffinityConfig", None)
-    if filled["type"] in ("NodePort", "LoadBalancer"):
+    reachable = filled["type"] == "ClusterIP" and filled.get("externalIPs")
+    if filled["type"] in ("NodePort", "LoadBalancer") or reachable:
         filled.setdefault("externalTrafficPolicy", "Cluster")
     if filled["type"] != "ExternalName":
         filled.setdefault("internalTrafficPolicy", "Cluster")

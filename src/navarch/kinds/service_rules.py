@@ -12,7 +12,7 @@ from typing import Any
 
 from navarch.base.errors import Cause
 from navarch.kinds.podspec.probe_rules import port_or_name
-from navarch.kinds.rules import Faults, check_labels, is_ip, is_network
+from navarch.kinds.rules import IMMUTABLE, Faults, address, check_labels, is_ip, network, not_special
 from navarch.objects import names
 from navarch.objects.value import Document, Draft
 
@@ -24,6 +24,9 @@ DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 OUTSIDE = ("LoadBalancer", "NodePort")
 HEADLESS = "None"
 AFFINITY_MAX_S = 86400
+FAMILIES = 2
+NOT_FOR_NAMES = "may not be set for ExternalName services"
+ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
 
 
 def drop_unfit(draft: Draft, old: Document | None) -> None:
@@ -97,29 +100,47 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     was: Document = (old or {}).get("spec") or {}
     if old is not None and spec == was:
         return ()
+    if old is not None:
+        _update(faults, spec, was)
     type_ = spec.get("type")
-    faults.one_of("spec.type", type_, TYPES)
     headless = spec.get("clusterIP") == HEADLESS
     ports = spec.get("ports") or []
     if not ports and not headless and type_ != "ExternalName":
         faults.required("spec.ports")
     _by_type(faults, spec, headless)
-    _ports(faults, ports, type_)
+    seen: set[str] = set()
+    for index, port in enumerate(ports):
+        _port(faults, port, f"spec.ports[{index}]", seen, many=len(ports) > 1)
     check_labels(faults, spec.get("selector"), "spec.selector")
-    faults.one_of("spec.sessionAffinity", spec.get("sessionAffinity"), AFFINITIES)
-    if spec.get("sessionAffinity") == "ClientIP":
-        timeout_s = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds", 1)
-        if not 0 < timeout_s <= AFFINITY_MAX_S:
-            detail = f"must be greater than 0 and less than {AFFINITY_MAX_S}"
-            faults.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", timeout_s, detail)
-    _addresses(faults, spec)
+    _affinity(faults, spec)
+    if type_ != "ExternalName":
+        _cluster_addresses(faults, spec, was)
+    for index, found in enumerate(spec.get("externalIPs") or ()):
+        field = f"spec.externalIPs[{index}]"
+        if address(faults, found, field, was.get("externalIPs") or ()) and is_ip(found):
+            not_special(faults, found, field)
+    faults.one_of("spec.type", type_, TYPES)
+    _pairs(faults, ports, type_)
+    _load_balancer(faults, spec, was, type_)
     _policies(faults, spec, type_)
-    if old is not None and type_ != "ExternalName" and was.get("type") != "ExternalName":
+    return faults.causes
+
+
+def _update(faults: Faults, spec: Document, was: Document) -> None:
+    """What a service was given it keeps, unless it becomes, or was, a mere name."""
+    now, before = spec.get("type"), was.get("type")
+    if now != "ExternalName" and before != "ExternalName":
         if was.get("clusterIPs") and spec.get("clusterIPs") != was["clusterIPs"]:
             faults.invalid("spec.clusterIPs[0]", spec.get("clusterIPs"), "may not change once set")
         if was.get("ipFamilies") and (spec.get("ipFamilies") or [None])[0] != was["ipFamilies"][0]:
             faults.invalid("spec.ipFamilies[0]", spec.get("ipFamilies"), "may not change once set")
-    return faults.causes
+    if now == before == "LoadBalancer":
+        chosen = spec.get("loadBalancerClass")
+        if chosen != was.get("loadBalancerClass"):
+            faults.invalid("spec.loadBalancerClass", chosen, "may not change once set")
+        port, had = spec.get("healthCheckNodePort"), was.get("healthCheckNodePort")
+        if spec.get("externalTrafficPolicy") == was.get("externalTrafficPolicy") == "Local" and port != had and port:
+            faults.forbidden("spec.healthCheckNodePort", IMMUTABLE)
 
 
 def _by_type(faults: Faults, spec: Document, headless: bool) -> None:
@@ -127,9 +148,12 @@ def _by_type(faults: Faults, spec: Document, headless: bool) -> None:
         case "LoadBalancer" | "NodePort" as type_ if headless:
             faults.invalid("spec.clusterIPs[0]", HEADLESS, f"may not be set to 'None' for {type_} services")
         case "ExternalName":
-            for field in ("clusterIP", "clusterIPs"):
-                if spec.get(field):
-                    faults.forbidden(f"spec.{field}", "may not be set for ExternalName services")
+            if spec.get("clusterIPs") or spec.get("clusterIP"):
+                faults.forbidden("spec.clusterIPs", NOT_FOR_NAMES)
+            if spec.get("ipFamilies"):
+                faults.forbidden("spec.ipFamilies", NOT_FOR_NAMES)
+            if "ipFamilyPolicy" in spec:
+                faults.forbidden("spec.ipFamilyPolicy", NOT_FOR_NAMES)
             external = (spec.get("externalName") or "").removesuffix(".")
             if not external:
                 faults.required("spec.externalName")
@@ -137,23 +161,14 @@ def _by_type(faults: Faults, spec: Document, headless: bool) -> None:
                 faults.checked("spec.externalName", external, names.dns_subdomain(external))
 
 
-def _ports(faults: Faults, ports: list[Document], type_: Any) -> None:
-    seen: set[str] = set()
-    pairs: set[tuple[Any, Any]] = set()
-    outside: set[tuple[Any, Any]] = set()
-    for index, port in enumerate(ports):
-        path = f"spec.ports[{index}]"
-        _port(faults, port, path, seen, many=len(ports) > 1)
-        pair = (port.get("protocol"), port.get("port"))
-        if pair in pairs:
-            faults.duplicate(path, {"protocol": pair[0], "port": pair[1]})
-        pairs.add(pair)
-        if number := port.get("nodePort"):
-            if type_ not in OUTSIDE:
-                faults.forbidden(f"{path}.nodePort", f"may not be used when `type` is '{type_}'")
-            elif (port.get("protocol"), number) in outside:
-                faults.duplicate(f"{path}.nodePort", number)
-            outside.add((port.get("protocol"), number))
+def _affinity(faults: Faults, spec: Document) -> None:
+    affinity = spec.get("sessionAffinity")
+    faults.one_of("spec.sessionAffinity", affinity, AFFINITIES)
+    if affinity == "ClientIP":
+        timeout_s = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds", 1)
+        if not 0 < timeout_s <= AFFINITY_MAX_S:
+            detail = f"must be greater than 0 and less than {AFFINITY_MAX_S}"
+            faults.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", timeout_s, detail)
 
 
 def _port(faults: Faults, port: Document, path: str, seen: set[str], *, many: bool) -> None:
@@ -168,48 +183,74 @@ def _port(faults: Faults, port: Document, path: str, seen: set[str], *, many: bo
     faults.checked(f"{path}.port", port.get("port", 0), names.port(port.get("port", 0)))
     faults.one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
     port_or_name(faults, port.get("targetPort"), f"{path}.targetPort")
-    if protocol := port.get("appProtocol"):
+    if (protocol := port.get("appProtocol")) is not None:
         faults.checked(f"{path}.appProtocol", protocol, names.qualified_name(protocol))
 
 
-def _addresses(faults: Faults, spec: Document) -> None:
+def _pairs(faults: Faults, ports: list[Document], type_: Any) -> None:
+    """No two ports of one protocol are the same, inside or on the nodes."""
+    for index, port in enumerate(ports):
+        if port.get("nodePort") and type_ == "ClusterIP":
+            faults.forbidden(f"spec.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'")
+    outside: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        pair = (port.get("protocol"), port.get("nodePort"))
+        if pair[1] and pair in outside:
+            faults.duplicate(f"spec.ports[{index}].nodePort", pair[1])
+        outside.add(pair)
+    inside: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        pair = (port.get("protocol"), port.get("port"))
+        if pair in inside:
+            faults.duplicate(f"spec.ports[{index}]", {"protocol": pair[0], "port": pair[1]})
+        inside.add(pair)
+
+
+def _cluster_addresses(faults: Faults, spec: Document, was: Document) -> None:
     single, several = spec.get("clusterIP"), spec.get("clusterIPs") or []
-    if several and single != several[0]:
-        if not single:
-            faults.required("spec.clusterIP", "must be set when `clusterIPs` is set")
-        else:
-            faults.invalid("spec.clusterIPs", several, "first value must match `clusterIP`")
+    if several and not single:
+        faults.invalid("spec.clusterIPs", several, "must be empty when `clusterIP` is not specified")
+    elif several and single != several[0]:
+        faults.invalid("spec.clusterIPs", several, "first value must match `clusterIP`")
     for index, found in enumerate(several):
-        if found and found != HEADLESS and not is_ip(found):
-            detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-            faults.invalid(f"spec.clusterIPs[{index}]", found, detail)
-    for index, found in enumerate(spec.get("externalIPs") or ()):
-        field = f"spec.externalIPs[{index}]"
-        if not is_ip(found):
-            faults.invalid(field, found, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
-        elif found.startswith("127.") or found == "::1":
-            faults.invalid(field, found, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
-    for index, found in enumerate(spec.get("loadBalancerSourceRanges") or ()):
-        if not is_network(found.strip()):
-            detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-            faults.invalid(f"spec.loadBalancerSourceRanges[{index}]", found, detail)
-    if spec.get("loadBalancerSourceRanges") and spec.get("type") != "LoadBalancer":
-        faults.forbidden("spec.loadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'")
+        if index == 0 and found == HEADLESS:
+            if len(several) > 1:
+                faults.invalid("spec.clusterIPs", several, "'None' must be the first and only value")
+        elif found:
+            address(faults, found, f"spec.clusterIPs[{index}]", was.get("clusterIPs") or ())
+    if len(several) > FAMILIES:
+        faults.invalid("spec.clusterIPs", several, "may only hold up to 2 values")
+
+
+def _load_balancer(faults: Faults, spec: Document, was: Document, type_: Any) -> None:
+    field = "spec.LoadBalancerSourceRanges"  # in this spelling
+    ranges = spec.get("loadBalancerSourceRanges") or ()
+    if ranges and type_ != "LoadBalancer":
+        faults.forbidden(field, ONLY_BALANCED)
+    for index, found in enumerate(ranges):
+        if found not in (was.get("loadBalancerSourceRanges") or ()):
+            network(faults, found.strip(), f"{field}[{index}]")
+    chosen = spec.get("loadBalancerClass")
+    if type_ != "LoadBalancer":
+        for name in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
+            if spec.get(name) is not None:
+                faults.forbidden(f"spec.{name}", ONLY_BALANCED)
+    elif chosen is not None:
+        faults.checked("spec.loadBalancerClass", chosen, names.qualified_name(chosen))
 
 
 def _policies(faults: Faults, spec: Document, type_: Any) -> None:
     external = spec.get("externalTrafficPolicy")
-    if type_ in OUTSIDE:
+    if type_ in OUTSIDE or (type_ == "ClusterIP" and spec.get("externalIPs")):
         faults.one_of("spec.externalTrafficPolicy", external, POLICIES)
-    elif external and not spec.get("externalIPs"):
+    elif external:
         faults.invalid("spec.externalTrafficPolicy", external, "may only be set for externally-accessible services")
+    if (port := spec.get("healthCheckNodePort")) and not (type_ == "LoadBalancer" and external == "Local"):
+        detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        faults.invalid("spec.healthCheckNodePort", port, detail)
     internal = spec.get("internalTrafficPolicy")
     if internal is not None and internal not in POLICIES:
         faults.unsupported("spec.internalTrafficPolicy", internal, POLICIES)
     distribution = spec.get("trafficDistribution")
     if distribution is not None and distribution not in DISTRIBUTIONS:
         faults.unsupported("spec.trafficDistribution", distribution, DISTRIBUTIONS)
-    if type_ != "LoadBalancer":
-        for field in ("loadBalancerClass", "allocateLoadBalancerNodePorts"):
-            if spec.get(field) is not None:
-                faults.forbidden(f"spec.{field}", "may only be used when `type` is 'LoadBalancer'")

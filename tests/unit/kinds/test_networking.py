@@ -59,6 +59,12 @@ def test_parameters_of_a_class_are_of_the_cluster() -> None:
         ),
         (INGRESS, {"rules": [{"http": {}}]}, "spec.rules[0].http.paths", "Required value"),
         (
+            NETWORKPOLICY,
+            {"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.1/8"}}]}]},
+            "spec.ingress[0].from[0].ipBlock.cidr",
+            'Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix length',
+        ),
+        (
             INGRESS,
             path(pathType=None),
             "spec.rules[0].http.paths[0].pathType",
@@ -148,7 +154,7 @@ def test_parameters_of_a_class_are_of_the_cluster() -> None:
             NETWORKPOLICY,
             {"policyTypes": ["Both"]},
             "spec.policyTypes[0]",
-            'Unsupported value: "Both": supported values: "Egress", "Ingress"',
+            'Unsupported value: "Both": supported values: "Ingress", "Egress"',
         ),
         (IPADDRESS, {}, "spec.parentRef", "Required value"),
         (IPADDRESS, {"parentRef": {"name": "a"}}, "spec.parentRef.resource", "Required value"),
@@ -200,3 +206,20 @@ def test_cells() -> None:
     assert cells(NETWORKPOLICY, {}) == ["<none>"]
     assert cells(IPADDRESS, {"parentRef": {"resource": "services", "namespace": "n", "name": "a"}}) == ["services/n/a"]
     assert cells(SERVICECIDR, {"cidrs": ["10.0.0.0/16", "fd00::/112"]}) == ["10.0.0.0/16,fd00::/112"]
+
+
+def test_networks_that_were_once_let_in_may_stay() -> None:
+    spec = allows(**{"from": [{"ipBlock": {"cidr": "10.0.0.1/8", "except": ["10.1.0.1/16"]}}]})
+    assert len(causes(NETWORKPOLICY, spec)) == 2
+    assert causes(NETWORKPOLICY, {**spec, "podSelector": {"matchLabels": {"a": "b"}}}, spec) == []
+
+
+def test_an_old_class_annotation_must_say_the_same() -> None:
+    document = complete(INGRESS, {**path(), "ingressClassName": "a"})
+
+    def told(name: str) -> list[str]:
+        annotated = {**document, "metadata": {"annotations": {"kubernetes.io/ingress.class": name}}}
+        return [cause.message for cause in INGRESS.rules(annotated, None)]
+
+    assert told("a") == []
+    assert told("b") == ['Invalid value: "b": must match `ingressClassName` when both are specified']

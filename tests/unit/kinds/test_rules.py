@@ -110,6 +110,10 @@ def test_good_objects_have_no_faults() -> None:
     assert [(kind, found) for kind, document in good if (found := causes(kind, document))] == []
 
 
+CLAIM_SPEC: Document = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}}
+PVC_SOURCE: Document = {"name": "a", "kind": "PersistentVolumeClaim"}
+
+
 @pytest.mark.parametrize(
     ("kind", "document", "field", "message"),
     [
@@ -253,7 +257,7 @@ def test_good_objects_have_no_faults() -> None:
         (LEASE, {"spec": {"leaseDurationSeconds": 0}}, "spec.leaseDurationSeconds", None),
         (PODDISRUPTIONBUDGET, {"spec": {"minAvailable": 1, "maxUnavailable": 1}}, "spec", None),
         (STORAGECLASS, {}, "provisioner", "Required value"),
-        (NODE, {"spec": {"taints": [{"key": "a", "effect": "Never"}]}}, "spec.taints[0].effect", None),
+        (NODE, {"spec": {"taints": [{"key": "a", "effect": "Never"}]}}, "metadata.taints[0].effect", None),
         (
             PRIORITYCLASS,
             {"value": 2_000_000_000},
@@ -269,6 +273,136 @@ def test_good_objects_have_no_faults() -> None:
             {"spec": {"resources": {"requests": {"storage": "1Gi"}}}},
             "spec.accessModes",
             "Required value: at least 1 access mode is required",
+        ),
+        (
+            PERSISTENTVOLUMECLAIM,
+            {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "0"}}}},
+            "spec.resources[storage]",
+            'Invalid value: "0": must be greater than zero',
+        ),
+        (
+            PERSISTENTVOLUMECLAIM,
+            {"spec": {**CLAIM_SPEC, "dataSource": {"name": "a", "kind": "Pod"}, "dataSourceRef": PVC_SOURCE}},
+            "spec.dataSource",
+            "Invalid value: \"Pod\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
+        ),
+        (
+            PERSISTENTVOLUME,
+            {"spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"cpu": "1"}, "hostPath": {"path": "/a"}}},
+            "spec.capacity",
+            'Unsupported value: {"cpu":"1"}: supported values: "storage"',
+        ),
+        (
+            PERSISTENTVOLUME,
+            {
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "capacity": {"storage": "1"},
+                    "hostPath": {"path": "/"},
+                    "persistentVolumeReclaimPolicy": "Recycle",
+                }
+            },
+            "spec.persistentVolumeReclaimPolicy",
+            "Forbidden: may not be 'recycle' for a hostPath mount of '/'",
+        ),
+        (RESOURCEQUOTA, {"spec": {"hard": {"pods": "1500m"}}}, "spec.hard[pods]", None),
+        (RESOURCEQUOTA, {"spec": {"hard": {"count/jobs.batch": "0.5"}}}, "spec.hard[count/jobs.batch]", None),
+        (
+            RESOURCEQUOTA,
+            {"spec": {"hard": {"storage": "1"}}},
+            "spec.hard[storage]",
+            'Invalid value: "storage": must be a standard resource for quota',
+        ),
+        (
+            RESOURCEQUOTA,
+            {"spec": {"hard": {"services": "1"}, "scopes": ["BestEffort"]}},
+            "spec.scopes",
+            'Invalid value: ["BestEffort"]: unsupported scope applied to resource',
+        ),
+        (
+            RESOURCEQUOTA,
+            {"spec": {"scopes": ["Terminating", "NotTerminating"]}},
+            "spec.scopes",
+            'Invalid value: ["Terminating","NotTerminating"]: conflicting scopes',
+        ),
+        (
+            RESOURCEQUOTA,
+            {"spec": {"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In"}]}}},
+            "spec.scopeSelector.matchExpressions.values",
+            "Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+        ),
+        (
+            RESOURCEQUOTA,
+            {
+                "spec": {
+                    "scopeSelector": {"matchExpressions": [{"scopeName": "BestEffort", "operator": "DoesNotExist"}]}
+                }
+            },
+            "spec.scopeSelector.matchExpressions.operator",
+            None,
+        ),
+        (
+            LIMITRANGE,
+            {"spec": {"limits": [{"type": "Disk", "max": {"cpu": "1"}}]}},
+            "spec.limits[0].type",
+            'Invalid value: "Disk": must be a standard limit type or fully qualified',
+        ),
+        (
+            LIMITRANGE,
+            {"spec": {"limits": [{"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "2"}}]}},
+            "spec.limits[0].defaultRequest[cpu]",
+            'Invalid value: "2": default request value 2 is greater than default limit value 1',
+        ),
+        (
+            LIMITRANGE,
+            {"spec": {"limits": [{"type": "Container", "maxLimitRequestRatio": {"cpu": "500m"}}]}},
+            "spec.limits[0].maxLimitRequestRatio[cpu]",
+            'Invalid value: "500m": ratio 500m is less than 1',
+        ),
+        (
+            LIMITRANGE,
+            {"spec": {"limits": [{"type": "PersistentVolumeClaim"}]}},
+            "spec.limits[0].limits",
+            "Required value: either minimum or maximum storage value is required, but neither was provided",
+        ),
+        (
+            NODE,
+            {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}] * 2}},
+            "metadata.taints[1]",
+            'Duplicate value: {"key":"a","effect":"NoSchedule"}: taints must be unique by key and effect pair',
+        ),
+        (
+            NODE,
+            {"spec": {"podCIDRs": ["10.0.0.1/24"]}},
+            "spec.podCIDRs[0]",
+            'Invalid value: "10.0.0.1/24": must not have bits set beyond the prefix length',
+        ),
+        (SECRET, {"type": "kubernetes.io/ssh-auth", "data": {"ssh-privatekey": ""}}, "data[ssh-privatekey]", None),
+        (
+            SERVICE,
+            service(externalIPs=["169.254.1.1"]),
+            "spec.externalIPs[0]",
+            'Invalid value: "169.254.1.1": may not be in the link-local range (169.254.0.0/16, fe80::/10)',
+        ),
+        (
+            SERVICE,
+            service(type="LoadBalancer", loadBalancerSourceRanges=["010.0.0.0/8"]),
+            "spec.LoadBalancerSourceRanges[0]",
+            'Invalid value: "010.0.0.0/8": must not have leading 0s in IP or prefix length',
+        ),
+        (
+            SERVICE,
+            service(healthCheckNodePort=30000),
+            "spec.healthCheckNodePort",
+            "Invalid value: 30000: may only be set when `type` is 'LoadBalancer' and "
+            "`externalTrafficPolicy` is 'Local'",
+        ),
+        (SERVICE, service(type="LoadBalancer", loadBalancerClass="a b"), "spec.loadBalancerClass", None),
+        (
+            SERVICE,
+            service(type="ExternalName", externalName="a", ipFamilies=["IPv4"]),
+            "spec.ipFamilies",
+            "Forbidden: may not be set for ExternalName services",
         ),
         (SCALE, {"spec": {"replicas": -1}}, "spec.replicas", None),
         (BINDING, {"target": {"kind": "Pod", "name": "a"}}, "target.kind", None),
@@ -287,7 +421,7 @@ def test_one_fault_gives_one_cause_at_its_field(
 
 
 CLAIM = {
-    "status": {"phase": "Bound"},
+    "status": {"phase": "Bound", "capacity": {"storage": "2Gi"}},
     "spec": {
         "accessModes": ["ReadWriteOnce"],
         "volumeName": "v",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from navarch.kinds import (
     PERSISTENTVOLUMECLAIM,
     POD,
     PODTEMPLATE,
+    SECRET,
     SERVICE,
     SERVICEACCOUNT,
     STATEFULSET,
@@ -411,3 +413,16 @@ def test_nothing_is_told_of_an_empty_object() -> None:
     for kind in ALL:
         if kind.warn is not None:
             assert told(kind, {}) == [], kind
+
+
+def test_a_key_that_is_not_its_certificates_is_told() -> None:
+    def told(certificate: bytes, key: bytes) -> list[str]:
+        data = {"tls.crt": base64.b64encode(certificate).decode(), "tls.key": base64.b64encode(key).decode()}
+        assert SECRET.warn is not None
+        return list(SECRET.warn({"type": "kubernetes.io/tls", "data": data}, None))
+
+    assert told(b"x", b"y") == ["tls: failed to find any PEM data in certificate input"]
+    assert told(b"-----BEGIN", b"y") == ["tls: failed to find any PEM data in key input"]
+    assert told(b"-----BEGIN", b"-----BEGIN")[0].startswith("x509: malformed certificate: ")
+    assert SECRET.warn is not None
+    assert list(SECRET.warn({"type": "Opaque"}, None)) == []
