@@ -151,7 +151,9 @@ def rejections() -> dict[str, list[str]]:
 
 def metrics() -> list[Metric]:
     found: set[Metric] = set()
-    for reader in readers("apiserver", "controllers", "scheduler", "agent", "proxy", "dns", "app", "wire", "store"):
+    for reader in readers(
+        "apiserver", "controllers", "scheduler", "client", "agent", "proxy", "dns", "app", "wire", "store"
+    ):
         for call, inside in reader.calls():
             if not isinstance(call.func, ast.Attribute) or call.func.attr not in ("counter", "gauge", "histogram"):
                 continue

@@ -26,7 +26,9 @@ from navarch.base.errors import (
     Retryable,
     TooMany,
 )
+from navarch.base.metrics import Registry
 from navarch.client.client import Client, WatchEvent
+from navarch.client.counted import Counted
 from navarch.client.http import HttpClient
 from navarch.client.target import Target, unix
 from navarch.kinds import (
@@ -51,6 +53,11 @@ async def local(plane: ControlPlane, directory: Path) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
+async def counted(plane: ControlPlane, directory: Path) -> AsyncIterator[Client]:
+    yield Counted(plane.client(ADMIN, "tests"), Registry(), SystemClock(), "in-process")
+
+
+@asynccontextmanager
 async def over_unix(plane: ControlPlane, directory: Path) -> AsyncIterator[Client]:
     async with Server(plane.server.handle, grace_s=0.1) as server:
         await server.listen_unix(directory / "api.sock")
@@ -72,7 +79,7 @@ async def over_tls(plane: ControlPlane, directory: Path) -> AsyncIterator[Client
             yield client
 
 
-@pytest.fixture(params=[local, over_unix, over_tls], ids=["local", "unix", "tls"])
+@pytest.fixture(params=[local, counted, over_unix, over_tls], ids=["local", "counted", "unix", "tls"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[Client], Awaitable[None]]], None]:
     """Runs a test with an administrator's client of a new cluster, in which nobody else does anything."""
 

@@ -56,11 +56,17 @@ class Core:
         patience_s: how long new pods that say nothing about it stay on a node that was lost.
         simulated: pods run nowhere, and are never connected to. judges: admission plugins of others, by name.
         """
-        self._state = State(store, kinds, clock, ids, simulated=simulated)
+        metrics = metrics or Registry()
+        self._own = metrics.counter(
+            "apiserver_selfrequest",
+            "Requests of the server to itself.",
+            ("verb", "group", "resource", "subresource"),
+        )
+        self._state = State(store, kinds, clock, ids, simulated=simulated, metrics=metrics)
         self.reach = self._state.reach
         self._grants: Grants | None = None
         self._issue: Issue | None = None
-        webhooks = Webhooks(self._state, self.reach, lambda: self._context.authorizer, metrics or Registry())
+        webhooks = Webhooks(self._state, self.reach, lambda: self._context.authorizer, metrics)
         chosen = plugins(
             self._state,
             lambda: self._grants,
@@ -68,13 +74,13 @@ class Core:
             patience_s,
             lambda: self._context.authorizer,
             webhooks,
-            extensions.plugins(judges or {}, metrics or Registry()),
+            extensions.plugins(judges or {}, metrics),
         )
         self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
         self._addresses = AddressBook(self._state, self.local(ITSELF, "navarch"))
         self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))
-        self.aggregator = Aggregator(self._state, self.local(ITSELF, "navarch"), self.reach, metrics or Registry())
+        self.aggregator = Aggregator(self._state, self.local(ITSELF, "navarch"), self.reach, metrics)
         self._following: asyncio.Task[None] | None = None
         self.component("etcd-0", self._store_health)  # as the store is called where it is looked for
 
@@ -196,4 +202,4 @@ class Core:
 
     def local(self, user: User, manager: str) -> Client:
         """A client without a socket. manager: the field manager that its writes are recorded under."""
-        return LocalClient(self._context, user, manager)
+        return LocalClient(self._context, user, manager, self._own if user is ITSELF else None)

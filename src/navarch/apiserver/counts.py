@@ -61,6 +61,13 @@ class RequestCounts:
             ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"),
             BUCKETS_S,
         )
+        metrics.histogram(
+            "apiserver_request_sli_duration_seconds",
+            "As apiserver_request_duration_seconds, without dry runs; waits for seats and webhooks are in it.",
+            ("verb", "group", "version", "resource", "subresource", "scope", "component"),
+            BUCKETS_S,
+            self._without_dry_runs,
+        )
         self._sizes = metrics.histogram(
             "apiserver_response_sizes",
             "Bytes of answers to requests that read and are not streamed.",
@@ -93,6 +100,9 @@ class RequestCounts:
             "Requests whose client left before the answer.",
             ("group", "resource", "scope", "subresource", "verb", "version"),
         )
+
+    def _without_dry_runs(self) -> dict[tuple[str, ...], list[float]]:
+        return {(verb, *rest): series for (verb, dry, *rest), series in self._took.values.items() if not dry}
 
     def done(self, call: Call, response: Response, took_s: float, streamed: bool) -> None:
         series = self.series(call)

@@ -13,6 +13,7 @@ import orjson
 from navarch.apiserver import bodies, refusals, verb_delete, verb_read, verb_watch
 from navarch.apiserver.call import Attributes, User
 from navarch.apiserver.context import Context
+from navarch.apiserver.counts import VERBS as METHODS
 from navarch.apiserver.negotiate import JSON
 from navarch.apiserver.options import DeleteOptions, Intent, ListOptions, WatchOptions, revision_of
 from navarch.apiserver.state import face, faces
@@ -21,6 +22,7 @@ from navarch.apiserver.verb_create import create
 from navarch.apiserver.verb_patch import apply, patch
 from navarch.apiserver.verb_update import update
 from navarch.base.errors import BadRequest, Unavailable
+from navarch.base.metrics import Counter
 from navarch.client.client import EventType, ObjectList, PatchType, Propagation, WatchEvent
 from navarch.client.wire import error_of
 from navarch.kinds.kind import Kind
@@ -43,7 +45,9 @@ def _event(type_: EventType, found: Object) -> WatchEvent:
 class LocalClient:
     """Implements `client.Client`."""
 
-    def __init__(self, context: Context, user: User, manager: str) -> None:
+    def __init__(self, context: Context, user: User, manager: str, counter: Counter | None = None) -> None:
+        """counter: of what is asked, by verb, group, resource and subresource."""
+        self._counter = counter
         self._context = context
         self._user = user
         self._manager = manager
@@ -178,6 +182,8 @@ class LocalClient:
 
     def _allow(self, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = "") -> None:
         """Raises: Forbidden."""
+        if self._counter is not None:
+            self._counter.add(METHODS.get(verb) or verb.upper(), kind.group, kind.plural, subresource)
         if self._context.authorizer is None:
             return
         attributes = Attributes(self._user, verb, kind.group, kind.version, kind.plural, subresource, namespace, name)

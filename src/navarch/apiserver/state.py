@@ -15,9 +15,11 @@ from navarch.apiserver.packed import Packed
 from navarch.apiserver.refusals import no_such_path
 from navarch.apiserver.resolving import Reach
 from navarch.apiserver.selection import Selection
+from navarch.apiserver.store_counts import StoreCounts
 from navarch.apiserver.turns import Turns
 from navarch.apiserver.watchcache import WatchCache
 from navarch.base.clock import Clock, Ids
+from navarch.base.metrics import Registry
 from navarch.kinds import CUSTOMRESOURCEDEFINITION, NAMESPACE
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
@@ -54,8 +56,18 @@ class State:
     read anew. Both synchronously, in the feed's order.
     """
 
-    def __init__(self, store: Store, kinds: Kinds, clock: Clock, ids: Ids, *, simulated: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kinds: Kinds,
+        clock: Clock,
+        ids: Ids,
+        *,
+        simulated: bool = False,
+        metrics: Registry | None = None,
+    ) -> None:
         self.store = store
+        self._counts = StoreCounts(metrics or Registry(), clock)
         self.kinds = LiveKinds(kinds)
         self.clock = clock
         self.ids = ids
@@ -156,7 +168,8 @@ class State:
     ) -> Object:
         """`put`, of what is encoded already."""
         place = keys.place(namespace, name)
-        revision = await self.store.put(keys.prefix(kind) + place, value, expect, guards)
+        asking = self.store.put(keys.prefix(kind) + place, value, expect, guards)
+        revision = await self._counts.timed("update" if expect else "create", kind, asking)
         await self.feed.reached(revision)
         present = self.cache(kind).get(place)
         if present is None or present.revision != revision:  # somebody was faster to write again
@@ -169,6 +182,7 @@ class State:
         Raises: store.Stale.
         """
         place = keys.place(last.namespace, last.name)
-        revision = await self.store.delete(keys.prefix(last.kind) + place, last.revision)
+        asking = self.store.delete(keys.prefix(last.kind) + place, last.revision)
+        revision = await self._counts.timed("delete", last.kind, asking)
         await self.feed.reached(revision)
         return revision

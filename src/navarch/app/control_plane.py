@@ -28,6 +28,7 @@ from navarch.base.clock import Clock, Ids
 from navarch.base.metrics import Registry
 from navarch.base.pki import Pair
 from navarch.client.client import Client
+from navarch.client.counted import Counted
 from navarch.client.informer import Informers
 from navarch.client.lease import Election, Heartbeats
 from navarch.controllers import Controllers
@@ -149,6 +150,10 @@ class ControlPlane:
         """A client in this process. manager: the field manager of its writes."""
         return self.core.local(user, manager)
 
+    def _organ(self, user: User, manager: str) -> Client:
+        """One whose requests are counted."""
+        return Counted(self.client(user, manager), self.metrics, self._clock, "in-process")
+
     async def start(self) -> None:
         """Load what is stored and create what every cluster has."""
         await self.core.start()
@@ -174,8 +179,8 @@ class ControlPlane:
 
     async def _lead(self, ready: asyncio.Event | None = None) -> None:
         """Controllers and scheduler, until cancelled."""
-        controllers = self.client(CONTROLLERS, "kube-controller-manager")
-        scheduler = self.client(SCHEDULER, "kube-scheduler")
+        controllers = self._organ(CONTROLLERS, "kube-controller-manager")
+        scheduler = self._organ(SCHEDULER, "kube-scheduler")
         informers = Informers(controllers, self._clock)
         shared = informers if self._settings.shared_informers else None
         organs: tuple[Controllers | Scheduler, ...] = (
@@ -188,7 +193,7 @@ class ControlPlane:
                 heartbeats=self._heartbeats,
                 informers=informers,
                 registry=self.metrics,
-                client_for=lambda name: self.client(controller_account(name), "kube-controller-manager"),
+                client_for=lambda name: self._organ(controller_account(name), "kube-controller-manager"),
                 sign=self._settings.sign,
             ),
             Scheduler(scheduler, self._clock, self._ids, informers=shared, registry=self.metrics),

@@ -17,6 +17,8 @@ Labels = tuple[str, ...]
 Read = Callable[[], float | Mapping[Labels, float]]
 """Asked when the metrics are rendered: a number, or one for each set of labels."""
 
+ReadSeries = Callable[[], Mapping[Labels, list[float]]]
+
 _Metric = TypeVar("_Metric", "Counter", "Gauge", "Histogram")
 
 
@@ -73,11 +75,19 @@ def _asked(read: Read) -> Mapping[Labels, float]:
 
 
 class Histogram:
-    """How often a measured value fell at or below each bound."""
+    """How often a measured value fell at or below each bound. read: who counts instead, if given; as `series`."""
 
-    __slots__ = ("bounds", "help", "labels", "name", "values")
+    __slots__ = ("bounds", "help", "labels", "name", "read", "values")
 
-    def __init__(self, name: str, help: str, labels: Sequence[str] = (), bounds: Sequence[float] = DURATIONS_S) -> None:
+    def __init__(
+        self,
+        name: str,
+        help: str,
+        labels: Sequence[str] = (),
+        bounds: Sequence[float] = DURATIONS_S,
+        read: ReadSeries | None = None,
+    ) -> None:
+        self.read = read
         self.name = name
         self.help = help
         self.labels = tuple(labels)
@@ -96,6 +106,9 @@ class Histogram:
         series[bisect_left(self.bounds, amount)] += 1
         series[-1] += amount
 
+    def present(self) -> Mapping[Labels, list[float]]:
+        return self.values if self.read is None else self.read()
+
     def count(self, *labels: str) -> int:
         return int(sum(self.values.get(labels, [0.0])[:-1]))
 
@@ -113,9 +126,14 @@ class Registry:
         return self._known(Gauge(name, help, labels, read))
 
     def histogram(
-        self, name: str, help: str, labels: Sequence[str] = (), bounds: Sequence[float] = DURATIONS_S
+        self,
+        name: str,
+        help: str,
+        labels: Sequence[str] = (),
+        bounds: Sequence[float] = DURATIONS_S,
+        read: ReadSeries | None = None,
     ) -> Histogram:
-        return self._known(Histogram(name, help, labels, bounds))
+        return self._known(Histogram(name, help, labels, bounds, read))
 
     def _known(self, metric: _Metric) -> _Metric:
         known = self._metrics.setdefault(metric.name, metric)
@@ -155,7 +173,7 @@ class _Collector:
                 yield levels
             else:
                 shares = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-                for labels, series in metric.values.items():
+                for labels, series in metric.present().items():
                     shares.add_metric(labels, list(_cumulative(metric.bounds, series)), series[-1])
                 yield shares
 

@@ -37,9 +37,27 @@ class Counts:
         self.plans = registry.counter("navarch_controller_plans", "Plans made.", ("controller",))
         self.writes = registry.counter("navarch_controller_writes", "Writes carried out.", ("controller",))
         self.retries = registry.counter("workqueue_retries", "Keys queued again after a failure.", ("name",))
-        self.depth = registry.gauge("workqueue_depth", "Keys that wait.", ("name",))
+        self.queues: dict[str, WorkQueue] = {}
+        registry.counter("workqueue_adds", "Keys that were queued.", ("name",), self._of(lambda queue: queue.adds))
+        registry.gauge("workqueue_depth", "Keys that wait.", ("name",), self._of(len))
+        registry.gauge(
+            "workqueue_unfinished_work_seconds",
+            "How long all keys that are worked on have been, together.",
+            ("name",),
+            self._of(lambda queue: sum(queue.at_work_s())),
+        )
+        registry.gauge(
+            "workqueue_longest_running_processor_seconds",
+            "How long the key that was taken first has been worked on.",
+            ("name",),
+            self._of(lambda queue: max(queue.at_work_s(), default=0.0)),
+        )
+        self.waited_s = registry.histogram("workqueue_queue_duration_seconds", "How long keys waited.", ("name",))
         self.duration_s = registry.histogram("workqueue_work_duration_seconds", "Time for one key.", ("name",))
         self.bugs = BugReport(_log, registry.counter("navarch_controller_bugs", "Plans that raised.", ("controller",)))
+
+    def _of(self, what: Callable[[WorkQueue], float]) -> Callable[[], dict[tuple[str, ...], float]]:
+        return lambda: {(name,): what(queue) for name, queue in self.queues.items()}
 
 
 class Runner:
@@ -60,7 +78,8 @@ class Runner:
         self.controller = controller
         self.name = controller.name
         self._counts = counts
-        self.queue = WorkQueue(controller.name, alarms)
+        self.queue = counts.queues[controller.name] = WorkQueue(controller.name, alarms, clock.monotonic)
+        counts.retries.values.setdefault((controller.name,), 0.0)
         self._cache = cache
         self._client = client
         self._reads = reads or client
@@ -119,8 +138,8 @@ class Runner:
 
     async def _work(self) -> None:
         while True:
-            key = await self.queue.get()
-            started = self._clock.monotonic()
+            key, waited_s = await self.queue.get()
+            self._counts.waited_s.observe(waited_s, self.name)
             try:
                 await self._look_at(key)
             except (ApiError, Retryable) as error:
@@ -130,9 +149,7 @@ class Runner:
                 self._counts.bugs.report(self.name, bug)
                 self._retry(key)
             finally:
-                self.queue.done(key)
-                self._counts.depth.set(len(self.queue), self.name)
-                self._counts.duration_s.observe(self._clock.monotonic() - started, self.name)
+                self._counts.duration_s.observe(self.queue.done(key), self.name)
 
     def _retry(self, key: Hashable, at_least_s: float = 0.0) -> None:
         self._counts.retries.add(self.name)

@@ -22,6 +22,8 @@ LONGEST_BACKOFF_S = 10.0
 LONGEST_REFUSAL_S = 300.0
 """After so long a refused pod is tried again whatever the news."""
 
+NAMES = {"ready": "active", "out": "active", "backoff": "backoff", "refused": "unschedulable"}
+
 WAKES: dict[str, frozenset[News]] = {}
 for _one in filters.ALL:
     WAKES[_one.name] = WAKES.get(_one.name, frozenset()) | _one.wakes
@@ -60,6 +62,13 @@ class Queue:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def waiting(self) -> dict[tuple[str, ...], float]:
+        """How many pods are in each place, by the place's name in Kubernetes."""
+        found: dict[tuple[str, ...], float] = {(name,): 0.0 for name in ("active", "backoff", "unschedulable")}
+        for entry in self._entries.values():
+            found[NAMES[entry.place],] += 1.0
+        return found
 
     def __contains__(self, uid: str) -> bool:
         return uid in self._entries

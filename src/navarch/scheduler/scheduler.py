@@ -70,14 +70,21 @@ class Scheduler:
         self._ids = ids
         self._work = asyncio.Event()
         registry = registry or Registry()
-        self._attempts = registry.counter("scheduler_schedule_attempts", "Tries to place a pod.", ("result",))
-        self._duration_s = registry.histogram("scheduler_scheduling_attempt_duration_seconds", "One try.", ("result",))
+        self._name = name
+        own = ("result", "profile")
+        self._attempts = registry.counter("scheduler_schedule_attempts", "Tries to place a pod.", own)
+        self._duration_s = registry.histogram("scheduler_scheduling_attempt_duration_seconds", "One try.", own)
+        self._algorithm_s = registry.histogram("scheduler_scheduling_algorithm_duration_seconds", "Finding a node.")
+        self._preempted = registry.counter("scheduler_preemption_attempts", "Tries to make room for a pod.")
+        self._preempted.add(amount=0.0)
         self._bugs = BugReport(log, registry.counter("navarch_scheduler_bugs", "Steps that raised.", ("step",)))
         self._informers = informers or Informers(client, clock)
         self._own_informers = informers is None
         self._events = Events(client, clock)
         self._observed = Observed(self._informers, clock, self._work.set, name)
-        registry.gauge("scheduler_pending_pods", "Pods that wait for a node.", read=self._observed.queue.__len__)
+        registry.gauge(
+            "scheduler_pending_pods", "Pods that wait for a node.", ("queue",), read=self._observed.queue.waiting
+        )
         self._actor = Actor(client, clock, self._events.of(name))
         self._acts: asyncio.Queue[Bind | Refuse] = asyncio.Queue(ROOM)
 
@@ -117,15 +124,17 @@ class Scheduler:
         began = self._clock.monotonic()
         act = self._decide(entry)
         result = "error" if act is None else "scheduled" if isinstance(act, Bind) else "unschedulable"
-        self._attempts.add(result)
-        self._duration_s.observe(self._clock.monotonic() - began, result)
+        self._attempts.add(result, self._name)
+        self._duration_s.observe(self._clock.monotonic() - began, result, self._name)
         return act
 
     def _decide(self, entry: Entry) -> Bind | Refuse | None:
         """Place the pod and note the outcome in the table and the queue; what is left to do is returned."""
         observed, pod = self._observed, entry.pod
         try:
+            began = self._clock.monotonic()
             result = self._place(pod)
+            self._algorithm_s.observe(self._clock.monotonic() - began)
             if isinstance(result, Placement):
                 observed.assume(pod, result.node)
                 return Bind(entry, result.node)
@@ -192,6 +201,7 @@ class Scheduler:
             if act.preemption is None:
                 await self._actor.refuse(found, act.message)
             else:
+                self._preempted.add()
                 await self._actor.refuse(found, act.message, act.preemption.node)
                 await self._actor.preempt(found, act.preemption)
         except NotFound:

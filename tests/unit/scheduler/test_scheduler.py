@@ -269,6 +269,6 @@ def test_what_it_does_is_counted() -> None:
 
     run(story, registry)
     text = registry.render().decode()
-    assert 'scheduler_schedule_attempts_total{result="scheduled"} 1' in text
-    assert 'scheduler_schedule_attempts_total{result="unschedulable"} 1' in text
-    assert "scheduler_pending_pods 1" in text
+    assert 'scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 1' in text
+    assert 'scheduler_schedule_attempts_total{profile="default-scheduler",result="unschedulable"} 1' in text
+    assert 'scheduler_pending_pods{queue="unschedulable"} 1' in text
