@@ -17,6 +17,7 @@ from navarch.client.informer import Informers
 from navarch.client.lease import Heartbeats, LeaseHeartbeats
 from navarch.controllers import (
     account,
+    accounttokens,
     admissionpolicy,
     autoscaler,
     clusterrole,
@@ -31,6 +32,7 @@ from navarch.controllers import (
     protection,
     replicaset,
     replicationcontroller,
+    resourceclaim,
     resourcequota,
     servicecidr,
     statefulset,
@@ -83,6 +85,8 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     clusterrole.controller,
     servicecidr.controller,
     admissionpolicy.controller,
+    accounttokens.controller,
+    resourceclaim.controller,
     approving.controller,
     signing.controller,
     cleaning.controller,

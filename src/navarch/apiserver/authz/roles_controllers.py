@@ -192,6 +192,9 @@ selinux-warning-controller
 service-account-controller
   create | core | serviceaccounts
   record
+service-account-token-controller
+  get | core | serviceaccounts
+  delete | core | secrets
 service-ca-cert-publisher
   create,update | core | configmaps
   record

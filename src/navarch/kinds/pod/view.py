@@ -58,6 +58,13 @@ class HostAddress(View, frozen=True):
     ip: str = ""
 
 
+class ResourceClaimStatus(View, frozen=True):
+    """resource_claim_name: of the claim that was made; "" where none is needed."""
+
+    name: str
+    resource_claim_name: str = ""
+
+
 class PodStatus(View, frozen=True):
     """phase: Pending, Running, Succeeded, Failed, Unknown."""
 
@@ -77,6 +84,7 @@ class PodStatus(View, frozen=True):
     ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
     qos_class: str = ""
     resize: str = ""
+    resource_claim_statuses: tuple[ResourceClaimStatus, ...] = ()
 
     def condition(self, type: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == type), None)

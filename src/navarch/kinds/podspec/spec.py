@@ -62,6 +62,14 @@ class ReadinessGate(View, frozen=True):
     condition_type: str
 
 
+class PodResourceClaim(View, frozen=True):
+    """One of the two names."""
+
+    name: str
+    resource_claim_name: str = ""
+    resource_claim_template_name: str = ""
+
+
 class PodSpec(View, frozen=True):
     """init_containers run in order before `containers`, sidecars among them stay; node_name "" is not yet scheduled."""
 
@@ -103,6 +111,7 @@ class PodSpec(View, frozen=True):
     resources: Resources = Resources()
     topology_spread_constraints: tuple[TopologySpreadConstraint, ...] = ()
     scheduling_gates: tuple[LocalReference, ...] = ()
+    resource_claims: tuple[PodResourceClaim, ...] = ()
 
 
 class PodTemplateSpec(View, frozen=True):
