@@ -37,9 +37,16 @@ def tail_message(path: Path) -> str:
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:  # it never wrote, or the log is gone
         return ""
-    texts = [line.split(" ", 3)[3] if line.count(" ") >= 3 else line for line in lines[-TAIL_LINES:]]
-    text = "\n".join(texts)
-    return text.encode()[-TAIL_BYTES:].decode("utf-8", "ignore") + ("\n" if texts else "")
+    text = "".join(map(_written, lines[-TAIL_LINES:]))
+    return text.encode()[-TAIL_BYTES:].decode("utf-8", "ignore")
+
+
+def _written(line: str) -> str:
+    """What the container wrote of a line of its log: without an end, where it wrote none."""
+    parts = line.split(" ", 3)
+    if len(parts) < 4:
+        return f"{line}\n"
+    return parts[3] if "P" in parts[2].split(":") else f"{parts[3]}\n"
 
 
 async def rotate(runtime: Runtime, clock: Clock, config: AgentConfig, running: Iterable[Instance]) -> int:

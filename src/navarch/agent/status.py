@@ -137,7 +137,7 @@ def _state(
         return {"terminated": _terminated(facts, instance)}
     if waiting is not None:
         return {"waiting": waiting}
-    pending_inits = not init and pod.spec.init_containers and not main_containers_started(pod, facts)
+    pending_inits = pod.spec.init_containers and (init or not main_containers_started(pod, facts))
     return {"waiting": {"reason": "PodInitializing" if pending_inits else "ContainerCreating"}}
 
 

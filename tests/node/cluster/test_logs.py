@@ -26,6 +26,7 @@ def talker(kubectl: Kubectl) -> None:
 
 
 @pytest.mark.parametrize("version", ["", "1.32"])
+@spec("[sig-node] Kubelet when scheduling a busybox command in a pod should print the output to logs [NodeConformance]")
 def test_all_lines_of_both_streams_come_in_order(kubectl: Kubectl, version: str) -> None:
     client = Kubectl(kubectl.kubeconfig, kubectl.namespace, kubectl_program(version))
     lines = client("logs", "talker", "-c", "main").splitlines()

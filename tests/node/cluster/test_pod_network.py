@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from real_cluster import PYTHON, Kubectl, pod, until
 
+from tests.compat.conformance.conformance_specs import spec
+
 pytestmark = pytest.mark.node
 
 ASK = ("timeout", "5", "wget", "-qO-")
@@ -63,6 +65,7 @@ def answers(kubectl: Kubectl, url: str, times: int = 40) -> Counter[str]:
     return Counter(kubectl("exec", "client", "--", "sh", "-c", script).split())
 
 
+@spec("[sig-network] DNS should resolve DNS of partial qualified names for services [LinuxOnly]")
 def test_a_service_spreads_over_its_pods_by_address_and_by_name(kubectl: Kubectl) -> None:
     address = kubectl.get("service", "web")["spec"]["clusterIP"]
     assert set(answers(kubectl, f"http://{address}")) == {"web-0", "web-1", "web-2"}
@@ -70,6 +73,7 @@ def test_a_service_spreads_over_its_pods_by_address_and_by_name(kubectl: Kubectl
         assert ask(kubectl, f"http://{name}").startswith("web-")
 
 
+@spec("[sig-network] Services should have session affinity work for service with type clusterIP [LinuxOnly]")
 def test_a_client_with_affinity_stays_with_one_pod(kubectl: Kubectl) -> None:
     assert len(answers(kubectl, "http://sticky")) == 1
 
@@ -86,6 +90,7 @@ def resolved(kubectl: Kubectl, name: str, kind: str = "a") -> set[str]:
     return set(re.findall(r"(?:Address(?: \d+)?: |service = |name = )(\S.*)", answer))
 
 
+@spec("[sig-network] DNS should provide DNS for services")
 def test_names_lead_to_services_pods_and_ports(kubectl: Kubectl) -> None:
     space = kubectl.namespace
     ips = {kubectl.get("pod", f"web-{n}")["status"]["podIP"] for n in range(3)}
@@ -99,6 +104,8 @@ def test_names_lead_to_services_pods_and_ports(kubectl: Kubectl) -> None:
     assert resolved(kubectl, f"nothing.{space}.svc.cluster.local") == set()
 
 
+@spec("[sig-network] DNS should provide DNS for pods for Hostname")
+@spec("[sig-network] DNS should provide DNS for pods for Subdomain")
 def test_a_pod_with_a_subdomain_has_a_name_of_its_own(kubectl: Kubectl) -> None:
     kubectl.apply(
         pod("named", SERVE, hostname="first", subdomain="crew", labels={"app": "crew"}),

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from real_cluster import PYTHON, Kubectl, pod, until
 
+from tests.compat.conformance.conformance_specs import spec
+
 pytestmark = pytest.mark.node
 
 
@@ -66,6 +68,7 @@ def test_a_missing_source_is_said_and_waited_for(kubectl: Kubectl) -> None:
     kubectl.ready("patient")
 
 
+@spec("[sig-auth] ServiceAccounts should mount projected service account token")
 def test_volumes_of_all_kinds_hold_what_they_should(kubectl: Kubectl, tmp_path: Path) -> None:
     (tmp_path / "note").write_text("of the host\n")
     volumes = [
