@@ -75,7 +75,7 @@ def _text(node: ast.expr, constants: Mapping[str, Any]) -> str:
 def not_shown() -> dict[str, str]:
     """name -> why."""
     found = yaml.safe_load(NOT_SHOWN.read_text())
-    return {name + SUFFIX: one["reason"] for one in found for name in one["specs"]}
+    return {name + SUFFIX: one["reason"] for one in found for name in one["specs"] or ()}
 
 
 def forget_shown() -> None:
