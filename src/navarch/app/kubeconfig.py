@@ -7,6 +7,7 @@ in one step.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,15 @@ def install(path: Path, ours: dict[str, Any]) -> str:
 
 
 def uninstall(path: Path, context: str, back_to: str) -> None:
-    """Take our context out of the person's file; a file that then says nothing is removed."""
+    """Take our context out of the person's file; a file that then says nothing is removed, and an empty `.kube` too."""
     existing = read(path)
     if not existing:
         return
     wanted = without(existing, context, back_to)
     if not any(wanted.get(part) for part in ("clusters", "users", "contexts")):
         path.unlink()
+        if path.parent.name == ".kube":
+            with contextlib.suppress(OSError):  # somebody keeps other files there
+                path.parent.rmdir()
     elif wanted != existing:
         write_atomically(path.resolve(), yaml.safe_dump(wanted, sort_keys=False))

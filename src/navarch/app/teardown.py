@@ -24,6 +24,9 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 CGROUP = "navarch"
 """The tree that holds every container (see `app.node`)."""
 
+RUNTIME_FOLDERS = tuple(Path("/run", name) for name in ("containerd/runc/k8s.io", "containerd/runc", "containerd/s"))
+"""What containerd, its shims and runc make outside of the folders they are given; the deepest first."""
+
 
 def read_remembered(layout: Layout) -> dict[str, Any]:
     """What `up` changed outside of its own folders; {} where nothing was."""
@@ -70,6 +73,7 @@ def steps(layout: Layout, settings: Settings | None) -> list[Step]:
             asyncio.run(containerd.unmount_below(folder))
         remove_cgroups(CGROUP)
         machine.remove_folders([layout.run, layout.data])
+        remove_empty_folders()
 
     return [
         Step("Agent and server stopped", stop_organs, "Stopping agent and server"),
@@ -106,6 +110,15 @@ async def _remove_containers(settings: containerd.ContainerdSettings, say: Say) 
                 group.create_task(remove(sandbox.id))
     finally:
         await runtime.close()
+
+
+def remove_empty_folders() -> None:
+    """Those that runtimes share, unless they hold something, or another containerd of this machine is at home there."""
+    shared = RUNTIME_FOLDERS[0].parents[1]
+    ours = () if (shared / "containerd.sock").exists() else (*RUNTIME_FOLDERS, shared)
+    for folder in (*ours, Path("/run/netns")):
+        with contextlib.suppress(OSError):  # not there, not empty, or mounted upon
+            folder.rmdir()
 
 
 def cgroup_folders(name: str) -> list[Path]:

