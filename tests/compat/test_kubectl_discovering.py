@@ -28,6 +28,10 @@ KNOWN = {
 }
 
 
+METRICS = "metrics.k8s.io/v1beta1"
+"""Has resources of the same names as the core group."""
+
+
 def test_versions(kubectl: Kubectl, request: pytest.FixtureRequest) -> None:
     found = json.loads(kubectl("version", "-o", "json"))
     assert f"1.{found['clientVersion']['minor']}" in request.node.name
@@ -38,13 +42,16 @@ def test_versions(kubectl: Kubectl, request: pytest.FixtureRequest) -> None:
 
 
 def test_api_resources(kubectl: Kubectl) -> None:
-    rows = {row[0]: row for row in kubectl.rows("api-resources", "--no-headers")}
+    every = kubectl.rows("api-resources", "--no-headers")
+    assert ["pods", METRICS, "true", "PodMetrics"] in every
+    rows = {row[0]: row for row in every if METRICS not in row}
     for name, (short, *rest) in KNOWN.items():
         assert rows[name] == [name, *([short] if short else []), *rest]
     apps = kubectl("api-resources", "--api-group=apps", "--verbs=list,watch", "-o", "name").split()
     assert {"deployments.apps", "replicasets.apps"} <= set(apps)
     assert all(name.endswith(".apps") for name in apps)
-    wide = {row[0]: row for row in kubectl.rows("api-resources", "-o", "wide", "--no-headers")}
+    every = kubectl.rows("api-resources", "-o", "wide", "--no-headers")
+    wide = {row[0]: row for row in every if METRICS not in row}
     assert wide["pods"][-2:] == ["create,delete,deletecollection,get,list,patch,update,watch", "all"]
     assert wide["bindings"][-1] == "create"
     unscoped = kubectl("api-resources", "--namespaced=false", "-o", "name").split()
