@@ -60,7 +60,7 @@ SOAKS = {
     "power": Soak("power cuts under load", 20, 5, _scene(scenes.power_cuts, 5)),
     "syncs": Soak("times that every sync failed with EIO under load", 20, 5, _scene(scenes.failing_syncs, 5)),
     "full": Soak("times that the disk was full under load", 20, 5, _scene(scenes.full_disks, 5)),
-    "hostile": Soak("rounds of three made-up requests to every operation and of the heavy ones", 4, 1, hostile.play),
+    "hostile": Soak("rounds of three made-up requests to every operation and of the heavy ones", 2, 1, hostile.play),
     "history": Soak("recorded histories of 12 s, three kills in each", 20, 1, _history),
     "history-etcd": Soak(
         "recorded histories of two servers on one etcd, 12 s and four faults in each (a server killed, etcd killed, "
