@@ -28,6 +28,16 @@ kind: PersistentVolumeClaim
 metadata: {name: data}
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
 """
+VOLUME = """
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: NAME}
+spec:
+  accessModes: [ReadWriteOnce]
+  capacity: {storage: 1Gi}
+  storageClassName: NAME
+  hostPath: {path: /tmp/nothing}
+"""
 USER = """
 apiVersion: v1
 kind: Pod
@@ -85,8 +95,8 @@ def test_claims_and_ingresses_get_the_default_class(newest_kubectl: Kubectl) -> 
         grown = '{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}'
         refused = kubectl.refused("patch", "pvc", "data", "-p", grown)
         assert "immutable after creation except resources.requests" in refused, "it is not bound"
-        bound = '{"status":{"phase":"Bound"}}'
-        kubectl("patch", "pvc", "data", "-p", bound, "--subresource=status")
+        kubectl.apply(VOLUME.replace("NAME", name))
+        until(lambda: kubectl.read("pvc", "data")["status"]["phase"] == "Bound")
         refused = kubectl.refused("patch", "pvc", "data", "-p", grown)
         assert "only dynamically provisioned pvc can be resized" in refused
         kubectl("patch", "storageclass", name, "-p", '{"allowVolumeExpansion":true}')
@@ -95,3 +105,4 @@ def test_claims_and_ingresses_get_the_default_class(newest_kubectl: Kubectl) -> 
         assert kubectl.read("ingress", "way")["spec"]["ingressClassName"] == name
     finally:
         kubectl("delete", "storageclass,ingressclass", name)
+        kubectl("delete", "pv", name, "--ignore-not-found", "--wait=false")

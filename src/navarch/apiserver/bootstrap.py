@@ -36,9 +36,11 @@ from navarch.kinds import (
     ROLEBINDING,
     SERVICE,
     SERVICECIDR,
+    STORAGECLASS,
 )
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
+from navarch.kinds.storage_local import local_class
 from navarch.objects.value import Document, dig
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -81,6 +83,11 @@ async def bootstrap(client: Client, place: Place | None = None) -> None:
         await ensure_place(client, place)
         if place.client_authority:
             await _ensure(client, CONFIGMAP, [_authentication(place)])
+
+
+async def ensure_storage(client: Client) -> None:
+    """The class of claims that name none; what became of it later is the users' affair."""
+    await _ensure(client, STORAGECLASS, [local_class()])
 
 
 async def ensure_namespaces(client: Client) -> None:

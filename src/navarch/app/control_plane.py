@@ -16,7 +16,7 @@ from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.authn.authenticator import Credentials
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz.authorizer import Authorizers
-from navarch.apiserver.bootstrap import Place, bootstrap
+from navarch.apiserver.bootstrap import Place, bootstrap, ensure_storage
 from navarch.apiserver.call import ITSELF, Attributes, Decision, User
 from navarch.apiserver.core import Core
 from navarch.apiserver.dialer import NodeDialer
@@ -158,6 +158,8 @@ class ControlPlane:
         """Load what is stored and create what every cluster has."""
         await self.core.start()
         await bootstrap(self.client(ITSELF, "navarch"), self._settings.place)
+        if self._settings.options.local_path:
+            await ensure_storage(self.client(ITSELF, "navarch"))
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
         """All that writes of itself, until cancelled; where other servers share the store, controllers and scheduler

@@ -47,7 +47,7 @@ from navarch.controllers.endpoints import endpointslice, legacy, mirroring
 from navarch.controllers.node import eviction, lifecycle, ranges
 from navarch.controllers.options import Options, Setup, Sign
 from navarch.controllers.runner import Counts, Runner
-from navarch.controllers.volumes import ephemeral
+from navarch.controllers.volumes import ephemeral, provision
 from navarch.kinds import LEASE
 from navarch.kinds.registry import DEFAULT, Kinds
 
@@ -82,6 +82,8 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     volumes.claims,
     volumes.volumes,
     ephemeral.controller,
+    provision.controller,
+    provision.expansion,
     clusterrole.controller,
     servicecidr.controller,
     admissionpolicy.controller,

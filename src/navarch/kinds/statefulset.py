@@ -55,6 +55,18 @@ def prepare(draft: Draft, old: Document | None) -> None:
         draft.set({"replicas": 0, "availableReplicas": 0}, "status")
 
 
+def _with_claims(spec: Document) -> Document:
+    """With a volume for each claim template: that is what containers may mount."""
+    pod = dig(spec, "template", "spec", default={})
+    present = {volume.get("name") for volume in pod.get("volumes") or ()}
+    names = [dig(claim, "metadata", "name") for claim in spec.get("volumeClaimTemplates") or ()]
+    more = [{"name": name, "emptyDir": {}} for name in names if name and name not in present]
+    if not more:
+        return spec
+    volumes = [*(pod.get("volumes") or ()), *more]
+    return {**spec, "template": {**spec["template"], "spec": {**pod, "volumes": volumes}}}
+
+
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
@@ -75,7 +87,7 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
             faults.unsupported(f"spec.persistentVolumeClaimRetentionPolicy.{event}", policy or "", CLAIM_POLICIES)
     counts(faults, spec, "spec", "replicas", "minReadySeconds")
     counts(faults, spec.get("ordinals") or {}, "spec.ordinals", "start")
-    selector_and_template(faults, spec, "spec", "statefulset", "StatefulSet")
+    selector_and_template(faults, _with_claims(spec), "spec", "statefulset", "StatefulSet")
     return faults.causes
 
 

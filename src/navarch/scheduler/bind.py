@@ -6,10 +6,13 @@ from navarch.base.clock import Clock
 from navarch.base.errors import NotFound
 from navarch.client.client import Client
 from navarch.client.events import Recorder
-from navarch.kinds import POD
+from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD
 from navarch.kinds.object import Object
+from navarch.kinds.storage_match import SELECTED_NODE, taking
 from navarch.objects import condition
+from navarch.objects.patch import merge_patch
 from navarch.objects.value import Document, dig
+from navarch.scheduler.disks import Needs
 from navarch.scheduler.preempt import Preemption
 
 NAME = "default-scheduler"
@@ -33,6 +36,14 @@ class Actor:
         await self._client.post(POD, pod.namespace, pod.name, "binding", binding)
         message = f"Successfully assigned {pod.namespace}/{pod.name} to {node}"
         self._recorder.event(pod, "Normal", "Scheduled", message, action="Binding")
+
+    async def prepare(self, needs: Needs) -> None:
+        """Give claims the volumes chosen for them, and say on the others where theirs are to be made."""
+        for volume, claim in needs.given:
+            await self._client.update(PERSISTENTVOLUME, merge_patch(volume.document(), taking(volume, claim)))
+        for claim in needs.asked:
+            chosen = {"metadata": {"annotations": {SELECTED_NODE: needs.node}}}
+            await self._client.update(PERSISTENTVOLUMECLAIM, merge_patch(claim.document(), chosen))
 
     async def refuse(self, pod: Object, message: str, nominated: str = "") -> None:
         """Say why the pod waits; `nominated`: the node where room is being made for it."""

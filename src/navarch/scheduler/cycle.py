@@ -41,7 +41,7 @@ class Refusal:
 
 
 def told(nodes: int, reasons: Mapping[str, int]) -> str:
-    counted = sorted(f"{number} {reason}" for reason, number in reasons.items())
+    counted = sorted(f"{number} {reason}" if number else reason for reason, number in reasons.items())
     return f"0/{nodes} nodes are available" + (f": {', '.join(counted)}." if counted else ".")
 
 
@@ -59,7 +59,7 @@ def feasible(table: Table, pod: PodFacts, asked: Sequence[Filter] = filters.ALL)
             hit = rejection.nodes & left
             number = int(np.count_nonzero(hit))
             if number:
-                reasons[rejection.reason] = reasons.get(rejection.reason, 0) + number
+                reasons[rejection.reason] = 0 if rejection.of_pod else reasons.get(rejection.reason, 0) + number
                 out |= hit
                 stuck |= hit & rejection.final
         if out.any():

@@ -27,7 +27,7 @@ from navarch.scheduler.terms import (
     tolerations_key,
     with_label_keys,
 )
-from navarch.scheduler.views import NodeShape, NodeSpec, PodGist, PodShape, Spec, TopologySpreadConstraint
+from navarch.scheduler.views import NodeShape, NodeSpec, PodGist, PodShape, PodVolumes, Spec, TopologySpreadConstraint
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 FINISHED = ("Succeeded", "Failed")
@@ -87,6 +87,8 @@ class PodFacts:
     phase: str
     nominated: str
     owners: tuple[str, ...]
+    claims: tuple[tuple[str, bool], ...] = ()
+    """Name, and whether it is made for this pod."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -233,7 +235,21 @@ def pod_facts(pod: Object) -> PodFacts:
         phase=intern(status.phase),
         nominated=status.nominated_node_name,
         owners=pod.owners,
+        claims=_claims(pod),
     )
+
+
+def _claims(pod: Object) -> tuple[tuple[str, bool], ...]:
+    if b'"persistentVolumeClaim":' not in pod.raw and b'"ephemeral":' not in pod.raw:
+        return ()  # most pods have none, and looking closer costs a decoding
+    found: list[tuple[str, bool]] = []
+    shape: PodVolumes = pod.as_view(PodVolumes)
+    for volume in shape.spec.volumes:
+        if volume.persistent_volume_claim is not None:
+            found.append((volume.persistent_volume_claim.claim_name, False))
+        elif volume.ephemeral is not None:
+            found.append((f"{pod.name}-{volume.name}", True))
+    return tuple(found)
 
 
 def node_facts(node: Object) -> NodeFacts:

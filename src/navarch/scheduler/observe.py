@@ -12,7 +12,16 @@ import msgspec
 
 from navarch.base.clock import Clock
 from navarch.client.informer import Informers
-from navarch.kinds import NAMESPACE, NODE, POD, PODDISRUPTIONBUDGET, SERVICE
+from navarch.kinds import (
+    NAMESPACE,
+    NODE,
+    PERSISTENTVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    PODDISRUPTIONBUDGET,
+    SERVICE,
+    STORAGECLASS,
+)
 from navarch.kinds.object import Object
 from navarch.kinds.view import LabelSelector, View
 from navarch.scheduler.facts import NodeFacts, PodFacts, Spread, node_facts, pod_facts, same_facts
@@ -62,13 +71,16 @@ class Observed:
         self.namespaces = informers.of(NAMESPACE)
         self.services = informers.of(SERVICE)
         self.budgets = informers.of(PODDISRUPTIONBUDGET)
+        self.storage = tuple(informers.of(kind) for kind in (STORAGECLASS, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM))
+        for informer in self.storage:
+            informer.subscribe(self._on_storage)
         self.namespaces.subscribe(self._on_namespace)
         self.nodes.subscribe(self._on_node)
         self.pods.subscribe(self._on_pod)
 
     async def synced(self) -> None:
         """Once everything there is was seen."""
-        for informer in (self.namespaces, self.nodes, self.pods, self.services, self.budgets):
+        for informer in (self.namespaces, self.nodes, self.pods, self.services, self.budgets, *self.storage):
             await informer.synced.wait()
 
     # -- read by the plan
@@ -115,6 +127,13 @@ class Observed:
         self.table.set_namespace(found.name, new.labels if new is not None else None)
         if old is None or new is None or old.labels != new.labels:
             self._tell(News.NAMESPACE)
+
+    def _on_storage(self, old: Object | None, new: Object | None) -> None:
+        if old is not None:
+            self.table.disks.remove(old)
+        if new is not None:
+            self.table.disks.add(new)
+        self._tell(News.CLAIM)
 
     def _on_node(self, old: Object | None, new: Object | None) -> None:
         if new is None:

@@ -27,6 +27,7 @@ class News(StrEnum):
     POD_GONE = "a pod left its node"
     POD_LABELS = "a pod's labels changed"
     NAMESPACE = "a namespace's labels changed"
+    CLAIM = "a claim or a volume came or changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,14 @@ class Question:
 class Rejection:
     """Why `nodes` cannot take the pod. final: removing pods from them would not help; a mask where that differs.
 
-    reason: counted and told to users in these words, those that Kubernetes uses.
+    reason: counted and told to users in these words, those that Kubernetes uses. of_pod: it is said of the pod, and no
+    nodes are counted.
     """
 
     reason: str
     nodes: Mask
     final: bool | Mask
+    of_pod: bool = False
 
 
 @dataclass(frozen=True, slots=True)

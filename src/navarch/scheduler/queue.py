@@ -116,9 +116,16 @@ class Queue:
         self._refused[entry.pod.uid] = entry
         self._wait_until(entry, entry.tried_s + LONGEST_REFUSAL_S)
 
+    def wait(self, entry: Entry, name: str) -> None:
+        """Its place was found, and something has to be made there first: it waits for the news that the filter `name`
+        cares about, and is then tried at once."""
+        entry.attempts = 0
+        self.refused(entry, (name,))
+
     def retry(self, entry: Entry) -> None:
         """Something went wrong that time may heal: back off."""
         if self._entries.get(entry.pod.uid) is entry:
+            self._refused.pop(entry.pod.uid, None)
             entry.place = "backoff"
             self._wait_until(entry, entry.tried_s + entry.backoff_s())
 

@@ -17,10 +17,12 @@ from navarch.base.tasks import BugReport
 from navarch.client.client import Client
 from navarch.client.events import Events
 from navarch.client.informer import Informers
-from navarch.scheduler import cycle, preempt
+from navarch.scheduler import cycle, disks, preempt
 from navarch.scheduler.bind import NAME, Actor
 from navarch.scheduler.cycle import Placement, Refusal
+from navarch.scheduler.disks import Needs
 from navarch.scheduler.facts import PodFacts
+from navarch.scheduler.filters.volumes import VOLUME_BINDING
 from navarch.scheduler.observe import Observed
 from navarch.scheduler.preempt import Preemption
 from navarch.scheduler.queue import Entry
@@ -50,6 +52,17 @@ class Refuse:
     pod: PodFacts
     message: str
     preemption: Preemption | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """The pod's place is known; its claims come first."""
+
+    entry: Entry
+    needs: Needs
+
+
+Act = Bind | Prepare | Refuse
 
 
 class Scheduler:
@@ -86,7 +99,7 @@ class Scheduler:
             "scheduler_pending_pods", "Pods that wait for a node.", ("queue",), read=self._observed.queue.waiting
         )
         self._actor = Actor(client, clock, self._events.of(name))
-        self._acts: asyncio.Queue[Bind | Refuse] = asyncio.Queue(ROOM)
+        self._acts: asyncio.Queue[Act] = asyncio.Queue(ROOM)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -120,15 +133,15 @@ class Scheduler:
         except TimeoutError:
             return
 
-    def _timed(self, entry: Entry) -> Bind | Refuse | None:
+    def _timed(self, entry: Entry) -> Act | None:
         began = self._clock.monotonic()
         act = self._decide(entry)
-        result = "error" if act is None else "scheduled" if isinstance(act, Bind) else "unschedulable"
+        result = "error" if act is None else "scheduled" if isinstance(act, Bind | Prepare) else "unschedulable"
         self._attempts.add(result, self._name)
         self._duration_s.observe(self._clock.monotonic() - began, result, self._name)
         return act
 
-    def _decide(self, entry: Entry) -> Bind | Refuse | None:
+    def _decide(self, entry: Entry) -> Act | None:
         """Place the pod and note the outcome in the table and the queue; what is left to do is returned."""
         observed, pod = self._observed, entry.pod
         try:
@@ -136,6 +149,10 @@ class Scheduler:
             result = self._place(pod)
             self._algorithm_s.observe(self._clock.monotonic() - began)
             if isinstance(result, Placement):
+                needs = disks.needs(observed.table, pod, result.node) if pod.claims else None
+                if needs is not None:
+                    observed.queue.wait(entry, VOLUME_BINDING.name)
+                    return Prepare(entry, needs)
                 observed.assume(pod, result.node)
                 return Bind(entry, result.node)
             made = "" if not result.nodes else preempt.plan(observed.table, pod, result, observed.disruption_budgets())
@@ -166,6 +183,8 @@ class Scheduler:
             try:
                 if isinstance(act, Bind):
                     await self._bind(act)
+                elif isinstance(act, Prepare):
+                    await self._prepare(act)
                 else:
                     await self._refuse(act)
             except (ApiError, Retryable) as error:
@@ -186,6 +205,15 @@ class Scheduler:
             self._give_back(act)
             raise
         self._give_back(act)
+
+    async def _prepare(self, act: Prepare) -> None:
+        """It is placed again when its claims are bound: they keep it on the node that was chosen."""
+        try:
+            await self._actor.prepare(act.needs)
+        except (ApiError, Retryable) as error:
+            log.info("claims not prepared", pod=act.entry.pod.name, node=act.needs.node, error=str(error))
+            self._observed.queue.retry(act.entry)
+            self._work.set()
 
     def _give_back(self, act: Bind) -> None:
         """If the pod still waits it is tried again; the informer takes it out of the queue when it is gone."""

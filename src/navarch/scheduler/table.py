@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from navarch.scheduler.disks import Disks
 from navarch.scheduler.facts import NodeFacts, PodFacts, Weighted
 from navarch.scheduler.requests import CPU, MEMORY, PODS, STORAGE
 from navarch.scheduler.terms import Labels, PodTerm
@@ -73,6 +74,7 @@ class Table:
     def __init__(self) -> None:
         self.names: list[str] = []
         self.nodes: list[NodeFacts | None] = []
+        self.disks = Disks()
         self.number: dict[str, int] = {}
         self.rows: dict[str, int] = {CPU: 0, MEMORY: 1, STORAGE: 2, PODS: 3}
         self.pods: dict[str, tuple[PodFacts, str]] = {}

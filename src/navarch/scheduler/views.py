@@ -165,6 +165,40 @@ class StatusGist(View, frozen=True):
     start_time: datetime | None = None
 
 
+class ClaimName(View, frozen=True):
+    claim_name: str = ""
+
+
+class PodVolume(View, frozen=True):
+    name: str = ""
+    persistent_volume_claim: ClaimName | None = None
+    ephemeral: msgspec.Raw | None = None
+
+
+class VolumesSpec(View, frozen=True):
+    volumes: tuple[PodVolume, ...] = ()
+
+
+class PodVolumes(View, frozen=True):
+    """Of a pod, the claims that it uses; apart from `Spec`, because volumes' names make every pod's spec its own."""
+
+    spec: VolumesSpec = msgspec.field(default_factory=VolumesSpec)
+
+
+class VolumeAffinity(View, frozen=True):
+    required: NodeSelector | None = None
+
+
+class VolumeSpec(View, frozen=True):
+    node_affinity: VolumeAffinity | None = None
+
+
+class VolumeShape(View, frozen=True):
+    """Of a PersistentVolume, from where it can be reached."""
+
+    spec: VolumeSpec = msgspec.field(default_factory=VolumeSpec)
+
+
 class PodGist(View, frozen=True):
     """All that `PodShape` is made of, not taken apart: enough to see that nothing of it has changed (most changes
     of a pod are its conditions and containers' states)."""

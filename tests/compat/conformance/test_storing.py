@@ -68,7 +68,7 @@ def test_lives_of_a_volume_and_a_claim(api: Api, ns: str) -> None:
 def test_status_of_a_volume_and_a_claim(api: Api, ns: str) -> None:
     api.post(VOLUMES, volume(f"pv-{ns}", ns))
     api.post(claims(ns), claim("pvc"))
-    assert api.get(f"{VOLUMES}/pv-{ns}/status")["status"]["phase"] in ("Pending", "Available")
+    api.until(lambda: api.get(f"{VOLUMES}/pv-{ns}/status")["status"]["phase"] == "Available")
     assert api.get(f"{claims(ns)}/pvc/status")["status"]["phase"] == "Pending"
     condition = {
         "type": "StatusPatched",

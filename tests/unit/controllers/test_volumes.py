@@ -292,8 +292,8 @@ def test_a_volume_is_available_bound_released(make: Make) -> None:
     ("policy", "maker", "follows"),
     [
         ("Retain", "", "nothing"),
-        ("Retain", volumes.LOCAL_PATH, "nothing"),
-        ("Delete", volumes.LOCAL_PATH, "delete"),
+        ("Retain", volumes.PROVISIONER_NAME, "nothing"),
+        ("Delete", volumes.PROVISIONER_NAME, "delete"),
         ("Delete", "x.io/y", "nothing"),
         ("Delete", "", "VolumeFailedDelete"),
         ("Recycle", "", "VolumeFailedRecycle"),

@@ -179,7 +179,7 @@ def _bound(volume: Object, claim: Object) -> Document:
 
 def phase_of(volume: Object, phase: str, now: datetime, message: str = "") -> Status:
     before = volume.document().get("status") or {}
-    if before.get("phase") == phase and before.get("message", "") == message:
+    if before.get("phase") == phase and message in ("", before.get("message", "")):
         return Status(volume, before)
     status = {"phase": phase, "lastPhaseTransitionTime": rfc3339(now)}
     if message:

@@ -1,7 +1,7 @@
 """What a volume's state is, and what follows when its claim has gone: kept, or handed back to be removed.
 
-A volume that somebody else made is removed by them; one of the cluster's own is deleted here, and the agent of its node
-takes the folder away before the object goes (`agent.folders`). Recycling is not done: nothing recycles here.
+A volume that somebody else made is removed by them; one of the cluster's own is deleted here. Nothing is recycled:
+there is no recycler.
 
 Source: https://kubernetes.io/docs/concepts/storage/persistent-volumes/#reclaiming
 """
@@ -14,11 +14,10 @@ from datetime import datetime
 from navarch.controllers.plan import Action, Delete, Event, Patch, Plan
 from navarch.controllers.volumes.claim import phase_of
 from navarch.kinds.object import Object
+from navarch.kinds.storage_local import PROVISIONER_NAME
 from navarch.kinds.storage_match import BOUND_BY_CONTROLLER, PROVISIONED_BY
 from navarch.objects.value import Document
 
-LOCAL_PATH = "navarch.dev/local-path"
-"""The provisioner of the cluster's own."""
 GIVEN_UP = ("Released", "Failed")
 
 
@@ -81,9 +80,9 @@ def _released(volume: Object, now: datetime) -> Plan:
     policy, provisioner = _policy(volume), volume.view.metadata.annotations.get(PROVISIONED_BY, "")
     if status.phase not in GIVEN_UP:
         return Plan(status=phase_of(volume, "Released", now))
-    if policy == "Retain" or (policy == "Delete" and provisioner not in ("", LOCAL_PATH)):
+    if policy == "Retain" or (policy == "Delete" and provisioner not in ("", PROVISIONER_NAME)):
         return Plan()
-    if policy == "Delete" and provisioner == LOCAL_PATH:
+    if policy == "Delete" and provisioner == PROVISIONER_NAME:
         return Plan(() if volume.view.metadata.deletion_timestamp is not None else (Delete(volume),))
     message, reason = "No recycler plugin found for the volume!", "VolumeFailedRecycle"
     if policy == "Delete":

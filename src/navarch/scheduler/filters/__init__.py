@@ -9,6 +9,7 @@ from navarch.scheduler.filters.interpod import INTER_POD_AFFINITY
 from navarch.scheduler.filters.node import NAMED_NODES, NODE_AFFINITY, NODE_NAME, NODE_UNSCHEDULABLE, TAINT_TOLERATION
 from navarch.scheduler.filters.resources import NODE_PORTS, NODE_RESOURCES_FIT
 from navarch.scheduler.filters.spread import POD_TOPOLOGY_SPREAD
+from navarch.scheduler.filters.volumes import VOLUME_BINDING
 from navarch.scheduler.question import Filter
 
 ALL: tuple[Filter, ...] = (
@@ -19,6 +20,7 @@ ALL: tuple[Filter, ...] = (
     NODE_AFFINITY,
     NODE_PORTS,
     NODE_RESOURCES_FIT,
+    VOLUME_BINDING,
     POD_TOPOLOGY_SPREAD,
     INTER_POD_AFFINITY,
 )
