@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from compat_driver import Kubectl, until
+
+from navarch.base.clock import rfc3339
 
 PRIVILEGED = """
 apiVersion: v1
@@ -81,6 +85,8 @@ def test_a_claim_in_use_outlives_its_deletion(newest_kubectl: Kubectl) -> None:
 def test_claims_and_ingresses_get_the_default_class(newest_kubectl: Kubectl) -> None:
     kubectl, name = newest_kubectl, newest_kubectl.namespace
     marks = "annotations: {storageclass.kubernetes.io/is-default-class: 'true'}"
+    first = kubectl.read("storageclass", "local-path")["metadata"]["creationTimestamp"]
+    until(lambda: rfc3339(datetime.now(UTC)) > first)  # the youngest default class is taken
     kubectl.apply(
         f"apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: {name}, {marks}}}\nprovisioner: x\n"
     )

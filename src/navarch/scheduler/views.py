@@ -169,10 +169,14 @@ class ClaimName(View, frozen=True):
     claim_name: str = ""
 
 
+class OwnClaim(View, frozen=True):
+    """Its name follows from the pod's and the volume's."""
+
+
 class PodVolume(View, frozen=True):
     name: str = ""
     persistent_volume_claim: ClaimName | None = None
-    ephemeral: msgspec.Raw | None = None
+    ephemeral: OwnClaim | None = None
 
 
 class VolumesSpec(View, frozen=True):
