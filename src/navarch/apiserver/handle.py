@@ -74,6 +74,8 @@ async def _handled(context: Context, call: Call) -> Response:
     if not kind.namespaced and call.namespace:
         call = replace(call, namespace="")  # RBAC's way of naming a Namespace; also of reviews
     _check_place(call, kind)
+    if call.request.method == "HEAD":  # as Kubernetes: resources are read with GET alone
+        raise refusals.not_allowed(kind, "")
     if call.subresource:
         return await _subresource(context, call, kind, form)
     if kind is BINDING and call.verb == "create":
@@ -124,6 +126,10 @@ async def _act(context: Context, call: Call, kind: Kind, form: Form, act: Act) -
         return render.one(context, call, act.body, found, form)
     if call.verb == "patch":
         type_, wanted = bodies.patch(call.request, call.warnings)
+        options.check_patch_options(call.request, applies=type_ == bodies.APPLY_YAML)
+        if type_ == bodies.APPLY_YAML:
+            _check_applied(wanted, act.body)
+            intent.verb = "apply"
         return reply.respond(await act.patch(context, intent, type_, wanted), form, 200, call.warnings)
     body = decode.of_kind(act.body, bodies.body(call.request, call.warnings), intent.validation, intent.warnings)
     return reply.respond(

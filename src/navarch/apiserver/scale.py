@@ -5,9 +5,10 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/ 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from navarch.apiserver import bodies, decode, refusals
+from navarch.apiserver import bodies, decode, ownership, refusals
 from navarch.apiserver.context import Context
 from navarch.apiserver.options import Intent
 from navarch.apiserver.verb_read import get
@@ -67,11 +68,15 @@ async def put_scale(context: Context, intent: Intent, written: Document) -> Docu
 async def patch_scale(context: Context, intent: Intent, media_type: str, wanted: Any) -> Document:
     """Raises: NotFound, Conflict, Invalid, BadRequest, UnsupportedMediaType."""
 
+    now = context.state.clock.now()
+
     def patched(stored: Document) -> Document:
+        if media_type == bodies.APPLY_YAML:
+            return _applied(intent, stored, wanted, now)
         before = of(intent.judge, stored)
         if media_type == bodies.JSON_PATCH:
             after = algorithms.json_patch(before, wanted)
-        elif media_type in (bodies.MERGE_PATCH, bodies.APPLY_YAML):
+        elif media_type == bodies.MERGE_PATCH:
             after = algorithms.merge_patch(before, wanted)
         elif media_type == bodies.STRATEGIC_PATCH:
             after = strategic(before, wanted, schema_for(SCALE))
@@ -81,6 +86,23 @@ async def patch_scale(context: Context, intent: Intent, media_type: str, wanted:
         return _scaled(intent.judge, stored, checked, _checked(intent, checked))
 
     return await _shown(context, intent, await change(context, intent, patched))
+
+
+def _applied(intent: Intent, stored: Document, wanted: Document, now: datetime) -> Document:
+    """The workload after its Scale was applied: as if the one field had been applied to itself.
+
+    Raises: BadRequest, Invalid, Conflict (others own the number, and the intent does not force it).
+    """
+    kind = intent.judge
+    assert kind.scale is not None
+    checked = decode.of_kind(SCALE, wanted, intent.validation, intent.warnings)
+    draft = Draft({"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": intent.name}})
+    if dig(checked, "spec", "replicas") is not None:
+        draft.set(_checked(intent, checked), *_path(kind.scale[0]))
+    for field in ("uid", "resourceVersion"):
+        if value := dig(checked, "metadata", field):
+            draft.set(value, "metadata", field)
+    return ownership.applied(intent, stored, draft.document, now)
 
 
 def _checked(intent: Intent, written: Document) -> int:

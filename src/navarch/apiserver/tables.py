@@ -41,9 +41,9 @@ def definitions(kind: Kind) -> bytes:
         [
             {
                 "name": column.name,
-                "type": "string" if column.type == "date" else column.type,
+                "type": "string" if column.type == "date" and not kind.custom else column.type,
                 "format": column.format,
-                "description": column.description or f"{column.name} of the {kind.name}.",
+                "description": column.description or _described(kind, column),
                 "priority": column.priority,
             }
             for column in kind.table
@@ -51,9 +51,55 @@ def definitions(kind: Kind) -> bytes:
     )
 
 
+def _described(kind: Kind, column: Column) -> str:
+    if kind.custom and column in kind.columns:
+        return f"Custom resource definition column (in JSONPath format): {column.source}"
+    return f"{column.name} of the {kind.name}."
+
+
 @lru_cache(maxsize=1024)
 def _cells(kind: Kind) -> tuple[Cell, ...]:
+    if kind.custom:
+        return tuple(_custom_cell(column) if column in kind.columns else _cell(column) for column in kind.table)
     return tuple(map(_cell, kind.table))
+
+
+def _custom_cell(column: Column) -> Cell:
+    """A cell of a column that a definition names: what does not fit its type is left out.
+
+    Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#type
+    """
+    find = jsonpath.compile(cast(str, column.source))
+
+    def cell(document: Document, now: datetime) -> Any:
+        value = find(document)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        match column.type:
+            case "string":
+                return _text(value)
+            case "integer":
+                return int(value) if number else None
+            case "number":
+                return value if number else None
+            case "boolean":
+                return value if isinstance(value, bool) else None
+            case _:
+                return _since(value, now) if isinstance(value, str) else None
+
+    return cell
+
+
+def _since(value: str, now: datetime) -> str:
+    return printing.since(value, now) if printing.moment(value) or not value else "<invalid>"
+
+
+def _text(value: Any) -> str | None:
+    """As Go prints it; maps and lists as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:g}" if not value.is_integer() or abs(value) >= 1e21 else str(int(value))
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _cell(column: Column) -> Cell:
@@ -74,10 +120,15 @@ def _cell(column: Column) -> Cell:
 def row(found: Object, include: Include, now: datetime, meta: str = META_VERSION) -> bytes:
     """One object as a row."""
     document = orjson.loads(found.raw)
-    cells = orjson.dumps([_shown(cell(document, now)) for cell in _cells(found.kind)])
+    shown = _kept if found.kind.custom else _shown
+    cells = orjson.dumps([shown(cell(document, now)) for cell in _cells(found.kind)])
     if include == "None":
         return b'{"cells":%b,"object":null}' % cells
     return b'{"cells":%b,"object":%b}' % (cells, found.raw if include == "Object" else partial(found, meta))
+
+
+def _kept(value: Any) -> Any:
+    return value
 
 
 def _shown(value: Any) -> Any:

@@ -23,16 +23,29 @@ DECISIONS = 16
 
 async def create(context: Context, intent: Intent, body: Body) -> Object:
     """Raises: AlreadyExists, BadRequest, Invalid, Forbidden, NotFound (the namespace)."""
-    if context.state.definitions.ending(intent.kind):
-        raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
-    await context.state.feed.fresh()
+    await _open(context, intent)
     sighting = context.templates.sighted(intent, body)
     if sighting is not None and sighting.pattern is not None:
         found = await _repeated(context, intent, sighting, sighting.pattern)
         if found is not None:
             return found
         sighting = None
-    written = addressed(intent, decode.decoded(intent, body))
+    return await _named(context, intent, addressed(intent, decode.decoded(intent, body)), sighting, body)
+
+
+async def create_decoded(context: Context, intent: Intent, written: Document) -> Object:
+    """The same for a document that is decoded already, in the version in which it is stored."""
+    await _open(context, intent)
+    return await _named(context, intent, written, None, written)
+
+
+async def _open(context: Context, intent: Intent) -> None:
+    if context.state.definitions.ending(intent.kind):
+        raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
+    await context.state.feed.fresh()
+
+
+async def _named(context: Context, intent: Intent, written: Document, sighting: Sighting | None, body: Body) -> Object:
     name = written["metadata"].get("name", "")
     prefix = written["metadata"].get("generateName", "")
     if name or not prefix:

@@ -13,7 +13,7 @@ from navarch.apiserver import bodies, decode, ownership
 from navarch.apiserver.context import Context
 from navarch.apiserver.options import Intent
 from navarch.apiserver.refusals import invalid, unfit_patch
-from navarch.apiserver.verb_create import addressed, create
+from navarch.apiserver.verb_create import addressed, create_decoded
 from navarch.apiserver.verb_update import change
 from navarch.base.errors import AlreadyExists, BadRequest, Cause, Invalid, UnsupportedMediaType
 from navarch.kinds.object import Object
@@ -91,4 +91,4 @@ async def _create(context: Context, intent: Intent, checked: Document) -> Object
         )
         raise invalid(intent.kind, intent.name, [cause])
     named = {**checked, "metadata": {**metadata, "name": intent.name}}
-    return await create(context, intent, ownership.applied(intent, None, named, context.state.clock.now()))
+    return await create_decoded(context, intent, ownership.applied(intent, None, named, context.state.clock.now()))
