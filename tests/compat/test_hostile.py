@@ -421,7 +421,7 @@ POD: dict[str, Any] = {"metadata": {"name": "p"}, "spec": {"containers": [{"name
         {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}},
         {"topologySpreadConstraints": [{}]},
         {"volumes": [{"name": "v", "hostPath": {"path": "../x"}}]},
-        {"volumes": [{"name": "v", "projected": {"sources": [{}] * 3}}]},
+        {"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "a"}, "configMap": {"name": "b"}}]}}]},
         {"restartPolicy": "\u0000"},
         {"nodeSelector": {"a b": "c"}},
         {"hostAliases": [{"ip": "999.1.1.1"}]},

@@ -183,9 +183,12 @@ def test_a_debugging_container_sees_the_pods_processes(kubectl: Kubectl) -> None
     kubectl.apply(pod("victim", "exec sleep 12345"))
     kubectl.ready("victim")
     words = ("debug", "-i", "victim", "--image=navarch.test/busybox:1", "--target=main", "--container=look")
-    # an input that ends would end the attachment, as containerd has it
-    with kubectl.start(*words, "--", "sh", "-c", "sleep 2; ps", stdin=subprocess.PIPE) as looking:
+    # an input that ends would end the attachment, as containerd has it; a line of it says that one is attached
+    with kubectl.start(*words, "--", "sh", "-c", "read go; ps", stdin=subprocess.PIPE) as looking:
+        assert looking.stdin
         assert looking.stdout
+        looking.stdin.write("go\n")
+        looking.stdin.flush()
         assert "sleep 12345" in looking.stdout.read()
     assert kubectl.get("pod", "victim")["spec"]["ephemeralContainers"][0]["name"] == "look"
     ended = until("its end", lambda: kubectl.status("victim", "look").get("state", {}).get("terminated"))
