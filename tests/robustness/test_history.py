@@ -38,10 +38,6 @@ def test_histories_find_planted_weaknesses(tmp_path: Path, weakness: str, says: 
     assert any(says in text for text in found.wrong)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known fault, named in BUGS.md: watchers may go on without being told that the caches were loaded anew",
-)
 def test_histories_keep_their_promises_while_the_past_is_compacted_away(tmp_path: Path) -> None:
     """Before the caches have read it, too: then they read everything anew, and watchers are told to list again."""
     with serving(tmp_path, weak("compacts")) as server:

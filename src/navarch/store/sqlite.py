@@ -78,6 +78,10 @@ class _Write:
         self.outcome: Change | Exception | None = None
 
 
+REVISION = "SELECT value FROM meta WHERE name='revision'"
+"""The newest that is on the disk."""
+
+
 class SqliteStore:
     """Implements `store.Store`. Open it with `SqliteStore.open` on the loop that will use it."""
 
@@ -87,7 +91,7 @@ class SqliteStore:
         self._writer = _connect(path, settings)
         self._reader.execute("PRAGMA query_only=ON")
         self._upkeep = Upkeep(self._writer)
-        self._revision = int(self._reader.execute("SELECT value FROM meta WHERE name='revision'").get)
+        self._revision = int(self._reader.execute(REVISION).get)
         self._window = Window(self._revision)
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Write] = []
@@ -135,11 +139,13 @@ class SqliteStore:
     async def list(self, prefix: str) -> Listing:
         above = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None
         sql = "SELECT key, value, revision, created FROM rows"
-        if above:
-            found = self._reader.execute(sql + " WHERE key>=? AND key<? ORDER BY key", (prefix, above)).fetchall()
-        else:
-            found = self._reader.execute(sql + " ORDER BY key").fetchall()
-        return Listing([_row(row) for row in found], self._revision)
+        with self._reader:  # rows and revision of one moment: a commit may be on the disk that is not published yet
+            if above:
+                found = self._reader.execute(sql + " WHERE key>=? AND key<? ORDER BY key", (prefix, above)).fetchall()
+            else:
+                found = self._reader.execute(sql + " ORDER BY key").fetchall()
+            revision = int(self._reader.execute(REVISION).get)
+        return Listing([_row(row) for row in found], revision)
 
     async def put(self, key: str, value: bytes, expect: int, guards: Sequence[Guard] = ()) -> int:
         return await self._submit(key, value, expect)
