@@ -31,8 +31,6 @@ PACKAGES: Mapping[str, str] = {
 }
 """What must be there -> the Debian package that brings it. iptables: the portmap plugin calls it."""
 
-STARTS_SERVICES = "containerd"
-
 
 class NotProvisioned(Exception):
     """The machine lacks something that packages cannot mend; the message says what to do."""
