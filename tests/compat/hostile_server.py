@@ -100,12 +100,13 @@ class HostileServer:
 
         await core.start()
         try:
-            async with Server(handle, limits=self._limits, clock=clock, grace_s=1.0) as server:
+            async with Server(
+                handle, limits=self._limits, clock=clock, grace_s=1.0, end_streams=core.end_watches
+            ) as server:
                 self.port = await server.listen(HOST, tls=False)
                 await bootstrap(core.local(ITSELF, "navarch"))
                 self._ready.set()
                 await self._stop.wait()
-                core.end_watches()
         finally:
             await core.close()
 

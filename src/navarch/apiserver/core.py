@@ -24,6 +24,7 @@ from navarch.apiserver.local import LocalClient
 from navarch.apiserver.meter import Meter
 from navarch.apiserver.state import State
 from navarch.base.clock import Clock, Ids
+from navarch.base.errors import ApiError
 from navarch.base.log import Log
 from navarch.base.metrics import Registry
 from navarch.client.client import Client
@@ -32,6 +33,9 @@ from navarch.store.store import Reporting, Store
 from navarch.wire.message import Handler, Response
 
 log = Log("apiserver.core")
+
+LAST_S = 2.0
+"""How long ending watches wait for the last changes; a store that is away does not hold up a server that stops."""
 
 
 class Core:
@@ -187,8 +191,13 @@ class Core:
         """How many events were handed to watchers, by group, version and plural."""
         return {(c.kind.group, c.kind.version, c.kind.plural): c.events for c in self._state.caches() if c.events}
 
-    def end_watches(self) -> None:
-        """Let every watch that there is come to its end; what was published before is still delivered."""
+    async def end_watches(self) -> None:
+        """Let every watch that there is come to its end, with all that was acknowledged before the call."""
+        try:
+            async with asyncio.timeout(LAST_S):
+                await self._state.feed.fresh()
+        except (TimeoutError, ApiError) as away:
+            log.warning("watches end without what was written last", why=str(away))
         for cache in self._state.caches():
             cache.close()
 

@@ -57,7 +57,9 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
     try:
         await plane.start()
         await ensure_dns_service(plane.client(ITSELF, "navarch"), settings)
-        async with Server(plane.server.handle, context=server_context(who.server, who.ca), clock=clock) as server:
+        context = server_context(who.server, who.ca)
+        ending = plane.core.end_watches
+        async with Server(plane.server.handle, context=context, clock=clock, end_streams=ending) as server:
             await server.listen("0.0.0.0", settings.api_port)
             await server.listen_unix(layout.server_socket)
             async with asyncio.TaskGroup() as group:
@@ -72,7 +74,6 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
                 organs.cancel()
                 renewal.cancel()
                 settling.cancel()
-            plane.core.end_watches()
     finally:
         await plane.close()
         await dialer.close()

@@ -235,7 +235,8 @@ class Engine:
             return Path(self._directory.name) / "kubeconfig"
 
     async def _serve(self, context: Any) -> int:
-        server = Server(self.control.server.handle, context=context, clock=self.clock, grace_s=0.5)
+        ending = self.control.core.end_watches
+        server = Server(self.control.server.handle, context=context, clock=self.clock, grace_s=0.5, end_streams=ending)
         await server.__aenter__()
         self._server = server
         return await server.listen("127.0.0.1", self.plan.port)

@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 import stat
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,8 @@ from navarch.wire.message import Handler
 log = Log("wire.http")
 
 SWEEP_S = 5.0
+SETTLE_S = 0.02
+"""Between two looks at whether a closing server still works on a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,17 @@ class Server:
         clock: Clock | None = None,
         grace_s: float = 10.0,
         stream_grace_s: float = 1.0,
+        end_streams: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """grace_s: how long requests may go on once the server closes; stream_grace_s: streams, to end properly."""
+        """grace_s: how long requests may go on once the server closes; stream_grace_s: streams, to end properly.
+        end_streams: called in between, when no request is worked on any more, to let the streams come to their end."""
         self.handler = handler
         self.context = context
         self.limits = limits or Limits()
         self._clock = clock or SystemClock()
         self._grace_s = grace_s
         self._stream_grace_s = stream_grace_s
+        self._end_streams = end_streams
         self._group = asyncio.TaskGroup()
         self._tasks: dict[Connection, asyncio.Task[None]] = {}
         self._lingering: set[Connection] = set()
@@ -154,19 +160,24 @@ class Server:
         for path in self._paths:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-        streams = []
         for connection, task in list(self._tasks.items()):
             connection.draining = True
             if not connection.busy:
                 task.cancel()
-            elif connection.streaming:
-                streams.append(task)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._grace_s
+        while (working := self._working()) and loop.time() < deadline:
+            await asyncio.wait(working, timeout=SETTLE_S)  # a request may also end by becoming a stream
+        if self._end_streams is not None:  # not before: a watch tells of every write that was answered
+            await self._end_streams()
+        streams = [task for connection, task in self._tasks.items() if connection.streaming]
         if streams:  # watches have been told to end; what people follow for as long as they like has not
             _, endless = await asyncio.wait(streams, timeout=min(self._stream_grace_s, self._grace_s))
             for task in endless:
                 task.cancel()
         if self._tasks:
-            _, late = await asyncio.wait(list(self._tasks.values()), timeout=self._grace_s)
+            left_s = max(deadline - loop.time(), SETTLE_S)
+            _, late = await asyncio.wait(list(self._tasks.values()), timeout=left_s)
             for task in late:
                 task.cancel()
             if late:
@@ -175,6 +186,10 @@ class Server:
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    def _working(self) -> list[asyncio.Task[None]]:
+        """Connections whose request has neither been answered nor become a stream."""
+        return [task for one, task in self._tasks.items() if one.busy and not one.streaming and not one.answered]
 
     # --- for connections ---
 

@@ -72,6 +72,8 @@ class Connection(asyncio.Protocol):
         self.busy = False
         """A handler runs, or waits to."""
         self.streaming = False
+        self.answered = False
+        """It is busy only because the peer has not taken the answer yet."""
         self.draining = False
         """Close when the present request is answered."""
         self._lost = False
@@ -345,7 +347,9 @@ class Connection(asyncio.Protocol):
             if early:
                 self._feed(early)
         if self._drained is not None:
+            self.answered = True
             await self._taken(self._limits.stall_s)
+            self.answered = False
         return keep
 
     async def _compress(self, response: Response) -> None:

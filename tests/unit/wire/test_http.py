@@ -174,6 +174,53 @@ def test_a_server_can_end_while_a_refused_client_still_sends() -> None:
     serve(scenario, limits=Limits(body_bytes=1000), tls=True, client=client_context(AUTHORITY.pair.certificate))
 
 
+def test_a_closing_server_ends_its_streams_after_its_last_request_and_waits_for_nobody_who_does_not_read() -> None:
+    begun, told, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    order: list[str] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"first"
+        await told.wait()
+        yield b"last"
+
+    async def handler(request: Request) -> Response:
+        if request.path == "/stream":
+            return Response(body=endless())
+        if request.path == "/much":
+            return Response(body=b"x" * 20_000_000)
+        begun.set()
+        await may_end.wait()
+        order.append("answered")
+        return Response(body=b"done")
+
+    async def end_streams() -> None:
+        order.append("told")
+        told.set()
+
+    async def run() -> None:
+        async with Server(handler, grace_s=30.0, stream_grace_s=30.0, end_streams=end_streams) as server:
+            port = await server.listen(tls=False)
+            stream, slow, deaf = [Wire(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(3)]
+            stream.writer.write(b"GET /stream HTTP/1.1\r\nHost: h\r\n\r\n")
+            deaf.writer.write(b"GET /much HTTP/1.1\r\nHost: h\r\n\r\n")
+            slow.writer.write(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+            await stream.reader.readuntil(b"first")
+            await deaf.reader.readuntil(b"x")
+            await begun.wait()
+            closing = asyncio.create_task(server.close())
+            await asyncio.sleep(0.1)
+            assert order == []
+            may_end.set()
+            assert (await slow.answer())[2] == b"done"
+            assert (await stream.reader.read()).endswith(b"last\r\n0\r\n\r\n")
+            assert order == ["answered", "told"]
+            assert not closing.done(), "the rest of the large answer is still to be taken"
+            assert len(await deaf.reader.read()) > 19_000_000
+            await closing
+
+    asyncio.run(asyncio.wait_for(run(), 25))
+
+
 @pytest.mark.parametrize(
     ("bytes_sent", "status"),
     [
