@@ -46,7 +46,7 @@ async def created(
         kind.prepare(draft, None)
     intent.judge.default(draft)
     if intent.verb != "apply":
-        ownership.record(intent, draft, None, state.clock.now())
+        await _own(state, intent, draft, None)
     return await _admitted(tuple(plugins), Review(intent, draft, None, state, generated=bool(name), leave=leave))
 
 
@@ -65,12 +65,21 @@ async def updated(
     if not (intent.judge.defaults_spec and draft.document.get("spec") is old.get("spec")):
         intent.judge.default(draft)
     if intent.verb != "apply":
-        ownership.record(intent, draft, old, state.clock.now())
+        await _own(state, intent, draft, old)
     metadata.count(draft, intent.kind, old)
     review = Review(intent, draft, old, state, leave=leave)
     if draft.document == old and not any(plugin.concerns(review) for plugin in plugins):
         return Prepared(old, review, same=True)
     return await _admitted(tuple(plugins), review)
+
+
+async def _own(state: State, intent: Intent, draft: Draft, old: Document | None) -> None:
+    """Note who changed what. Raises: ConversionFailed."""
+    now, known = state.clock.now(), ownership.Known()
+    if intent.kind.conversion is None:
+        ownership.record(intent, draft, old, now, state.kinds, known)
+        return
+    await ownership.converting(state.conversions, lambda: ownership.record(intent, draft, old, now, state.kinds, known))
 
 
 async def deleted(plugins: Iterable[Plugin], review: Review) -> None:

@@ -5,7 +5,7 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/ 
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
 from navarch.apiserver import bodies, decode, ownership, refusals
@@ -68,11 +68,11 @@ async def put_scale(context: Context, intent: Intent, written: Document) -> Docu
 async def patch_scale(context: Context, intent: Intent, media_type: str, wanted: Any) -> Document:
     """Raises: NotFound, Conflict, Invalid, BadRequest, UnsupportedMediaType."""
 
-    now = context.state.clock.now()
+    now, kinds, known = context.state.clock.now(), context.state.kinds, ownership.Known()
 
     def patched(stored: Document) -> Document:
         if media_type == bodies.APPLY_YAML:
-            return _applied(intent, stored, wanted, now)
+            return _applied(intent, wanted, lambda draft: ownership.applied(intent, stored, draft, now, kinds, known))
         before = of(intent.judge, stored)
         if media_type == bodies.JSON_PATCH:
             after = algorithms.json_patch(before, wanted)
@@ -88,8 +88,8 @@ async def patch_scale(context: Context, intent: Intent, media_type: str, wanted:
     return await _shown(context, intent, await change(context, intent, patched))
 
 
-def _applied(intent: Intent, stored: Document, wanted: Document, now: datetime) -> Document:
-    """The workload after its Scale was applied: as if the one field had been applied to itself.
+def _applied(intent: Intent, wanted: Document, laid: Callable[[Document], Document]) -> Document:
+    """The workload after its Scale was applied: as if the one field had been applied to itself. laid: applies that.
 
     Raises: BadRequest, Invalid, Conflict (others own the number, and the intent does not force it).
     """
@@ -102,7 +102,7 @@ def _applied(intent: Intent, stored: Document, wanted: Document, now: datetime) 
     for field in ("uid", "resourceVersion"):
         if value := dig(checked, "metadata", field):
             draft.set(value, "metadata", field)
-    return ownership.applied(intent, stored, draft.document, now)
+    return laid(draft.document)
 
 
 def _checked(intent: Intent, written: Document) -> int:

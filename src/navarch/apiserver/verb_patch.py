@@ -66,7 +66,7 @@ def merged(intent: Intent, media_type: str, stored: Document, wanted: Any) -> Do
 
 async def apply(context: Context, intent: Intent, wanted: Document) -> tuple[Object, bool]:
     """Server-side apply; the object, and whether it was made. Raises: Conflict, with a cause for each owned field."""
-    checked = addressed(intent, decode.decoded(intent, wanted))
+    checked = addressed(intent, decode.of_kind(intent.shown, wanted, intent.validation, intent.warnings))
     if checked.get("metadata", {}).get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
     state = context.state
@@ -79,8 +79,12 @@ async def apply(context: Context, intent: Intent, wanted: Document) -> tuple[Obj
         except AlreadyExists:
             if attempt + 1 == CREATE_ATTEMPTS:
                 raise
-    now = state.clock.now()
-    return await change(context, intent, lambda stored: ownership.applied(intent, stored, checked, now)), False
+    now, known = state.clock.now(), ownership.Known()
+
+    def merged_with(stored: Document) -> Document:
+        return ownership.applied(intent, stored, checked, now, state.kinds, known)
+
+    return await change(context, intent, merged_with), False
 
 
 async def _create(context: Context, intent: Intent, checked: Document) -> Object:
@@ -91,4 +95,6 @@ async def _create(context: Context, intent: Intent, checked: Document) -> Object
         )
         raise invalid(intent.kind, intent.name, [cause])
     named = {**checked, "metadata": {**metadata, "name": intent.name}}
-    return await create_decoded(context, intent, ownership.applied(intent, None, named, context.state.clock.now()))
+    state = context.state
+    made = ownership.applied(intent, None, named, state.clock.now(), state.kinds, {})
+    return await create_decoded(context, intent, made)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from navarch.apiserver import decode, prepare, refusals
+from navarch.apiserver import decode, ownership, prepare, refusals
 from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
 from navarch.apiserver.options import Intent
@@ -69,8 +70,12 @@ async def _change(context: Context, intent: Intent, make: Change, leave: Callabl
         old = state.get(kind, intent.namespace, intent.name)
         if old is None:
             raise refusals.not_found(kind, intent.name)
-        stored = (await state.conversions.one(intent.written, old)).document() if kind.conversion else old.document()
-        written = make(stored)
+        if kind.conversion is None:
+            stored = old.document()
+            written = make(stored)
+        else:
+            stored = (await state.conversions.one(intent.written, old)).document()
+            written = await ownership.converting(state.conversions, partial(make, stored))
         expected(kind, written, old)
         prepared = await prepare.updated(state, context.plugins, intent, written, stored, leave)
         if prepared.same and (not kind.conversion or old.kind.api_version == kind.api_version):

@@ -4,12 +4,15 @@ Every write passes through one of two functions. `updated` notes what a create, 
 applied document over the live one, refuses to change what others own, and drops what its manager no longer applies and
 nobody else owns. Both are pure; when nothing changed they return what was there, times included.
 
+An entry names fields as the version has them that its manager wrote in; a change is looked at in each of these versions
+(`apply_versions`).
+
 Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -21,7 +24,7 @@ from navarch.base.errors import BadRequest, Cause, Conflict
 from navarch.objects import apply_last
 from navarch.objects.apply_fields import MAX_REMEMBERED_BYTES, compare
 from navarch.objects.apply_fields import applied as opinion_of
-from navarch.objects.apply_merge import check_items, merged, with_named_parents, without
+from navarch.objects.apply_merge import check_items, merged
 from navarch.objects.apply_sets import (
     FieldSet,
     difference,
@@ -32,6 +35,7 @@ from navarch.objects.apply_sets import (
     of_paths,
     union,
 )
+from navarch.objects.apply_versions import Change, Convert, one_version, pruned
 from navarch.objects.shape import Shape
 from navarch.objects.value import Document, dig
 
@@ -104,11 +108,13 @@ def updated(
     now: datetime,
     *,
     ignored: Sequence[tuple[str, ...]] = (),
+    convert: Convert = one_version,
 ) -> list[Document]:
     """The `managedFields` that `new` must be stored with.
 
     old: the stored document, None on a create. new: after defaults, with the `managedFields` that the client sent, if
-    any: an empty list or one empty entry forgets all owners, none at all keeps those of `old`.
+    any: an empty list or one empty entry forgets all owners, none at all keeps those of `old`. Both in `api_version`,
+    the one that the request is made in, as `shape` is.
     ignored: fields that this request cannot change (`("status",)` on the main resource): it makes nobody own them.
 
     A document that breaks the rules of its lists (an item without its keys) is no matter here: validation refuses it.
@@ -123,14 +129,13 @@ def updated(
     if old is not None and not owners:
         return []  # tracking was given up; the next apply takes it up again
     try:
-        changed, removed = compare(shape, _bare(live), _bare(new))
+        change = Change(shape, api_version, _bare(live), _bare(new), _ignored(ignored), convert)
     except BadRequest:
         return stored
-    changed, removed = excluding(changed, _ignored(ignored)), excluding(removed, _ignored(ignored))
-    mine = difference(changed, _STRIPPED)
-    if not mine and not removed and not edited:
+    mine = difference(change.changed, _STRIPPED)
+    if not mine and not change.removed and not edited:
         return stored
-    owners = _released(owners, union(changed, removed))
+    owners = _released(owners, change)
     if mine:
         key = _key(manager, operation, subresource, api_version)
         before = owners.get(key)
@@ -149,10 +154,12 @@ def merge(
     *,
     subresource: str = "",
     ignored: Sequence[tuple[str, ...]] = (),
+    convert: Convert = one_version,
 ) -> Document:
     """The document that applying `applied` makes of `live` (None: there is none yet), `managedFields` included.
 
-    applied: checked against the schema, but without defaults: only what its author said.
+    applied: checked against the schema, but without defaults: only what its author said. `live` and `shape` are in
+    its version.
 
     Raises:
         BadRequest: `applied` holds managedFields, or a keyed list has an item twice or without its keys.
@@ -165,7 +172,7 @@ def merge(
     stored: list[Document] = dig(live or {}, "metadata", "managedFields", default=[])
     owners = _decoded(stored)
     if live is not None and not owners:
-        owners = _all_before(base, shape, str(base.get("apiVersion", api_version)), now)
+        owners = _all_before(base, shape, api_version, now)
     key = _key(manager, "Apply", subresource, api_version)
     last = owners.get(key)
     opinion = excluding(_opinion(shape, applied), _ignored(ignored))
@@ -173,8 +180,11 @@ def merge(
     owners[key] = _Owned(opinion, api_version, last.time if last else "")
     result: Document = merged(shape, base, applied)
     if last:
-        result = _pruned(shape, result, owners, last.fields)
-    owners = _settled(shape, base, result, owners, key, force, _ignored(ignored))
+        owned = _by_version(owners)
+        if difference(last.fields, owned.get(last.api_version, {})):
+            result = pruned(shape, api_version, result, owned, last.fields, last.api_version, convert)
+    change = Change(shape, api_version, base, result, _ignored(ignored), convert)
+    owners = _settled(change, base, owners, key, force)
     if manager == apply_last.MANAGER and live is not None:
         result = apply_last.remembered(result, applied)
     if mine:
@@ -292,14 +302,25 @@ def _encoded(owners: _Owners) -> list[Document]:
     return entries
 
 
-def _released(owners: _Owners, fields: FieldSet) -> _Owners:
-    """Every owner without these fields; one that has nothing left is forgotten."""
+def _released(owners: _Owners, change: Change) -> _Owners:
+    """Every owner without what changed; one that has nothing left, or wrote in a version that is gone, is forgotten."""
     left = {}
     for key, owned in owners.items():
-        rest = difference(owned.fields, fields)
+        touched = change.touched(owned.api_version)
+        if touched is None:
+            continue
+        rest = difference(owned.fields, touched)
         if rest:
             left[key] = owned if rest is owned.fields or rest == owned.fields else owned._replace(fields=rest)
     return left
+
+
+def _by_version(owners: _Owners) -> Mapping[str, FieldSet]:
+    """What anybody owns, by the version in which it is told."""
+    owned: dict[str, FieldSet] = {}
+    for owner in owners.values():
+        owned[owner.api_version] = union(owned.get(owner.api_version, {}), owner.fields)
+    return owned
 
 
 def _capped(owners: _Owners) -> _Owners:
@@ -334,43 +355,22 @@ def _all_before(base: Document, shape: Shape, api_version: str, now: datetime) -
     return {_Key(BEFORE_FIRST_APPLY, "Update", "", api_version): _Owned(fields, api_version, rfc3339(now))}
 
 
-def _pruned(shape: Shape, result: Document, owners: _Owners, last: FieldSet) -> Document:
-    """Drop what the manager applied last time, but not now, and no one owns; items and fields of others stay."""
-    owned: FieldSet = {}
-    for owner in owners.values():
-        owned = union(owned, owner.fields)
-    if not difference(last, owned):
-        return result
-    last_full = with_named_parents(shape, last)
-    present = with_named_parents(shape, opinion_of(shape, result))
-    stripped = without(shape, result, last_full) or {}
-    claimed = union(
-        with_named_parents(shape, opinion_of(shape, stripped)),
-        with_named_parents(shape, owned),
-    )
-    restored = without(shape, result, difference(present, claimed)) or {}
-    left = with_named_parents(shape, opinion_of(shape, restored))
-    doomed = intersection(difference(present, left), last_full)
-    kept: Document = without(shape, result, doomed) or {}
-    return kept
-
-
-def _settled(
-    shape: Shape, base: Document, result: Document, owners: _Owners, mine: _Key, force: bool, ignored: FieldSet
-) -> _Owners:
-    """The owners after `base` became `result`. Raises: Conflict."""
-    changed, removed = compare(shape, base, result)
-    changed, removed = excluding(changed, ignored), excluding(removed, ignored)
+def _settled(change: Change, base: Document, owners: _Owners, mine: _Key, force: bool) -> _Owners:
+    """The owners after `base` changed. Raises: Conflict."""
     others = {key: owned for key, owned in owners.items() if key != mine}
     if not force:
-        disputed = {key: fields for key, owned in others.items() if (fields := intersection(owned.fields, changed))}
+        disputed = {
+            key: fields
+            for key, owned in others.items()
+            if (fields := intersection(owned.fields, change.changed_at(owned.api_version) or {}))
+        }
         if disputed and mine.manager == apply_last.MANAGER:
-            allowed = apply_last.takeable(shape, base)
+            allowed = apply_last.takeable(change.shape, base)
             disputed = {key: difference(fields, allowed) for key, fields in disputed.items()}
         conflicts = [(key, path) for key, fields in disputed.items() for path in members(fields)]
         if conflicts:
             raise _conflict(conflicts)
-    return _released(others, union(changed, removed)) | {mine: owners[mine]}
+    return _released(others, change) | {mine: owners[mine]}
 
 
 def _conflict(conflicts: list[tuple[_Key, str]]) -> Conflict:

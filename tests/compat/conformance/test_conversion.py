@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conformance_api import MERGE, Api, names
+from conformance_api import MERGE, Answer, Api, names
 from conformance_specs import spec
 from hook_server import HookServer
 
@@ -111,6 +111,27 @@ def test_one_object_in_two_versions(api: Api, resource: Resource, server: HookSe
     asked = len(server.asked)
     assert api.get(resource.at("v2", "two"))["host"] == "h"
     assert len(server.asked) == asked, "what was converted is remembered"
+
+
+def test_fields_are_owned_in_the_version_that_they_were_written_in(api: Api, resource: Resource) -> None:
+    def applied(version: str, manager: str, force: bool = False, **fields: str) -> Answer:
+        document = {"apiVersion": f"{resource.group}/{version}", "kind": "E2eTest", "metadata": {"name": "one"}}
+        return api.apply(resource.at(version, "one"), {**document, **fields}, manager, force)
+
+    def owners(answer: Answer) -> dict[tuple[str, str], Any]:
+        entries = answer.json["metadata"]["managedFields"]
+        return {(one["manager"], one["apiVersion"].partition("/")[2]): one["fieldsV1"] for one in entries}
+
+    assert owners(applied("v1", "a", hostPort="h:1")) == {("a", "v1"): {"f:hostPort": {}}}
+    refused = applied("v2", "b", port="2")
+    assert (refused.status, refused.causes) == (409, [(".hostPort", "FieldManagerConflict")])
+    assert owners(applied("v2", "b", host="h")) == {("a", "v1"): {"f:hostPort": {}}, ("b", "v2"): {"f:host": {}}}
+    assert owners(applied("v2", "b", force=True, host="h", port="2")) == {("b", "v2"): {"f:host": {}, "f:port": {}}}
+    moved = applied("v1", "b", hostPort="h:3")
+    assert owners(moved) == {("b", "v1"): {"f:hostPort": {}}}
+    found = api.patch(resource.at("v2", "one") + "?fieldManager=c", {"host": "i"})
+    assert found["metadata"]["managedFields"][0]["apiVersion"] == f"{resource.group}/v2"
+    assert [one["manager"] for one in found["metadata"]["managedFields"]] == ["c"]
 
 
 @spec(PREFIX + "should be able to convert a non homogeneous list of CRs")
