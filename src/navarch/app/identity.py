@@ -105,17 +105,17 @@ def _pair(layout: Layout, name: str) -> Pair:
     return Pair((layout.pki / f"{name}.crt").read_bytes(), (layout.pki / f"{name}.key").read_bytes())
 
 
-async def renew(
-    layout: Layout, settings: Settings, clock: Clock, server: Server, who: Callable[[Identity], Pair]
-) -> None:
-    """Until cancelled: keep the certificate that `server` shows from ending. who: picks the server's own pair."""
-    shown = who(prepare(layout, settings, clock))
+async def renew(clock: Clock, server: Server, ca: bytes, shown: Pair, look: Callable[[], Pair]) -> None:
+    """Until cancelled: keep the certificate that `server` shows from ending.
+
+    ca: PEM. shown: what it shows now. look: what it is to show.
+    """
     while True:
         await clock.sleep(LOOK_S)
-        found = prepare(layout, settings, clock)
-        if who(found) != shown:
-            shown = who(found)
-            server.context = server_context(shown, found.ca)
+        found = look()
+        if found != shown:
+            shown = found
+            server.context = server_context(shown, ca)
             _log.info("certificate renewed")
 
 

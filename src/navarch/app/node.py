@@ -104,7 +104,8 @@ async def serve(layout: Layout, settings: Settings) -> None:
         ):
             await server.listen("0.0.0.0", settings.agent_port)
             tasks = [group.create_task(organ.run()) for organ in organs]
-            tasks.append(group.create_task(identity.renew(layout, settings, clock, server, lambda found: found.agent)))
+            renewal = identity.renew(clock, server, who.ca, who.agent, lambda: identity.load_node(layout).agent)
+            tasks.append(group.create_task(renewal))
             settle()
             _log.info("serving", node=settings.node_name, port=settings.agent_port)
             await stop.wait()

@@ -49,8 +49,9 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
         dialer=dialer,
     )
 
-    def shown(found: identity.Identity) -> Pair:
-        """The pair for clients; the one for extension servers is renewed on the way."""
+    def look() -> Pair:
+        """The pair for clients; the others are renewed on the way."""
+        found = identity.prepare(layout, settings, clock)
         plane.core.aggregator.pair = found.front_proxy
         return found.server
 
@@ -66,7 +67,7 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
                 synced = asyncio.Event()
                 organs = group.create_task(plane.run(synced))
                 settling = group.create_task(_settle_when(synced))
-                renewal = group.create_task(identity.renew(layout, settings, clock, server, shown))
+                renewal = group.create_task(identity.renew(clock, server, who.ca, who.server, look))
                 settle()
                 _log.info("serving", port=settings.api_port, socket=layout.server_socket)
                 yield plane

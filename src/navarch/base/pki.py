@@ -1,7 +1,8 @@
 """The cluster's own certificate authority and keys: made once, kept in a directory, renewed before they expire.
 
-ECDSA on P-256 throughout. `cryptography` is imported when something has to be made or looked into. What a certificate
-entitles its holder to is the business of `apiserver.authn`; here CN and O are only text.
+ECDSA on P-256 throughout. `cryptography` is imported when something has to be made; `certificate` looks into what is
+there without. What a certificate entitles its holder to is the business of `apiserver.authn`; here CN and O are only
+text.
 
 Source: https://kubernetes.io/docs/setup/best-practices/certificates/
 """
@@ -19,6 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from navarch.base.certificate import read_pem
 from navarch.base.clock import Clock, Ids
 
 if TYPE_CHECKING:
@@ -91,40 +93,27 @@ def public_key(private: bytes) -> bytes:
 
 def expires(certificate: bytes) -> datetime:
     """When a PEM certificate stops being valid. Raises: ValueError: it is none."""
-    from cryptography import x509
-
-    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+    return read_pem(certificate).not_after
 
 
 def matches(pair: Pair) -> bool:
     """Whether certificate and key belong together (a crash between writing the two leaves a pair that does not)."""
-    from cryptography import x509
-
-    return x509.load_pem_x509_certificate(pair.certificate).public_key() == load_key(pair.key).public_key()
-
-
-def hosts_of(certificate: bytes) -> set[str]:
-    """The DNS names and addresses that a PEM certificate is for."""
-    from cryptography import x509
-
     try:
-        names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        )
-    except x509.ExtensionNotFound:
-        return set()
-    return {str(name.value) for name in names.value}
+        _load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pair)
+    except ssl.SSLError:
+        return False
+    return True
+
+
+def hosts_of(certificate: bytes) -> frozenset[str]:
+    """The DNS names and addresses that a PEM certificate is for."""
+    return read_pem(certificate).hosts
 
 
 def subject_of(certificate: bytes) -> tuple[str, tuple[str, ...]]:
     """Common name and organizations of a PEM certificate."""
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    subject = x509.load_pem_x509_certificate(certificate).subject
-    common = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    organizations = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-    return (str(common[0].value) if common else "", tuple(str(entry.value) for entry in organizations))
+    found = read_pem(certificate)
+    return found.common_name, found.organizations
 
 
 def _name(common_name: str, organizations: Iterable[str] = ()) -> x509.Name:

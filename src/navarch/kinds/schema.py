@@ -1,6 +1,6 @@
 """The published schema of the kinds, as shapes.
 
-`definitions.json` (made by the build) is read on first use and kept as bytes, cut into definitions; one is decoded when
+`definitions.json` (made by the build) is cut into definitions on first use, which stay in the file; one is decoded when
 a shape reaches it. What is done with shapes stands elsewhere: checking documents in `schema_check`, patches and
 field ownership in `objects`.
 
@@ -9,9 +9,11 @@ Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
+from pathlib import Path as File
 from typing import Any, Literal
 
 import msgspec
@@ -102,8 +104,11 @@ def _definitions() -> dict[str, msgspec.Raw]:
     Raises:
         FileNotFoundError: the build step was never run.
     """
-    data = resources.files("navarch.kinds").joinpath("definitions.json").read_bytes()
-    return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    with File(str(resources.files("navarch.kinds"))).joinpath("definitions.json").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    found = msgspec.json.decode(mapped, type=dict[str, msgspec.Raw])
+    mapped.madvise(mmap.MADV_DONTNEED)  # few of them will be looked at again: the file has them
+    return found
 
 
 def schema_for(kind: Kind) -> Shape:

@@ -6,10 +6,11 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/certificate-sign
 from __future__ import annotations
 
 import base64
-import binascii
 import re
+import ssl
 from collections.abc import Iterable
 
+from navarch.base.certificate import read_der
 from navarch.base.errors import Cause
 from navarch.kinds.certificates import GROUP, check_signer
 from navarch.kinds.kind import Column, Kind
@@ -88,17 +89,13 @@ def _certificate(type_: str, body: str) -> tuple[bytes, str]:
         return b"", f"has bad block type: {type_}"
     if ":" in body:
         return b"", "has PEM block headers"
-    from cryptography import x509  # a heavy import, for a rare kind
-
     try:
         data = base64.b64decode("".join(body.split()), validate=True)
-        found = x509.load_der_x509_certificate(data)
-        constraints = found.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        return b"", "does not have the CA bit set"
-    except (ValueError, binascii.Error):
+        found = read_der(data)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=data)
+    except (ValueError, ssl.SSLError):
         return b"", "does not parse as X.509"
-    return data, "" if constraints.ca else "does not have the CA bit set"
+    return data, "" if found.authority else "does not have the CA bit set"
 
 
 CLUSTERTRUSTBUNDLE = Kind(

@@ -12,7 +12,7 @@ import yaml
 from navarch.app import identity
 from navarch.app.layout import Layout, Settings
 from navarch.base.clock import SystemClock
-from navarch.base.pki import hosts_of, subject_of
+from navarch.base.pki import Pair, hosts_of, subject_of
 from navarch.wire.http import Server
 from navarch.wire.message import Request, Response
 
@@ -58,8 +58,32 @@ def test_a_certificate_near_its_end_is_replaced_under_a_running_server(tmp_path:
 
     async def play() -> None:
         with pytest.raises(TimeoutError):
-            await identity.renew(layout, SETTINGS, clock, server, lambda found: found.server)
+            await identity.renew(
+                clock, server, first.ca, first.server, lambda: identity.prepare(layout, SETTINGS, clock).server
+            )
 
     asyncio.run(play())
     assert server.context is not None
     assert identity.prepare(layout, SETTINGS, clock).server != first.server
+
+
+def test_the_nodes_process_shows_what_the_server_has_renewed(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data", tmp_path / "run")
+    clock = Turned()
+    first = identity.prepare(layout, SETTINGS, clock)
+    server = Server(nothing)
+    looks: list[bytes] = []
+
+    def look() -> Pair:
+        if clock.sleeps > 1:
+            identity.prepare(layout, SETTINGS, clock)
+        looks.append(identity.load_node(layout).agent.certificate)
+        return identity.load_node(layout).agent
+
+    async def play() -> None:
+        with pytest.raises(TimeoutError):
+            await identity.renew(clock, server, first.ca, first.agent, look)
+
+    asyncio.run(play())
+    assert looks[0] == first.agent.certificate != looks[1]
+    assert server.context is not None

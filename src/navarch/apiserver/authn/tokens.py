@@ -12,6 +12,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -61,13 +62,20 @@ class ServiceAccountTokens:
 
     def __init__(self, key: bytes, issuer: str, reads: Reads, clock: Clock, ids: Ids) -> None:
         self._key = key
-        self._public = public_key(key)
         self.issuer = issuer
         self._reads = reads
         self._clock = clock
         self._ids = ids
         self._verified: OrderedDict[str, tuple[Claims, float]] = OrderedDict()
-        self.key_id = key_id(self._public)
+
+    @cached_property
+    def _public(self) -> bytes:
+        """Made when the first token is: a server that nobody asks for one does not load what it takes."""
+        return public_key(self._key)
+
+    @cached_property
+    def key_id(self) -> str:
+        return key_id(self._public)
 
     # --- issuing ---
 
