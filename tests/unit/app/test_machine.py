@@ -18,6 +18,12 @@ from navarch.app.machine import keep_private
 from navarch.app.provision import NotProvisioned
 
 
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor starts in `/`, from where a relative path leads elsewhere."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(machine.__file__).parents[2]))
+
+
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     found = Layout(tmp_path / "data", tmp_path / "run")
