@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from socket import gethostname
+from typing import TYPE_CHECKING
 
 from navarch.apiserver.admission.extensions import Judge
 from navarch.apiserver.admission.pods import PATIENCE_S
@@ -34,8 +35,11 @@ from navarch.client.lease import Election, Heartbeats
 from navarch.controllers import Controllers
 from navarch.controllers.options import Options, Sign
 from navarch.kinds.registry import DEFAULT, Kinds
-from navarch.scheduler.scheduler import Scheduler
+from navarch.scheduler.standby import Standby
 from navarch.store.store import Store
+
+if TYPE_CHECKING:
+    from navarch.scheduler.scheduler import Scheduler
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 ORGANS = ("controller-manager", "scheduler")
@@ -62,6 +66,7 @@ class Settings:
     judges: admission plugins of others, by name.
     front_proxy: what the server shows to other API servers that it hands requests on to.
     sign: certificates for others, with the key of the cluster's authority.
+    standby: the scheduler is loaded when the first pod waits for a node.
     """
 
     signing_key: bytes
@@ -74,6 +79,7 @@ class Settings:
     judges: Mapping[str, Judge] = field(default_factory=dict)
     front_proxy: Pair | None = None
     sign: Sign | None = None
+    standby: bool = False
 
 
 def _stopped(task: asyncio.Task[None]) -> str:
@@ -184,8 +190,7 @@ class ControlPlane:
         controllers = self._organ(CONTROLLERS, "kube-controller-manager")
         scheduler = self._organ(SCHEDULER, "kube-scheduler")
         informers = Informers(controllers, self._clock)
-        shared = informers if self._settings.shared_informers else None
-        organs: tuple[Controllers | Scheduler, ...] = (
+        organs: tuple[Controllers | Scheduler | Standby, ...] = (
             Controllers(
                 controllers,
                 self._clock,
@@ -198,7 +203,7 @@ class ControlPlane:
                 client_for=lambda name: self._organ(controller_account(name), "kube-controller-manager"),
                 sign=self._settings.sign,
             ),
-            Scheduler(scheduler, self._clock, self._ids, informers=shared, registry=self.metrics),
+            self._scheduler(scheduler, informers),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -211,6 +216,14 @@ class ControlPlane:
                     ready.set()
         finally:
             self.leads = False
+
+    def _scheduler(self, client: Client, informers: Informers) -> Scheduler | Standby:
+        if self._settings.standby:
+            return Standby(client, self._clock, self._ids, informers, self.metrics)
+        from navarch.scheduler.scheduler import Scheduler
+
+        shared = informers if self._settings.shared_informers else None
+        return Scheduler(client, self._clock, self._ids, informers=shared, registry=self.metrics)
 
     async def close(self) -> None:
         await self.core.close()
