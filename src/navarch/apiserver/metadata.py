@@ -94,11 +94,16 @@ def _keep(draft: Draft, written: Document, was: Document, field: str) -> None:
         draft.set(was[field], "metadata", field)
 
 
-def count(draft: Draft, kind: Kind, old: Document) -> None:
-    """Raise `generation` where anything but metadata and status changed."""
+def count(draft: Draft, kind: Kind, old: Document, subresource: str = "") -> None:
+    """Raise `generation` where anything but metadata and status changed, or what else counts for the kind."""
     if not kind.counts_generation:
         return
     new = draft.document
+    if kind.generation_counts and not subresource:
+        metadata, was = new["metadata"], old["metadata"]
+        if any((metadata.get(field) or {}) != (was.get(field) or {}) for field in kind.generation_counts):
+            draft.set((was.get("generation") or 0) + 1, "metadata", "generation")
+            return
     apart = ("apiVersion", "kind", "metadata") if kind.custom and not kind.has_status else NOT_COUNTED
     for field in {**old, **new}:
         if field not in apart and old.get(field) != new.get(field):

@@ -66,7 +66,7 @@ async def updated(
         intent.judge.default(draft)
     if intent.verb != "apply":
         await _own(state, intent, draft, old)
-    metadata.count(draft, intent.kind, old)
+    metadata.count(draft, intent.kind, old, intent.subresource)
     review = Review(intent, draft, old, state, leave=leave)
     if draft.document == old and not any(plugin.concerns(review) for plugin in plugins):
         return Prepared(old, review, same=True)
@@ -152,7 +152,7 @@ def _taken(review: Review, written: Document) -> bool:
         draft = _scoped(intent, written, old)
         metadata.carry(draft, old)
         intent.judge.default(draft)
-        metadata.count(draft, intent.kind, old)
+        metadata.count(draft, intent.kind, old, intent.subresource)
     review.draft = draft
     return draft.document != was
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from navarch.base.errors import BadRequest
+from navarch.kinds import workload_status
 from navarch.kinds.autoscaler_rules import SOURCES, rules
 from navarch.kinds.autoscaler_v1 import from_stored, has_carried, to_stored, without_carried
 from navarch.kinds.kind import Column, Kind
@@ -117,6 +118,7 @@ HORIZONTALPODAUTOSCALER = Kind(
     rules=rules,
     prepare=prepare,
     subresources=("status",),
+    subresource_rules={"status": workload_status.autoscaler},
     counts_generation=False,
     columns=(
         Column("Reference", _reference, description="What it scales."),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from navarch.base.errors import Cause
-from navarch.kinds import warnings
+from navarch.kinds import warnings, workload_status
 from navarch.kinds.daemonset_view import DaemonSet
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
@@ -64,7 +64,7 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
 
 def _strategy(faults: Faults, strategy: Document, path: str) -> None:
     if strategy.get("type") not in STRATEGIES:
-        faults.unsupported(f"{path}.type", strategy.get("type", ""), STRATEGIES)
+        faults.unsupported(path, strategy, STRATEGIES)
     elif strategy["type"] == "RollingUpdate":
         rolling: Document = strategy.get("rollingUpdate") or {}
         for field in ("maxUnavailable", "maxSurge"):
@@ -98,6 +98,7 @@ DAEMONSET = Kind(
     warn=warnings.templated,
     prepare=prepare,
     subresources=("status",),
+    subresource_rules={"status": workload_status.daemonset},
     columns=(
         Column(
             "Desired", _count("desiredNumberScheduled"), type="integer", description="On how many nodes it belongs."

@@ -11,11 +11,11 @@ from datetime import datetime
 import msgspec
 
 from navarch.base.errors import Cause
-from navarch.kinds import warnings
+from navarch.kinds import warnings, workload_status
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names, label_selector_cell
-from navarch.kinds.rules import Faults, int_or_percent, share
+from navarch.kinds.rules import Faults, count_or_percent, int_or_percent, share
 from navarch.kinds.view import Condition, LabelSelector, ObjectMeta, View
 from navarch.kinds.workload import counts, selector_and_template
 from navarch.objects.value import Document, Draft, dig
@@ -113,14 +113,14 @@ def _strategy(faults: Faults, strategy: Document, path: str) -> None:
                 faults.forbidden(f"{path}.rollingUpdate", detail)
         case "RollingUpdate":
             rolling = rolling or {}
-            for field in ("maxUnavailable", "maxSurge"):
-                int_or_percent(faults, rolling.get(field, 0), f"{path}.rollingUpdate.{field}")
+            int_or_percent(faults, rolling.get("maxUnavailable", 0), f"{path}.rollingUpdate.maxUnavailable")
+            count_or_percent(faults, rolling.get("maxSurge", 0), f"{path}.rollingUpdate.maxSurge")
             unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
             if share(unavailable) == 0 and share(surge) == 0:
                 detail = "may not be 0 when `maxSurge` is 0"
                 faults.invalid(f"{path}.rollingUpdate.maxUnavailable", unavailable, detail)
-        case other:
-            faults.unsupported(f"{path}.type", other, ("Recreate", "RollingUpdate"))
+        case _:
+            faults.unsupported(path, strategy, ("Recreate", "RollingUpdate"))
 
 
 def _ready(deployment: Document, now: datetime) -> str:
@@ -148,7 +148,9 @@ DEPLOYMENT = Kind(
     rules=rules,
     warn=warnings.workload,
     prepare=prepare,
+    generation_counts=("annotations",),
     subresources=("status", "scale"),
+    subresource_rules={"status": workload_status.deployment},
     columns=(
         Column("Ready", _ready, description="How many pods are ready, of how many."),
         Column("Up-to-date", _updated, type="integer", description="How many pods are of the declared version."),

@@ -168,6 +168,7 @@ ENDPOINTSLICE = Kind(
     default=default,
     rules=rules,
     warn=warnings.endpoint_slice,
+    generation_counts=("labels",),
     columns=(
         Column("AddressType", ".addressType", description="IPv4, IPv6 or FQDN."),
         Column("Ports", _ports, description="The ports of every address."),

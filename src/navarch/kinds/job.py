@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from navarch.base.errors import Cause
 from navarch.kinds import warnings
 from navarch.kinds.job_rules import CONTROLLER_UID, job_spec, rules
+from navarch.kinds.job_status_rules import rules as status_rules
 from navarch.kinds.job_view import CronJob, Job
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
@@ -33,7 +34,7 @@ from navarch.objects.value import Document, Draft, dig
 
 CRON_NAME_MAX = 52
 CONCURRENCY = ("Allow", "Forbid", "Replace")
-_ZONE = re.compile(r"[A-Za-z0-9._+-]{1,64}(/[A-Za-z0-9._+-]{1,64})*")
+_ZONE_PART = re.compile(r"(?!-|\.{1,2}$)[A-Za-z0-9._+-]{1,14}")
 
 
 def default(draft: Draft) -> None:
@@ -100,39 +101,44 @@ def cron_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     name = dig(new, "metadata", "name", default="")
     if old is None and len(name) > CRON_NAME_MAX:
         faults.invalid("metadata.name", name, f"must be no more than {CRON_NAME_MAX} characters")
-    _schedule(faults, spec.get("schedule", ""), was.get("schedule", ""), "spec.schedule")
+    _schedule(faults, spec, was.get("schedule", ""), "spec.schedule")
+    faults.not_negative("spec.startingDeadlineSeconds", spec.get("startingDeadlineSeconds"))
     if "timeZone" in spec and spec["timeZone"] != was.get("timeZone"):
         _time_zone(faults, spec["timeZone"], "spec.timeZone")
-    fields = ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
-    counts(faults, spec, "spec", *fields)
     faults.one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), CONCURRENCY)
     job: Document = dig(spec, "jobTemplate", "spec", default={})
     job_spec(faults, job, "spec.jobTemplate.spec")
+    if "selector" in job:
+        faults.invalid("spec.jobTemplate.spec.selector", job["selector"], "`selector` will be auto-generated")
     if job.get("manualSelector"):
         faults.unsupported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false"))
+    counts(faults, spec, "spec", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
     return faults.causes
 
 
-def _schedule(faults: Faults, schedule: str, was: str, path: str) -> None:
+def _schedule(faults: Faults, spec: Document, was: str, path: str) -> None:
+    schedule: str = spec.get("schedule", "")
     if not schedule:
         faults.required(path)
-        return
-    if "TZ" in schedule and "TZ" not in was:
-        faults.invalid(path, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
         return
     try:
         cron.parse(re.sub(r"^(CRON_)?TZ=\S+ ", "", schedule))
     except cron.BadSchedule as error:
         faults.invalid(path, schedule, str(error))
+    if "TZ" in schedule and "TZ" not in was:
+        faults.invalid(path, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
+    elif "TZ" in schedule and "timeZone" in spec:
+        faults.invalid(path, schedule, "cannot use both timeZone field and TZ or CRON_TZ in schedule")
 
 
 def _time_zone(faults: Faults, zone: str, path: str) -> None:
     if not zone:
         faults.invalid(path, zone, "timeZone must be nil or non-empty string")
-    elif zone.lower() == "local":
+        return
+    if zone.lower() == "local":
         detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         faults.invalid(path, zone, detail)
-    elif not _ZONE.fullmatch(zone) or ".." in zone or not _exists(zone):
+    if zone != "Local" and not (all(map(_ZONE_PART.fullmatch, zone.split("/"))) and _exists(zone)):
         faults.invalid(path, zone, f"unknown time zone {zone}")
 
 
@@ -216,6 +222,7 @@ JOB = Kind(
     warn=warnings.job,
     prepare=prepare,
     subresources=("status",),
+    subresource_rules={"status": status_rules},
     columns=(
         Column("Status", _status, description="Whether it runs or how it ended."),
         Column("Completions", _completions, description="How many pods succeeded, of how many."),

@@ -1,4 +1,5 @@
-"""Rules of Jobs, alone and in a CronJob.
+"""Rules of Jobs, alone and in a CronJob; those of their policies stand in `job_policies`, of their status in
+`job_status_rules`.
 
 Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/
 """
@@ -9,22 +10,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from navarch.base.errors import Cause
-from navarch.kinds.rules import Faults, domain_prefixed
+from navarch.kinds.job_policies import failure_policy, replacement, success_policy
+from navarch.kinds.rules import IMMUTABLE, Faults, domain_prefixed, without_empty_lists
 from navarch.kinds.workload import counts, selects, template
-from navarch.objects import names
-from navarch.objects.selector import check_document
+from navarch.objects import condition, names
+from navarch.objects.selector import check_document, from_document
 from navarch.objects.value import Document, dig
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+JOB_NAME = "batch.kubernetes.io/job-name"
 INDEXED_MAX = 100_000
+MANY_COMPLETIONS_MAX = 10_000
+"""Of parallelism and of failed indexes, where completions are above `INDEXED_MAX` and limited index by index."""
 MODES = ("NonIndexed", "Indexed")
-REPLACEMENTS = ("Failed", "TerminatingOrFailed")
-ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
-EXIT_OPERATORS = ("In", "NotIn")
-CONDITION_STATUSES = ("False", "True", "Unknown")
-FAILURE_RULES_MAX = 20
-SUCCESS_RULES_MAX = 20
-EXIT_CODES_MAX = 255
+INDEXED_ONLY = "requires indexed completion mode"
 COUNTS = (
     "parallelism",
     "completions",
@@ -34,9 +33,9 @@ COUNTS = (
     "backoffLimitPerIndex",
     "maxFailedIndexes",
 )
-FIXED = ("selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
-WHILE_SUSPENDED = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
-"""Of the pods' spec: may change while a Job is suspended that never ran."""
+FIXED = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+PLACED_BY = ("nodeSelector", "tolerations", "schedulingGates")
+"""Of the pods' spec, besides node affinity: may change while a Job is suspended and none of its pods is there."""
 
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
@@ -45,13 +44,9 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     was: Document = (old or {}).get("spec") or {}
     if old is not None and spec == was:
         return ()
-    uid = dig(new, "metadata", "uid", default="")
-    if old is None and not spec.get("manualSelector"):
-        if dig(spec, "selector", "matchLabels", default={}).get(CONTROLLER_UID, uid) != uid:
-            faults.invalid("spec.selector", spec["selector"], "`selector` not auto-generated")
-        labels = dig(spec, "template", "metadata", "labels", default={})
-        if labels.get(CONTROLLER_UID, uid) != uid:
-            faults.invalid("spec.template.metadata.labels", labels, f"must be '{uid}'")
+    if not spec.get("manualSelector") and spec.get("selector") is not None:
+        _generated(faults, new, spec, was if old is not None else None)
+    job_spec(faults, spec, "spec")
     if spec.get("selector") is None:
         faults.required("spec.selector")
     else:
@@ -59,153 +54,164 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
         if not selects(spec["selector"], spec):
             labels = dig(spec, "template", "metadata", "labels", default={})
             faults.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
-    job_spec(faults, spec, "spec")
+    _hostnames(faults, new, spec)
     if old is not None:
         _update(faults, spec, was, old)
     return faults.causes
 
 
+def _generated(faults: Faults, new: Document, spec: Document, was: Document | None) -> None:
+    """A Job that selects its pods by its own uid labels them so; one made before the newer labels goes on without."""
+    uid, name = dig(new, "metadata", "uid", default=""), dig(new, "metadata", "name", default="")
+    if not uid:
+        faults.required("metadata.uid")
+    expected = {"controller-uid": uid, "job-name": name}
+    prefixed = {CONTROLLER_UID: uid, JOB_NAME: name}
+    if was is None or prefixed.keys() <= dig(was, "template", "metadata", "labels", default={}).keys():
+        expected |= prefixed
+    labels: Document = dig(spec, "template", "metadata", "labels", default={})
+    for key, value in expected.items():
+        field, detail = f"spec.template.metadata.labels[{key}]", f"must be '{value}'"
+        if key not in labels:
+            faults.required(field, detail)
+        elif labels[key] != value:
+            faults.invalid(field, labels, detail)
+    if not any(check_document(spec["selector"], "")) and not from_document(spec["selector"]).matches(expected):
+        faults.invalid("spec.selector", spec["selector"], "`selector` not auto-generated")
+
+
+def _hostnames(faults: Faults, new: Document, spec: Document) -> None:
+    """Each pod of an Indexed Job is called by the Job's name and its index."""
+    completions = spec.get("completions") or 0
+    if spec.get("completionMode") == "Indexed" and completions > 0:
+        name = dig(new, "metadata", "name", default="")
+        longest = f"{name}-{completions - 1}"
+        if names.dns_label(longest):
+            faults.invalid("metadata.name", name, f"will not able to create pod with invalid DNS label: {longest}")
+
+
 def job_spec(faults: Faults, spec: Document, path: str) -> None:
     """What holds wherever a Job's spec stands."""
     counts(faults, spec, path, *COUNTS)
-    indexed = spec.get("completionMode") == "Indexed"
-    if (mode := spec.get("completionMode")) is not None and mode not in MODES:
-        faults.unsupported(f"{path}.completionMode", mode, MODES)
-    if indexed:
-        _indexed(faults, spec, path)
-    if not indexed and "backoffLimitPerIndex" in spec:
-        detail = "requires indexed completion mode"
-        faults.invalid(f"{path}.backoffLimitPerIndex", spec["backoffLimitPerIndex"], detail)
     if "maxFailedIndexes" in spec and "backoffLimitPerIndex" not in spec:
         faults.required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
-    restart = dig(spec, "template", "spec", "restartPolicy", default="")
-    if failure := spec.get("podFailurePolicy"):
-        _failure_policy(faults, failure, spec, f"{path}.podFailurePolicy")
-        if restart != "Never":
-            detail = 'only "Never" is supported when podFailurePolicy is specified'
-            faults.invalid(f"{path}.template.spec.restartPolicy", restart, detail)
-    if success := spec.get("successPolicy"):
-        _success_policy(faults, success, spec, f"{path}.successPolicy")
-    _replacement(faults, spec, f"{path}.podReplacementPolicy")
     if (manager := spec.get("managedBy")) is not None:
         domain_prefixed(faults, manager, f"{path}.managedBy")
         if len(manager) > names.LABEL_MAX:
             faults.too_long(f"{path}.managedBy", names.LABEL_MAX)
+    mode = spec.get("completionMode")
+    if mode is not None and mode not in MODES:
+        faults.unsupported(f"{path}.completionMode", mode, MODES)
+    if mode == "Indexed":
+        _indexed(faults, spec, path)
+    elif mode in (None, "NonIndexed"):
+        for field in ("backoffLimitPerIndex", "maxFailedIndexes"):
+            if field in spec:
+                faults.invalid(f"{path}.{field}", spec[field], INDEXED_ONLY)
+    if "podFailurePolicy" in spec:
+        failure_policy(faults, spec["podFailurePolicy"], spec, f"{path}.podFailurePolicy")
+    if "successPolicy" in spec:
+        if mode == "Indexed":
+            success_policy(faults, spec["successPolicy"], spec.get("completions") or 0, f"{path}.successPolicy")
+        else:
+            faults.invalid(f"{path}.successPolicy", spec["successPolicy"], INDEXED_ONLY)
+    replacement(faults, spec, f"{path}.podReplacementPolicy")
     template(faults, spec.get("template") or {}, f"{path}.template")
-    if restart == "Always":
-        faults.required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
-    elif restart not in ("OnFailure", "Never"):
-        faults.unsupported(f"{path}.template.spec.restartPolicy", restart, ("OnFailure", "Never"))
+    _restart(faults, spec, f"{path}.template.spec.restartPolicy")
+
+
+def _restart(faults: Faults, spec: Document, field: str) -> None:
+    policy = dig(spec, "template", "spec", "restartPolicy", default="")
+    if policy in ("", "Always"):
+        faults.required(field, 'valid values: "OnFailure", "Never"')
+    elif policy not in ("OnFailure", "Never"):
+        faults.unsupported(field, policy, ("OnFailure", "Never"))
+    elif "podFailurePolicy" in spec and policy != "Never":
+        faults.invalid(field, policy, 'only "Never" is supported when podFailurePolicy is specified')
 
 
 def _indexed(faults: Faults, spec: Document, path: str) -> None:
     completions, failed = spec.get("completions"), spec.get("maxFailedIndexes")
+    parallel = spec.get("parallelism", 0)
     if completions is None:
         faults.required(f"{path}.completions", "when completion mode is Indexed")
-    if spec.get("parallelism", 0) > INDEXED_MAX:
+    if parallel > INDEXED_MAX:
         detail = f"must be less than or equal to {INDEXED_MAX} when completion mode is Indexed"
-        faults.invalid(f"{path}.parallelism", spec["parallelism"], detail)
-    if completions is None or "backoffLimitPerIndex" not in spec:
+        faults.invalid(f"{path}.parallelism", parallel, detail)
+    if failed is not None:
+        if completions is not None and failed > completions:
+            faults.invalid(f"{path}.maxFailedIndexes", failed, "must be less than or equal to completions")
+        if failed > INDEXED_MAX:
+            faults.invalid(f"{path}.maxFailedIndexes", failed, f"must be less than or equal to {INDEXED_MAX}")
+    if completions is None or completions <= INDEXED_MAX or "backoffLimitPerIndex" not in spec:
         return
-    if failed is not None and failed > completions:
-        faults.invalid(f"{path}.maxFailedIndexes", failed, "must be less than or equal to completions")
-    if completions > INDEXED_MAX and failed is None:
+    detail = (
+        f"must be less than or equal to {MANY_COMPLETIONS_MAX} when completions are above {INDEXED_MAX} "
+        "and used with backoff limit per index"
+    )
+    if failed is None:
         faults.required(f"{path}.maxFailedIndexes", f"must be specified when completions is above {INDEXED_MAX}")
-
-
-def _replacement(faults: Faults, spec: Document, path: str) -> None:
-    policy = spec.get("podReplacementPolicy")
-    if policy is None:
-        return
-    supported = ("Failed",) if "podFailurePolicy" in spec else REPLACEMENTS
-    if policy not in supported:
-        faults.unsupported(path, policy, supported)
-
-
-def _failure_policy(faults: Faults, policy: Document, spec: Document, path: str) -> None:
-    found = policy.get("rules") or []
-    if len(found) > FAILURE_RULES_MAX:
-        faults.too_many(f"{path}.rules", len(found), FAILURE_RULES_MAX)
-    containers = {
-        one.get("name")
-        for field in ("containers", "initContainers")
-        for one in dig(spec, "template", "spec", field, default=())
-    }
-    for index, rule in enumerate(found):
-        where = f"{path}.rules[{index}]"
-        action = rule.get("action", "")
-        if action == "FailIndex" and "backoffLimitPerIndex" not in spec:
-            detail = "requires the backoffLimitPerIndex to be set"
-            faults.invalid(f"{where}.action", action, detail)
-        faults.one_of(f"{where}.action", action, ACTIONS)
-        if "onExitCodes" in rule and rule.get("onPodConditions"):
-            faults.invalid(where, rule, "specifying both OnExitCodes and OnPodConditions is not supported")
-        elif "onExitCodes" not in rule and not rule.get("onPodConditions"):
-            faults.invalid(where, rule, "specifying one of OnExitCodes and OnPodConditions is required")
-        if "onExitCodes" in rule:
-            _exit_codes(faults, rule["onExitCodes"], containers, f"{where}.onExitCodes")
-        for number, pattern in enumerate(rule.get("onPodConditions") or ()):
-            at = f"{where}.onPodConditions[{number}]"
-            faults.checked(f"{at}.type", pattern.get("type", ""), names.qualified_name(pattern.get("type", "")))
-            faults.one_of(f"{at}.status", pattern.get("status"), CONDITION_STATUSES)
-
-
-def _exit_codes(faults: Faults, found: Document, containers: set[Any], path: str) -> None:
-    operator, values = found.get("operator", ""), found.get("values") or []
-    faults.one_of(f"{path}.operator", operator, EXIT_OPERATORS)
-    if (name := found.get("containerName")) is not None and name not in containers:
-        faults.invalid(f"{path}.containerName", name, "must be one of the container or initContainer names in the pod")
-    if not values:
-        faults.invalid(f"{path}.values", values, "at least one value is required")
-    elif len(values) > EXIT_CODES_MAX:
-        faults.too_many(f"{path}.values", len(values), EXIT_CODES_MAX)
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            faults.duplicate(f"{path}.values[{index}]", value)
-        if operator == "In" and value == 0:
-            faults.invalid(f"{path}.values[{index}]", value, "must not be 0 for the In operator")
-    if values != sorted(values):
-        faults.invalid(f"{path}.values", values, "must be ordered")
-
-
-def _success_policy(faults: Faults, policy: Document, spec: Document, path: str) -> None:
-    found = policy.get("rules") or []
-    if spec.get("completionMode") != "Indexed":
-        faults.invalid(path, policy, "requires indexed completion mode")
-        return
-    if not found:
-        faults.required(f"{path}.rules", "must specify at least one rules")
-    if len(found) > SUCCESS_RULES_MAX:
-        faults.too_many(f"{path}.rules", len(found), SUCCESS_RULES_MAX)
-    for index, rule in enumerate(found):
-        where = f"{path}.rules[{index}]"
-        count, completions = rule.get("succeededCount"), spec.get("completions") or 0
-        if count is None and "succeededIndexes" not in rule:
-            faults.required(where, "must specify succeededCount or succeededIndexes")
-        if count is not None:
-            faults.not_negative(f"{where}.succeededCount", count)
-            if count > completions:
-                detail = f"must be less than or equal to {completions} (the number of specified completions)"
-                faults.invalid(f"{where}.succeededCount", count, detail)
+    if parallel > MANY_COMPLETIONS_MAX:
+        faults.invalid(f"{path}.parallelism", parallel, detail)
+    if failed is not None and failed > MANY_COMPLETIONS_MAX:
+        faults.invalid(f"{path}.maxFailedIndexes", failed, detail)
 
 
 def _update(faults: Faults, spec: Document, was: Document, old: Document) -> None:
-    elastic = spec.get("completionMode") == "Indexed" and spec.get("completions") == spec.get("parallelism")
-    if not elastic:
-        faults.immutable("spec.completions", spec.get("completions"), was.get("completions"))
+    completions = spec.get("completions")
+    if completions != was.get("completions"):
+        if spec.get("completionMode") != "Indexed":
+            faults.invalid("spec.completions", completions, IMMUTABLE)
+        elif completions is not None and completions != spec.get("parallelism"):
+            detail = "can only be modified in tandem with spec.parallelism"
+            faults.invalid("spec.completions", completions, detail)
+    faults.immutable("spec.selector", spec.get("selector"), was.get("selector"))
+    _template_update(faults, spec.get("template") or {}, was.get("template") or {}, old)
     for field in FIXED:
         faults.immutable(f"spec.{field}", spec.get(field), was.get(field))
-    new_template, old_template = spec.get("template"), was.get("template")
-    if was.get("suspend") and dig(old, "status", "startTime") is None:
-        new_template, old_template = _placed_elsewhere(new_template), _placed_elsewhere(old_template)
-    if new_template != old_template:
-        faults.immutable("spec.template", spec.get("template"), was.get("template"))
 
 
-def _placed_elsewhere(found: Any) -> Any:
-    """A template without what says where its pods run and what labels they bear."""
-    metadata, spec = dig(found, "metadata", default={}), dig(found, "spec", default={})
-    return (
-        {key: value for key, value in metadata.items() if key not in ("labels", "annotations")},
-        {key: value for key, value in spec.items() if key not in WHILE_SUSPENDED},
-    )
+def _template_update(faults: Faults, new: Document, was: Document, old: Document) -> None:
+    """Templates are fixed. While a Job is suspended and has no pods, what says where they run, how they are labelled
+    and what they are given may change."""
+    if new == was:
+        return
+    pods = new.get("spec") or {}
+    new, was = without_empty_lists(new), without_empty_lists(was)
+    if new == was:
+        return
+    never_ran = dig(old, "status", "startTime") is None or condition.is_true(old, "Suspended")
+    if not (dig(old, "spec", "suspend") and never_ran and not dig(old, "status", "active", default=0)):
+        faults.invalid("spec.template", new, IMMUTABLE)
+        return
+    if _metadata_but(new, "labels", "annotations") != _metadata_but(was, "labels", "annotations"):
+        faults.invalid("spec.template", new, IMMUTABLE)
+    now, before = new.get("spec") or {}, was.get("spec") or {}
+    if _fixed(now) != _fixed(before) or not _same_containers(now, before):
+        faults.invalid("spec.template.spec", pods, IMMUTABLE)
+
+
+def _metadata_but(found: Document, *fields: str) -> Document:
+    return {key: value for key, value in (found.get("metadata") or {}).items() if key not in fields}
+
+
+def _fixed(pods: Document) -> Document:
+    """A pod spec without what says where the pods run, and without its containers."""
+    left = (*PLACED_BY, "affinity", "containers", "initContainers")
+    found = {key: value for key, value in pods.items() if key not in left}
+    if others := {key: value for key, value in (pods.get("affinity") or {}).items() if key != "nodeAffinity"}:
+        found["affinity"] = others
+    return found
+
+
+def _same_containers(new: Document, was: Document) -> bool:
+    """Whether containers differ in their resources alone."""
+
+    def bare(pods: Document) -> list[Any]:
+        return [
+            {key: value for key, value in container.items() if key != "resources"}
+            for field in ("containers", "initContainers")
+            for container in pods.get(field) or ()
+        ]
+
+    return bare(new) == bare(was)

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from navarch.base.errors import Cause
-from navarch.kinds import warnings
+from navarch.kinds import warnings, workload_status
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names, label_selector_cell
@@ -100,6 +100,7 @@ REPLICASET = Kind(
     warn=warnings.workload,
     prepare=prepare,
     subresources=("status", "scale"),
+    subresource_rules={"status": workload_status.replicaset},
     columns=(
         *COUNTS,
         Column("Containers", container_names, priority=1, description="The names of the template's containers."),

@@ -69,6 +69,10 @@ class Faults:
     def invalid(self, field: str, value: Any, detail: str) -> None:
         self._add("FieldValueInvalid", f"Invalid value: {shown(value)}", detail, field)
 
+    def invalid_unshown(self, field: str, detail: str) -> None:
+        """Of a value that is too long to show, or made of several fields."""
+        self._add("FieldValueInvalid", "Invalid value", detail, field)
+
     def unsupported(self, field: str, value: Any, supported: Iterable[str]) -> None:
         listed = ", ".join(f'"{one}"' for one in supported)
         self._add("FieldValueNotSupported", f"Unsupported value: {shown(value)}", f"supported values: {listed}", field)
@@ -97,7 +101,7 @@ class Faults:
             self.invalid(field, value, message)
 
     def immutable(self, field: str, new: Any, old: Any) -> None:
-        if new != old:
+        if new != old and without_empty_lists(new) != without_empty_lists(old):
             self.invalid(field, new, IMMUTABLE)
 
     def one_of(self, field: str, value: Any, supported: Sequence[str]) -> None:
@@ -116,6 +120,16 @@ class Faults:
     def between(self, field: str, value: int, low: int, high: int) -> None:
         if not low <= value <= high:
             self.invalid(field, value, names.out_of_range(low, high))
+
+
+def without_empty_lists(value: Any) -> Any:
+    """A document as comparisons see it: an empty list is the same as none."""
+    if isinstance(value, dict):
+        found = {key: without_empty_lists(one) for key, one in value.items()}
+        return {key: one for key, one in found.items() if one is not None}
+    if isinstance(value, list):
+        return [without_empty_lists(one) for one in value] or None
+    return value
 
 
 def check_labels(faults: Faults, found: Mapping[str, str] | None, field: str) -> None:
@@ -140,15 +154,19 @@ def _text_bytes(found: Mapping[str, str]) -> int:
     return sum(len(key.encode()) + len(value.encode()) for key, value in found.items())
 
 
-def int_or_percent(faults: Faults, value: Any, field: str) -> None:
-    """A number of things that is not negative, or a percentage of at most 100."""
+def count_or_percent(faults: Faults, value: Any, field: str) -> None:
+    """A number of things that is not negative, or any percentage."""
     if isinstance(value, str):
-        messages = names.percent(value)
-        faults.checked(field, value, messages)
-        if not messages and int(value[:-1]) > 100:
-            faults.invalid(field, value, "must not be greater than 100%")
+        faults.checked(field, value, names.percent(value))
     else:
         faults.not_negative(field, value)
+
+
+def int_or_percent(faults: Faults, value: Any, field: str) -> None:
+    """A number of things that is not negative, or a percentage of at most 100."""
+    count_or_percent(faults, value, field)
+    if isinstance(value, str) and not names.percent(value) and int(value[:-1]) > 100:
+        faults.invalid(field, value, "must not be greater than 100%")
 
 
 def share(value: Any) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from navarch.base.errors import Cause
-from navarch.kinds import warnings
+from navarch.kinds import warnings, workload_status
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.defaults import default_template
 from navarch.kinds.printing import container_images, container_names
@@ -129,6 +129,7 @@ STATEFULSET = Kind(
     warn=warnings.stateful_set,
     prepare=prepare,
     subresources=("scale", "status"),
+    subresource_rules={"status": workload_status.statefulset},
     columns=(
         Column("Ready", _ready, description="How many pods are ready, of how many."),
         AGE,

@@ -208,8 +208,8 @@ class _Rollout:
 
     def number_deployment(self, revision_number: int) -> None:
         if revision.number(self.deployment) != revision_number:
-            annotations = {revision.REVISION: str(revision_number)}
-            self.actions.append(Patch(self.deployment, {"metadata": {"annotations": annotations}}))
+            changes: dict[str, object] = {"metadata": {"annotations": {revision.REVISION: str(revision_number)}}}
+            self.actions.append(Patch(self.deployment, changes, "status"))  # which makes no new generation of it
 
     # writing
 
