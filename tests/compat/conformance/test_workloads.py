@@ -173,7 +173,7 @@ def test_life_of_a_deployment(api: Api, ns: str) -> None:
         found["status"]["availableReplicas"] = 0
         found["metadata"]["labels"]["ignored"] = "by status"
         assert api.put(f"{at}/test-deployment/status", found)["status"].get("availableReplicas", 0) == 0
-        api.patch(f"{at}/test-deployment/status", {"status": {"readyReplicas": 2}})
+        api.patch(f"{at}/test-deployment/status", {"status": {"updatedReplicas": 0}})
         fetched = api.when(f"{at}/test-deployment", complete(1))
         assert "ignored" not in fetched["metadata"]["labels"]
         api.delete(f"{at}?labelSelector=test-deployment-static%3Dtrue")
