@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,17 @@ from real_cluster import ROOT, navarch
 pytestmark = pytest.mark.node
 
 
-def test_without_root_it_says_so(tmp_path: Path) -> None:
+@pytest.fixture
+def readable() -> Iterator[Path]:
+    """A folder that everybody may enter: pytest closes its own to others whenever another run begins."""
+    with tempfile.TemporaryDirectory(prefix="navarch-readable-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_without_root_it_says_so(readable: Path) -> None:
     """As a user who can read the program, but nothing of root's."""
-    source, python = readable_copy(tmp_path)
+    source, python = readable_copy(readable)
     done = subprocess.run(
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *python, "-m", "navarch", "up"],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": source, "HOME": "/nonexistent"},
@@ -40,9 +50,6 @@ def test_without_root_it_says_so(tmp_path: Path) -> None:
 
 def readable_copy(folder: Path) -> tuple[str, list[str]]:
     """Somewhere that everybody may read: the package and its dependencies."""
-    for parent in (folder, *folder.parents):
-        if parent != Path("/") and parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
     shutil.copytree(ROOT / "src" / "navarch", folder / "navarch", ignore=shutil.ignore_patterns("__pycache__"))
     packages = [path for path in sys.path if path.endswith("site-packages")]
     for package in packages:
