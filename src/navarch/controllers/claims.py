@@ -24,7 +24,7 @@ ORPHANS = "orphans"
 
 def orphan_index(found: Object) -> Iterable[str]:
     """By namespace, the objects that no controller owns; to be named `ORPHANS`."""
-    if not found.owners or found.view.metadata.controller is None:
+    if found.controller is None:
         return (found.namespace,)
     return ()
 
@@ -32,7 +32,7 @@ def orphan_index(found: Object) -> Iterable[str]:
 def controlled_by(found: Object, owner: Object) -> bool:
     if owner.uid not in found.owners:
         return False
-    reference = found.view.metadata.controller
+    reference = found.controller
     return reference is not None and reference.uid == owner.uid
 
 
@@ -55,7 +55,7 @@ def claim(owner: Object, selector: Selector, informer: Informer) -> Claim:
     orphans = [
         found
         for found in informer.by(ORPHANS, owner.namespace)
-        if selector.matches(found.labels) and found.view.metadata.deletion_timestamp is None
+        if selector.matches(found.labels) and not found.terminating
     ]
     return Claim(kept, lost, orphans)
 

@@ -48,6 +48,9 @@ class Watch:
     """keys: which keys a change of an object concerns; asked of the object before and after the change.
 
     changed: whether a change of (old, new) matters at all; not asked when one of them is missing.
+    seldom: most objects concern no key; so `keys` is asked first, and `changed` where it found some.
+    of_head: `keys` goes by nothing of an object but its name, labels, owners and whether it is terminating; so that
+        before a change that leaves these as they were, it concerned the same keys.
     indexes: that the controller reads the kind by.
     """
 
@@ -55,6 +58,8 @@ class Watch:
     keys: Keys
     changed: Callable[[Object, Object], bool] | None = None
     indexes: Mapping[str, IndexFunction] = field(default_factory=dict)
+    seldom: bool = False
+    of_head: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +116,7 @@ def own_key(cache: Cache, found: Object) -> Iterable[Hashable]:
 
 def controller_name(found: Object, owner: Kind) -> str:
     """The name of the `owner` that controls `found`, "" when none does."""
-    if not found.owners:
-        return ""
-    reference = found.view.metadata.controller
+    reference = found.controller
     if reference is None or reference.kind != owner.name:
         return ""
     group = reference.api_version.rpartition("/")[0]

@@ -46,7 +46,7 @@ def controller(setup: Setup) -> Controller[Observed]:
         name="disruption",
         watches=(
             Watch(PODDISRUPTIONBUDGET, own_key),
-            Watch(POD, pod_keys, pod_matters),
+            Watch(POD, pod_keys, pod_matters, seldom=True, of_head=True),
             *(Watch(kind, owner_keys, scale_changed) for kind in SCALABLE.values()),
         ),
         observe=observe,
@@ -68,13 +68,12 @@ def owner_keys(cache: Cache, owner: Object) -> Iterable[Hashable]:
 
 
 def pod_matters(old: Object, new: Object) -> bool:
-    a, b = old.view, new.view
     return bool(
         old.labels != new.labels
-        or a.ready != b.ready
-        or a.terminating != b.terminating
-        or a.status.phase != b.status.phase
         or old.owners != new.owners
+        or old.terminating != new.terminating
+        or old.glance.phase != new.glance.phase
+        or old.view.ready != new.view.ready
     )
 
 

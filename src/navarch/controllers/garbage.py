@@ -72,12 +72,11 @@ def controller(setup: Setup) -> Controller[Observed]:
 
 def matters(old: Object, new: Object) -> bool:
     """Whether owners, finalizers or the deletion changed."""
-    a, b = old.view.metadata, new.view.metadata
-    return bool(
-        a.owner_references != b.owner_references
-        or a.deletion_timestamp != b.deletion_timestamp
-        or a.finalizers != b.finalizers
-    )
+    if old.references != new.references or old.finalizers != new.finalizers:
+        return True
+    if not old.terminating and not new.terminating:
+        return False
+    return bool(old.view.metadata.deletion_timestamp != new.view.metadata.deletion_timestamp)
 
 
 class Collector:
@@ -103,7 +102,7 @@ class Collector:
         if found.owners:
             yield _key(found)
             yield from self._waiting_owners(cache, found)
-        if found.view.metadata.deletion_timestamp is not None and _held_by(found):
+        if found.terminating and _held_by(found):
             yield _key(found)
             yield from map(_key, self._dependents(cache, found))
 
@@ -133,7 +132,7 @@ class Collector:
         return Owner(reference, kind, True, _is_foreground(owner))
 
     def _waiting_owners(self, cache: Cache, found: Object) -> Iterable[Key]:
-        for reference in found.view.metadata.owner_references:
+        for reference in found.references:
             kind = self._named.get((reference.api_version.rpartition("/")[0], reference.kind))
             if kind is not None:
                 owner = cache[kind].get(found.namespace if kind.namespaced else "", reference.name)

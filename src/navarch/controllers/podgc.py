@@ -51,10 +51,10 @@ def controller(setup: Setup) -> Controller[Observed]:
     missing: dict[str, datetime] = {}
 
     def keys(cache: Cache, pod: Object) -> Iterable[Hashable]:
-        node = pod.view.spec.node_name
-        if node and (cache[NODE].get("", node) is None or pod.view.terminating):
+        node = pod.glance.node
+        if node and (pod.terminating or cache[NODE].get("", node) is None):
             yield ("node", node)
-        if most and pod.view.terminal and cache[POD].count(ENDED, "yes") > most:
+        if most and pod.glance.terminal and cache[POD].count(ENDED, "yes") > most:
             yield ("ended",)
 
     def observe(cache: Cache, key: tuple[str, ...]) -> Observed | None:
@@ -132,9 +132,9 @@ def _out_of_service(node: Object) -> bool:
 
 
 def ended_index(pod: Object) -> Iterable[str]:
-    return ("yes",) if pod.view.terminal else ()
+    return ("yes",) if pod.glance.terminal else ()
 
 
 def _matters(old: Object, new: Object) -> bool:
-    a, b = old.view, new.view
-    return bool(a.spec.node_name != b.spec.node_name or a.terminating != b.terminating or a.terminal != b.terminal)
+    a, b = old.glance, new.glance
+    return bool(a.node != b.node or old.terminating != new.terminating or a.terminal != b.terminal)

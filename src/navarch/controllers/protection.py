@@ -61,6 +61,8 @@ def volumes(setup: Setup) -> Controller[Observed]:
 
 def claim_names(pod: Object) -> Iterable[str]:
     """Claims that the pod's volumes name, and those that are made for it."""
+    if not pod.glance.claims:
+        return  # most pods have none, and looking closer costs a view
     for volume in pod.view.spec.volumes:
         if volume.persistent_volume_claim is not None:
             yield volume.persistent_volume_claim.claim_name
@@ -77,12 +79,13 @@ def _claims_of_pod(cache: Cache, pod: Object) -> Iterable[Hashable]:
 
 
 def _pod_matters(old: Object, new: Object) -> bool:
-    return bool(old.view.terminal != new.view.terminal or old.view.spec.node_name != new.view.spec.node_name)
+    a, b = old.glance, new.glance
+    return bool(a.terminal != b.terminal or a.node != b.node)
 
 
 def uses(pod: Object) -> bool:
     """Whether it is on a node and not at its end."""
-    return bool(pod.view.spec.node_name) and not pod.view.terminal
+    return bool(pod.glance.node) and not pod.glance.terminal
 
 
 def _observe_claim(cache: Cache, key: tuple[str, str]) -> Observed | None:

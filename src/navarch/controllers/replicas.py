@@ -55,16 +55,18 @@ def controller(
         surplus = sum(pod.view.live for pod in found.kept) > owner.view.spec.replicas
         return Observed(owner, found, related(cache, owner) if surplus else ())
 
+    of_controller = controller_key(kind)
+
     def pod_keys(cache: Cache, pod: Object) -> Iterable[Hashable]:
-        if pod.owners and pod.view.metadata.controller is not None:
-            return controller_key(kind)(cache, pod)
-        if pod.view.metadata.deletion_timestamp is not None:
+        if pod.controller is not None:
+            return of_controller(cache, pod)
+        if pod.terminating:
             return ()
         return [owner.key for owner in cache[kind].list(pod.namespace) if selector_of(owner).matches(pod.labels)]
 
     return Controller(
         name=name,
-        watches=(Watch(kind, own_key), Watch(POD, pod_keys, indexes={ORPHANS: orphan_index})),
+        watches=(Watch(kind, own_key), Watch(POD, pod_keys, indexes={ORPHANS: orphan_index}, of_head=True)),
         observe=observe,
         confirm=confirm,
         plan=plan,

@@ -66,9 +66,14 @@ def controller(setup: Setup) -> Controller[Observed]:
     )
 
 
+def _asks(pod: Object) -> bool:
+    """Whether the pod names any claims. Most name none, which is seen without a view."""
+    return pod.glance.resource_claims and bool(pod.view.spec.resource_claims)
+
+
 def claim_names(pod: Object) -> list[str]:
     """Of the claims that it is known to run with."""
-    if not pod.view.spec.resource_claims:
+    if not _asks(pod):
         return []
     made = _made(pod)
     names = [one.resource_claim_name or made.get(one.name, "") for one in pod.view.spec.resource_claims]
@@ -85,19 +90,21 @@ def claim_index(pod: Object) -> Iterable[str]:
 
 
 def template_index(pod: Object) -> Iterable[str]:
+    if not _asks(pod):
+        return []
     named = [one.resource_claim_template_name for one in pod.view.spec.resource_claims]
     return [f"{pod.namespace}/{name}" for name in named if name]
 
 
 def _keys_of_pod(cache: Cache, pod: Object) -> Iterable[Hashable]:
-    if not pod.view.spec.resource_claims:
+    if not _asks(pod):
         return ()
     names = dict.fromkeys([*claim_names(pod), *(found.name for found in cache[RESOURCECLAIM].owned_by(pod.uid))])
     return [("pod", *pod.key), *(("claim", pod.namespace, name) for name in names)]
 
 
 def _pod_matters(old: Object, new: Object) -> bool:
-    if not new.view.spec.resource_claims:
+    if not _asks(new):
         return False
     return _facts(old) != _facts(new)
 

@@ -68,13 +68,8 @@ def _never(old: Object, new: Object) -> bool:
 
 
 def _pod_changed(old: Object, new: Object) -> bool:
-    a, b = old.view, new.view
-    return bool(
-        a.terminal != b.terminal
-        or a.terminating != b.terminating
-        or a.metadata.generation != b.metadata.generation
-        or a.status.phase != b.status.phase
-    )
+    a, b = old.glance, new.glance
+    return bool(a.phase != b.phase or a.generation != b.generation or old.terminating != new.terminating)
 
 
 def _always(old: Object, new: Object) -> bool:

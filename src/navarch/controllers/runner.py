@@ -124,17 +124,32 @@ class Runner:
     def _handler(self, watch: Watch) -> Callable[[Object | None, Object | None], None]:
         cache, queue, keys, changed = self._cache, self.queue, watch.keys, watch.changed
 
+        def asked(old: Object, new: Object | None) -> bool:
+            """Whether `keys` must be asked about the object before the change too."""
+            return new is None or not watch.of_head or not _same_head(old, new)
+
+        def handle_seldom(old: Object | None, new: Object | None) -> None:
+            concerned = [] if new is None else [*keys(cache, new)]
+            if old is not None and asked(old, new):
+                concerned += keys(cache, old)
+            if not concerned:
+                return
+            if old is not None and new is not None and changed is not None and not changed(old, new):
+                return
+            for key in concerned:
+                queue.add(key)
+
         def handle(old: Object | None, new: Object | None) -> None:
             if old is not None and new is not None and changed is not None and not changed(old, new):
                 return
             if new is not None:
                 for key in keys(cache, new):
                     queue.add(key)
-            if old is not None:
+            if old is not None and asked(old, new):
                 for key in keys(cache, old):
                     queue.add(key)
 
-        return handle
+        return handle_seldom if watch.seldom else handle
 
     async def _work(self) -> None:
         while True:
@@ -227,6 +242,11 @@ class Runner:
                 found.append(Written(target.kind, target.key, cached.uid))
         del self._unsure[key]
         self._unseen.setdefault(key, []).extend(found)
+
+
+def _same_head(old: Object, new: Object) -> bool:
+    """Equal labels and owners are mostly the same ones; if not, it is found out otherwise."""
+    return old.labels is new.labels and old.references is new.references and old.terminating == new.terminating
 
 
 def _wanted_delay_s(error: Exception) -> float:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from navarch.base.errors import Cause
 from navarch.kinds.conversion import Conversion
+from navarch.kinds.envelope import Envelope
 from navarch.kinds.view import Headed, View
 from navarch.objects.shape import Shape
 from navarch.objects.value import Document, Draft, dig
@@ -65,6 +66,7 @@ def no_defaults(draft: Draft) -> None:
 class Kind:
     """group: "" for core. version: the served and stored one. plural: the resource's name in paths.
 
+    envelope: what is read of each of its objects at once, `Object.glance` among it.
     default: fills in absent fields (runs on every create, update and patch, before admission).
     defaults_spec: `default` reads and writes the spec alone: it does not run where a write left the spec as it was.
     rules: yields every broken rule of `new`; `old` is the stored document on an update, None on a create. Runs on
@@ -109,6 +111,7 @@ class Kind:
     categories: tuple[str, ...] = ()
     namespaced: bool = True
     view: type[View] = Headed
+    envelope: type[Envelope] = Envelope
     default: Callable[[Draft], None] = no_defaults
     defaults_spec: bool = False
     rules: Rules = no_rules

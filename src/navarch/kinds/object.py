@@ -7,32 +7,19 @@ and decoded at most once for each revision, however many readers it has.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 from sys import intern
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 from weakref import ReferenceType, ref
 
 import msgspec
 import orjson
 
+from navarch.kinds.envelope import Envelope
 from navarch.kinds.kind import Kind
 from navarch.kinds.view import OwnerReference, View
 from navarch.objects.value import Document
 
-
-class _Meta(msgspec.Struct, rename="camel", gc=False):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = "0"
-    labels: dict[str, str] | None = None
-    owner_references: tuple[OwnerReference, ...] = ()
-
-
-class _Envelope(msgspec.Struct, gc=False):
-    metadata: _Meta = msgspec.field(default_factory=_Meta)
-
-
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _NO_LABELS: dict[str, str] = {}
 
 VIEWS_KEPT = 8192
@@ -40,12 +27,25 @@ VIEWS_KEPT = 8192
 SHARED = 8192
 
 
+class _Owned(NamedTuple):
+    """uids: of all owners. controller: the one that manages the object."""
+
+    uids: tuple[str, ...]
+    references: tuple[OwnerReference, ...]
+    controller: OwnerReference | None
+
+
+_UNOWNED = _Owned((), (), None)
+
+
 class _Shared:
-    """Equal labels, and equal owners, of all objects are one: most objects are one of many that were made alike."""
+    """Equal labels, owners, finalizers and glances of all objects are one: most objects are one of many that were made
+    alike."""
 
     def __init__(self) -> None:
         self._labels: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
-        self._owners: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._owners: dict[tuple[OwnerReference, ...], _Owned] = {}
+        self._others: dict[Hashable, Hashable] = {}
 
     def labels(self, found: dict[str, str]) -> dict[str, str]:
         key = tuple(found.items())
@@ -56,12 +56,22 @@ class _Shared:
             known = self._labels[key] = found
         return known
 
-    def owners(self, found: tuple[str, ...]) -> tuple[str, ...]:
+    def owners(self, found: tuple[OwnerReference, ...]) -> _Owned:
         known = self._owners.get(found)
         if known is None:
             if len(self._owners) >= SHARED:
                 self._owners.clear()
-            known = self._owners[found] = found
+            controller = next((owner for owner in found if owner.controller), None)
+            known = self._owners[found] = _Owned(tuple([owner.uid for owner in found]), found, controller)
+        return known
+
+    def same(self, found: Hashable) -> Any:
+        """A value equal to `found`."""
+        known = self._others.get(found)
+        if known is None:
+            if len(self._others) >= SHARED:
+                self._others.clear()
+            known = self._others[found] = found
         return known
 
 
@@ -69,28 +79,37 @@ _shared = _Shared()
 
 
 class Object:
-    """Treat as frozen. raw: the JSON document with its resourceVersion. labels: never change the mapping. packed: the
-    same as protobuf, where the API server has been asked for it and holds it still."""
+    """Treat as frozen. raw: the JSON document with its resourceVersion. labels: never change the mapping. owners: their
+    uids; controller: the one that manages it. terminating: it was told to go. glance: what the kind's envelope tells of
+    it besides. packed: the same as protobuf, where the API server has been asked for it and holds it still."""
 
     __slots__ = (
         "__weakref__",
+        "_owned",
         "_view",
+        "finalizers",
+        "glance",
         "kind",
         "labels",
         "name",
         "namespace",
-        "owners",
         "packed",
         "raw",
         "revision",
+        "terminating",
         "uid",
     )
 
+    _envelopes: ClassVar[dict[type[Envelope], Any]] = {}
     _decoders: ClassVar[dict[type[View], Any]] = {}
     _viewed: ClassVar[dict[type[View], deque[ReferenceType[Object]]]] = {}
 
     def __init__(self, kind: Kind, raw: bytes) -> None:
-        meta = _decode_envelope(raw).metadata
+        decoder = self._envelopes.get(kind.envelope)
+        if decoder is None:
+            decoder = self._envelopes[kind.envelope] = msgspec.json.Decoder(kind.envelope)
+        envelope: Envelope = decoder.decode(raw)
+        meta = envelope.metadata
         self.kind = kind
         self.raw = raw
         self.namespace = intern(meta.namespace)
@@ -98,8 +117,11 @@ class Object:
         self.uid = meta.uid
         self.revision = int(meta.resource_version or 0)
         self.labels = _shared.labels(meta.labels) if meta.labels else _NO_LABELS
-        owners = meta.owner_references
-        self.owners = _shared.owners(tuple([owner.uid for owner in owners])) if owners else ()
+        self._owned = _shared.owners(meta.owner_references) if meta.owner_references else _UNOWNED
+        self.finalizers: tuple[str, ...] = _shared.same(meta.finalizers) if meta.finalizers else ()
+        self.terminating = meta.deletion_timestamp is not None
+        glance = envelope.glance()
+        self.glance: Any = None if glance is None else _shared.same(glance)
         self.packed: bytes | None = None
         self._view: View | None = None
 
@@ -107,6 +129,19 @@ class Object:
     def of(cls, kind: Kind, document: Document) -> Object:
         """From a document; for tests and for clients that were sent parsed JSON."""
         return cls(kind, orjson.dumps(document))
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        return self._owned.uids
+
+    @property
+    def references(self) -> tuple[OwnerReference, ...]:
+        """To its owners."""
+        return self._owned.references
+
+    @property
+    def controller(self) -> OwnerReference | None:
+        return self._owned.controller
 
     @property
     def view(self) -> Any:

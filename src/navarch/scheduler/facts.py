@@ -56,8 +56,7 @@ Port = tuple[str, str, int]
 """Protocol, host address ("0.0.0.0" for all), port."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PodFacts:
+class PodFacts(msgspec.Struct, frozen=True, eq=False):
     """requests: what filters go by; scored: the same with assumptions for containers that ask for nothing.
 
     affinity: required terms, all of which one existing pod must match; anti: required ones, any of which forbids.
@@ -157,12 +156,6 @@ def _preferred(spec: Spec, namespace: str, labels: Labels) -> tuple[Weighted, ..
     return tuple(found)
 
 
-def same_facts(old: Object, new: Object) -> bool:
-    """Whether two revisions of a pod come to the same facts, found out for less than making them costs."""
-    before: PodGist = old.as_view(PodGist)
-    return bool(before == new.as_view(PodGist))
-
-
 class _Asked(NamedTuple):
     """What follows from a spec alone."""
 
@@ -205,9 +198,26 @@ _encode_spec = msgspec.json.Encoder().encode
 def pod_facts(pod: Object) -> PodFacts:
     """Raises: msgspec.ValidationError, for a pod that no API server would have admitted."""
     shape: PodShape = pod.as_view(PodShape)
-    meta, status = shape.metadata, shape.status
-    asked = _asked(_encode_spec(shape.spec))
-    spec = asked.spec
+    return _made(pod, shape, _asked(_encode_spec(shape.spec)), _claims(pod))
+
+
+def facts_again(before: PodFacts, old: Object, new: Object) -> PodFacts | None:
+    """The facts of a pod that changed, found out for less than making them costs: None where they are the same still.
+
+    before: those of `old`. Raises: as `pod_facts`.
+    """
+    was: PodGist = old.as_view(PodGist)
+    now: PodGist = new.as_view(PodGist)
+    if was == now:
+        return None
+    return _made(new, now, before, before.claims) if was.spec == now.spec else pod_facts(new)
+
+
+def _made(
+    pod: Object, shape: PodShape | PodGist, asked: _Asked | PodFacts, claims: tuple[tuple[str, bool], ...]
+) -> PodFacts:
+    """asked, claims: what follows from its spec."""
+    meta, status, spec = shape.metadata, shape.status, asked.spec
     namespace, labels = pod.namespace, pod.labels
     affinity, anti = spec.affinity.pod_affinity, spec.affinity.pod_anti_affinity
     spreads = [(c.when_unsatisfiable, _spread(c, namespace, labels)) for c in spec.topology_spread_constraints]
@@ -235,12 +245,12 @@ def pod_facts(pod: Object) -> PodFacts:
         phase=intern(status.phase),
         nominated=status.nominated_node_name,
         owners=pod.owners,
-        claims=_claims(pod),
+        claims=claims,
     )
 
 
 def _claims(pod: Object) -> tuple[tuple[str, bool], ...]:
-    if b'"persistentVolumeClaim":' not in pod.raw and b'"ephemeral":' not in pod.raw:
+    if not pod.glance.claims:
         return ()  # most pods have none, and looking closer costs a decoding
     found: list[tuple[str, bool]] = []
     shape: PodVolumes = pod.as_view(PodVolumes)

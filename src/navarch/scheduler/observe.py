@@ -24,7 +24,7 @@ from navarch.kinds import (
 )
 from navarch.kinds.object import Object
 from navarch.kinds.view import LabelSelector, View
-from navarch.scheduler.facts import NodeFacts, PodFacts, Spread, node_facts, pod_facts, same_facts
+from navarch.scheduler.facts import NodeFacts, PodFacts, Spread, facts_again, node_facts, pod_facts
 from navarch.scheduler.preempt import Budget
 from navarch.scheduler.question import News
 from navarch.scheduler.queue import Queue
@@ -155,9 +155,11 @@ class Observed:
         if new is None:
             return
         before = self._facts.get(new.uid)
-        if before is not None and old is not None and same_facts(old, new):
+        if before is None and not new.glance.node and new.glance.scheduler != self._name:
+            return  # somebody else's to place
+        facts = pod_facts(new) if before is None or old is None else facts_again(before, old, new)
+        if facts is None:
             return
-        facts = pod_facts(new)
         if facts.finished:
             self._gone(new.uid)
             return

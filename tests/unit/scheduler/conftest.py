@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 
-from navarch.kinds.kind import Kind
+from navarch.kinds import NODE, POD
 from navarch.kinds.object import Object
 from navarch.scheduler.facts import NodeFacts, PodFacts, node_facts, pod_facts
 from navarch.scheduler.table import Table
-
-POD = Kind(group="", version="v1", name="Pod", plural="pods")
-NODE = Kind(group="", version="v1", name="Node", plural="nodes", namespaced=False)
 
 
 class Make:

@@ -8,7 +8,7 @@ import pytest
 
 from navarch.kinds import POD
 from navarch.kinds.object import Object
-from navarch.scheduler.facts import pod_facts, same_facts
+from navarch.scheduler.facts import PodFacts, facts_again, pod_facts
 
 
 def pod(**parts: Any) -> Object:
@@ -29,7 +29,7 @@ def pod(**parts: Any) -> Object:
     ],
 )
 def test_what_is_none_of_its_business_comes_to_the_same_facts(parts: dict[str, Any]) -> None:
-    assert same_facts(pod(), pod(**parts))
+    assert facts_again(pod_facts(pod()), pod(), pod(**parts)) is None
     assert vars_of(pod()) == vars_of(pod(**parts))
 
 
@@ -48,10 +48,14 @@ def test_what_is_none_of_its_business_comes_to_the_same_facts(parts: dict[str, A
     ],
 )
 def test_what_facts_are_made_of_tells_them_apart(parts: dict[str, Any]) -> None:
-    assert not same_facts(pod(), pod(**parts))
-    assert vars_of(pod()) != vars_of(pod(**parts))
+    again = facts_again(pod_facts(pod()), pod(), pod(**parts))
+    assert again is not None
+    assert fields(again) == vars_of(pod(**parts)) != vars_of(pod())
 
 
 def vars_of(found: Object) -> dict[str, Any]:
-    facts = pod_facts(found)
-    return {name: getattr(facts, name) for name in facts.__slots__}
+    return fields(pod_facts(found))
+
+
+def fields(facts: PodFacts) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in facts.__struct_fields__}

@@ -92,7 +92,7 @@ def controller(setup: Setup) -> Controller[Observed]:
         name="daemonset",
         watches=(
             Watch(DAEMONSET, own_key),
-            Watch(POD, _pod_keys, indexes={ORPHANS: orphan_index}),
+            Watch(POD, _pod_keys, indexes={ORPHANS: orphan_index}, of_head=True),
             Watch(CONTROLLERREVISION, _revision_keys, indexes={ORPHANS: orphan_index}),
             Watch(NODE, _all, changed=_node_matters),
         ),
@@ -115,15 +115,18 @@ async def confirm(client: Client, observed: Observed) -> Observed:
     )
 
 
+_controller_key = controller_key(DAEMONSET)
+
+
 def _pod_keys(cache: Cache, pod: Object) -> Iterable[Hashable]:
-    if pod.owners and pod.view.metadata.controller is not None:
-        return controller_key(DAEMONSET)(cache, pod)
-    return () if pod.view.terminating else _selecting(cache, pod)
+    if pod.controller is not None:
+        return _controller_key(cache, pod)
+    return () if pod.terminating else _selecting(cache, pod)
 
 
 def _revision_keys(cache: Cache, revision: Object) -> Iterable[Hashable]:
-    if revision.owners and revision.view.metadata.controller is not None:
-        return controller_key(DAEMONSET)(cache, revision)
+    if revision.controller is not None:
+        return _controller_key(cache, revision)
     return _selecting(cache, revision)
 
 

@@ -23,7 +23,7 @@ def controller(setup: Setup) -> Controller[Observed]:
         watches=(
             Watch(DEPLOYMENT, own_key),
             Watch(REPLICASET, replicaset_keys, indexes={ORPHANS: orphan_index}),
-            Watch(POD, pod_keys, changed=pod_matters),
+            Watch(POD, pod_keys, changed=pod_matters, seldom=True, of_head=True),
         ),
         observe=observe,
         confirm=confirm,
@@ -56,7 +56,7 @@ async def confirm(client: Client, observed: Observed) -> Observed:
 
 
 def replicaset_keys(cache: Cache, found: Object) -> Iterable[Hashable]:
-    if found.owners and found.view.metadata.controller is not None:
+    if found.controller is not None:
         return controller_key(DEPLOYMENT)(cache, found)
     return [
         deployment.key

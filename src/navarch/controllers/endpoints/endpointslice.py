@@ -38,7 +38,7 @@ def controller(setup: Setup) -> Controller[Observed]:
         name="endpointslice",
         watches=(
             Watch(SERVICE, own_key, indexes={targets.SELECTED_BY: targets.selector_index}),
-            Watch(POD, targets.service_keys, targets.pod_matters, POD_INDEXES),
+            Watch(POD, targets.service_keys, targets.pod_matters, POD_INDEXES, seldom=True, of_head=True),
             Watch(ENDPOINTSLICE, slice_keys, indexes={"service": slices.service_index}),
             Watch(NODE, targets.node_keys, targets.zone_changed),
         ),

@@ -43,7 +43,7 @@ def controller(setup: Setup) -> Controller[Observed]:
         name="endpoints",
         watches=(
             Watch(SERVICE, own_key, indexes={targets.SELECTED_BY: targets.selector_index}),
-            Watch(POD, targets.service_keys, targets.pod_matters, POD_INDEXES),
+            Watch(POD, targets.service_keys, targets.pod_matters, POD_INDEXES, seldom=True, of_head=True),
             Watch(ENDPOINTS, own_key),
         ),
         observe=observe,

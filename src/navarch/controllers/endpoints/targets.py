@@ -60,22 +60,18 @@ def zone_changed(old: Object, new: Object) -> bool:
 
 
 def node_index(pod: Object) -> Iterable[str]:
-    name = pod.view.spec.node_name
+    name = pod.glance.node
     return (name,) if name else ()
 
 
 def pod_matters(old: Object, new: Object) -> bool:
     """Whether anything changed that endpoints say about a pod."""
+    if old.labels != new.labels or old.terminating != new.terminating:
+        return True
+    if old.glance.node != new.glance.node or old.glance.phase != new.glance.phase:
+        return True
     a, b = old.view, new.view
-    return bool(
-        old.labels != new.labels
-        or a.terminating != b.terminating
-        or a.ready != b.ready
-        or a.status.phase != b.status.phase
-        or a.status.pod_ips != b.status.pod_ips
-        or a.status.pod_ip != b.status.pod_ip
-        or a.spec.node_name != b.spec.node_name
-    )
+    return bool(a.ready != b.ready or a.status.pod_ips != b.status.pod_ips or a.status.pod_ip != b.status.pod_ip)
 
 
 def observe(cache: Cache, key: tuple[str, str]) -> Behind | None:

@@ -78,7 +78,7 @@ def controller(setup: Setup) -> Controller[Observed]:
 
     return Controller(
         name="job",
-        watches=(Watch(JOB, own_key), Watch(POD, _pod_keys, indexes={ORPHANS: orphan_index})),
+        watches=(Watch(JOB, own_key), Watch(POD, _pod_keys, indexes={ORPHANS: orphan_index}, of_head=True)),
         observe=observe,
         confirm=confirm,
         plan=plan,
@@ -93,10 +93,13 @@ async def confirm(client: Client, observed: Observed) -> Observed:
     return replace(observed, claim=replace(observed.claim, orphans=()))
 
 
+_controller_key = controller_key(JOB)
+
+
 def _pod_keys(cache: Cache, pod: Object) -> Iterable[Hashable]:
-    if pod.owners and pod.view.metadata.controller is not None:
-        return controller_key(JOB)(cache, pod)
-    if pod.view.terminating:
+    if pod.controller is not None:
+        return _controller_key(cache, pod)
+    if pod.terminating:
         return ()
     return [job.key for job in cache[JOB].list(pod.namespace) if from_view(job.view.spec.selector).matches(pod.labels)]
 

@@ -26,7 +26,7 @@ LONGEST_BASE = 58
 
 
 def tracked(pod: Object) -> bool:
-    return TRACKING in pod.view.metadata.finalizers
+    return TRACKING in pod.finalizers
 
 
 def index_of(pod: Object, job: Job) -> int | None:

@@ -52,8 +52,9 @@ def taints_changed(old: Object, new: Object) -> bool:
 
 
 def pod_matters(old: Object, new: Object) -> bool:
-    a, b = old.view.spec, new.view.spec
-    return bool(a.node_name != b.node_name or a.tolerations != b.tolerations or old.uid != new.uid)
+    if old.uid != new.uid or old.glance.node != new.glance.node:
+        return True
+    return not old.glance.same_spec(new.glance) and bool(old.view.spec.tolerations != new.view.spec.tolerations)
 
 
 def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:

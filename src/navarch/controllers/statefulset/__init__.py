@@ -24,7 +24,7 @@ def controller(setup: Setup) -> Controller[Observed]:
         name="statefulset",
         watches=(
             Watch(STATEFULSET, own_key),
-            Watch(POD, pod_keys, indexes={ORPHANS: orphan_index}),
+            Watch(POD, pod_keys, indexes={ORPHANS: orphan_index}, of_head=True),
             Watch(CONTROLLERREVISION, revision_keys, indexes={ORPHANS: orphan_index}),
             Watch(PERSISTENTVOLUMECLAIM, claim_keys, claim_matters),
         ),
@@ -74,11 +74,14 @@ async def confirm(client: Client, observed: Observed) -> Observed:
     )
 
 
+_controller_key = controller_key(STATEFULSET)
+
+
 def pod_keys(cache: Cache, pod: Object) -> Iterable[Hashable]:
     """The set that controls it, else those that select it or wait for its name."""
-    if pod.owners and pod.view.metadata.controller is not None:
-        yield from controller_key(STATEFULSET)(cache, pod)
-    elif not pod.view.terminating:
+    if pod.controller is not None:
+        yield from _controller_key(cache, pod)
+    elif not pod.terminating:
         yield from _selecting(cache, pod)
     head, _, tail = pod.name.rpartition("-")
     if tail.isdecimal() and cache[STATEFULSET].get(pod.namespace, head) is not None:
@@ -86,8 +89,8 @@ def pod_keys(cache: Cache, pod: Object) -> Iterable[Hashable]:
 
 
 def revision_keys(cache: Cache, revision: Object) -> Iterable[Hashable]:
-    if revision.owners and revision.view.metadata.controller is not None:
-        return controller_key(STATEFULSET)(cache, revision)
+    if revision.controller is not None:
+        return _controller_key(cache, revision)
     return _selecting(cache, revision)
 
 

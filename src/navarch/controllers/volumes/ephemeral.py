@@ -43,7 +43,7 @@ def _unchanging(old: Object, new: Object) -> bool:
 
 
 def _needs(cache: Cache, pod: Object) -> Iterable[Hashable]:
-    return own_key(cache, pod) if b'"ephemeral":' in pod.raw else ()
+    return own_key(cache, pod) if pod.glance.claims and b'"ephemeral":' in pod.raw else ()
 
 
 def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:

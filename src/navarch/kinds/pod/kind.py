@@ -5,6 +5,7 @@ from __future__ import annotations
 from navarch.kinds import warnings
 from navarch.kinds.kind import Kind
 from navarch.kinds.pod.columns import COLUMNS
+from navarch.kinds.pod.glance import PodEnvelope
 from navarch.kinds.pod.prepare import grace, prepare, prepare_ephemeral, prepare_resize
 from navarch.kinds.pod.rules import ephemeral_rules, resize_rules, rules
 from navarch.kinds.pod.view import Pod
@@ -18,6 +19,7 @@ POD = Kind(
     short=("po",),
     categories=("all",),
     view=Pod,
+    envelope=PodEnvelope,
     default=default_pod,
     defaults_spec=True,
     rules=rules,
