@@ -22,7 +22,7 @@ import yaml
 
 from navarch.testing.cluster import RunningCluster
 
-COMMAND_S = 30
+COMMAND_S = 120
 _numbers = count(1)
 VERSIONS = ("1.37", "1.32")
 
@@ -183,7 +183,7 @@ class Kubectl:
         return path
 
 
-def until(holds: Callable[[], Any], timeout_s: float = 10.0) -> Any:
+def until(holds: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """Wait for what follows from a write in its own time; what `holds` says in the end."""
     deadline = time.monotonic() + timeout_s
     while not (found := holds()):

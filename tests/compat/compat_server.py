@@ -63,7 +63,7 @@ class Cluster:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=60,
+            timeout=150,
             check=False,
         )
         assert not check or found.returncode == 0, f"kubectl {' '.join(args)}: {found.stderr}{found.stdout}"

@@ -37,7 +37,7 @@ class Raw:
         self.context = ssl.create_default_context(cadata=cluster.pki.authority.pair.certificate.decode())
         self.context.load_cert_chain(*files)
         port = int(cluster.url.rpartition(":")[2])
-        self.connection = http.client.HTTPSConnection(HOST, port, timeout=30, context=self.context)
+        self.connection = http.client.HTTPSConnection(HOST, port, timeout=90, context=self.context)
 
     def ask(self, method: str, path: str, body: Any = None, type_: str = "application/json", **headers: str) -> Answer:
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()

@@ -207,8 +207,8 @@ async def raw(kubectl: Kubectl, lines: list[str]) -> bytes:
     host, _, port = cluster["server"].removeprefix("https://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
     writer.write("\r\n".join([*lines, "", ""]).encode())
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-    rest = await asyncio.wait_for(reader.read(65_536), 10)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+    rest = await asyncio.wait_for(reader.read(65_536), 60)
     writer.close()
     return answer + rest
 

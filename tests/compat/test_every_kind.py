@@ -100,10 +100,10 @@ def test_all_of_them_go_with_their_owner_and_with_their_namespace(one_kubectl: K
     kept = one_kubectl("get", every, "-l", "sample=owned", "-o", "name").split()
     assert len(kept) >= len(kinds)
     one_kubectl("delete", "configmap", "owner")
-    one_kubectl("wait", "--for=delete", "--timeout=20s", every, "-l", "sample=owned")
+    one_kubectl("wait", "--for=delete", "--timeout=100s", every, "-l", "sample=owned")
     for one in found:
         one["metadata"].pop("ownerReferences", None)
         one["metadata"]["name"] += "-2"
     one_kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(found))
-    one_kubectl("delete", "namespace", one_kubectl.namespace, "--timeout=25s")
+    one_kubectl("delete", "namespace", one_kubectl.namespace, "--timeout=100s")
     assert one_kubectl("get", every, "-l", "sample=owned", "-o", "name").split() == []

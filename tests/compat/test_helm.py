@@ -16,7 +16,7 @@ from compat_driver import Kubectl, helm, kubectl_in, newest
 import navarch
 from navarch.testing.cluster import RunningCluster
 
-COMMAND_S = 90
+COMMAND_S = 180
 
 CHART = {
     "Chart.yaml": """

@@ -15,7 +15,7 @@ def test_deployment(kubectl: Kubectl) -> None:
     assert made == "deployment.apps/d created\n"
     refused = kubectl.refused("create", "deployment", "d", "--image=nginx")
     assert refused == 'error: failed to create deployment: deployments.apps "d" already exists\n'
-    kubectl("rollout", "status", "deploy/d", "--timeout=10s")
+    kubectl("rollout", "status", "deploy/d", "--timeout=100s")
     assert len(kubectl.read("pods", "-l", "app=d")["items"]) == 2
 
 
@@ -117,7 +117,7 @@ def test_files(kubectl: Kubectl) -> None:
 
 def test_run(kubectl: Kubectl) -> None:
     assert kubectl("run", "p", "--image=nginx", "--labels=a=b", "--env=X=Y", "--port=80") == "pod/p created\n"
-    kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=10s")
+    kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=100s")
     pod = kubectl.read("pod", "p")
     assert pod["metadata"]["labels"] == {"a": "b"}
     assert pod["spec"]["containers"][0]["imagePullPolicy"] == "Always"
@@ -144,7 +144,7 @@ def test_expose(kubectl: Kubectl) -> None:
 
 def test_debug(kubectl: Kubectl) -> None:
     kubectl("run", "p", "--image=nginx")
-    kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=10s")
+    kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=100s")
     kubectl("debug", "pod/p", "--image=busybox", "--container=look", "--attach=false")
     assert kubectl.read("pod", "p")["spec"]["ephemeralContainers"][0]["image"] == "busybox"
     until(lambda: "look" in kubectl("get", "pod", "p", "-o", "jsonpath={.status.ephemeralContainerStatuses[*].name}"))

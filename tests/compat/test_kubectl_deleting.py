@@ -12,7 +12,7 @@ from compat_driver import CONFIG, SERVICE, WEB, Kubectl, until
 def web(kubectl: Kubectl) -> Kubectl:
     """With the application rolled out."""
     kubectl.apply(WEB)
-    kubectl("rollout", "status", "deploy/web", "--timeout=10s")
+    kubectl("rollout", "status", "deploy/web", "--timeout=100s")
     return kubectl
 
 
@@ -41,7 +41,7 @@ def test_foreground_waits_for_what_is_below(web: Kubectl) -> None:
     assert "deletionTimestamp" in found
     until(lambda: web.rows("get", pod, "--no-headers")[0][2] in ("Terminating", "Completed"))
     web("patch", pod, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
-    assert web("wait", "--for=delete", "deploy/web", "--timeout=10s") in ("deployment.apps/web condition met\n", "")
+    assert web("wait", "--for=delete", "deploy/web", "--timeout=100s") in ("deployment.apps/web condition met\n", "")
     assert gone(web, "deploy,rs,pods")
 
 
@@ -50,7 +50,7 @@ def test_orphan(web: Kubectl) -> None:
     [replica_set] = until(lambda: [s for s in web.read("rs")["items"] if "ownerReferences" not in s["metadata"]])
     assert len(web("get", "pods", "-o", "name").split()) == 2
     web.apply(WEB)
-    web("rollout", "status", "deploy/web", "--timeout=10s")
+    web("rollout", "status", "deploy/web", "--timeout=100s")
     [adopted] = web.read("rs")["items"]
     assert adopted["metadata"]["uid"] == replica_set["metadata"]["uid"]
     assert adopted["metadata"]["ownerReferences"][0]["name"] == "web"
@@ -76,19 +76,19 @@ def test_finalizers_hold_what_is_deleted(kubectl: Kubectl) -> None:
     kubectl.apply(CONFIG.replace("{name: conf}", "{name: conf, finalizers: [example.com/hold]}"))
     kubectl("delete", "cm", "conf", "--wait=false")
     assert "deletionTimestamp" in kubectl.read("cm", "conf")["metadata"]
-    assert "timed out" in kubectl.refused("delete", "cm", "conf", "--timeout=300ms")
-    command = [str(kubectl.program), "wait", "--for=delete", "cm/conf", "--timeout=10s"]
+    assert "timed out" in kubectl.refused("delete", "cm", "conf", "--timeout=2s")
+    command = [str(kubectl.program), "wait", "--for=delete", "cm/conf", "--timeout=100s"]
     environment = {"HOME": str(kubectl.home), "KUBECONFIG": str(kubectl.kubeconfig)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as waiting:
         kubectl("patch", "cm", "conf", "--type=json", "-p", '[{"op": "remove", "path": "/metadata/finalizers"}]')
-        assert waiting.wait(10) == 0
+        assert waiting.wait(100) == 0
     assert gone(kubectl, "cm", "conf")
 
 
 def test_pods_go_with_and_without_grace(kubectl: Kubectl) -> None:
     for name in ("slow", "now", "forced"):
         kubectl("run", name, "--image=nginx")
-    kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=10s")
+    kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=100s")
     assert kubectl("delete", "pod", "slow").startswith('pod "slow" deleted')
     assert kubectl("delete", "pod", "now", "--now").startswith('pod "now" deleted')
     forced = kubectl.run("delete", "pod", "forced", "--force", "--grace-period=0")
@@ -103,8 +103,8 @@ def test_a_namespace_with_all_that_is_in_it(kubectl: Kubectl) -> None:
     inside = kubectl.within(name)
     until(lambda: inside.run("get", "serviceaccount", "default").returncode == 0)
     inside.apply("---".join((WEB, SERVICE, CONFIG)))
-    inside("rollout", "status", "deploy/web", "--timeout=10s")
-    assert kubectl("delete", "namespace", name, "--timeout=20s") == f'namespace "{name}" deleted\n'
+    inside("rollout", "status", "deploy/web", "--timeout=100s")
+    assert kubectl("delete", "namespace", name, "--timeout=100s") == f'namespace "{name}" deleted\n'
     assert "NotFound" in kubectl.refused("get", "namespace", name)
     assert inside("get", "all,cm,secrets,serviceaccounts", "-o", "name") == ""
 

@@ -59,7 +59,7 @@ subjects: [{kind: ServiceAccount, name: robot, namespace: default}]
 def full(kubectl: Kubectl) -> Kubectl:
     """A namespace with one of everything."""
     kubectl.apply("---".join((WEB, SERVICE, CONFIG, MORE)))
-    kubectl("rollout", "status", "deploy/web", "--timeout=10s")
+    kubectl("rollout", "status", "deploy/web", "--timeout=100s")
     until(lambda: "1/1" in kubectl("get", "pods", "-l", "app=old"))
     return kubectl
 

@@ -20,7 +20,7 @@ spec: {minAvailable: 2, selector: {matchLabels: {app: web}}}
 def rolled_out(kubectl: Kubectl) -> Iterator[Kubectl]:
     """With the application, and everything as before afterwards."""
     kubectl.apply(WEB)
-    kubectl("rollout", "status", "deploy/web", "--timeout=10s")
+    kubectl("rollout", "status", "deploy/web", "--timeout=100s")
     yield kubectl
     kubectl("uncordon", "node-0", "node-1", "node-2")
     kubectl("delete", "deploy,pdb,pods", "--all", "--wait=false")
@@ -54,7 +54,7 @@ def test_cordon(web: Kubectl) -> None:
     assert status(web, "node-0") == "Ready,SchedulingDisabled"
     until(lambda: "node.kubernetes.io/unschedulable:NoSchedule" in web("describe", "node", "node-0"))
     web("run", "there", "--image=x")
-    web("wait", "--for=condition=Ready", "pod/there", "--timeout=10s")
+    web("wait", "--for=condition=Ready", "pod/there", "--timeout=100s")
     assert web("get", "pod", "there", "-o", "jsonpath={.spec.nodeName}") == "node-2"
     web("cordon", "node-2")
     web("run", "nowhere", "--image=x")
@@ -62,7 +62,7 @@ def test_cordon(web: Kubectl) -> None:
     assert "0/3 nodes are available: 3 node(s) were unschedulable." in told
     assert web.rows("get", "pod", "nowhere", "--no-headers")[0][:3] == ["nowhere", "0/1", "Pending"]
     assert web("uncordon", "node-0") == "node/node-0 uncordoned\n"
-    web("wait", "--for=condition=Ready", "pod/nowhere", "--timeout=10s")
+    web("wait", "--for=condition=Ready", "pod/nowhere", "--timeout=100s")
     assert 'nodes "nope" not found' in web.refused("cordon", "nope")
 
 
@@ -72,7 +72,7 @@ def test_drain(web: Kubectl) -> None:
     assert f"node/{node} cordoned" in text
     assert "evicted" in text
     assert text.splitlines()[-1] == f"node/{node} drained"
-    web("rollout", "status", "deploy/web", "--timeout=10s")
+    web("rollout", "status", "deploy/web", "--timeout=100s")
     assert node not in nodes_of(web)
     assert status(web, node) == "Ready,SchedulingDisabled"
 
@@ -92,12 +92,12 @@ def test_drain_waits_for_budgets(one_web: Kubectl) -> None:
     one_web.apply(BUDGET)
     until(lambda: one_web.rows("get", "pdb", "--no-headers")[0][:4] == ["web", "2", "N/A", "0"])
     [node, *_] = nodes_of(one_web)
-    refused = one_web.refused("drain", node, "--timeout=1s")
+    refused = one_web.refused("drain", node, "--timeout=4s")
     assert "Cannot evict pod as it would violate the pod's disruption budget." in refused
     assert node in nodes_of(one_web)
     one_web("scale", "deploy", "web", "--replicas=6")
     until(lambda: one_web.rows("get", "pdb", "--no-headers")[0][3] == "4")
-    one_web("drain", node, "--timeout=20s")
+    one_web("drain", node, "--timeout=100s")
     assert node not in nodes_of(one_web)
 
 
@@ -118,7 +118,7 @@ def test_labels_say_what_a_node_is_for(web: Kubectl) -> None:
     web("label", "node", "node-1", "node-role.kubernetes.io/worker=", "disk=ssd")
     assert web.rows("get", "nodes", "node-1", "--no-headers")[0][2] == "worker"
     web("run", "picky", "--image=x", '--overrides={"spec": {"nodeSelector": {"disk": "ssd"}}}')
-    web("wait", "--for=condition=Ready", "pod/picky", "--timeout=10s")
+    web("wait", "--for=condition=Ready", "pod/picky", "--timeout=100s")
     assert web("get", "pod", "picky", "-o", "jsonpath={.spec.nodeName}") == "node-1"
     web("run", "pickier", "--image=x", '--overrides={"spec": {"nodeSelector": {"disk": "tape"}}}')
     told = until(lambda: web("get", "events", "--field-selector=involvedObject.name=pickier", "--no-headers"))

@@ -103,7 +103,7 @@ def policies(one_kubectl: Kubectl) -> Iterator[Kubectl]:
 
 def test_parameters_of_a_kind_of_ones_own(policies: Kubectl) -> None:
     policies.apply(LIMITS)
-    policies("wait", "--for=condition=Established", "crd/replicalimits.policy.example.com", "--timeout=20s")
+    policies("wait", "--for=condition=Established", "crd/replicalimits.policy.example.com", "--timeout=100s")
     limit = "apiVersion: policy.example.com/v1\nkind: ReplicaLimit\nmetadata: {name: limit}\nmaxReplicas: 2\n"
     policies.apply(filled(POLICY, policies, ACTIONS="[Deny]", **CUSTOM))
     make = ("create", "deployment", "web", "--image=nginx:1", "--replicas=3")
@@ -145,7 +145,7 @@ def test_the_status_says_what_does_not_fit(policies: Kubectl) -> None:
     policies.apply(written)
     name = f"p-{policies.namespace}"
     where = "jsonpath={.status.typeChecking.expressionWarnings[0].warning}"
-    policies("wait", "--for", f"{where}", f"validatingadmissionpolicy/{name}", "--timeout=20s")
+    policies("wait", "--for", f"{where}", f"validatingadmissionpolicy/{name}", "--timeout=100s")
     told = policies("get", "validatingadmissionpolicy", name, "-o", where)
     assert told.startswith("apps/v1, Kind=Deployment: ERROR: <input>:1:12: undefined field 'replika'")
     assert f"{name}" in policies("get", "validatingadmissionpolicy", name)

@@ -20,7 +20,7 @@ BIG = "apiVersion: v1\nkind: List\nitems:\n" + "".join(
 def web(kubectl: Kubectl) -> Kubectl:
     """With the application rolled out."""
     kubectl.apply("---".join((WEB, SERVICE, CONFIG)))
-    kubectl("rollout", "status", "deploy/web", "--timeout=10s")
+    kubectl("rollout", "status", "deploy/web", "--timeout=100s")
     until(
         lambda: len(kubectl("get", "endpointslices", "-o", "jsonpath={.items[*].endpoints[*].addresses}").split()) == 2
     )
@@ -178,10 +178,24 @@ def test_watching(kubectl: Kubectl) -> None:
 
 def test_watching_in_other_forms(one_kubectl: Kubectl) -> None:
     one_kubectl.apply(CONFIG)
-    watch = ("get", "cm", "conf", "--watch", "--request-timeout=1s")
-    assert one_kubectl(*watch, "-o", "name") == "configmap/conf\n"
-    assert yaml.safe_load(one_kubectl(*watch, "-o", "yaml"))["data"] == {"a": "1", "b": "two"}
-    assert one_kubectl(*watch).splitlines()[0].split() == ["NAME", "DATA", "AGE"]
+    assert begun(one_kubectl, "configmap", "-o", "name") == "configmap/conf\n"
+    assert yaml.safe_load(begun(one_kubectl, "  uid:", "-o", "yaml"))["data"] == {"a": "1", "b": "two"}
+    assert begun(one_kubectl, "conf").splitlines()[0].split() == ["NAME", "DATA", "AGE"]
+
+
+def begun(kubectl: Kubectl, last: str, *args: str) -> str:
+    """What a watch of `conf` shows up to the line that begins with `last`."""
+    command = [str(kubectl.program), "get", "cm", "conf", "--watch", *args]
+    environment = {"HOME": str(kubectl.home), "KUBECONFIG": str(kubectl.kubeconfig)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as watching:
+        assert watching.stdout is not None
+        found = ""
+        for line in watching.stdout:
+            found += line
+            if line.startswith(last):
+                break
+        watching.kill()
+    return found
 
 
 def test_raw(kubectl: Kubectl) -> None:
@@ -199,8 +213,8 @@ def test_whoever_reads_endpoints_is_warned(kubectl: Kubectl) -> None:
 
 
 def test_events(web: Kubectl) -> None:
-    reasons = {row[2] for row in web.rows("events", "--no-headers")}
-    assert {"Scheduled", "ScalingReplicaSet", "SuccessfulCreate"} <= reasons
+    wanted = {"Scheduled", "ScalingReplicaSet", "SuccessfulCreate"}
+    until(lambda: wanted <= {row[2] for row in web.rows("events", "--no-headers")})
     of_web = web("events", "--for", "deployment/web")
     assert re.search(r"Normal +ScalingReplicaSet +Deployment/web +Scaled up replica set web-\w+ from 0 to 2", of_web)
     assert "No events found" in web.warned("events", "--types=Warning")

@@ -252,7 +252,7 @@ def test_proxy_of_any_port(newest_kubectl: Kubectl) -> None:
     with proxy(newest_kubectl, "-p", "0", "--disable-filter") as told:
         found = re.search(r"127\.0\.0\.1:(\d+)", told)
         assert found
-        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=90)
         connection.request("GET", "/api/")
         assert json.loads(connection.getresponse().read())["versions"] == ["v1"]
         connection.close()
@@ -262,7 +262,7 @@ def test_proxy_of_any_port(newest_kubectl: Kubectl) -> None:
 def test_proxy_of_a_socket(newest_kubectl: Kubectl, tmp_path: Path) -> None:
     path = tmp_path / "s"
     with proxy(newest_kubectl, f"--unix-socket={path}"), socket.socket(socket.AF_UNIX) as one:
-        one.settimeout(20)
+        one.settimeout(90)
         one.connect(str(path))
         one.sendall(b"GET /api/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = b""

@@ -165,7 +165,7 @@ def running(kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runni
 def test_an_operator_on_kopf(kubectl: Kubectl, running: Running) -> None:
     kubectl.apply(SITE)
     until(lambda: kubectl("get", "deployment", "-o", "name") == "deployment.apps/mine\n")
-    kubectl("rollout", "status", "deployment/mine", "--timeout=30s")
+    kubectl("rollout", "status", "deployment/mine", "--timeout=100s")
     until(lambda: kubectl.read("site", "mine")["status"].get("create") == {"children": 1})
     assert kubectl.rows("get", "site")[1][:2] == ["mine", "1"]
     found = kubectl.read("site", "mine")

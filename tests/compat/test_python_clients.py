@@ -216,12 +216,12 @@ def test_kr8s_workloads(whole: RunningCluster, namespace: str) -> None:
     document["metadata"]["namespace"] = namespace
     deployment: Any = Kr8sDeployment(document, api=api)
     deployment.create()
-    deployment.wait("condition=Available", timeout=10)
+    deployment.wait("condition=Available", timeout=60)
     deployment.scale(3)
     until(lambda: len(deployment.pods()) == 3)
     pods: list[Any] = list(Kr8sPod.list(label_selector={"app": "web"}, namespace=namespace, api=api))
     assert len(pods) == 3
     until(lambda: all(pod.ready() for pod in pods))
     deployment.delete(propagation_policy="Foreground")
-    deployment.wait("delete", timeout=10)
+    deployment.wait("delete", timeout=60)
     assert not list(api.get("pods", namespace=namespace))

@@ -94,7 +94,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[C
             finally:
                 await plane.close()
 
-        asyncio.run(asyncio.wait_for(inside(), 30))
+        asyncio.run(asyncio.wait_for(inside(), 60))
 
     return go
 
@@ -179,7 +179,7 @@ async def collect(stream: AsyncIterator[Any], count: int) -> list[WatchEvent]:
     """The next events but bookmarks."""
     found: list[WatchEvent] = []
     while len(found) < count:
-        found += [event for event in await asyncio.wait_for(anext(stream), 20) if event.type != "BOOKMARK"]
+        found += [event for event in await asyncio.wait_for(anext(stream), 60) if event.type != "BOOKMARK"]
     return found
 
 

@@ -310,7 +310,7 @@ def test_somebody_elses_change_is_noticed_and_mended(world: World) -> None:
     put(world, rules("a"))
 
     async def noticed() -> None:
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(world.plane.disturbed())
             await asyncio.sleep(0.05)
             world.disturb()

@@ -110,7 +110,7 @@ async def pod(runtime: Runtime, uid: str) -> PodOnNode:
 
 
 async def until_exited(runtime: Runtime, uid: str) -> PodOnNode:
-    for _ in range(400):
+    for _ in range(2_000):
         found = await pod(runtime, uid)
         if found.containers[0].state is ContainerState.EXITED:
             return found
@@ -144,7 +144,7 @@ def test_an_exit_is_reported_with_its_code_and_as_a_change(run: Callable[..., No
         changes = runtime.changes()
         assert await anext(changes) == frozenset({""})
         box, _ = await started(runtime, "exits", "sleep 0.3; exit 3")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for changed in changes:
                 found = await pod(runtime, "exits")
                 if "exits" in changed and found.containers[0].state is ContainerState.EXITED:
@@ -188,8 +188,11 @@ def test_starting_and_creating_twice_gives_the_same(run: Callable[..., None]) ->
 def test_a_container_that_obeys_is_stopped_without_the_whole_grace(run: Callable[..., None]) -> None:
     async def scenario(runtime: Runtime) -> None:
         box, made = await started(runtime, "obeys", FOREVER)
-        await asyncio.sleep(0.2)  # the shell sets its trap
-        async with asyncio.timeout(15):
+        listens = ["grep", "-q", "SigCgt:.*[4567cdef]...$", "/proc/1/status"]  # once the shell has set its trap
+        async with asyncio.timeout(60):
+            while (await runtime.exec_sync(made, listens, 30)).exit_code:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
             await runtime.stop_container(made, 60)
         found = await pod(runtime, "obeys")
         assert found.containers[0].state is ContainerState.EXITED

@@ -76,7 +76,7 @@ def run(
 
 async def taken(watch: AsyncIterator[Sequence[Change]], count: int) -> list[Change]:
     found: list[Change] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(found) < count:
             found.extend(await anext(watch))
     return found

@@ -168,7 +168,7 @@ def test_a_watch_that_etcd_has_forgotten_is_expired(both: Both, monkeypatch: pyt
             third = await one.put("/a", b"3", second)
             await one.compact(third)
         with pytest.raises(Expired):
-            await asyncio.wait_for(anext(watch), 10)
+            await asyncio.wait_for(anext(watch), 60)
         fourth = await one.put("/a", b"4", third)
         assert await two.newest() >= fourth
         assert (await two.list("")).rows[0].revision == fourth

@@ -294,4 +294,4 @@ def test_the_agents_port_is_open_to_masters_alone() -> None:
                             refused = isinstance(error, Forbidden)
                         assert refused is not may, (name, path)
 
-    asyncio.run(asyncio.wait_for(test(), 30))
+    asyncio.run(asyncio.wait_for(test(), 60))

@@ -40,7 +40,7 @@ def one_cluster() -> Iterator[None]:
         yield
 
 
-def navarch(*words: str, environment: Mapping[str, str] = {}, timeout_s: float = 120.0) -> subprocess.CompletedProcess:
+def navarch(*words: str, environment: Mapping[str, str] = {}, timeout_s: float = 240.0) -> subprocess.CompletedProcess:
     """The command line, as a person would use it."""
     return subprocess.run(
         [sys.executable, "-m", "navarch", *words],
@@ -85,24 +85,24 @@ class Kubectl:
     def command(self, *words: str) -> list[str]:
         return [self.program, f"--kubeconfig={self.kubeconfig}", "-n", self.namespace, *words]
 
-    def run(self, *words: str, stdin: str = "", timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, stdin: str = "", timeout_s: float = 150.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*words), input=stdin, capture_output=True, text=True, timeout=timeout_s, env=self.environment
         )
 
-    def __call__(self, *words: str, stdin: str = "", timeout_s: float = 60.0) -> str:
+    def __call__(self, *words: str, stdin: str = "", timeout_s: float = 150.0) -> str:
         """Standard output of a command that must succeed."""
         done = self.run(*words, stdin=stdin, timeout_s=timeout_s)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def fails(self, *words: str, stdin: str = "", timeout_s: float = 60.0) -> str:
+    def fails(self, *words: str, stdin: str = "", timeout_s: float = 150.0) -> str:
         """Standard error of a command that must fail."""
         done = self.run(*words, stdin=stdin, timeout_s=timeout_s)
         assert done.returncode != 0, f"kubectl {' '.join(words)} should have failed\n{done.stdout}{done.stderr}"
         return done.stderr
 
-    def raw(self, *words: str, stdin: bytes = b"", timeout_s: float = 120.0) -> subprocess.CompletedProcess[bytes]:
+    def raw(self, *words: str, stdin: bytes = b"", timeout_s: float = 240.0) -> subprocess.CompletedProcess[bytes]:
         """Bytes in, bytes out."""
         return subprocess.run(
             self.command(*words), input=stdin, capture_output=True, timeout=timeout_s, env=self.environment
@@ -120,9 +120,9 @@ class Kubectl:
         found: dict[str, Any] = json.loads(self("get", what, name, "-o", "json"))
         return found
 
-    def wait(self, what: str, condition: str, timeout_s: float = 40.0) -> None:
+    def wait(self, what: str, condition: str, timeout_s: float = 120.0) -> None:
         """condition: as `kubectl wait --for` takes it."""
-        done = self.run("wait", what, f"--for={condition}", f"--timeout={timeout_s:.0f}s", timeout_s=timeout_s + 10)
+        done = self.run("wait", what, f"--for={condition}", f"--timeout={timeout_s:.0f}s", timeout_s=timeout_s + 30)
         if done.returncode:
             told = self.run("describe", what).stdout if "/" in what else ""
             raise AssertionError(f"{what} never was {condition}: {done.stderr}\n{told}")
@@ -172,7 +172,7 @@ def pod(name: str, command: str | Sequence[str] = "", *, image: str = IMAGE, **s
     }
 
 
-def until(what: str, found: Callable[[], Any], patience_s: float = 30.0) -> Any:
+def until(what: str, found: Callable[[], Any], patience_s: float = 120.0) -> Any:
     """Ask until the answer is true, and return it."""
     deadline = time.monotonic() + patience_s
     while not (answer := found()):
@@ -207,7 +207,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
-    def expect(self, text: str, patience_s: float = 20.0) -> str:
+    def expect(self, text: str, patience_s: float = 60.0) -> str:
         """Read until `text` has come; returns what came up to and with it, and forgets that."""
         deadline = time.monotonic() + patience_s
         while text not in self.seen:
@@ -223,7 +223,7 @@ class Terminal:
         before, _, self.seen = self.seen.partition(text)
         return before + text
 
-    def end(self, patience_s: float = 20.0) -> int:
+    def end(self, patience_s: float = 60.0) -> int:
         """Wait for the program and return its exit code."""
         deadline = time.monotonic() + patience_s
         while self.process.poll() is None and time.monotonic() < deadline:

@@ -164,7 +164,8 @@ def rights() -> list[Document]:
 
 
 def probed() -> list[Document]:
-    often = {"periodSeconds": 1, "failureThreshold": 1}
+    often: Document = {"periodSeconds": 1, "failureThreshold": 1}
+    seldom: Document = {"timeoutSeconds": 60, "failureThreshold": 3, "initialDelaySeconds": 4}  # the machine is busy
     health = {"exec": {"command": ["cat", "/tmp/health"]}, **often}
     web = {"httpGet": {"path": "/healthz", "port": 8080}, **often, "initialDelaySeconds": 2}
     ok = "echo ok >/tmp/health; mkdir -p /www; echo ok >/www/healthz; httpd -p 8080 -h /www; "
@@ -175,12 +176,12 @@ def probed() -> list[Document]:
     return [
         one("dies-exec", ok + "sleep 3; rm /tmp/health; sleep 1000", livenessProbe=health),
         one("dies-http", ok + "sleep 4; rm /www/healthz; sleep 1000", livenessProbe=web),
-        one("lives-exec", ok + "sleep 1000", livenessProbe={**health, "initialDelaySeconds": 1}),
-        one("lives-http", ok + "sleep 1000", livenessProbe=web),
+        one("lives-exec", ok + "sleep 1000", livenessProbe={**health, **seldom}),
+        one("lives-http", ok + "sleep 1000", livenessProbe={**web, **seldom}),
         one(
             "lives-tcp",
             ok + "sleep 1000",
-            livenessProbe={"tcpSocket": {"port": 8080}, **often, "initialDelaySeconds": 2},
+            livenessProbe={"tcpSocket": {"port": 8080}, **often, **seldom},
         ),
         one("delayed", ok + "sleep 1000", readinessProbe={**health, "initialDelaySeconds": 4}),
         one("unready", "sleep 1000", readinessProbe={"exec": {"command": ["false"]}, **often}),

@@ -41,7 +41,7 @@ async def check(at: Node, name: str, wanted: list[Document]) -> None:
         statuses = sorted(pod["status"].get("containerStatuses", []), key=lambda one: str(one["name"]))
         return [one.get("resources") for one in statuses] == wanted
 
-    found = await at.world.until(name, given, 30)
+    found = await at.world.until(name, given)
     line = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us"
     for status, resources in zip(
         sorted(found["status"]["containerStatuses"], key=lambda one: str(one["name"])), wanted, strict=True
@@ -59,7 +59,7 @@ async def check(at: Node, name: str, wanted: list[Document]) -> None:
 
 async def resized(at: Node, name: str, before: list[Document], after: list[Document], *, replace: bool = False) -> None:
     await at.world.create_pod(name, *(container(number, one) for number, one in enumerate(before)))
-    await at.world.until(name, cluster.ready, 30)
+    await at.world.until(name, cluster.ready)
     await check(at, name, before)
     if replace:
         document = copy.deepcopy((await at.client.get(POD, "default", name)).document())
@@ -72,7 +72,7 @@ async def resized(at: Node, name: str, before: list[Document], after: list[Docum
         await at.client.patch(POD, "default", name, patch, type="strategic", subresource="resize")
     await check(at, name, after)
     await at.client.delete(POD, "default", name)
-    await at.world.until_gone(name, 30)
+    await at.world.until_gone(name)
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ async def texts(at: Node, made: Document) -> dict[str, list[str]]:
     """What each container of a pod printed until all had ended well."""
     meta = made["metadata"]
     over = ("Succeeded", "Failed")
-    found = await at.world.until(meta["name"], lambda pod: pod["status"].get("phase") in over, 90)
+    found = await at.world.until(meta["name"], lambda pod: pod["status"].get("phase") in over)
     folder = at.world.config.paths.pod_logs("default", meta["name"], meta["uid"])
     printed = {}
     for container in found["spec"]["containers"]:
@@ -447,7 +447,7 @@ def test_many_maps_in_many_pods_at_once(said: dict[str, list[str]]) -> None:
 @spec(BOTH_ABOUT + "should update annotations on modification" + ALL)
 def test_files_follow_what_they_are_made_of(said: dict[str, list[str]], node: Callable[..., None]) -> None:
     async def scenario(at: Node) -> None:
-        found = await at.world.until("follower", cluster.ready, 30)
+        found = await at.world.until("follower", cluster.ready)
         container = cluster.container(found)["containerID"].rpartition("/")[2]
         script = "grep -H . /v/*/data-* /v/*/labels 2>/dev/null; grep -H builder /v/*/annotations"
 

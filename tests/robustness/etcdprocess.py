@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,11 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from ports import free_port
 
 
 @dataclass
@@ -57,7 +52,7 @@ class EtcdProcess:
         with self.log.open("ab") as log:
             environment = {**os.environ, "ETCD_UNSUPPORTED_ARCH": os.uname().machine}
             self.process = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not _healthy(metrics):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"etcd did not start\n{self.log.read_text()[-3000:]}")
@@ -79,7 +74,7 @@ class EtcdProcess:
 
 def _healthy(metrics: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{metrics}/health", timeout=1) as answer:
+        with urllib.request.urlopen(f"{metrics}/health", timeout=10) as answer:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False

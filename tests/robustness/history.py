@@ -9,8 +9,8 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from random import Random
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ GONE = (404, 409)
 class Served(Protocol):
     """A server, or several that are to look like one."""
 
-    def session(self, timeout_s: float = 10.0) -> Any: ...
+    def session(self, timeout_s: float = 60.0) -> Any: ...
 
     def kill(self) -> Any: ...
 
@@ -172,7 +172,7 @@ class Client(threading.Thread):
 class Follower(threading.Thread):
     """Lists, then watches on from where it was, over every break; lists again only when told that it must (410).
 
-    away: while it is set this one does not watch, and so misses what is written meanwhile.
+    away: while it is set this one does not watch, and so misses what is written meanwhile. gone: it does not watch now.
     """
 
     def __init__(self, server: Served, query: str, stop: threading.Event, away: threading.Event | None = None) -> None:
@@ -181,6 +181,7 @@ class Follower(threading.Thread):
         self.query = query
         self.stop = stop
         self.away = away or threading.Event()
+        self.gone = threading.Event()
         self.segments: list[Segment] = []
         self.expired = 0
         self.finished = False
@@ -189,18 +190,21 @@ class Follower(threading.Thread):
         again = True
         while not self.stop.is_set():
             if self.away.is_set():
+                self.gone.set()
                 time.sleep(0.01)
                 continue
-            session = self.server.session(timeout_s=0.5)
+            self.gone.clear()
+            session, stream = self.server.session(), self.server.session(timeout_s=0.5)  # looks at `stop` that often
             try:
                 if again:
                     self.segments.append(self._list(session))
-                again = self._watch(session)
+                again = self._watch(stream)
                 self.expired += again
             except (OSError, http.client.HTTPException, ValueError):
                 time.sleep(0.05)
             finally:
                 session.close()
+                stream.close()
         self.finished = True
 
     def _list(self, session: Session) -> Segment:
@@ -323,9 +327,40 @@ class Recorded:
     expired: int
     slowest_start_s: float
 
+    @classmethod
+    def of(cls, clients: Sequence[Client], followers: Sequence[Follower]) -> Recorded:
+        writes = [write for client in clients for write in list(client.writes)]
+        return cls(
+            [text for client in clients for text in list(client.wrong)],
+            sum(w.revision > 0 for w in writes),
+            sum(w.revision == 0 and w.value is not None for w in writes),
+            sum(w.revision < 0 for w in writes),
+            sum(len(segment.events) for follower in followers for segment in list(follower.segments)),
+            sum(follower.expired for follower in followers),
+            0.0,
+        )
 
-def record(server: Served, seed: int, seconds: float, kill: int, clients: int = 6) -> Recorded:
-    """Let clients race and watchers follow for so long, with so many kills in between, and judge what they saw."""
+
+def until(what: Callable[[], bool], patience_s: float = 90.0) -> bool:
+    """Whether it came to be."""
+    deadline = time.monotonic() + patience_s
+    while not (found := what()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def record(
+    server: Served,
+    seed: int,
+    seconds: float,
+    kill: int,
+    clients: int = 6,
+    enough: Callable[[Recorded], bool] = lambda found: True,
+) -> Recorded:
+    """Let clients race and watchers follow for so long, with so many kills in between, and judge what they saw.
+
+    enough: whether what is recorded will do; else it goes on for a while, as the machine may be slow.
+    """
     stop, down, away, random, told = threading.Event(), Down(), threading.Event(), Random(seed), Told()
     racing = [Client(server, number, seed, stop, down, told) for number in range(clients)]
     follow_stop = threading.Event()
@@ -338,44 +373,38 @@ def record(server: Served, seed: int, seconds: float, kill: int, clients: int = 
     for _ in range(kill):
         time.sleep(seconds / (kill + 1) * (0.5 + random.random()))
         away.set()
-        time.sleep(0.3)  # what is written now is what the one that is away misses: a new server does not remember it
+        until(followers[-1].gone.is_set)
+        before = Recorded.of(racing, ()).writes
+        until(lambda before=before: Recorded.of(racing, ()).writes > before + 20)  # the one that is away misses these
         down.set()
         server.kill()
         slowest = max(slowest, server.start())
         down.clear()
         away.clear()
     time.sleep(seconds / (kill + 1))
+    until(lambda: enough(Recorded.of(racing, followers)))
     stop.set()
     for client in racing:
         client.join()
-    wrong = [text for client in racing for text in client.wrong]
     writes = [write for client in racing for write in client.writes]
-    wrong += settled(server, followers)
+    found = any(client.wrong for client in racing) or any(check(one.segments, writes) for one in followers)
+    wrong = settled(server, followers, patience_s=3.0 if found else 90.0)
     follow_stop.set()
     for follower in followers:
         follower.join()
         if not follower.finished:
             wrong.append(f"the watcher ({follower.query}) met what it does not understand")
         wrong += check(follower.segments, writes)
-    return Recorded(
-        wrong,
-        sum(w.revision > 0 for w in writes),
-        sum(w.revision == 0 and w.value is not None for w in writes),
-        sum(w.revision < 0 for w in writes),
-        sum(len(segment.events) for follower in followers for segment in follower.segments),
-        sum(follower.expired for follower in followers),
-        slowest,
-    )
+    recorded = Recorded.of(racing, followers)
+    return replace(recorded, wrong=recorded.wrong + wrong, slowest_start_s=slowest)
 
 
-def settled(server: Served, followers: Sequence[Follower]) -> list[str]:
+def settled(server: Served, followers: Sequence[Follower], patience_s: float) -> list[str]:
     """Once all is quiet, what each watcher believes is what a list says."""
     session = server.session()
     _, items = listed(session, "")
     session.close()
-    deadline = time.monotonic() + 3
-    while time.monotonic() < deadline and any(replayed(one.segments[-1]) != items for one in followers):
-        time.sleep(0.05)
+    until(lambda: all(one.segments and replayed(one.segments[-1]) == items for one in followers), patience_s)
     wrong = []
     for follower in followers:
         believed = replayed(follower.segments[-1])

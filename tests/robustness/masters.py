@@ -37,7 +37,7 @@ class Masters:
     _turn: Iterator[int] = field(default_factory=count)
     _faults: Iterator[int] = field(default_factory=count)
 
-    def session(self, timeout_s: float = 10.0) -> Sessions:
+    def session(self, timeout_s: float = 60.0) -> Sessions:
         return Sessions([server.session(timeout_s) for server in self.servers], next(self._turn))
 
     def ask(self, target: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
@@ -75,7 +75,7 @@ class Masters:
         with grpc.insecure_channel(self.etcd.url.removeprefix("http://")) as channel:
 
             def call(method: str, request: Any, answer: Any) -> Any:
-                return channel.unary_unary(method, _bytes, answer.FromString)(request, timeout=10)
+                return channel.unary_unary(method, _bytes, answer.FromString)(request, timeout=60)
 
             now = call(etcd.RANGE, etcd.RangeRequest(key=b"/", limit=1), etcd.RangeResponse).header.revision
             call(etcd.COMPACT, etcd.CompactionRequest(revision=now), etcd.CompactionResponse)
@@ -140,7 +140,7 @@ def masters(folder: Path, programs: tuple[tuple[str, ...], ...] = (REAL, REAL), 
                     server.kill()
 
 
-def settle(pair: Masters, patience_s: float = 20.0) -> None:
+def settle(pair: Masters, patience_s: float = 60.0) -> None:
     """Until every server answers a read that must be the newest."""
     deadline = time.monotonic() + patience_s
     for server in pair.servers:

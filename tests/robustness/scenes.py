@@ -98,8 +98,13 @@ def failing_syncs(folder: Path, seed: int, cycles: int, *weaknesses: str) -> Fou
     return found
 
 
-def full_disks(folder: Path, seed: int, cycles: int, program: tuple[str, ...] = REAL) -> Found:
-    """The disk is full under load and gets room again, without a restart; a kill at the end."""
+def full_disks(
+    folder: Path, seed: int, cycles: int, program: tuple[str, ...] = REAL, patience_s: float = 60.0
+) -> Found:
+    """The disk is full under load and gets room again, without a restart; a kill at the end.
+
+    patience_s: until the disk is noticed to be full, and to be so no more.
+    """
     random, found, past = Random(seed), Found(), []
     with disk(folder, 64) as drive, serving(folder, program, drive.point / "data") as server:
         pid = server.process.pid if server.process else 0
@@ -108,7 +113,7 @@ def full_disks(folder: Path, seed: int, cycles: int, program: tuple[str, ...] = 
             past.append(writers)
             writers.wait_for(random.randrange(20, 60))
             drive.fill()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + patience_s
             while not writers.refused and time.monotonic() < deadline:
                 time.sleep(0.01)
             if not writers.refused:
@@ -118,7 +123,7 @@ def full_disks(folder: Path, seed: int, cycles: int, program: tuple[str, ...] = 
                 found.wrong.append(f"a full disk was answered with {strange}: {writers.errors[-3:]}")
             drive.make_room()
             try:
-                writers.wait_for(writers.count + 20, patience_s=5)
+                writers.wait_for(writers.count + 20, patience_s)
             except AssertionError as error:
                 found.wrong.append(f"no writes again: {error}")
             writers.stop()

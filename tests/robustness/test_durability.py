@@ -51,4 +51,4 @@ def test_a_full_disk_refuses_writes_and_recovers_without_restart(tmp_path: Path)
 @pytest.mark.node
 @pytest.mark.parametrize("weakness", ["ignores", "refuses"])
 def test_a_full_disk_finds_a_store_that_ignores_it_or_stays_refusing(tmp_path: Path, weakness: str) -> None:
-    assert full_disks(tmp_path, seed=1, cycles=1, program=weak(weakness)).wrong != []
+    assert full_disks(tmp_path, seed=1, cycles=1, program=weak(weakness), patience_s=5).wrong != []

@@ -19,7 +19,7 @@ from serverprocess import CONFIGMAPS, ServerProcess
 from navarch.app.layout import Settings, save_settings
 
 PATIENCE_S = 60.0
-DELAY_S = 2.0
+DELAY_S = 4.0
 
 
 def until(what: Callable[[], bool]) -> None:

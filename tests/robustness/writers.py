@@ -52,7 +52,7 @@ class Writers:
             thread.start()
         return self
 
-    def wait_for(self, count: int, patience_s: float = 20.0) -> None:
+    def wait_for(self, count: int, patience_s: float = 60.0) -> None:
         deadline = time.monotonic() + patience_s
         while self.count < count:
             assert time.monotonic() < deadline, f"only {self.count} writes: {self.errors[-3:]}"

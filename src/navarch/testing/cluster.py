@@ -267,7 +267,7 @@ class RunningCluster(_Running):
         until: Until = "exists",
         *,
         namespace: str = "default",
-        timeout_s: float = 10.0,
+        timeout_s: float = 60.0,
         leap_s: float = 0.0,
     ) -> Object | None:
         """Until `what` (`deployment/web`) is `until`; None when that is "gone".
@@ -308,7 +308,7 @@ class RunningAsyncCluster(_Running):
         until: Until = "exists",
         *,
         namespace: str = "default",
-        timeout_s: float = 10.0,
+        timeout_s: float = 60.0,
         leap_s: float = 0.0,
     ) -> Object | None:
         """As `RunningCluster.wait`."""

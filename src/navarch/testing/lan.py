@@ -7,6 +7,9 @@ name and the address it saw.
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import socket
 import threading
 from collections.abc import Mapping
@@ -22,6 +25,7 @@ ADDRESSES: Mapping[str, str] = {
 }
 PODS = ("a", "b")
 PORTS = (8080, 9090)
+STEP_S = 0.01
 
 Answer = tuple[str, bool] | str
 """(who answered, whether it saw somebody else's address than the caller's), or "reject", or "drop"."""
@@ -42,12 +46,12 @@ class Lan:
         return self.hosts["node"]
 
     def call(self, source: str, address: str, port: int, protocol: str = "tcp", wait_s: float = 0.3) -> Answer:
-        """One connection, one question."""
+        """One connection, one question. wait_s: of time in which we and those who answer were given a processor."""
         with self.client(source, protocol, wait_s) as client:
             if source == "node" and not address.startswith(("10.96.", "127.")):
                 client.bind((ADDRESSES["node"], 0))
             try:
-                client.connect((address, port))
+                _connect(client, (address, port), wait_s)
                 return self.ask(client, source)
             except ConnectionError:
                 return "reject"
@@ -63,6 +67,7 @@ class Lan:
     def ask(client: socket.socket, source: str) -> Answer:
         """One more question on a connection. Raises: OSError."""
         client.send(b"?")
+        _await([client], [], client.gettimeout() or 0.0)
         answer = client.recv(100).decode()
         if not answer:
             raise ConnectionResetError("closed")
@@ -101,6 +106,26 @@ class Lan:
             self._listening += [stream, datagrams]
             threading.Thread(target=_answer_streams, args=(stream, name), daemon=True).start()
             threading.Thread(target=_answer_datagrams, args=(datagrams, name), daemon=True).start()
+
+
+def _connect(client: socket.socket, address: tuple[str, int], wait_s: float) -> None:
+    client.setblocking(False)
+    code = client.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        _await([], [client], wait_s)
+        code = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    client.settimeout(wait_s)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _await(readable: list[socket.socket], writable: list[socket.socket], wait_s: float) -> None:
+    """In small steps, so that a machine which stands still for a while takes one of them and not all. Raises:
+    TimeoutError."""
+    for _ in range(max(int(wait_s / STEP_S), 1)):
+        if any(select.select(readable, writable, [], STEP_S)):
+            return
+    raise TimeoutError
 
 
 def _answer_streams(listening: socket.socket, name: str) -> None:

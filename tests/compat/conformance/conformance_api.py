@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE = "application/merge-patch+json"
@@ -80,7 +80,7 @@ class Api:
         self._connection = self._connect()
 
     def _connect(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(self.host, self.port, context=self.context, timeout=30)
+        return http.client.HTTPSConnection(self.host, self.port, context=self.context, timeout=90)
 
     def with_token(self, token: str) -> Api:
         return Api(self.kubeconfig, token=token)

@@ -11,16 +11,22 @@ from conformance_objects import configmap, controller, pod, replicas, service
 from conformance_specs import spec
 
 import navarch
+from navarch.testing.cluster import RunningCluster
 
 CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[Api]:
+def library() -> Iterator[RunningCluster]:
     """Of two small nodes that scheduling can fill."""
     machine = navarch.testing.machine.Machine(cpu="2", memory="4Gi", extra={"example.com/scarce": "5"})
     with navarch.Cluster(nodes=2, machine=machine) as cluster:
-        yield Api(cluster.kubeconfig)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def api(library: RunningCluster) -> Api:
+    return Api(library.kubeconfig)
 
 
 def core(ns: str, plural: str) -> str:
@@ -223,12 +229,12 @@ def test_sets_that_preempt(api: Api, ns: str) -> None:
 
 
 @spec("[sig-node] NoExecuteTaintManager Single Pod [Serial] removing taint cancels eviction [Disruptive]")
-def test_a_taint_that_is_taken_back(api: Api, ns: str) -> None:
+def test_a_taint_that_is_taken_back(api: Api, ns: str, library: RunningCluster) -> None:
     toleration = {
         "key": "kubernetes.io/e2e-evict-taint-key",
         "operator": "Exists",
         "effect": "NoExecute",
-        "tolerationSeconds": 3,
+        "tolerationSeconds": 300,
     }
     api.post(core(ns, "pods"), pod("stays", tolerations=[toleration], nodeName="node-0"))
     api.when(core(ns, "pods/stays"), running)
@@ -238,9 +244,7 @@ def test_a_taint_that_is_taken_back(api: Api, ns: str) -> None:
     api.gone(core(ns, "pods/goes"))
     assert "deletionTimestamp" not in api.get(core(ns, "pods/stays"))["metadata"]
     api.patch("/api/v1/nodes/node-0", {"spec": {"taints": None}})
-    import time
-
-    time.sleep(3.5)
+    library.clock.advance(seconds=310)
     assert running(api.get(core(ns, "pods/stays")))
     clear(api, ns)
 

@@ -372,10 +372,10 @@ def raw(api: Api, data: bytes) -> bytes:
     """What the server answers to these bytes, until it closes or is silent for a moment."""
     context = api.context
     with (
-        socket.create_connection((api.host, api.port), 5) as plain,
+        socket.create_connection((api.host, api.port), 60) as plain,
         context.wrap_socket(plain, server_hostname=api.host) as stream,
     ):
-        stream.settimeout(1.0)
+        stream.settimeout(60)
         stream.sendall(data)
         found = b""
         try:

@@ -47,7 +47,7 @@ def kubectl() -> Callable[..., str]:
             input=input,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=150,
             check=False,
         )
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"

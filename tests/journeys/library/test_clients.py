@@ -20,7 +20,7 @@ def test_the_official_client(deployment: Make) -> None:
             apps, core = client.AppsV1Api(api), client.CoreV1Api(api)
             apps.create_namespaced_deployment("default", deployment())
             ready = set()
-            for event in watch.Watch().stream(core.list_namespaced_pod, "default", timeout_seconds=20):
+            for event in watch.Watch().stream(core.list_namespaced_pod, "default", timeout_seconds=60):
                 conditions = event["object"].status.conditions or []
                 if any(one.type == "Ready" and one.status == "True" for one in conditions):
                     ready.add(event["object"].metadata.name)
@@ -57,7 +57,7 @@ def test_kr8s(deployment: Make) -> None:
             api = await kr8s.asyncio.api(kubeconfig=str(c.kubeconfig))
             made = await Deployment(deployment(), api=api)
             await made.create()
-            await made.wait("condition=Available", timeout=20)
+            await made.wait("condition=Available", timeout=60)
             found = [pod async for pod in Pod.list(api=api, namespace="default")]
             assert len(found) == 3
 

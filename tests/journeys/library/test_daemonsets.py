@@ -81,7 +81,7 @@ def test_a_rollout_keeps_its_bounds_and_is_undone(kubectl: Kubectl) -> None:
                 break
         assert fewest == 4
         assert set(pods(c).values()) == {"agent:v2"}
-        assert "successfully rolled out" in kubectl(c.kubeconfig, "rollout", "status", "ds/agent", "--timeout=5s")
+        assert "successfully rolled out" in kubectl(c.kubeconfig, "rollout", "status", "ds/agent", "--timeout=100s")
         history = kubectl(c.kubeconfig, "rollout", "history", "ds/agent").splitlines()
         assert [line.split() for line in history[2:] if line] == [["1", "<none>"], ["2", "second"]]
         assert "agent:v1" in kubectl(c.kubeconfig, "rollout", "history", "ds/agent", "--revision=1")

@@ -85,7 +85,7 @@ def test_cascades(deployment: Make, kubectl: Kubectl, cascade: str, left: int) -
     with navarch.Cluster() as c:
         c.apply(deployment())
         c.wait("deployment/web", "rolled out")
-        kubectl(c.kubeconfig, "delete", "deployment", "web", f"--cascade={cascade}", "--timeout=20s")
+        kubectl(c.kubeconfig, "delete", "deployment", "web", f"--cascade={cascade}", "--timeout=100s")
         c.clock.advance(minutes=2)
         assert len(c.client.list(POD, "default").items) == left
         assert len(c.client.list("replicasets", "default").items) == (1 if left else 0)
@@ -134,6 +134,6 @@ def test_budgets_hold_evictions_back(deployment: Make, kubectl: Kubectl) -> None
             c.client.post("pods", "default", pod.name, "eviction", eviction)
         c.client.patch("pdb", "default", "web", {"spec": {"minAvailable": 1}})
         c.wait("pdb/web", lambda d: d["status"]["disruptionsAllowed"] == 1)
-        kubectl(c.kubeconfig, "drain", "node-0", "--ignore-daemonsets", "--timeout=20s")
+        kubectl(c.kubeconfig, "drain", "node-0", "--ignore-daemonsets", "--timeout=100s")
         c.wait("deployment/web", lambda d: d["status"].get("readyReplicas") == 2)
         assert set(places(c).values()) == {"node-1"}

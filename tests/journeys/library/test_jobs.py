@@ -62,7 +62,7 @@ def test_one_pod_runs_to_its_end(kubectl: Kubectl) -> None:
         assert pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] == "work"
         row = kubectl(c.kubeconfig, "get", "job", "work", "--no-headers").split()
         assert row[1:3] == ["Complete", "1/1"]
-        kubectl(c.kubeconfig, "wait", "--for=condition=complete", "job/work", "--timeout=5s")
+        kubectl(c.kubeconfig, "wait", "--for=condition=complete", "job/work", "--timeout=100s")
         events = kubectl(c.kubeconfig, "describe", "job", "work")
         assert "SuccessfulCreate" in events
         assert "Job completed" in events

@@ -95,7 +95,7 @@ def test_a_rollout_a_canary_and_back(kubectl: Kubectl) -> None:
             assert len(ready(c)) >= 2
             order += [name for name, image in pods(c).items() if image == "db:v2" and name not in order]
         assert order == ["db-2", "db-1", "db-0"]
-        assert "roll out complete: 3 new pods" in kubectl(c.kubeconfig, "rollout", "status", "sts/db", "--timeout=5s")
+        assert "roll out complete: 3 new pods" in kubectl(c.kubeconfig, "rollout", "status", "sts/db", "--timeout=100s")
         history = kubectl(c.kubeconfig, "rollout", "history", "sts/db").splitlines()
         assert [line.split()[0] for line in history[2:] if line] == ["1", "2"]
         kubectl(c.kubeconfig, "rollout", "undo", "sts/db")

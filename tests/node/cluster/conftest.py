@@ -60,6 +60,6 @@ def kubectl(kubeconfig: Path, request: pytest.FixtureRequest) -> Iterator[Kubect
     name = re.sub(r"[^a-z0-9]+", "-", request.module.__name__.rpartition(".")[2].lower()).strip("-")
     found = Kubectl(kubeconfig, name)
     found("create", "namespace", name)
-    found("wait", "--for=create", "serviceaccount/default", "--timeout=20s")
+    found("wait", "--for=create", "serviceaccount/default", "--timeout=100s")
     yield found
     found("delete", "namespace", name, "--wait=false")

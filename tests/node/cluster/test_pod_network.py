@@ -118,7 +118,7 @@ def test_a_pod_with_a_subdomain_has_a_name_of_its_own(kubectl: Kubectl) -> None:
 
 
 def fetch(host: str, port: int) -> str:
-    connection = http.client.HTTPConnection(host, port, timeout=5)
+    connection = http.client.HTTPConnection(host, port, timeout=20)
     try:
         connection.request("GET", "/")
         return connection.getresponse().read().decode().strip()
@@ -166,7 +166,7 @@ def test_a_host_port_leads_to_its_pod(kubectl: Kubectl, host: str) -> None:
     assert fetch("127.0.0.1", 28080) == "harbour"
     kubectl.apply(pod("rival", SERVE, ports=[{"containerPort": 8080, "hostPort": 28080}]))
     until("a refusal", lambda: any("free ports" in text for _, text in kubectl.events("rival")))
-    kubectl("delete", "pod", "harbour", "rival", "--timeout=20s")
+    kubectl("delete", "pod", "harbour", "rival", "--timeout=100s")
     with pytest.raises(OSError):
         fetch(host, 28080)
 

@@ -63,7 +63,7 @@ def server(kubectl: Kubectl) -> None:
     }
     kubectl.apply(main, deployment, service)
     kubectl.ready("server")
-    kubectl("rollout", "status", "deployment/server", "--timeout=40s")
+    kubectl("rollout", "status", "deployment/server", "--timeout=100s")
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def forwarded(kubectl: Kubectl, target: str, port: str) -> Iterator[int]:
 
 
 def get(port: int, path: str) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=90)
     try:
         connection.request("GET", path)
         return connection.getresponse().read()
@@ -134,8 +134,8 @@ def test_a_closed_port_is_said_and_the_forwarding_goes_on_for_others(kubectl: Ku
     try:
         assert process.stdout
         local = int(process.stdout.readline().split(":")[1].split()[0])
-        with socket.create_connection(("127.0.0.1", local), timeout=10) as connection:
-            connection.settimeout(10)
+        with socket.create_connection(("127.0.0.1", local), timeout=90) as connection:
+            connection.settimeout(90)
             assert connection.recv(100) == b""
         said = ""
         for line in process.stdout:

@@ -105,7 +105,7 @@ def connection(kubectl: Kubectl, directory: Path) -> http.client.HTTPSConnection
     pair.write_bytes(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
     context.load_cert_chain(str(pair))
     host, _, port = cluster["server"].removeprefix("https://").partition(":")
-    return http.client.HTTPSConnection(host, int(port), context=context, timeout=20)
+    return http.client.HTTPSConnection(host, int(port), context=context, timeout=90)
 
 
 def ask(client: http.client.HTTPSConnection, method: str, path: str, body: bytes = b"") -> Any:

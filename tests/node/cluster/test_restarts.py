@@ -69,14 +69,14 @@ def test_a_killed_process_comes_back_and_pods_go_on(kubectl: Kubectl, victims: t
     start = time.monotonic()
     until("the processes", back)
     until("a server that answers", lambda: kubectl.run("get", "nodes").returncode == 0)
-    kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=30s")
-    assert time.monotonic() - start < 30
+    kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=100s")
+    assert time.monotonic() - start < 90
     assert containers(kubectl) == before
     until("exec", lambda: kubectl.run("exec", "steady", "--", "echo", "here").stdout == "here\n")
     name = f"new-{'-'.join(victims)}"
     kubectl.apply(pod(name, "exec sleep 1000"))
     kubectl.ready(name)
-    kubectl("delete", "pod", name, "--timeout=20s")
+    kubectl("delete", "pod", name, "--timeout=100s")
     now = status()
     assert {
         name for name in earlier if name not in ("nodes", "addresses") and now[name]["pid"] != earlier[name]["pid"]

@@ -168,7 +168,7 @@ def ask(path, token=open(here + "token").read()):
     if token:
         request.add_header("Authorization", "Bearer " + token)
     try:
-        return urllib.request.urlopen(request, context=context, timeout=10).status
+        return urllib.request.urlopen(request, context=context, timeout=60).status
     except urllib.error.HTTPError as error:
         return error.code
 space = open(here + "namespace").read()

@@ -54,7 +54,7 @@ class World:
     async def pod(self, name: str) -> Document:
         return (await self.client.get(POD, "default", name)).document()
 
-    async def until(self, name: str, true: Callable[[Document], Any], timeout_s: float = 10.0) -> Document:
+    async def until(self, name: str, true: Callable[[Document], Any], timeout_s: float = 120.0) -> Document:
         """The pod's document, once it is so."""
         found: Document = {}
         try:
@@ -76,7 +76,7 @@ class World:
             raise AssertionError(f"pod {name} is not so: {found.get('status')}") from error
         raise AssertionError("the watch ended")
 
-    async def until_gone(self, name: str, timeout_s: float = 10.0) -> None:
+    async def until_gone(self, name: str, timeout_s: float = 120.0) -> None:
         async with asyncio.timeout(timeout_s):
             listing = await self.client.list(POD, "default", fields=f"metadata.name={name}")
             if not listing.items:

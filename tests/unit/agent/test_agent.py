@@ -292,7 +292,7 @@ def test_a_missing_configmap_holds_the_container_until_it_is_there(tmp_path: Pat
 
             made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "default"}}
             await world.client.create(CONFIGMAP, {**made, "data": {"color": "blue"}})
-            await world.until("web", cluster.ready, timeout_s=10.0)
+            await world.until("web", cluster.ready)
 
     play(tmp_path, scenario)
 

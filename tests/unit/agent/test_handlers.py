@@ -34,7 +34,7 @@ def served(answer: bytes, ask: Callable[[int], Awaitable[Verdict]], delay_s: flo
     return asyncio.run(run()), bytes(asked)
 
 
-def get(port: int, timeout_s: float = 2.0, **action: Any) -> Awaitable[Verdict]:
+def get(port: int, timeout_s: float = 30.0, **action: Any) -> Awaitable[Verdict]:
     return http_get(HTTPGetAction(port=port, **action), CONTAINER, "127.0.0.1", timeout_s, "kube-probe/1.36")
 
 
@@ -78,11 +78,11 @@ async def _closed() -> list[Verdict]:
     port = server.sockets[0].getsockname()[1]
     server.close()
     await server.wait_closed()
-    return [await get(port), await tcp_connect(TCPSocketAction(port=port), CONTAINER, "127.0.0.1", 1.0)]
+    return [await get(port), await tcp_connect(TCPSocketAction(port=port), CONTAINER, "127.0.0.1", 30.0)]
 
 
 def test_an_open_port_is_enough_for_tcp() -> None:
-    verdict, _ = served(b"", lambda port: tcp_connect(TCPSocketAction(port=port), CONTAINER, "127.0.0.1", 1.0))
+    verdict, _ = served(b"", lambda port: tcp_connect(TCPSocketAction(port=port), CONTAINER, "127.0.0.1", 30.0))
     assert verdict.ok
 
 

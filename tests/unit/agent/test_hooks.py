@@ -18,7 +18,7 @@ from navarch.kinds.podspec.container import Container, ExecAction, GRPCAction, L
 CONTAINER = Container(name="main")
 
 
-def run(handler: LifecycleHandler, timeout_s: float = 5.0) -> Verdict:
+def run(handler: LifecycleHandler, timeout_s: float = 30.0) -> Verdict:
     async def scenario() -> Verdict:
         clock = SystemClock()
         answer = ExecResult(0 if handler.exec and handler.exec.command == ("good",) else 9, b"said")
@@ -71,7 +71,7 @@ def test_only_a_serving_service_is_healthy(answer: bytes | None, ok: bool, text:
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
-            return await grpc_health(GRPCAction(port=port, service="db"), "127.0.0.1", 5.0)
+            return await grpc_health(GRPCAction(port=port, service="db"), "127.0.0.1", 30.0)
         finally:
             await server.stop(None)
 
@@ -84,7 +84,7 @@ def test_a_server_without_the_health_service_says_so() -> None:
         server = grpc.aio.server()
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        first = await grpc_health(GRPCAction(port=port), "127.0.0.1", 5.0)
+        first = await grpc_health(GRPCAction(port=port), "127.0.0.1", 30.0)
         await server.stop(None)
         return first, await grpc_health(GRPCAction(port=port), "127.0.0.1", 0.5)
 

@@ -88,7 +88,7 @@ def test_following_goes_over_a_rotation_and_ends_with_the_container(log: Path) -
         return found
 
     async def in_time() -> bytes:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await play()
 
     assert asyncio.run(in_time()) == b"\nafter rotation\nlast\n"

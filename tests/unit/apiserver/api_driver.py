@@ -137,7 +137,7 @@ class Watching:
     async def event(self) -> dict[str, Any]:
         """The next one. Raises: StopAsyncIteration at the end, TimeoutError when nothing comes."""
         while not self._lines:
-            chunk = await asyncio.wait_for(anext(self._body), 15)
+            chunk = await asyncio.wait_for(anext(self._body), 60)
             self._lines = chunk.splitlines()
         found: dict[str, Any] = orjson.loads(self._lines.pop(0))
         return found
@@ -199,7 +199,7 @@ def run(test: Callable[[Api], Awaitable[None]], **options: Any) -> None:
         async with an_api(**options) as api:
             await test(api)
 
-    asyncio.run(asyncio.wait_for(go(), 20))
+    asyncio.run(asyncio.wait_for(go(), 60))
 
 
 def config(name: str = "one", **data: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def test_a_bug_in_following_the_store_ends_it(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(ApiError):
             await client.create(CONFIGMAP, document)
         with pytest.raises(BaseExceptionGroup) as ended:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await running
         assert ended.value.split(ZeroDivisionError)[0] is not None
         await plane.close()

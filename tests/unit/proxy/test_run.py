@@ -57,7 +57,7 @@ class Bench:
         return [each.target.address for each in found.arrivals] if found.pool else []
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():  # noqa: ASYNC110 - the fake data plane tells nobody
                 await asyncio.sleep(0.01)
 

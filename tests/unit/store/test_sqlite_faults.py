@@ -156,7 +156,7 @@ def test_the_writer_outlives_bugs_in_upkeep_and_publishing(tmp_path: Path, caplo
         loop.set_exception_handler(lambda loop, context: None)
         store._upkeep.after_commit = broken  # type: ignore[method-assign]
         publish, store._window.publish = store._window.publish, broken  # type: ignore[method-assign]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await store.put("/a", b"1", 0) == 2
             store._window.publish = publish  # type: ignore[method-assign]
             assert await store.put("/b", b"2", 0) == 3

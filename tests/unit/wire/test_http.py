@@ -85,9 +85,15 @@ def serve(
             async def connect() -> Wire:
                 return Wire(*await asyncio.open_connection("127.0.0.1", port, ssl=client))
 
-            await asyncio.wait_for(scenario(connect, server), 20)
+            await asyncio.wait_for(scenario(connect, server), 60)
 
     asyncio.run(run())
+
+
+async def all_gone(server: Server) -> None:
+    async with asyncio.timeout(60):
+        while server.connections:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
 
 
 def test_get_and_keep_alive() -> None:
@@ -218,7 +224,7 @@ def test_a_closing_server_ends_its_streams_after_its_last_request_and_waits_for_
             assert len(await deaf.reader.read()) > 19_000_000
             await closing
 
-    asyncio.run(asyncio.wait_for(run(), 25))
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 @pytest.mark.parametrize(
@@ -256,15 +262,16 @@ def test_a_header_that_never_ends_is_cut_off() -> None:
 
 def test_slow_clients_are_ended() -> None:
     async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
-        silent, half, idle = await connect(), await connect(), await connect()
-        half.writer.write(b"GET / HTTP/1.1\r\nHo")
+        idle = await connect()
         await idle.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        silent, half = await connect(), await connect()
+        half.writer.write(b"GET / HTTP/1.1\r\nHo")
         for wire in (silent, half, idle):
             with contextlib.suppress(ConnectionResetError):
                 assert await wire.reader.read() == b""
-        assert server.connections == 0
+        await all_gone(server)
 
-    serve(scenario, limits=Limits(head_s=0.1, idle_s=0.1))
+    serve(scenario, limits=Limits(head_s=1.0, idle_s=0.1))
 
 
 def test_errors_of_handlers() -> None:
@@ -323,9 +330,8 @@ def test_streams_are_chunked_and_end_with_the_client() -> None:
         wire.writer.write(b"GET /endless HTTP/1.1\r\nHost: h\r\n\r\n")
         await wire.reader.readuntil(b"tick 1")
         wire.writer.close()
-        await asyncio.wait_for(closed.wait(), 15)
-        await asyncio.sleep(0.01)
-        assert server.connections == 0
+        await asyncio.wait_for(closed.wait(), 60)
+        await all_gone(server)
 
     serve(scenario, handler=handler)
 
@@ -374,7 +380,7 @@ def test_a_reader_that_stops_reading_stops_the_stream() -> None:
         wire = await connect()
         wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         seen = -1
-        while seen != sent:
+        while not sent or seen != sent:
             seen = sent
             await asyncio.sleep(0.05)
         assert 0 < sent < 64 * 1024 * 1024
@@ -396,9 +402,7 @@ def test_a_reader_that_never_reads_is_ended(streamed: bool) -> None:
         wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         while not server.connections:  # noqa: ASYNC110 - nor for this
             await asyncio.sleep(0)
-        async with asyncio.timeout(18):
-            while server.connections:  # noqa: ASYNC110 - the server has no event for it
-                await asyncio.sleep(0.05)
+        await all_gone(server)
 
     limits = Limits(stall_s=0.05, stream_stall_s=0.05, head_s=0.2, slowest_bytes_s=1e9)
     serve(scenario, handler=handler, limits=limits)

@@ -29,7 +29,7 @@ def written(number: int, method: str, body: bytes) -> bytes:
 
 async def talk(stream: bytes, sizes: list[int]) -> bytes:
     """Send the stream in pieces of those sizes, end our side and return all that came back."""
-    async with Server(echo, limits=Limits(linger_s=0.2), grace_s=0.2) as server:
+    async with Server(echo, limits=Limits(linger_s=20.0), grace_s=20.0) as server:
         port = await server.listen(tls=False)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         at = turn = 0
@@ -40,7 +40,7 @@ async def talk(stream: bytes, sizes: list[int]) -> bytes:
             turn += 1
             await asyncio.sleep(0)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 answer = await reader.read()
         except ConnectionError:
             answer = b""

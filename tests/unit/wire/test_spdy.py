@@ -49,7 +49,7 @@ def data(number: int, text: bytes, flags: int = 0) -> bytes:
 def test_a_stream_is_opened_written_read_and_closed_by_halves() -> None:
     async def play() -> None:
         wire, packer = Wire(), zlib.compressobj(zdict=DICTIONARY)
-        async with asyncio.timeout(20), Session(wire) as session:
+        async with asyncio.timeout(60), Session(wire) as session:
             frames = reply(1, packer)
             wire.to_read.put_nowait(frames[:5])
             wire.to_read.put_nowait(frames[5:])
@@ -72,7 +72,7 @@ def test_a_stream_is_opened_written_read_and_closed_by_halves() -> None:
 def test_a_reset_or_a_lost_connection_is_an_error_for_whoever_waits() -> None:
     async def play() -> None:
         wire, packer = Wire(), zlib.compressobj(zdict=DICTIONARY)
-        async with asyncio.timeout(20), Session(wire) as session:
+        async with asyncio.timeout(60), Session(wire) as session:
             wire.to_read.put_nowait(reply(1, packer))
             stream = await session.open({"streamType": "error"})
             wire.to_read.put_nowait(b"")
@@ -87,7 +87,7 @@ def test_a_reset_or_a_lost_connection_is_an_error_for_whoever_waits() -> None:
 def test_pings_are_answered() -> None:
     async def play() -> None:
         wire, packer = Wire(), zlib.compressobj(zdict=DICTIONARY)
-        async with asyncio.timeout(20), Session(wire) as session:
+        async with asyncio.timeout(60), Session(wire) as session:
             wire.to_read.put_nowait(control(6, struct.pack(">I", 2)) + reply(1, packer))
             await session.open({"streamType": "error"})
             assert control(6, struct.pack(">I", 2)) in bytes(wire.written)
