@@ -101,13 +101,17 @@ def bugs(server: ServerProcess) -> list[str]:
     return [f"a bug: {line}" for line in lines if not line.endswith(" 0.0")]
 
 
-def send_heavy(server: ServerProcess, codes: Counter[int]) -> tuple[list[str], dict[str, tuple[float, float]]]:
-    """Everything of `heavy`, one after another. Returns what was answered wrongly; by name, the seconds of the request
-    and the longest that `/livez` waited meanwhile."""
+def send_heavy(
+    server: ServerProcess, codes: Counter[int], about: str = ""
+) -> tuple[list[str], dict[str, tuple[float, float]]]:
+    """Everything of `heavy` whose name holds `about`, one after another. Returns what was answered wrongly; by name,
+    the seconds of the request and the longest that `/livez` waited meanwhile."""
     wrong: list[str] = []
     took: dict[str, tuple[float, float]] = {}
     there = json.dumps({"metadata": {"name": "there"}, "data": {"a": "b"}}).encode()
     for name, method, target, type_, body in (("one to patch", "POST", MAPS, "application/json", there), *heavy()):
+        if about not in name and name != "one to patch":
+            continue
         session: http.client.HTTPConnection = server.session(60.0)
         with probing(server) as waited:
             began = time.monotonic()
@@ -153,7 +157,7 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory(prefix="navarch-heavy-") as where, serving(Path(where)) as one:
         counted: Counter[int] = Counter()
-        faults, times = send_heavy(one, counted)
+        faults, times = send_heavy(one, counted, *sys.argv[1:2])
         for what, (seconds, livez_s) in sorted(times.items(), key=lambda item: -item[1][1]):
             print(f"{livez_s:7.3f} s of {seconds:7.3f} s  {what}")
         print(counted, faults, bugs(one))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -22,8 +22,7 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_YAML = "application/apply-patch+yaml"
 APPLY_CBOR = "application/apply-patch+cbor"
 PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_YAML)
-LARGE_BYTES = 65_536
-"""YAML takes a second a megabyte: what is larger than this is read in a thread, while others are answered."""
+READ_AHEAD = (YAML, PROTOBUF, *PATCHES)
 
 
 def media_type(request: Request) -> str:
@@ -54,19 +53,16 @@ def parse(request: Request, warnings: list[str] | None = None) -> Any:
     type_ = media_type(request)
     if type_ == JSON:
         return parse_json(request.body)
-    if type_ == YAML:
-        twice: list[str] = []
-        found = _yaml(request, twice)
+    if type_ in (YAML, PROTOBUF):
+        found, twice = request.parsed or _read(request, type_)
         _tell(request, twice, warnings)
         return found
-    if type_ == PROTOBUF:
-        return parse_protobuf(request.body)
     raise UnsupportedMediaType(
         f"the body of the request was in an unknown format - accepted media types include: {', '.join(OFFERED)}"
     )
 
 
-def _tell(request: Request, faults: list[str], warnings: list[str] | None, *, patch: bool = False) -> None:
+def _tell(request: Request, faults: Sequence[str], warnings: list[str] | None, *, patch: bool = False) -> None:
     """Of what a text says more than once, or to nobody: as the client wants to hear of it.
 
     Raises: BadRequest; Invalid, of a patch.
@@ -129,14 +125,8 @@ def patch(request: Request, warnings: list[str]) -> tuple[str, Any]:
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: " + ", ".join(PATCHES)
         )
-    if type_ == APPLY_YAML:
-        found = _applied(request, warnings)
-    else:
-        found = parse_json(request.body)
-        faults = [f'duplicate field "{path}"' for path in _doubled(request.body, found)]
-        if type_ == JSON_PATCH:
-            faults = [f"json patch {fault}" for fault in (*faults, *_unknown(found))]
-        _tell(request, faults, warnings, patch=True)
+    found, faults = request.parsed or _read(request, type_)
+    _tell(request, faults, warnings, patch=type_ != APPLY_YAML)
     if type_ == JSON_PATCH:
         if not isinstance(found, list):
             raise BadRequest(f"a JSON patch must be an array of operations, not {_json_type(found)}")
@@ -145,33 +135,41 @@ def patch(request: Request, warnings: list[str]) -> tuple[str, Any]:
     return type_, found
 
 
-async def read_ahead(request: Request) -> None:
-    """Read a large body of YAML, for `parse` and `patch` to find. Raises: BadRequest."""
-    if media_type(request) in (YAML, APPLY_YAML) and not request.body.lstrip().startswith(b"{"):
-        twice: list[str] = []
-        request.parsed = (await asyncio.to_thread(yaml_text.parse, request.body, twice), twice)
+def read_ahead(request: Request) -> None:
+    """Read a body, for `parse` and `patch` to find; all but plain JSON, which is left to the decoder.
+
+    Raises: BadRequest.
+    """
+    type_ = media_type(request)
+    if type_ in READ_AHEAD:
+        request.parsed = _read(request, type_)
 
 
-def _yaml(request: Request, twice: list[str]) -> Any:
-    if request.parsed is None:
-        return yaml_text.parse(request.body, twice)
-    found, told = request.parsed
-    twice.extend(told)
-    return found
+def _read(request: Request, type_: str) -> tuple[Any, list[str]]:
+    """The body, and what is wrong with it that may be forgiven. type_: one of `READ_AHEAD`. Raises: BadRequest."""
+    if type_ == PROTOBUF:
+        return parse_protobuf(request.body), []
+    if type_ in (YAML, APPLY_YAML):
+        return _yaml(request.body, type_)
+    found = parse_json(request.body)
+    faults = [f'duplicate field "{path}"' for path in _doubled(request.body, found)]
+    if type_ == JSON_PATCH:
+        faults = [f"json patch {fault}" for fault in (*faults, *_unknown(found))]
+    return found, faults
 
 
-def _applied(request: Request, warnings: list[str]) -> Any:
-    """An applied document is YAML, which JSON is too; most clients send JSON, which is parsed much faster."""
+def _yaml(body: bytes, type_: str) -> tuple[Any, list[str]]:
+    """YAML, which JSON is too: most clients apply JSON, which is parsed much faster."""
     twice: list[str] = []
-    try:
-        found = orjson.loads(request.body)
-    except orjson.JSONDecodeError:
-        found = _yaml(request, twice)
-    else:
-        if _doubled(request.body, found):
-            found = _yaml(request, twice)
-    _tell(request, twice, warnings)
-    return found
+    if type_ == APPLY_YAML:
+        try:
+            found = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            if not _doubled(body, found):
+                return found, []
+    return yaml_text.parse(body, twice), twice
 
 
 def _doubled(raw: bytes, found: Any) -> list[str]:

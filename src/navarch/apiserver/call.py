@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from navarch.apiserver.aside import Aside
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.wire.message import Request
@@ -34,7 +35,7 @@ class Call:
     """verb: create delete deletecollection get list patch update watch for resources, else the lower-case method.
 
     group, version, resource, subresource, namespace, name are "" where they do not apply; path is always there.
-    warnings: texts for `Warning` headers, added to by anybody on the way.
+    warnings: texts for `Warning` headers, added to by anybody on the way. aside: where a large body is worked on.
     """
 
     request: Request
@@ -49,6 +50,7 @@ class Call:
     name: str = ""
     is_resource: bool = False
     warnings: list[str] = field(default_factory=list)
+    aside: Aside | None = None
 
 
 class Reads(Protocol):

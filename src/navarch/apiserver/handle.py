@@ -18,6 +18,7 @@ from navarch.apiserver import (
     verb_delete,
     verb_read,
 )
+from navarch.apiserver.aside import LARGE_BYTES
 from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
 from navarch.apiserver.discovery import RETURNED_WHEN_DELETED
@@ -43,8 +44,8 @@ OF_ONE = ("get", "update", "patch", "delete")
 async def handle(context: Context, call: Call) -> Response:
     """Never raises for what a client did wrong: that is a Response too."""
     try:
-        if len(call.request.body) > bodies.LARGE_BYTES:
-            await bodies.read_ahead(call.request)
+        if len(call.request.body) > LARGE_BYTES:
+            return await _large(context, call)
         response = await _handled(context, call)
         if call.warnings and lines.is_yaml(call.request):
             lines.located_warnings(response, call.request)
@@ -53,6 +54,29 @@ async def handle(context: Context, call: Call) -> Response:
         if isinstance(error, ApiError):
             lines.located(error, call.request)
         return reply.failure(error, negotiate.form_of_error(call.request), call.warnings)
+
+
+async def _large(context: Context, call: Call) -> Response:
+    """The same, with what takes long beside the loop. Raises: Retryable; TooMany."""
+    with context.state.aside.holding(len(call.request.body)) as aside:
+        call.aside = aside
+        try:
+            await aside.run(bodies.read_ahead, call.request)
+            response = await _handled(context, call)
+        except ApiError as error:
+            await aside.run(lines.located, error, call.request)
+            return reply.failure(error, negotiate.form_of_error(call.request), call.warnings)
+        if call.warnings and lines.is_yaml(call.request):
+            await aside.run(lines.located_warnings, response, call.request)
+        return response
+
+
+async def _decoded(call: Call, kind: Kind, validation: options.Validation, warnings: list[str]) -> Document:
+    """The body as a document of a kind. Raises: BadRequest, UnsupportedMediaType."""
+    body = bodies.body(call.request, call.warnings)
+    if call.aside is None:
+        return decode.of_kind(kind, body, validation, warnings)
+    return await call.aside.run(decode.of_kind, kind, body, validation, warnings)
 
 
 async def _handled(context: Context, call: Call) -> Response:
@@ -131,7 +155,7 @@ async def _act(context: Context, call: Call, kind: Kind, form: Form, act: Act) -
             _check_applied(wanted, act.body)
             intent.verb = "apply"
         return reply.respond(await act.patch(context, intent, type_, wanted), form, 200, call.warnings)
-    body = decode.of_kind(act.body, bodies.body(call.request, call.warnings), intent.validation, intent.warnings)
+    body = await _decoded(call, act.body, intent.validation, intent.warnings)
     return reply.respond(
         await act.put(context, intent, body), form, 201 if call.verb == "create" else 200, call.warnings
     )
@@ -158,9 +182,7 @@ def _components(context: Context, call: Call, form: Form) -> Response:
 
 async def _bound(context: Context, call: Call, form: Form) -> Response:
     """A Binding posted by itself: the old way to bind the pod that it is named after."""
-    body = decode.of_kind(
-        BINDING, bodies.body(call.request, call.warnings), options.validation(call.request), call.warnings
-    )
+    body = await _decoded(call, BINDING, options.validation(call.request), call.warnings)
     pod = replace(call, resource="pods", subresource="binding", name=dig(body, "metadata", "name") or "")
     found = await ACTS["pods", "binding"].put(context, intent_of(pod, POD), body)
     return reply.respond(found, form, 201, call.warnings)
@@ -173,9 +195,7 @@ async def _posted(context: Context, call: Call, kind: Kind, form: Form) -> Respo
     form = negotiate.form_of(call.request, shown_as=False)  # no tables, and no metadata of its own
     answer = context.answers[kind.plural, call.subresource]
     shape = TOKENREQUEST if call.subresource == "token" else kind
-    document = decode.of_kind(
-        shape, bodies.body(call.request, call.warnings), options.validation(call.request), call.warnings
-    )
+    document = await _decoded(call, shape, options.validation(call.request), call.warnings)
     found = await answer(call.user, call.namespace, call.name, document)
     return reply.respond(found, form, 201, call.warnings)
 
@@ -196,6 +216,7 @@ def intent_of(call: Call, kind: Kind) -> Intent:
             False,
             "Warn",
             call.warnings,
+            aside=call.aside,
         )
     return Intent(
         kind,
@@ -209,6 +230,7 @@ def intent_of(call: Call, kind: Kind) -> Intent:
         options.validation(request, call.verb),
         call.warnings,
         options.flag(request, "force"),
+        call.aside,
     )
 
 

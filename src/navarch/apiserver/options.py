@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 import orjson
 
 from navarch.apiserver import refusals
+from navarch.apiserver.aside import Aside
 from navarch.apiserver.call import User
 from navarch.base.errors import BadRequest, Cause, Invalid
 from navarch.client.client import Propagation
@@ -35,7 +36,8 @@ class Intent:
 
     kind: the one as which the object is stored. shown: as what the client writes and reads it, mostly the same.
     verb: create, update, patch, apply or delete. name: "" until a generated one is known.
-    warnings: texts for `Warning` headers, added to by anybody on the way.
+    warnings: texts for `Warning` headers, added to by anybody on the way. aside: where what takes long is worked on,
+    None where nothing about it is large.
     """
 
     kind: Kind
@@ -49,6 +51,7 @@ class Intent:
     validation: Validation
     warnings: list[str]
     force: bool = False
+    aside: Aside | None = None
     shown: Kind = field(init=False)
 
     @property

@@ -17,6 +17,7 @@ from typing import TypeVar
 import orjson
 
 from navarch.apiserver import metadata
+from navarch.apiserver.aside import Aside
 from navarch.apiserver.conversion import Conversions
 from navarch.apiserver.options import Intent
 from navarch.kinds.kind import Kind
@@ -40,11 +41,11 @@ class Unconverted(Exception):
         self.kind, self.document, self.key, self.known = kind, document, key, known
 
 
-async def converting(conversions: Conversions, act: Callable[[], T]) -> T:
+async def converting(conversions: Conversions, act: Callable[[], T], aside: Aside | None) -> T:
     """What the pure `act` comes to; webhooks are asked for what it turns out to want. Raises: ConversionFailed."""
     while True:
         try:
-            return act()
+            return act() if aside is None else await aside.run(act)
         except Unconverted as wanted:
             wanted.known[wanted.key] = await conversions.document(wanted.kind, wanted.document)
 

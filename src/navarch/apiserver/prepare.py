@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+
+import orjson
 
 from navarch.apiserver import decode, metadata, ownership, refusals
+from navarch.apiserver.admission import namespaces
 from navarch.apiserver.admission.review import Plugin, Review, Wait, called
 from navarch.apiserver.options import Intent
 from navarch.apiserver.state import State
@@ -37,6 +41,17 @@ async def created(
     leave: Callable[[], None] | None = None,
 ) -> Prepared:
     """A new object. written: decoded, without nulls, its namespace filled in. name: the generated one, or ""."""
+    if intent.aside is None:
+        draft = _begun(state, intent, written, name)
+    else:
+        draft = await intent.aside.run(_begun, state, intent, written, name)
+    if intent.verb != "apply":
+        await _own(state, intent, draft, None)
+    return await _admitted(tuple(plugins), Review(intent, draft, None, state, generated=bool(name), leave=leave))
+
+
+def _begun(state: State, intent: Intent, written: Document, name: str) -> Draft:
+    """state: only what time it is, and for a uid. Raises: BadRequest, TooLarge."""
     kind = intent.kind
     draft = Draft(written)
     metadata.begin(draft, kind, name, state.ids, state.clock.now())
@@ -45,9 +60,9 @@ async def created(
     if kind.prepare:
         kind.prepare(draft, None)
     intent.judge.default(draft)
-    if intent.verb != "apply":
-        await _own(state, intent, draft, None)
-    return await _admitted(tuple(plugins), Review(intent, draft, None, state, generated=bool(name), leave=leave))
+    if intent.aside is not None:
+        refusals.check_size(orjson.dumps(draft.document))
+    return draft
 
 
 async def updated(
@@ -60,10 +75,10 @@ async def updated(
 ) -> Prepared:
     """A change of `old`. written: the whole new document, decoded, without nulls; `old` carries its resourceVersion.
     leave: lets others pass who wait for their turn to write the object."""
-    draft = _scoped(intent, written, old)
-    metadata.carry(draft, old)
-    if not (intent.judge.defaults_spec and draft.document.get("spec") is old.get("spec")):
-        intent.judge.default(draft)
+    if intent.aside is None:
+        draft = _changed(intent, written, old)
+    else:
+        draft = await intent.aside.run(_changed, intent, written, old)
     if intent.verb != "apply":
         await _own(state, intent, draft, old)
     metadata.count(draft, intent.kind, old, intent.subresource)
@@ -73,13 +88,25 @@ async def updated(
     return await _admitted(tuple(plugins), review)
 
 
+def _changed(intent: Intent, written: Document, old: Document) -> Draft:
+    """Raises: TooLarge."""
+    draft = _scoped(intent, written, old)
+    metadata.carry(draft, old)
+    if not (intent.judge.defaults_spec and draft.document.get("spec") is old.get("spec")):
+        intent.judge.default(draft)
+    if intent.aside is not None:
+        refusals.check_size(orjson.dumps(draft.document))
+    return draft
+
+
 async def _own(state: State, intent: Intent, draft: Draft, old: Document | None) -> None:
     """Note who changed what. Raises: ConversionFailed."""
     now, known = state.clock.now(), ownership.Known()
-    if intent.kind.conversion is None:
+    if intent.kind.conversion is None and intent.aside is None:
         ownership.record(intent, draft, old, now, state.kinds, known)
         return
-    await ownership.converting(state.conversions, lambda: ownership.record(intent, draft, old, now, state.kinds, known))
+    record = partial(ownership.record, intent, draft, old, now, state.kinds, known)
+    await ownership.converting(state.conversions, record, intent.aside)
 
 
 async def deleted(plugins: Iterable[Plugin], review: Review) -> None:
@@ -201,12 +228,11 @@ async def _admitted(plugins: tuple[Plugin, ...], review: Review) -> Prepared:
     try:
         await _mutated(plugins, review)
         new = review.draft.document
-        causes = list(rules(intent.shown, intent.subresource, new, old))
-        if causes:
-            raise refusals.invalid(intent.shown, new["metadata"].get("name", ""), causes)
-        if intent.shown.warn is not None and not intent.subresource:
-            told = intent.shown.warn(new, old)
-            intent.warnings.extend(one for one in dict.fromkeys(told) if one not in intent.warnings)
+        if intent.aside is None:
+            _judged(intent, new, old)
+        else:
+            await intent.aside.run(_judged, intent, new, old)
+            namespaces.admit(review)  # it may have begun to go meanwhile
         for plugin in plugins:
             plugin.validate(review)
             if plugin.concerns(review):
@@ -215,6 +241,16 @@ async def _admitted(plugins: tuple[Plugin, ...], review: Review) -> Prepared:
         review.give_back()
         raise
     return Prepared(new, review, same=new == old)
+
+
+def _judged(intent: Intent, new: Document, old: Document | None) -> None:
+    """Warnings are added to the intent. Raises: Invalid."""
+    causes = list(rules(intent.shown, intent.subresource, new, old))
+    if causes:
+        raise refusals.invalid(intent.shown, new["metadata"].get("name", ""), causes)
+    if intent.shown.warn is not None and not intent.subresource:
+        told = intent.shown.warn(new, old)
+        intent.warnings.extend(one for one in dict.fromkeys(told) if one not in intent.warnings)
 
 
 async def _mutated(plugins: tuple[Plugin, ...], review: Review) -> None:

@@ -6,14 +6,33 @@ Only wording: when to refuse is decided where these are raised.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import orjson
 
-from navarch.base.errors import AlreadyExists, Cause, Conflict, Forbidden, Invalid, MethodNotAllowed, NotFound
+from navarch.apiserver.stored import MOST_BYTES
+from navarch.base.errors import (
+    MOST_CAUSES,
+    AlreadyExists,
+    Cause,
+    Conflict,
+    Forbidden,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+)
 from navarch.kinds.kind import Kind
 
 SHOWN = 8192
 """Characters of a refused patch that are told back."""
+
+
+def check_size(value: bytes) -> None:
+    """Whether an object can be stored, by its JSON. What is only escaped in it is not counted: text of many lines is as
+    long as it is elsewhere. Raises: TooLarge, with the words that clients know."""
+    if len(value) > MOST_BYTES and (size := len(value) - value.count(b"\\")) > MOST_BYTES:
+        raise TooLarge(f"etcdserver: request is too large: the object has {size} bytes, the limit is {MOST_BYTES}")
 
 
 def not_found(kind: Kind, name: str) -> NotFound:
@@ -51,10 +70,12 @@ def told(cause: Cause) -> str:
 
 
 def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> Invalid:
-    """All causes, each once, in their order."""
-    distinct = list(dict.fromkeys(causes))
+    """All causes, each once, in their order; of very many the first."""
+    distinct = list(islice(dict.fromkeys(causes), MOST_CAUSES + 1))
+    if more := len(distinct) > MOST_CAUSES:
+        distinct.pop()
     texts = [told(cause) for cause in distinct]
-    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}{', and more' if more else ''}]"
     return Invalid(
         f'{kind.name}{"." + kind.group if kind.group else ""} "{name}" is invalid: {said}',
         group=kind.group,

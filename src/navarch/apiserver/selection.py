@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from navarch.base.errors import BadRequest
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects import selector
@@ -79,6 +80,10 @@ def field_reader(kind: Kind) -> Callable[[Object], FieldValues]:
     return read
 
 
+MOST_COMPARED = 2_000
+"""Of one selector: with as many as fit into a URL, one list of many objects would take longer than a request may."""
+
+
 class FieldRequirement(NamedTuple):
     """place: the field's index in `kind.fields`, below 0 for the name (-1) and the namespace (-2)."""
 
@@ -101,9 +106,21 @@ class Selection:
     """Parsed once, compared by its texts. Treat as frozen.
 
     kind: the one as which objects are stored; a kind that is another face of it names fields in its own words.
+    weight: how much is compared, at most, to find out whether one object is chosen.
     """
 
-    __slots__ = ("everything", "fields", "key", "kind", "labels", "name", "namespace", "narrow", "reads_fields")
+    __slots__ = (
+        "everything",
+        "fields",
+        "key",
+        "kind",
+        "labels",
+        "name",
+        "namespace",
+        "narrow",
+        "reads_fields",
+        "weight",
+    )
 
     def __init__(self, kind: Kind, namespace: str = "", labels: str = "", fields: str = "") -> None:
         """Raises: BadRequest, when a selector cannot be parsed or names a field that is not selectable."""
@@ -120,6 +137,11 @@ class Selection:
         self.everything = self.labels is None and not self.fields and not namespace
         self.name = next((one.value for one in self.fields if one.place == -1 and one.equal), "")
         self.narrow = self._narrow()
+        self.weight = len(self.fields)
+        if self.labels is not None:
+            self.weight += sum(max(1, len(one.values)) for one in self.labels.requirements)
+        if self.weight > MOST_COMPARED:
+            raise BadRequest(f"a selector may not have more than {MOST_COMPARED} requirements and values")
 
     def _narrow(self) -> Narrow | None:
         for one in self.fields:

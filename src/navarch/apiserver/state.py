@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from navarch.apiserver import keys, stored
+from navarch.apiserver import keys, refusals, stored
+from navarch.apiserver.aside import Aside
 from navarch.apiserver.conversion import Conversions
 from navarch.apiserver.definitions import Definitions
 from navarch.apiserver.feed import Feed
 from navarch.apiserver.packed import Packed
-from navarch.apiserver.refusals import no_such_path
 from navarch.apiserver.resolving import Reach
 from navarch.apiserver.selection import Selection
 from navarch.apiserver.store_counts import StoreCounts
@@ -72,6 +72,7 @@ class State:
         self.clock = clock
         self.ids = ids
         self.turns = Turns()
+        self.aside = Aside(inline=simulated)
         self.packed = Packed()
         self.reach = Reach(self, ids, simulated)
         self.conversions = Conversions(self.reach, ids)
@@ -102,7 +103,7 @@ class State:
         """Raises: NotFound, for kinds that are not stored."""
         found = self._caches.get(keys.prefix(home(kind)))
         if found is None:
-            raise no_such_path()
+            raise refusals.no_such_path()
         return found
 
     def caches(self) -> Iterator[WatchCache]:
@@ -156,12 +157,15 @@ class State:
     ) -> Object:
         """kind: the one as which it is stored. expect: the revision of what is there, 0 for nothing.
 
-        Raises: store.Stale; store.Overtaken; ConversionFailed, where the document is of another version and nobody
-        converts it.
+        Raises: store.Stale; store.Overtaken; TooLarge; ConversionFailed, where the document is of another version and
+        nobody converts it.
         """
         if kind.conversion is not None:
             document = await self.conversions.document(kind, document)
-        return await self.put_value(kind, namespace, name, stored.encode(kind, document), expect, guards)
+        value = stored.encode(kind, document)
+        if len(value) > stored.MOST_BYTES:
+            refusals.check_size(value)
+        return await self.put_value(kind, namespace, name, value, expect, guards)
 
     async def put_value(
         self, kind: Kind, namespace: str, name: str, value: bytes, expect: int, guards: Sequence[Guard] = ()

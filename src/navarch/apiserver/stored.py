@@ -15,6 +15,9 @@ from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document
 
+MOST_BYTES = 3 << 19
+"""Of a stored value: 1.5 MiB, which is what etcd takes unless it is told otherwise (`--max-request-bytes`)."""
+
 
 @lru_cache(maxsize=1024)
 def head_length(kind: Kind) -> int:

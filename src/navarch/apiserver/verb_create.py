@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import orjson
+
 from navarch.apiserver import decode, metadata, prepare, refusals, stored
 from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
@@ -30,7 +32,15 @@ async def create(context: Context, intent: Intent, body: Body) -> Object:
         if found is not None:
             return found
         sighting = None
-    return await _named(context, intent, addressed(intent, decode.decoded(intent, body)), sighting, body)
+    written = decode.decoded(intent, body) if intent.aside is None else await intent.aside.run(_read, intent, body)
+    return await _named(context, intent, addressed(intent, written), sighting, body)
+
+
+def _read(intent: Intent, body: Body) -> Document:
+    """A large body; what cannot be stored is known before it is looked at any closer. Raises: BadRequest, TooLarge."""
+    written = decode.decoded(intent, body)
+    refusals.check_size(orjson.dumps(written))
+    return written
 
 
 async def create_decoded(context: Context, intent: Intent, written: Document) -> Object:

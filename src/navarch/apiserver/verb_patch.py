@@ -5,6 +5,7 @@ The algorithms are those of `objects.patch` and `objects.apply`; here is which o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -66,7 +67,8 @@ def merged(intent: Intent, media_type: str, stored: Document, wanted: Any) -> Do
 
 async def apply(context: Context, intent: Intent, wanted: Document) -> tuple[Object, bool]:
     """Server-side apply; the object, and whether it was made. Raises: Conflict, with a cause for each owned field."""
-    checked = addressed(intent, decode.of_kind(intent.shown, wanted, intent.validation, intent.warnings))
+    aside, wants = intent.aside, (intent.shown, wanted, intent.validation, intent.warnings)
+    checked = addressed(intent, decode.of_kind(*wants) if aside is None else await aside.run(decode.of_kind, *wants))
     if checked.get("metadata", {}).get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
     state = context.state
@@ -96,5 +98,5 @@ async def _create(context: Context, intent: Intent, checked: Document) -> Object
         raise invalid(intent.kind, intent.name, [cause])
     named = {**checked, "metadata": {**metadata, "name": intent.name}}
     state = context.state
-    made = ownership.applied(intent, None, named, state.clock.now(), state.kinds, {})
-    return await create_decoded(context, intent, made)
+    first = partial(ownership.applied, intent, None, named, state.clock.now(), state.kinds, {})
+    return await create_decoded(context, intent, first() if intent.aside is None else await intent.aside.run(first))

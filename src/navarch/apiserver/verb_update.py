@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from navarch.apiserver import decode, ownership, prepare, refusals
+from navarch.apiserver.aside import LARGE_BYTES
 from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
 from navarch.apiserver.options import Intent
@@ -39,7 +40,9 @@ CREATED_BY_UPDATE = frozenset(
 
 async def update(context: Context, intent: Intent, body: Body) -> tuple[Object, bool]:
     """Replace; the object, and whether it was made. Raises: NotFound, Conflict, Invalid, Forbidden."""
-    written = addressed(intent, decode.decoded(intent, body))
+    aside = intent.aside
+    found = decode.decoded(intent, body) if aside is None else await aside.run(decode.decoded, intent, body)
+    written = addressed(intent, found)
     await context.state.feed.fresh()
     missing = context.state.get(intent.kind, intent.namespace, intent.name) is None
     if missing and not intent.subresource and intent.kind.resource in CREATED_BY_UPDATE:
@@ -70,12 +73,14 @@ async def _change(context: Context, intent: Intent, make: Change, leave: Callabl
         old = state.get(kind, intent.namespace, intent.name)
         if old is None:
             raise refusals.not_found(kind, intent.name)
+        if intent.aside is None and len(old.raw) > LARGE_BYTES:
+            intent.aside = state.aside
         if kind.conversion is None:
             stored = old.document()
-            written = make(stored)
+            written = make(stored) if intent.aside is None else await intent.aside.run(make, stored)
         else:
             stored = (await state.conversions.one(intent.written, old)).document()
-            written = await ownership.converting(state.conversions, partial(make, stored))
+            written = await ownership.converting(state.conversions, partial(make, stored), intent.aside)
         expected(kind, written, old)
         prepared = await prepare.updated(state, context.plugins, intent, written, stored, leave)
         if prepared.same and (not kind.conversion or old.kind.api_version == kind.api_version):

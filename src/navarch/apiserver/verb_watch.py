@@ -12,7 +12,7 @@ from typing import Any
 from navarch.apiserver.options import WatchOptions
 from navarch.apiserver.selection import Selection
 from navarch.apiserver.state import State, face
-from navarch.apiserver.verb_read import as_new_as
+from navarch.apiserver.verb_read import COMPARED, as_new_as, matching
 from navarch.apiserver.watchers import Frame, Watcher
 from navarch.client.client import EventType
 from navarch.kinds.kind import Kind
@@ -54,13 +54,24 @@ async def join(state: State, kind: Kind, namespace: str, options: WatchOptions, 
     begins = options.initial if options.initial is not None else not options.since
     await as_new_as(state, None if options.initial and not options.since else options.since)
     if begins:
-        present = cache.select(selection)
+        heavy = selection.weight * len(cache) > COMPARED
+        present: Sequence[Object] = cache.select(Selection(kind, namespace) if heavy else selection)
         _, watcher = cache.join(selection, form, frame, None)
+        if heavy:
+            present = await _chosen(state, selection, present, watcher)
         first = [frame("ADDED", found) for found in present]
     else:
         missed, watcher = cache.join(selection, form, frame, options.since or None)
         first = [frame(*event) for event in missed]
     return Watch(first, state.feed.revision, watcher, bool(options.initial))
+
+
+async def _chosen(state: State, selection: Selection, present: Sequence[Object], watcher: Watcher) -> Sequence[Object]:
+    try:
+        return await matching(state, selection, present)
+    except BaseException:
+        watcher.leave()
+        raise
 
 
 async def _join_converted(state: State, kind: Kind, selection: Selection, options: WatchOptions, frame: Frame) -> Watch:

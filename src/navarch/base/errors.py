@@ -12,6 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+MOST_CAUSES = 1_000
+"""How many causes a Status tells: whoever made more faults will not read on."""
+LONGEST_MESSAGE = 1 << 18
+"""Characters of a message that are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -64,15 +69,16 @@ class ApiError(Exception):
             if value := getattr(self, key):
                 details[key] = value
         if self.causes:
-            details["causes"] = [cause.document() for cause in self.causes]
+            details["causes"] = [cause.document() for cause in self.causes[:MOST_CAUSES]]
         if self.retry_after_s:
             details["retryAfterSeconds"] = self.retry_after_s
+        message = self.message if len(self.message) <= LONGEST_MESSAGE else self.message[:LONGEST_MESSAGE] + "…"
         found: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
             "metadata": {},
             "status": "Failure",
-            "message": self.message,
+            "message": message,
         }
         if self.reason:
             found["reason"] = self.reason

@@ -15,7 +15,7 @@ from datetime import datetime
 from navarch.base.errors import Cause
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.printing import NONE, human_duration
-from navarch.kinds.rules import Faults
+from navarch.kinds.rules import Faults, repeats
 from navarch.objects import names
 from navarch.objects.value import Document, Draft, dig
 
@@ -100,10 +100,11 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     usages = spec.get("usages") or []
     if not usages:
         faults.required("spec.usages")
+    twice = repeats(usages)
     for index, usage in enumerate(usages):
         if usage not in USAGES:
             faults.unsupported(f"spec.usages[{index}]", usage, USAGES)
-        if usage in usages[:index]:
+        if index in twice:
             faults.duplicate(f"spec.usages[{index}]", usage)
     check_signer(faults, spec.get("signerName", ""), "spec.signerName")
     lifetime_s = spec.get("expirationSeconds")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from navarch.base.errors import Cause
 from navarch.kinds.podspec.resource_rules import amount
-from navarch.kinds.rules import Faults, same_but
+from navarch.kinds.rules import Faults, repeats, same_but
 from navarch.objects import names
 from navarch.objects.selector import check_document
 from navarch.objects.value import Document, dig
@@ -84,12 +84,13 @@ def node_rules(new: Document, old: Document | None) -> Iterable[Cause]:
         elif len(driver["nodeID"]) > NODE_ID_MAX:
             faults.invalid(f"{where}.nodeID", driver["nodeID"], f"must be {NODE_ID_MAX} characters or less")
         keys = driver.get("topologyKeys") or []
+        twice = repeats(keys)
         for number, key in enumerate(keys):
             if not key:
                 faults.required(f"{where}.topologyKeys")
             else:
                 faults.checked(f"{where}.topologyKeys", key, names.qualified_name(key))
-            if key in keys[:number]:
+            if number in twice:
                 faults.duplicate(f"{where}.topologyKeys", key)
         faults.not_negative(f"{where}.allocatable.count", dig(driver, "allocatable", "count"))
         if name in known and not same_but(driver, known[name], "allocatable"):

@@ -98,13 +98,13 @@ def _versions(faults: Faults, spec: Document, old: Document | None) -> None:
             faults.required(f"{at}.name")
         elif messages := names.dns_label_1035(name):
             faults.checked(f"{at}.name", name, messages)
-        if name in seen:
-            faults.invalid("spec.versions", found, "must contain unique version names")
         seen.add(name)
         if version.get("deprecationWarning") is not None and not version.get("deprecated"):
             faults.invalid(
                 f"{at}.deprecationWarning", version["deprecationWarning"], "can only be set for deprecated versions"
             )
+    if len(seen) < len(found):
+        faults.invalid("spec.versions", found, "must contain unique version names")
     if sum(bool(version.get("storage")) for version in found) != 1:
         faults.invalid(
             "spec.versions", [v.get("name") for v in found], "must have exactly one version marked as storage version"

@@ -15,7 +15,7 @@ from navarch.kinds import warnings
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.podspec.resource_rules import resource_amount
 from navarch.kinds.printing import NONE, UNKNOWN
-from navarch.kinds.rules import Faults, network
+from navarch.kinds.rules import Faults, network, repeats
 from navarch.kinds.view import Condition, ObjectMeta, Quantity, View
 from navarch.objects import names
 from navarch.objects.value import Document, Draft, dig
@@ -156,9 +156,8 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
 
 def _updated(faults: Faults, new: Document, was: Document) -> None:
     addresses: list[Document] = dig(new, "status", "addresses", default=[])
-    for index, found in enumerate(addresses):
-        if found in addresses[:index]:
-            faults.duplicate(f"status.addresses[{index}]", found)
+    for index in sorted(repeats(addresses)):
+        faults.duplicate(f"status.addresses[{index}]", addresses[index])
     for field, told in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
         if was.get(field) and dig(new, "spec", field) != was[field]:
             faults.forbidden(f"spec.{field}", f'node updates may not change {told} except from "" to valid')

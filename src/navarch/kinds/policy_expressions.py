@@ -61,6 +61,9 @@ NAMESPACE = _object(
 _RESOURCE_CHECK = T("kubernetes.authorization.ResourceCheck")
 AUTHORIZER = T("kubernetes.authorization.Authorizer", fields={"requestResource": _RESOURCE_CHECK})
 Names = Mapping[str, T]
+MOST = 1_000
+"""Expressions of one object, all together. Kubernetes has no such limit, and more time."""
+CHECKED = ("validations", "auditAnnotations", "mutations")
 OF_ALL: Names = {"object": DYN, "oldObject": DYN, "request": REQUEST, "namespaceObject": NAMESPACE}
 
 
@@ -111,8 +114,18 @@ def check_conditions(faults: Faults, found: list[Document], path: str, spec: Doc
             _check(faults, f"{path}[{index}].expression", text, known, ("bool",))
 
 
+def too_many(faults: Faults, path: str, count: int) -> bool:
+    """Whether there are more expressions than may be, which is then told: each takes its time to be compiled."""
+    if count > MOST:
+        faults.too_many(path, count, MOST)
+    return count > MOST
+
+
 def check_policy(faults: Faults, spec: Document) -> None:
     """Of both sorts of policies."""
+    lists = [spec.get(field) or () for field in ("matchConditions", "variables", *CHECKED)]
+    if too_many(faults, "spec", sum(map(len, lists))):
+        return
     check_conditions(faults, spec.get("matchConditions") or [], "spec.matchConditions", spec)
     known = names(spec)
     fields: dict[str, T] = {}

@@ -10,19 +10,34 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
+from threading import Lock
 from typing import Any
 
 import orjson
 
 from navarch.base.errors import Cause
 from navarch.objects import names
-from navarch.objects.value import Document
+from navarch.objects.value import ABSENT, Document
 
 ANNOTATIONS_MAX_BYTES = 256 * 1024
 INT32_MAX = 2**31 - 1
 IMMUTABLE = "field is immutable"
 _HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
+MOST_TOLD_CHARACTERS = 4 << 20
+"""Of all that is wrong with one object: a list of very many wrong items may be shown again for each of them."""
 NOT_NEGATIVE = "must be greater than or equal to 0"
+
+
+def repeats(values: Sequence[Any]) -> set[int]:
+    """At which indices a value stands that the list has before."""
+    seen: set[bytes | str] = set()
+    found: set[int] = set()
+    for index, value in enumerate(values):
+        key = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        if key in seen:
+            found.add(index)
+        seen.add(key)
+    return found
 
 
 def shown(value: Any) -> str:
@@ -39,10 +54,11 @@ PASSED_MOST = 2048
 class Passed:
     """Inputs that a pure rule found nothing wrong with: what is made from one template is judged once."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_lock")
 
     def __init__(self) -> None:
         self._known: dict[bytes, None] = {}
+        self._lock = Lock()  # large objects are judged in a thread
 
     def __contains__(self, encoded: bytes) -> bool:
         return encoded in self._known
@@ -50,24 +66,26 @@ class Passed:
     def add(self, encoded: bytes) -> None:
         """Large inputs are not remembered, and the oldest are forgotten."""
         if len(encoded) <= PASSED_BYTES:
-            self._known[encoded] = None
-            if len(self._known) > PASSED_MOST:
-                del self._known[next(iter(self._known))]
+            with self._lock:
+                self._known[encoded] = None
+                if len(self._known) > PASSED_MOST:
+                    del self._known[next(iter(self._known))]
 
 
 class Faults:
     """Collects causes; every method names the path of the field."""
 
-    __slots__ = ("causes",)
+    __slots__ = ("_left", "causes")
 
     def __init__(self) -> None:
         self.causes: list[Cause] = []
+        self._left = MOST_TOLD_CHARACTERS
 
     def required(self, field: str, detail: str = "") -> None:
         self._add("FieldValueRequired", "Required value", detail, field)
 
     def invalid(self, field: str, value: Any, detail: str) -> None:
-        self._add("FieldValueInvalid", f"Invalid value: {shown(value)}", detail, field)
+        self._add("FieldValueInvalid", "Invalid value", detail, field, value)
 
     def invalid_unshown(self, field: str, detail: str) -> None:
         """Of a value that is too long to show, or made of several fields."""
@@ -75,16 +93,16 @@ class Faults:
 
     def unsupported(self, field: str, value: Any, supported: Iterable[str]) -> None:
         listed = ", ".join(f'"{one}"' for one in supported)
-        self._add("FieldValueNotSupported", f"Unsupported value: {shown(value)}", f"supported values: {listed}", field)
+        self._add("FieldValueNotSupported", "Unsupported value", f"supported values: {listed}", field, value)
 
     def forbidden(self, field: str, detail: str) -> None:
         self._add("FieldValueForbidden", "Forbidden", detail, field)
 
     def duplicate(self, field: str, value: Any, detail: str = "") -> None:
-        self._add("FieldValueDuplicate", f"Duplicate value: {shown(value)}", detail, field)
+        self._add("FieldValueDuplicate", "Duplicate value", detail, field, value)
 
     def not_found(self, field: str, value: Any, detail: str = "") -> None:
-        self._add("FieldValueNotFound", f"Not found: {shown(value)}", detail, field)
+        self._add("FieldValueNotFound", "Not found", detail, field, value)
 
     def too_long(self, field: str, limit_bytes: int) -> None:
         self._add("FieldValueTooLong", "Too long", f"may not be more than {limit_bytes} bytes", field)
@@ -92,8 +110,15 @@ class Faults:
     def too_many(self, field: str, count: int, limit: int) -> None:
         self._add("FieldValueTooMany", f"Too many: {count}", f"must have at most {limit} items", field)
 
-    def _add(self, reason: str, message: str, detail: str, field: str) -> None:
-        self.causes.append(Cause(reason, f"{message}: {detail}" if detail else message, field))
+    def _add(self, reason: str, message: str, detail: str, field: str, value: Any = ABSENT) -> None:
+        if self._left <= 0:
+            return
+        if value is not ABSENT:
+            message = f"{message}: {shown(value)}"
+        if detail:
+            message = f"{message}: {detail}"
+        self._left -= len(message)
+        self.causes.append(Cause(reason, message, field))
 
     def checked(self, field: str, value: Any, messages: Sequence[str]) -> None:
         """What a validator of `objects.names` found."""

@@ -11,7 +11,7 @@ from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.placement_rules import tolerations
 from navarch.kinds.podspec.resource_rules import amount
-from navarch.kinds.rules import Faults, check_labels
+from navarch.kinds.rules import Faults, check_labels, repeats
 from navarch.objects import names
 from navarch.objects.value import Document, dig
 
@@ -30,9 +30,9 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     scheduling: Document = new.get("scheduling") or {}
     check_labels(faults, scheduling.get("nodeSelector"), "scheduling.nodeSelector")
     tolerations(faults, scheduling.get("tolerations") or [], "scheduling.tolerations")
-    for index, one in enumerate(scheduling.get("tolerations") or ()):
-        if one in scheduling["tolerations"][:index]:
-            faults.duplicate(f"scheduling.tolerations[{index}]", one)
+    tolerated: list[Document] = scheduling.get("tolerations") or []
+    for index in sorted(repeats(tolerated)):
+        faults.duplicate(f"scheduling.tolerations[{index}]", tolerated[index])
     return faults.causes
 
 

@@ -7,6 +7,7 @@ be left out, and quantities and times already have their canonical text. No mean
 from __future__ import annotations
 
 from functools import cache
+from threading import Lock
 from typing import Annotated, Any
 
 import msgspec
@@ -55,12 +56,14 @@ def accepts(shape: Shape, raw: bytes) -> bool:
 @cache
 def _decoder(shape: Shape) -> msgspec.json.Decoder[Any] | None:
     """Compiled once for each kind."""
-    try:
-        return msgspec.json.Decoder(_type_of(shape))
-    except _Unfit:
-        return None
+    with _compiles:
+        try:
+            return msgspec.json.Decoder(_type_of(shape))
+        except _Unfit:
+            return None
 
 
+_compiles = Lock()
 _compiling: list[Shape] = []
 """The objects whose structs are being made right now, outermost first: how recursion is noticed."""
 

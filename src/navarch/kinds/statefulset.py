@@ -64,7 +64,7 @@ def _with_claims(spec: Document) -> Document:
     if not more:
         return spec
     volumes = [*(pod.get("volumes") or ()), *more]
-    return {**spec, "template": {**spec["template"], "spec": {**pod, "volumes": volumes}}}
+    return {**spec, "template": {**(spec.get("template") or {}), "spec": {**pod, "volumes": volumes}}}
 
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:

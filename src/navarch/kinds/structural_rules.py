@@ -31,6 +31,8 @@ STRUCTURE = (
 )
 DEEPEST = 64
 RULES = "x-kubernetes-validations"
+MOST_RULES = 1_000
+"""Expressions of one schema: each takes its time to be compiled. Kubernetes bounds only what they may cost."""
 REASONS = ("FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate")
 X_LIST, X_KEYS = "x-kubernetes-list-type", "x-kubernetes-list-map-keys"
 EMBEDDED, INT_OR_STRING = "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string"
@@ -67,12 +69,20 @@ def check_schema(faults: Faults, schema: Document, at: str) -> None:
         _metadata(faults, metadata, f"{at}.properties[metadata]")
     before = len(faults.causes)
     _node(faults, schema, at, 0, root=True)
+    if len(faults.causes) == before and (count := _count_rules(schema)) > MOST_RULES:
+        faults.too_many(at, count, MOST_RULES)
     if len(faults.causes) == before:
         _defaults_and_rules(faults, Structural(schema, root=True), at)
     if len(faults.causes) == before and b'"x-kubernetes-validations"' in orjson.dumps(schema):
         from navarch.kinds.custom_costs import check_costs  # servers without such rules need no expressions
 
         check_costs(faults, Structural(schema, root=True), at)
+
+
+def _count_rules(schema: Any) -> int:
+    """Of a schema and all below it."""
+    below = [schema.get("items"), schema.get("additionalProperties"), *(schema.get("properties") or {}).values()]
+    return len(schema.get(RULES) or ()) + sum(_count_rules(one) for one in below if isinstance(one, dict))
 
 
 def _malformed(schema: Any, at: str, depth: int, known: bool = True) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from navarch.base.errors import Cause
-from navarch.kinds.rules import Faults
+from navarch.kinds.rules import Faults, repeats
 from navarch.objects import names
 from navarch.objects.selector import check_document
 from navarch.objects.value import Document, dig
@@ -36,12 +36,15 @@ def webhook_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     seen: set[str] = set()
     before = {hook.get("name"): hook.get("matchConditions") for hook in (old or {}).get("webhooks") or ()}
+    expressions = sum(len(hook.get("matchConditions") or ()) for hook in new.get("webhooks") or ())
     for index, hook in enumerate(new.get("webhooks") or ()):
         where, name = f"webhooks[{index}]", hook.get("name", "")
         if (conditions := hook.get("matchConditions")) and conditions != before.get(name):
-            from navarch.kinds import policy_expressions as expressions
+            from navarch.kinds import policy_expressions
 
-            expressions.check_conditions(faults, conditions, f"{where}.matchConditions", {})
+            if policy_expressions.too_many(faults, "webhooks", expressions):
+                break
+            policy_expressions.check_conditions(faults, conditions, f"{where}.matchConditions", {})
         _qualified(faults, name, f"{where}.name")
         if name in seen:
             faults.duplicate(f"{where}.name", name)
@@ -82,9 +85,10 @@ def _reviews(faults: Faults, versions: list[str], path: str) -> None:
     if not versions:
         faults.required(path, f"must specify one of {', '.join(REVIEWS)}")
         return
+    twice = repeats(versions)
     for index, version in enumerate(versions):
         faults.checked(f"{path}[{index}]", version, names.dns_label_1035(version))
-        if version in versions[:index]:
+        if index in twice:
             faults.invalid(f"{path}[{index}]", version, "duplicate version")
     if not set(versions) & set(REVIEWS):
         faults.invalid(path, versions, f"must include at least one of {', '.join(REVIEWS)}")
@@ -212,7 +216,7 @@ def policy_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     audits = spec.get("auditAnnotations") or []
     if len(audits) > AUDIT_MAX:
         faults.too_many("spec.auditAnnotations", len(audits), AUDIT_MAX)
-    for index, one in enumerate(audits):
+    for index, one in enumerate(audits[:AUDIT_MAX]):
         where, key = f"spec.auditAnnotations[{index}]", one.get("key", "")
         faults.checked(f"{where}.key", key, names.qualified_name(key))
         _expression(faults, one, f"{where}.valueExpression")
@@ -281,9 +285,10 @@ def _matching(faults: Faults, found: Document, path: str, rules_needed: bool) ->
             where = f"{path}.{field}[{index}]"
             resource_rule(faults, rule, where)
             chosen = rule.get("resourceNames") or []
+            twice = repeats(chosen)
             for number, name in enumerate(chosen):
                 faults.checked(f"{where}.resourceNames[{number}]", name, names.path_segment(name))
-                if name in chosen[:number]:
+                if number in twice:
                     faults.duplicate(f"{where}.resourceNames[{number}]", name)
 
 
@@ -304,10 +309,11 @@ def binding_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     actions = spec.get("validationActions") or []
     if not actions:
         faults.required("spec.validationActions")
+    twice = repeats(actions)
     for index, action in enumerate(actions):
         if action not in ACTIONS:
             faults.unsupported(f"spec.validationActions[{index}]", action, ACTIONS)
-        if action in actions[:index]:
+        if index in twice:
             faults.duplicate(f"spec.validationActions[{index}]", action)
     if {"Deny", "Warn"} <= set(actions):
         detail = "must not contain both Deny and Warn (repeating the same validation failure information in the API "

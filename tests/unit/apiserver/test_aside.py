@@ -1,0 +1,145 @@
+"""Large bodies are worked on beside the loop, which goes on; what is too large is refused, with a 4xx each."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import orjson
+import pytest
+from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run
+
+from navarch.apiserver.aside import HELD_BYTES, LARGE_BYTES, Aside
+from navarch.apiserver.stored import MOST_BYTES
+from navarch.base.errors import MOST_CAUSES, TooMany
+
+LARGE = "x" * (LARGE_BYTES + 1)
+
+
+def test_work_is_done_in_another_thread_and_the_loop_goes_on_meanwhile() -> None:
+    """The work only ends once the loop has taken steps of its own."""
+
+    async def scenario() -> None:
+        aside = Aside()
+        stepped = threading.Event()
+
+        def work(word: str) -> tuple[str, bool, bool]:
+            return word, stepped.wait(60), threading.current_thread() is threading.main_thread()
+
+        running = asyncio.ensure_future(aside.run(work, "done"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        stepped.set()
+        assert await running == ("done", True, False)
+        assert aside.done == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_simulation_has_no_threads() -> None:
+    async def scenario() -> None:
+        aside = Aside(inline=True)
+        assert await aside.run(threading.current_thread) is threading.main_thread()
+        assert aside.done == 0
+
+    asyncio.run(scenario())
+
+
+def test_what_the_work_raises_is_raised() -> None:
+    async def scenario() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await Aside().run(lambda: 1 / 0)
+
+    asyncio.run(scenario())
+
+
+def test_how_much_is_held_at_once_is_bounded() -> None:
+    aside = Aside(held_bytes=100)
+    with aside.holding(60):
+        with pytest.raises(TooMany, match="too many large requests") as refused, aside.holding(41):
+            pass
+        assert refused.value.retry_after_s == 1
+        with aside.holding(40):
+            pass
+    with aside.holding(1_000):  # alone, whatever is no larger than a body may be
+        pass
+    assert HELD_BYTES >= 4 * 3 * 1024 * 1024
+
+
+def done(api: Api) -> int:
+    """How many pieces of work were done beside the loop."""
+    return api.core._state.aside.done
+
+
+def test_large_bodies_of_all_sorts_become_objects_beside_the_loop() -> None:
+    async def test(api: Api) -> None:
+        await api.post(CONFIGMAPS, config("small"))
+        assert done(api) == 0
+        made = await api.post(CONFIGMAPS, config("json", x=LARGE))
+        assert made["data"]["x"] == LARGE
+        assert (at := done(api)) >= 3
+        text = b"metadata: {name: yaml}\ndata: {x: " + LARGE.encode() + b"}\n"
+        assert orjson.loads((await api.send("POST", CONFIGMAPS, text, "application/yaml")).body)["data"]["x"] == LARGE
+        for name, write in (("merge", api.merge), ("strategic", api.strategic), ("applied", api.apply)):
+            head = {"apiVersion": "v1", "kind": "ConfigMap"} if name == "applied" else {}
+            patched = await write(f"{CONFIGMAPS}/small", {**head, "data": {name: LARGE}})
+            assert patched["data"][name] == LARGE
+        operation = {"op": "add", "path": "/data/json", "value": LARGE}
+        patched = await api.json_patch(f"{CONFIGMAPS}/small", [operation])
+        assert sorted(patched["data"]) == ["applied", "json", "merge", "strategic"]
+        replaced = await api.put(f"{CONFIGMAPS}/small", {**patched, "data": {"y": LARGE}})
+        assert replaced["data"] == {"y": LARGE}
+        assert done(api) >= at + 6 * 3
+        at = done(api)
+        assert (await api.merge(f"{CONFIGMAPS}/small", {"data": {"z": "1"}}))["data"] == {"y": LARGE, "z": "1"}
+        assert done(api) > at  # a small patch of a large object
+
+    run(test)
+
+
+def test_large_wrong_bodies_are_told_what_is_wrong_with_them() -> None:
+    async def test(api: Api) -> None:
+        with pytest.raises(Refused) as refused:
+            await api.post(f"{CONFIGMAPS}?fieldValidation=Strict", {**config("one", x=LARGE), "more": 1})
+        assert refused.value.code == 400
+        assert 'unknown field "more"' in refused.value.message
+        with pytest.raises(Refused) as refused:
+            await api.post(CONFIGMAPS, config("one", **{"a/b": LARGE}))
+        assert refused.value.code == 422
+        assert done(api) > 0
+
+    run(test)
+
+
+def test_an_object_may_be_as_large_as_etcd_takes_it() -> None:
+    async def test(api: Api) -> None:
+        fitting = "x" * 1_000_000
+        await api.post(CONFIGMAPS, config("there", x=fitting))
+        text = '"\\\n' * (len(fitting) // 3)  # escapes make JSON twice as long as what it stands for
+        await api.post(CONFIGMAPS, config("escaped", x=text))
+        for write in (
+            lambda: api.post(PODS, {**a_pod(), "metadata": {"name": "large", "annotations": {"x": "y" * MOST_BYTES}}}),
+            lambda: api.merge(f"{CONFIGMAPS}/there", {"metadata": {"labels": {"a": "b" * MOST_BYTES}}}),
+            lambda: api.strategic(f"{CONFIGMAPS}/there", {"metadata": {"finalizers": ["y/" + fitting]}}),
+        ):
+            with pytest.raises(Refused, match="etcdserver: request is too large") as refused:
+                await write()
+            assert (refused.value.code, refused.value.reason) == (413, "RequestEntityTooLarge")
+
+    run(test)
+
+
+def test_of_very_many_faults_the_first_are_told() -> None:
+    async def test(api: Api) -> None:
+        many = {f"a/{number}": "x" for number in range(MOST_CAUSES + 10)}
+        with pytest.raises(Refused) as refused:
+            await api.post(CONFIGMAPS, config("one", **many))
+        assert refused.value.code == 422
+        assert len(refused.value.causes) == MOST_CAUSES
+        assert refused.value.message.endswith(", and more]")
+        with pytest.raises(Refused) as refused:
+            await api.post(CONFIGMAPS, config("one", **dict(list(many.items())[:MOST_CAUSES])))
+        assert len(refused.value.causes) == MOST_CAUSES
+        assert "and more" not in refused.value.message
+
+    run(test)
