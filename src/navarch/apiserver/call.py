@@ -10,6 +10,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from navarch.apiserver.aside import Aside
+from navarch.kinds import (
+    CLUSTERROLE,
+    CLUSTERROLEBINDING,
+    FLOWSCHEMA,
+    PRIORITYLEVELCONFIGURATION,
+    ROLE,
+    ROLEBINDING,
+)
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.wire.message import Request
@@ -53,8 +61,17 @@ class Call:
     aside: Aside | None = None
 
 
+POLICIES = frozenset((ROLE, ROLEBINDING, CLUSTERROLE, CLUSTERROLEBINDING, FLOWSCHEMA, PRIORITYLEVELCONFIGURATION))
+"""What says who may do what, and how much of it at once."""
+
+
 class Reads(Protocol):
     """What authentication, authorization and admission may read: the watch cache, synchronously."""
+
+    @property
+    def policies(self) -> int:
+        """Changes whenever an object of one of the kinds in `POLICIES` does: one number to look at for each request."""
+        ...
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None: ...
 
@@ -90,8 +107,11 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
+    """always: it holds for all names and field selectors, until `Reads.policies` changes."""
+
     allowed: bool
     reason: str = ""
+    always: bool = False
 
 
 class Authorizer(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from navarch.apiserver.addressbook import AddressBook
 from navarch.apiserver.admission import extensions
@@ -80,7 +80,7 @@ class Core:
             webhooks,
             extensions.plugins(judges or {}, metrics),
         )
-        self._context = Context(self._state, chosen, authorizer, dict(answers or {}))
+        self._context: Context = Context(self._state, chosen, authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
         self._addresses = AddressBook(self._state, self.local(ITSELF, "navarch"))
         self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))
@@ -201,9 +201,9 @@ class Core:
         for cache in self._state.caches():
             cache.close()
 
-    async def handle(self, call: Call) -> Response:
+    def handle(self, call: Call) -> Awaitable[Response]:
         """Every request for a resource, after authentication and authorization."""
-        return await handle(self._context, call)
+        return handle(self._context, call)
 
     async def connect(self, call: Call) -> None:
         """Ask admission about a stream or a proxied request. Raises: ApiError."""

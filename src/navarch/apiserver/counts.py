@@ -16,7 +16,7 @@ from navarch.apiserver.bodies import APPLY_CBOR, APPLY_YAML
 from navarch.apiserver.call import Call
 from navarch.base.metrics import Registry
 from navarch.kinds.registry import Kinds
-from navarch.wire.message import Response
+from navarch.wire.message import Request, Response
 
 COMPONENT = "apiserver"
 VERBS = {"create": "POST", "update": "PUT"}
@@ -104,8 +104,7 @@ class RequestCounts:
     def _without_dry_runs(self) -> dict[tuple[str, ...], list[float]]:
         return {(verb, *rest): series for (verb, dry, *rest), series in self._took.values.items() if not dry}
 
-    def done(self, call: Call, response: Response, took_s: float, streamed: bool) -> None:
-        series = self.series(call)
+    def done(self, series: Series, response: Response, took_s: float, streamed: bool) -> None:
         code = response.status
         labels = series.codes.get(code)
         if labels is None:
@@ -177,11 +176,16 @@ def _short(subresource: str) -> bool:
     return "/" not in subresource and len(subresource) < 32
 
 
+def applies(request: Request) -> bool:
+    """Whether a patch is a server-side apply."""
+    return request.headers.get("content-type", "").startswith((APPLY_YAML, APPLY_CBOR))
+
+
 def verb_of(call: Call) -> str:
     """As Kubernetes' metrics name it."""
     if call.subresource in CONNECTS:
         return "CONNECT"
-    if call.verb == "patch" and call.request.headers.get("content-type", "").startswith((APPLY_YAML, APPLY_CBOR)):
+    if call.verb == "patch" and applies(call.request):
         return "APPLY"
     return VERBS.get(call.verb) or call.verb.upper()
 

@@ -55,18 +55,18 @@ class Deadlines:
     def __init__(self, longest_s: float = LONGEST_S, look_s: float = LOOK_S) -> None:
         self._longest_s = longest_s
         self._look_s = look_s
-        self._until: dict[asyncio.Task[object], float] = {}
+        self._looks = 0
+        self._entered: dict[asyncio.Task[object], int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.late: set[asyncio.Task[object]] = set()
 
     def enter(self, task: asyncio.Task[object]) -> None:
-        loop = task.get_loop()
-        self._until[task] = loop.time() + self._longest_s
+        self._entered[task] = self._looks
         if self._timer is None:
-            self._timer = loop.call_later(self._look_s, self._look)
+            self._timer = task.get_loop().call_later(self._look_s, self._look)
 
     def leave(self, task: asyncio.Task[object]) -> None:
-        self._until.pop(task, None)
+        self._entered.pop(task, None)
 
     def was_late(self, task: asyncio.Task[object]) -> bool:
         """Whether the cancellation that the task met was ours; asked once, and then it is no longer cancelled."""
@@ -77,13 +77,13 @@ class Deadlines:
 
     def _look(self) -> None:
         self._timer = None
-        if not self._until:
+        if not self._entered:
             return
-        now = asyncio.get_running_loop().time()
-        for task, until in list(self._until.items()):
-            if until <= now:
-                del self._until[task]
+        self._looks += 1
+        for task, looks in list(self._entered.items()):
+            if (self._looks - looks - 1) * self._look_s >= self._longest_s:  # it came at some time before the first
+                del self._entered[task]
                 self.late.add(task)
                 task.cancel()
-        if self._until:
+        if self._entered:
             self._timer = asyncio.get_running_loop().call_later(self._look_s, self._look)

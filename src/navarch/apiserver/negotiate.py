@@ -43,24 +43,35 @@ def form_of(request: Request, *, packs: bool = True, shown_as: bool = True, watc
 
     Raises: NotAcceptable.
     """
-    found = _chosen(request.headers.get("accept", ""), packs, shown_as, watch)
+    headers = request.headers
+    found = _chosen_by(headers.get("accept", ""), headers.get("user-agent", ""), packs, shown_as, watch)
     if found is None:
         offered = [f"{type_};stream=watch" for type_ in STREAMED] if watch else OFFERED
         raise NotAcceptable(f"only the following media types are accepted: {', '.join(offered)}")
-    return _settled(request, found)
+    return _settled(request, found) if request.query else found
 
 
 def form_of_error(request: Request) -> Form:
     """What a Status is written in: JSON where the client takes nothing else that we have."""
-    return _settled(request, _chosen(request.headers.get("accept", ""), True, False, False) or Form())
+    headers = request.headers
+    accept, agent = headers.get("accept", ""), headers.get("user-agent", "")
+    found = _chosen_by(accept, agent, True, False, False) or Form(pretty=agent.startswith(PRETTY_AGENTS))
+    return _settled(request, found) if request.query else found
 
 
 def _settled(request: Request, found: Form) -> Form:
     """With what is asked for elsewhere: by the query, and by being a person's tool."""
     asked = request.param("pretty")
-    by_hand = found.pretty or request.headers.get("user-agent", "").startswith(PRETTY_AGENTS)
-    pretty = asked in TRUE if asked else by_hand
+    pretty = asked in TRUE if asked else found.pretty
     return found if pretty == found.pretty else replace(found, pretty=pretty)
+
+
+@lru_cache(maxsize=512)
+def _chosen_by(accept: str, agent: str, packs: bool, shown_as: bool, watch: bool) -> Form | None:
+    found = _chosen(accept, packs, shown_as, watch)
+    if found is not None and not found.pretty and agent.startswith(PRETTY_AGENTS):
+        return replace(found, pretty=True)
+    return found
 
 
 @lru_cache(maxsize=256)

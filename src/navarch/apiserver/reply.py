@@ -47,7 +47,10 @@ def written(value: Any, form: Form) -> bytes:
 
 
 def respond(value: Any, form: Form, status: int = 200, warnings: Sequence[str] = ()) -> Response:
-    return Response(status, [("content-type", form.type), *warning_headers(warnings)], written(value, form))
+    headers = [("content-type", form.type)]
+    if warnings:
+        headers += warning_headers(warnings)
+    return Response(status, headers, written(value, form))
 
 
 def warning_headers(warnings: Sequence[str]) -> list[tuple[str, str]]:

@@ -18,11 +18,16 @@ TRUE = ("1", "t", "T", "TRUE", "true", "True", "")
 
 def parse(request: Request, user: User) -> Call:
     """Paths that name no resource give a call whose verb is the method in lower case."""
-    parts = _segments(request.path)
-    call = Call(request, user, request.method.lower(), request.path)
-    if parts[:1] == ["api"] and len(parts) > 2:
+    path = request.path
+    if path[:1] == "/" and path[-1:] != "/" and "//" not in path and "/proxy" not in path:
+        parts = path[1:].split("/")
+    else:
+        parts = _segments(path)
+    call = Call(request, user, request.method.lower(), path)
+    count = len(parts)
+    if count > 2 and parts[0] == "api":
         call.version, rest = parts[1], parts[2:]
-    elif parts[:1] == ["apis"] and len(parts) > 3:
+    elif count > 3 and parts[0] == "apis":
         call.group, call.version, rest = parts[1], parts[2], parts[3:]
     else:
         return call
@@ -37,13 +42,15 @@ def parse(request: Request, user: User) -> Call:
     call.is_resource = True
     call.verb = verb
     _place(call, rest)
-    if not call.name and verb == "get":
-        call.verb = "watch" if _flag(request, "watch") else "list"
-    elif not call.name and verb == "delete":
-        call.verb = "deletecollection"
     if watching:
         call.verb = "watch"
-    if not call.name and call.verb in ("list", "watch", "deletecollection"):
+    if call.name:
+        return call
+    if verb == "get" and not watching:
+        call.verb = "watch" if request.query and _flag(request, "watch") else "list"
+    elif verb == "delete" and not watching:
+        call.verb = "deletecollection"
+    if request.query and call.verb in ("list", "watch", "deletecollection"):
         call.name = named_by(request.param("fieldSelector"))
     return call
 

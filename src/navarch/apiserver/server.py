@@ -5,7 +5,7 @@ It listens nowhere by itself: `handle` is given to a `wire.http.Server`, and to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -59,7 +59,7 @@ class Resources(Protocol):
 
     def stored(self, call: Call) -> int: ...
 
-    async def handle(self, call: Call) -> Response: ...
+    def handle(self, call: Call) -> Awaitable[Response]: ...
 
     async def connect(self, call: Call) -> None: ...
 
@@ -114,16 +114,18 @@ class ApiServer:
         self._version = version.document()
         gauges.register(self.metrics, core.counts, core.watches, self._version)
         self.gate = Gate(core.reads, clock, self.metrics, seats, core.stored)
-        self._chain = Chain(authenticator, authorizer, self.gate, self._dispatch, clock, ids, kinds, self.metrics)
+        self._chain = Chain(
+            authenticator, authorizer, self.gate, core.reads, self._dispatch, clock, ids, kinds, self.metrics
+        )
         for (plural, subresource), by in Reviews(core.reads, authorizer, tokens, clock).answers().items():
             core.answer(plural, subresource, by)
         core.issue_tokens(tokens.issue_legacy)
         core.check_grants(partial(escalation.check, authorizer))
         core.serve_front(self.handle)
 
-    async def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Awaitable[Response]:
         """Every request, from whatever socket."""
-        return await self._chain.handle(request)
+        return self._chain.handle(request)
 
     def _stays(self) -> str:
         return "the server is stopping" if self.draining else ""
@@ -151,7 +153,9 @@ class ApiServer:
             return await framed(call.request, response, lines=False) if _wants_frames(call, "log") else response
         response = await self._core.handle(call)
         response.headers = (*response.headers, UNCACHED)
-        return await framed(call.request, response, lines=True) if _wants_frames(call, "watch") else response
+        if call.request.upgrade is not None and _wants_frames(call, "watch"):
+            return await framed(call.request, response, lines=True)
+        return response
 
     def _renew_pages(self) -> None:
         """What is served may have changed since discovery was told last."""

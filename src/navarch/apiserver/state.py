@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from navarch.apiserver import keys, refusals, stored
 from navarch.apiserver.aside import Aside
+from navarch.apiserver.call import POLICIES
 from navarch.apiserver.conversion import Conversions
 from navarch.apiserver.definitions import Definitions
 from navarch.apiserver.feed import Feed
@@ -78,9 +79,10 @@ class State:
         self.conversions = Conversions(self.reach, ids)
         self.listeners: list[Listener] = []
         self.loaded: list[Callable[[], None]] = []
+        self.policies = 0
         self._caches = {keys.prefix(kind): WatchCache(kind) for kind in kinds.stored()}
         self.definitions = Definitions(self.kinds, self._caches, lambda: self.feed)
-        self.feed = Feed(
+        self.feed: Feed = Feed(
             store,
             list(self._caches.values()),
             self._tell,
@@ -92,10 +94,13 @@ class State:
     def _tell(self, kind: Kind, change: Change) -> None:
         if kind is CUSTOMRESOURCEDEFINITION:
             self.definitions.refresh()
+        elif kind in POLICIES:
+            self.policies += 1
         for listener in self.listeners:
             listener(kind, change)
 
     def _tell_loaded(self) -> None:
+        self.policies += 1
         for listener in self.loaded:
             listener()
 

@@ -9,7 +9,8 @@ import contextlib
 import ssl
 from typing import Any
 
-READ_BYTES = 262_144
+READ_BYTES = 16_384
+"""What a record holds at most; more is never read at once, and room for it would be asked of the system each time."""
 
 
 class ServerTls:

@@ -47,6 +47,10 @@ class FakeReads:
             if wanted.matches(entry.labels) and chosen.matches_document(entry.document(), kind.fields)
         ]
 
+    @property
+    def policies(self) -> int:
+        return sum(self.versions.values())
+
     def version(self, kind: Kind) -> int:
         return self.versions.get(kind, 0)
 

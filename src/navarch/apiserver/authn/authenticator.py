@@ -39,7 +39,7 @@ class Credentials:
     def authenticate(self, request: Request) -> User:
         peer = request.peer
         if peer.certificate:
-            return self._by_certificate(peer)
+            return self._users.get(peer.certificate) or self._by_certificate(peer)
         token = bearer_token(request)
         if token:
             if not self._tokens.mine(token):
@@ -55,18 +55,16 @@ class Credentials:
         raise Unauthorized("Unauthorized")
 
     def _by_certificate(self, peer: Peer) -> User:
-        known = self._users.get(peer.certificate)
-        if known is None:
-            if not peer.common_name:
-                raise Unauthorized("Unauthorized")
-            digest = hashlib.sha256(peer.certificate).hexdigest()
-            groups = tuple(dict.fromkeys((*peer.organizations, AUTHENTICATED)))
-            extra = {"authentication.kubernetes.io/credential-id": (f"X509SHA256={digest}",)}
-            known = User(peer.common_name, groups=groups, extra=extra)
-            if len(self._users) >= MEMO:
-                self._users.clear()
-            self._users[peer.certificate] = known
-        return known
+        if not peer.common_name:
+            raise Unauthorized("Unauthorized")
+        digest = hashlib.sha256(peer.certificate).hexdigest()
+        groups = tuple(dict.fromkeys((*peer.organizations, AUTHENTICATED)))
+        extra = {"authentication.kubernetes.io/credential-id": (f"X509SHA256={digest}",)}
+        found = User(peer.common_name, groups=groups, extra=extra)
+        if len(self._users) >= MEMO:
+            self._users.clear()
+        self._users[peer.certificate] = found
+        return found
 
 
 def bearer_token(request: Request) -> str:

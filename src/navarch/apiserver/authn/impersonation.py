@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/user-impersonati
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import unquote
 
 from navarch.apiserver.authn.tokens import PREFIX
@@ -25,7 +26,7 @@ def impersonated(request: Request, user: User, authorizer: Authorizer) -> User:
         Forbidden: `user` may not speak for them.
     """
     headers = request.headers
-    if not any(name.startswith("impersonate-") for name in headers):
+    if not _speaks_for_another(tuple(headers)):
         return user
     name = headers.get(USER, "")
     groups = tuple(text.strip() for text in headers.get(GROUP, "").split(",") if text.strip())
@@ -41,6 +42,11 @@ def impersonated(request: Request, user: User, authorizer: Authorizer) -> User:
         raise BadRequest("requested headers impersonate groups or other properties without a user")
     _ask(authorizer, user, name, groups, uid, extra)
     return User(name, uid, _completed(name, groups), extra)
+
+
+@lru_cache(maxsize=512)
+def _speaks_for_another(headers: tuple[str, ...]) -> bool:
+    return any(name.startswith("impersonate-") for name in headers)
 
 
 def _ask(

@@ -54,6 +54,7 @@ class Rbac:
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self._versions: tuple[int, ...] = ()
+        self._policies = -1
         self._index = Index()
         self._verdicts: dict[tuple[Any, ...], Verdict] = {}
 
@@ -79,7 +80,7 @@ class Rbac:
             self._verdicts[key] = verdict
         if not verdict.allowed and attributes.name and (reason := verdict.names.get(attributes.name)):
             return Decision(True, reason)
-        return Decision(verdict.allowed, verdict.reason)
+        return Decision(verdict.allowed, verdict.reason, always=verdict.allowed)
 
     def rules_of(self, user: User, namespace: str) -> list[PolicyRule]:
         """All rules that the user holds in the namespace ("": only those in force everywhere)."""
@@ -123,6 +124,9 @@ class Rbac:
         return Verdict(False, names, f"RBAC: {said}" if distinct else "")
 
     def _refresh(self) -> None:
+        if self._reads.policies == self._policies:
+            return
+        self._policies = self._reads.policies
         version = self._reads.version
         versions = (version(ROLE), version(ROLEBINDING), version(CLUSTERROLE), version(CLUSTERROLEBINDING))
         if versions != self._versions:

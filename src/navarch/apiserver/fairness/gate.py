@@ -75,12 +75,14 @@ class Gate:
         self._clock = clock
         self._count = count
         self._versions = (-1, -1)
+        self._policies = -1
         self._schemas: dict[str, Schema] = {}
         self._order: tuple[Schema, ...] = ()
         self.levels: dict[str, Level] = {}
         self._named: frozenset[str] = frozenset()
         self._memo: dict[tuple[Any, ...], Schema] = {}
         self._leaving: list[Ticket] = []
+        self._rising: list[Schema] = []
         self._shared_at = -SHARE_OUT_S
         self.inflight = {"readOnly": 0, "mutating": 0}
         self.queued = {"readOnly": 0, "mutating": 0}
@@ -199,6 +201,9 @@ class Gate:
     # --- the configuration ---
 
     def _refresh(self) -> None:
+        if self._reads.policies == self._policies:
+            return
+        self._policies = self._reads.policies
         versions = (self._reads.version(FLOWSCHEMA), self._reads.version(PRIORITYLEVELCONFIGURATION))
         if versions == self._versions:
             return
@@ -264,6 +269,27 @@ class Gate:
 
     # --- seats ---
 
+    def sit(self, schema: Schema) -> bool:
+        """Take one seat, where one is free and nobody waits for it: what most calls do. `rise` gives it back."""
+        if not schema.level.sit(1):
+            return False
+        schema.dispatched += 1
+        schema.executing += 1
+        schema.waited[0][0] += 1
+        return True
+
+    def rise(self, schema: Schema, seconds: float) -> None:
+        """The same as `leave` and `worked`, after `sit`."""
+        self._worked.observe_in(schema.worked, seconds)
+        level = schema.level
+        if level.spec.exempt:
+            schema.executing -= 1
+            level.free(1)
+            return
+        if not self._leaving and not self._rising:
+            asyncio.get_running_loop().call_soon(self._settle)
+        self._rising.append(schema)
+
     def enter(self, schema: Schema, call: Call) -> Ticket:
         """Take seats, or a place in a queue: then `turn` is set, and must be awaited by `wait`.
 
@@ -273,7 +299,7 @@ class Gate:
         ticket = Ticket(1, schema=schema, level=level)
         if call.verb == "list" and self._count is not None and call.is_resource and not call.name:
             ticket.seats = self._seats_of(call, level)
-        if level.sit(ticket):
+        if level.sit(ticket.seats):
             schema.dispatched += 1
             schema.executing += 1
             schema.waited[0][0] += 1
@@ -282,7 +308,7 @@ class Gate:
         if not level.spec.exempt and now - self._shared_at >= SHARE_OUT_S:
             level.high = max(level.high, level.taken + level.waiting_seats + ticket.seats)
             self._share_out(now)
-            if level.sit(ticket):
+            if level.sit(ticket.seats):
                 schema.dispatched += 1
                 schema.executing += 1
                 schema.waited[0][0] += 1
@@ -328,20 +354,24 @@ class Gate:
             ticket.schema.executing -= 1
             ticket.level.rise(ticket, 0.0)
             return
-        self._leaving.append(ticket)
-        if len(self._leaving) == 1:
+        if not self._leaving and not self._rising:
             asyncio.get_running_loop().call_soon(self._settle)
+        self._leaving.append(ticket)
 
     def _settle(self) -> None:
         now = self._clock.monotonic()
         leaving, self._leaving = self._leaving, []
+        rising, self._rising = self._rising, []
         levels: dict[int, Level] = {}
+        for schema in rising:
+            schema.executing -= 1
+            schema.level.free(1)
+            levels[id(schema.level)] = schema.level
         for ticket in leaving:
             level = ticket.level
             ticket.schema.executing -= 1
             level.rise(ticket, now)
-            if level.queues is not None:
-                levels[id(level)] = level
+            levels[id(level)] = level
         for level in levels.values():
             self._pass_on(level, now)
 

@@ -51,15 +51,19 @@ class Level:
     def seats_for(self, objects: int, limit: int, selects: bool) -> int:
         return seats_of(objects, limit, selects, self.bounds.nominal)
 
-    def sit(self, ticket: Ticket) -> bool:
-        """Take seats at once, where nobody waits for them."""
-        taken = self.taken
-        if not self.spec.exempt and taken and taken + ticket.seats > self.limit:
+    def sit(self, seats: int) -> bool:
+        """Take seats for a call at once, where nobody waits for them."""
+        before = self.taken
+        taken = before + seats
+        if before and taken > self.limit and not self.spec.exempt:
             return False
         queues = self.queues
         if (queues is not None and queues.waiting) or self._before:
             return False
-        self._take(ticket)
+        self.executing += 1
+        self.taken = taken
+        if taken > self.high:
+            self.high = taken
         return True
 
     def _take(self, ticket: Ticket) -> None:
@@ -67,6 +71,11 @@ class Level:
         self.taken += ticket.seats
         if self.taken > self.high:
             self.high = self.taken
+
+    def free(self, seats: int) -> None:
+        """Take back the seats of a call that never waited."""
+        self.executing -= 1
+        self.taken -= seats
 
     def queue(self, ticket: Ticket, flow: str, schema: SchemaSpec, now: float) -> bool:
         """Let it wait; False where there is no queue, or no room in it."""

@@ -41,6 +41,10 @@ class Configured:
     def __init__(self, *schemas: dict[str, Any], levels: Sequence[dict[str, Any]] = ()) -> None:
         self.schemas, self.levels, self.changes = [*map(Stored, schemas)], [*map(Stored, levels)], 1
 
+    @property
+    def policies(self) -> int:
+        return self.changes
+
     def version(self, kind: Kind) -> int:
         return self.changes
 

@@ -89,7 +89,7 @@ def test_seats_are_never_lost_nor_overdrawn(story: list[tuple[str, int, float]])
     for number, (flow, width, passes_s) in enumerate(story):
         now += passes_s
         ticket = Ticket(width)
-        if level.sit(ticket):
+        if level.sit(ticket.seats):
             sitting.append(ticket)
         elif level.queue(ticket, flow, SCHEMA, now):
             waiting.append(ticket)
@@ -113,8 +113,8 @@ def test_seats_are_never_lost_nor_overdrawn(story: list[tuple[str, int, float]])
 def test_a_full_queue_turns_away_and_a_new_shape_keeps_who_waits() -> None:
     level = Level(LevelSpec("l", queues=1, hand=1, length=1))
     first, second = Ticket(1), Ticket(1)
-    assert level.sit(first)
-    assert not level.sit(second)
+    assert level.sit(first.seats)
+    assert not level.sit(second.seats)
     assert level.queue(second, "f", SCHEMA, 0.0)
     assert not level.queue(Ticket(1), "f", SCHEMA, 0.0)
     level.configure(LevelSpec("l", queues=2, hand=1, length=1))
