@@ -16,7 +16,7 @@ from navarch.apiserver.bodies import APPLY_CBOR, APPLY_YAML
 from navarch.apiserver.call import Call
 from navarch.base.metrics import Registry
 from navarch.kinds.registry import Kinds
-from navarch.wire.message import Request, Response
+from navarch.wire.message import Piped, Push, Request, Response
 
 COMPONENT = "apiserver"
 VERBS = {"create": "POST", "update": "PUT"}
@@ -197,8 +197,12 @@ class Counted:
         self._body = body
         self._ended: Callable[[], None] | None = ended
 
+    def pipe(self, push: Push) -> None:
+        if isinstance(self._body, Piped):
+            self._body.pipe(push)
+
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._body
+        return aiter(self._body)
 
     async def __anext__(self) -> bytes:
         return await anext(self._body)

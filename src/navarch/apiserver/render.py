@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial as bound
 
@@ -14,7 +14,7 @@ from navarch.apiserver.negotiate import PROTOBUF, Form
 from navarch.apiserver.options import WatchOptions
 from navarch.apiserver.state import face, faces
 from navarch.apiserver.verb_read import Page
-from navarch.apiserver.verb_watch import BOOKMARK_S, INITIAL_SLICE, Watch, batches, join
+from navarch.apiserver.verb_watch import BOOKMARK_S, INITIAL_SLICE, Body, Watch, batches, join
 from navarch.apiserver.watchers import Frame
 from navarch.base.errors import ApiError, Expired
 from navarch.client.client import EventType
@@ -122,14 +122,16 @@ async def events(context: Context, call: Call, kind: Kind, asked: WatchOptions, 
         watch = await join(context.state, kind, call.namespace, asked, name, frame)
     except Expired as expired:
         return Response(200, headers, _said(error_event(expired, form)))
-    return Response(200, headers, _stream(context, kind, asked, form, watch))
+    return Response(200, headers, Body(_stream(context, kind, asked, form, watch), watch))
 
 
 async def _said(event: bytes) -> AsyncIterator[bytes]:
     yield event
 
 
-async def _stream(context: Context, kind: Kind, asked: WatchOptions, form: Form, watch: Watch) -> AsyncIterator[bytes]:
+async def _stream(
+    context: Context, kind: Kind, asked: WatchOptions, form: Form, watch: Watch
+) -> AsyncGenerator[bytes, None]:
     table = form.as_ == "Table"
     first: Sequence[bytes] = watch.first
     try:
@@ -141,12 +143,14 @@ async def _stream(context: Context, kind: Kind, asked: WatchOptions, form: Form,
         watch.first = first = ()
         if watch.initial and asked.bookmarks:
             yield bookmark(kind, watch.revision, form, ends_initial=True)
+        watch.watcher.pipe = None if table else watch.push
         async for frames, revision in batches(
             context.state, watch, asked.timeout_s, BOOKMARK_S if asked.bookmarks else None
         ):
             if table and frames:
                 frames[0] = tables.with_definitions(kind, frames[0])
                 table = False
+                watch.watcher.pipe = watch.push
             if frames:
                 yield b"".join(frames)
             elif asked.bookmarks:

@@ -6,7 +6,7 @@ The frames of one tick are handed over together. A bookmark says up to where eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 from navarch.apiserver.options import WatchOptions
@@ -17,6 +17,7 @@ from navarch.apiserver.watchers import Frame, Watcher
 from navarch.client.client import EventType
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
+from navarch.wire.message import Push
 
 BOOKMARK_S = 60.0
 SHORTEST_S = 1800.0
@@ -41,6 +42,28 @@ class Watch:
         self.revision = revision
         self.watcher = watcher
         self.initial = initial
+        self.push: Push | None = None
+
+
+class Body:
+    """What is sent of a watch: `pieces`, and past them the events that come while nothing else is due."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], watch: Watch) -> None:
+        self._pieces = pieces
+        self._watch = watch
+
+    def pipe(self, push: Push) -> None:
+        if self._watch.through is None:
+            self._watch.push = push
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._pieces)
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()
 
 
 async def join(state: State, kind: Kind, namespace: str, options: WatchOptions, form: Hashable, frame: Frame) -> Watch:

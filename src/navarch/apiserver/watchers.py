@@ -13,6 +13,7 @@ from typing import Any
 from navarch.apiserver.selection import FieldValues, Narrow, Selection
 from navarch.client.client import EventType
 from navarch.kinds.object import Object
+from navarch.wire.message import Push
 
 UNREAD_EVENTS = 16384
 
@@ -58,7 +59,7 @@ def transition(
 class Watcher:
     """One watch. `batch` hands out everything that came since the last call."""
 
-    __slots__ = ("_channel", "_limit", "_pending", "_poked", "_waiting", "closed", "lost")
+    __slots__ = ("_channel", "_limit", "_pending", "_poked", "_waiting", "closed", "lost", "pipe", "push")
 
     def __init__(self, channel: Channel, limit: int = UNREAD_EVENTS) -> None:
         self._channel = channel
@@ -68,10 +69,15 @@ class Watcher:
         self._limit = limit
         self.lost = False
         self.closed = False
+        self.pipe: Push | None = None
+        """How to hand over an item without waking whoever waits in `batch`; for items that are bytes."""
+        self.push: Push | None = None
+        """The same, while somebody waits there and has been given everything before."""
 
     def offer(self, item: Any) -> None:
         if self.lost:
             return
+        self.push = None
         if len(self._pending) >= self._limit:
             self.lost = True
             self._pending.clear()
@@ -88,10 +94,11 @@ class Watcher:
         """Waits for an item, the end (`over`) or a `poke`; [] in the last two cases."""
         if not self._pending and not self.over and not self._poked:
             self._waiting = asyncio.get_running_loop().create_future()
+            self.push = self.pipe
             try:
                 await self._waiting
             finally:
-                self._waiting = None
+                self._waiting = self.push = None
         self._poked = False
         return self.take()
 
@@ -139,7 +146,9 @@ class Channel:
             self._switchboard.events += len(self.watchers)
             item = self.frame(*found)
             for watcher in self.watchers:
-                watcher.offer(item)
+                push = watcher.push
+                if push is None or not push(item):
+                    watcher.offer(item)
 
     def drop(self, watcher: Watcher) -> None:
         if watcher not in self.watchers:  # it left before; the key may be another channel's by now

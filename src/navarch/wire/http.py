@@ -20,8 +20,10 @@ from types import TracebackType
 
 from navarch.base.clock import Clock, SystemClock
 from navarch.base.log import Log
+from navarch.wire import http_reply
 from navarch.wire.http_connection import Connection
 from navarch.wire.http_reply import http_date
+from navarch.wire.http_request import Head
 from navarch.wire.message import Handler
 
 log = Log("wire.http")
@@ -90,6 +92,12 @@ class Server:
         self._paths: list[Path] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
+        self.heads: dict[bytes, Head] = {}
+        """Headers that were read before; for its connections."""
+        self._due: list[Callable[[], None]] = []
+        self._piece = self._chunk = b""
+        self._pieces: list[bytes] = []
+        self._whole = b""
         self._date = ""
         self._date_until = 0.0
 
@@ -210,6 +218,32 @@ class Server:
         """Its task is over, but the peer has not closed yet: end it at its deadline."""
         self._lingering.add(connection)
         self._sweep_later()
+
+    def flush_later(self, flush: Callable[[], None]) -> None:
+        """Call it when this tick is over."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._due.append(flush)
+
+    def _flush(self) -> None:
+        due, self._due = self._due, []
+        for flush in due:
+            try:
+                flush()
+            except Exception as bug:
+                log.exception("a bug while sending", error=repr(bug))
+
+    def chunk(self, piece: bytes) -> bytes:
+        """Framed for the chunked coding, once for all connections that send the same piece."""
+        if piece is not self._piece:
+            self._piece, self._chunk = piece, http_reply.chunk(piece)
+        return self._chunk
+
+    def joined(self, pieces: list[bytes]) -> bytes:
+        """In one, once for all connections that send the same pieces. The list is not to be changed any more."""
+        if pieces != self._pieces:
+            self._pieces, self._whole = pieces, b"".join(pieces)
+        return self._whole
 
     def date(self) -> str:
         """The `Date` header, made once a second."""

@@ -1,6 +1,7 @@
-"""One connection of the HTTP/1.1 server: bytes to requests, handlers one after another, responses to bytes.
+"""One connection of the HTTP/1.1 server: handlers one after another, responses to bytes.
 
-It leaves listening, time limits and shutdown to `wire.http`, and what a request means to the handler.
+It leaves listening, time limits and shutdown to `wire.http`, reading requests to `wire.http_request`, and what they
+mean to the handler.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl, unquote
 
 import httptools
 
-from navarch.base.errors import ApiError, BadRequest, TooLarge
+from navarch.base.errors import ApiError, BadRequest
 from navarch.base.log import Log
 from navarch.wire import http_reply
+from navarch.wire.http_request import Reader, Waiting
 from navarch.wire.http_tls import ServerTls
 from navarch.wire.http_tunnel import ConnectionTunnel
-from navarch.wire.message import UPGRADED, Peer, Request, Response
+from navarch.wire.message import UPGRADED, Peer, Piped, Request, Response
 
 if TYPE_CHECKING:
     from navarch.wire.http import Server
@@ -31,28 +32,6 @@ PIPELINED = 16
 """Complete requests that may wait on one connection before reading pauses."""
 PENDING_BYTES = 65_536
 """Written bytes that are handed to the transport at once instead of at the end of the tick."""
-
-_NAMES: dict[bytes, str] = {}
-
-
-def header_name(raw: bytes) -> str:
-    """Lower-case text; the names that clients really use are remembered."""
-    known = _NAMES.get(raw)
-    if known is None:
-        known = raw.decode("latin-1").lower()
-        if len(_NAMES) < 512:
-            _NAMES[raw] = known
-    return known
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A complete request. keep: the connection may go on after it. old: of HTTP/1.0, which knows no chunks."""
-
-    request: Request
-    keep: bool
-    upgradable: bool
-    old: bool
 
 
 class Connection(asyncio.Protocol):
@@ -65,7 +44,7 @@ class Connection(asyncio.Protocol):
         self._local = local
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._parser = httptools.HttpRequestParser(self)
+        self._reader = Reader(self, server.limits, server.heads)
         self.peer = Peer(local=local)
         self.deadline: float | None = None
         """When the server gives up on the peer (loop time): an unfinished request, an unused connection."""
@@ -91,7 +70,8 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._flush_due = False
-        self._start_request()
+        self._piped = False
+        """The body hands over its pieces by `push`."""
 
     # --- what asyncio calls ---
 
@@ -147,107 +127,34 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._drained = self._loop.create_future()
+        if self._piped:
+            self._expect_taken(self._limits.stream_stall_s)
 
     def resume_writing(self) -> None:
         drained, self._drained = self._drained, None
+        if self._piped:
+            self.deadline = None
         if drained is not None and not drained.done():
             drained.set_result(None)
 
-    # --- what the parser calls ---
+    # --- what the reader calls ---
 
-    def _start_request(self) -> None:
-        self._url = b""
-        self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._head_bytes = 0
-        self._header_count = 0
-        self._in_head = False
-        self._in_body = False
-        self._chunks_ago = 0
-
-    def on_message_begin(self) -> None:
-        self._start_request()
-        self._in_head = True
-        self.deadline = self._loop.time() + self._limits.head_s
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-        if len(self._url) > self._limits.target_bytes:
-            raise http_reply.TargetTooLong(f"the path and query are over {self._limits.target_bytes} bytes")
-        self._count_head(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        key = header_name(name)
-        text = value.decode("latin-1")
-        known = self._headers.get(key)
-        self._headers[key] = text if known is None else f"{known}, {text}"
-        self._header_count += 1
-        if self._header_count > self._limits.headers:
-            raise http_reply.HeadTooLarge(f"the request has more than {self._limits.headers} headers")
-        self._count_head(len(name) + len(value) + 4)
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._in_body = True
-        self.deadline = self._loop.time() + self._limits.body_s
-        declared = self._headers.get("content-length", "")
-        if declared and int(declared) > self._limits.body_bytes:
-            raise TooLarge(self._too_large())
-        if self._headers.get("expect", "").lower() == "100-continue":
-            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, data: bytes) -> None:
-        self._body_bytes += len(data)
-        if self._body_bytes > self._limits.body_bytes:
-            raise TooLarge(self._too_large())
-        self._body.append(data)
-
-    def on_message_complete(self) -> None:
-        self._in_body = False
-        self.deadline = None
-        parser = self._parser
-        request = self._request(parser.get_method().decode())
-        old = parser.get_http_version() == "1.0"
-        self._requests.append(Waiting(request, parser.should_keep_alive(), parser.should_upgrade(), old))
+    def take(self, waiting: Waiting) -> None:
+        self._requests.append(waiting)
         self.busy = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if len(self._requests) >= PIPELINED:
             self._pause_reading()
 
-    def _request(self, method: str) -> Request:
-        target = self._url.decode("latin-1")
-        path, _, query = target.partition("?")
-        if path.startswith("http"):  # the absolute form that proxies use
-            path = "/" + path.partition("://")[2].partition("/")[2]
-        body = self._body
-        return Request(
-            method=method,
-            path=unquote(path) if "%" in path else path,
-            target=target,
-            headers=self._headers,
-            query=parse_qsl(query, keep_blank_values=True) if query else (),
-            body=body[0] if len(body) == 1 else b"".join(body),
-            peer=self.peer,
-        )
-
-    def _too_large(self) -> str:
-        return f"Request entity too large: limit is {self._limits.body_bytes}"
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._limits.head_bytes:
-            raise http_reply.HeadTooLarge(f"the request's line and headers are over {self._limits.head_bytes} bytes")
+    def give(self, seconds: float) -> None:
+        self.deadline = self._loop.time() + seconds
 
     # --- bytes in ---
 
     def _feed(self, data: bytes) -> None:
-        continued = self._in_head
         try:
-            self._parser.feed_data(data)
-            if continued and self._in_head:  # a single header that never ends is seen by no callback
-                self._count_head(len(data))
+            self._reader.feed(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._early = data[upgrade.args[0] :]
             self._upgrading = True
@@ -333,15 +240,18 @@ class Connection(asyncio.Protocol):
             if self._tunnel is not None:
                 await self._tunnel.close()
             return False
-        if isinstance(response.body, bytes):
-            if http_reply.wants_gzip(request.headers.get("accept-encoding", ""), response.headers, len(response.body)):
+        body = response.body
+        if isinstance(body, bytes):
+            if len(body) >= http_reply.GZIP_FROM_BYTES and http_reply.wants_gzip(
+                request.headers.get("accept-encoding", ""), response.headers, len(body)
+            ):
                 await self._compress(response)
             self._respond(request, response, keep)
         else:
-            keep = await self._stream(request, response, response.body, keep and not waiting.old, not waiting.old)
+            keep = await self._stream(request, response, body, keep and not waiting.old, not waiting.old)
         if self._upgrading and keep:  # an upgrade that nobody wanted: the stream goes on as HTTP
             self._upgrading = False
-            self._parser = httptools.HttpRequestParser(self)
+            self._reader.restart()
             early, self._early = self._early, b""
             self._resume_reading()
             if early:
@@ -363,7 +273,11 @@ class Connection(asyncio.Protocol):
         body = cast(bytes, response.body)
         length = None if response.status in (204, 304) or response.status < 200 else len(body)
         head = http_reply.head(response.status, response.headers, self._server.date(), length, not keep, False)
-        self.send(head if request.method == "HEAD" or length is None else head + body)
+        data = head if request.method == "HEAD" or length is None else head + body
+        if self._out or self._requests or self._lost:
+            self.send(data)
+        else:
+            self._write(data)  # nobody else has anything to say in this tick
 
     async def _stream(
         self, request: Request, response: Response, body: AsyncIterator[bytes], keep: bool, chunked: bool
@@ -378,6 +292,9 @@ class Connection(asyncio.Protocol):
         head = http_reply.head(response.status, response.headers, self._server.date(), None, not keep, chunked)
         self.send(head)
         self.streaming = True
+        if chunked and isinstance(body, Piped):
+            self._piped = True
+            body.pipe(self.push)
         try:
             if not bodiless:
                 async for piece in body:
@@ -399,7 +316,7 @@ class Connection(asyncio.Protocol):
             log.exception("a bug in a stream", path=request.path, error=repr(bug))
             return False
         finally:
-            self.streaming = False
+            self.streaming = self._piped = False
             closing: Any = getattr(body, "aclose", None)
             if closing is not None:
                 await closing()
@@ -427,15 +344,32 @@ class Connection(asyncio.Protocol):
             self._flush()
         elif not self._flush_due:
             self._flush_due = True
-            self._loop.call_soon(self._flush)
+            self._server.flush_later(self._flush)
+
+    def push(self, piece: bytes) -> bool:
+        """A piece of a stream's body, sent in chunks: handed over as `send` does, or refused while the peer takes none.
+
+        Only while whoever iterates over the body waits for its next piece.
+        """
+        if self._drained is not None or self._lost or self._parted:
+            return False
+        self.send(self._server.chunk(piece))
+        return True
 
     def _flush(self) -> None:
         self._flush_due = False
-        if not self._out or self._lost:
+        out = self._out
+        if not out or self._lost:
             return
-        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-        self._out.clear()
+        if len(out) == 1:
+            data = out[0]
+            out.clear()
+        else:
+            data, self._out = self._server.joined(out), []
         self._out_bytes = 0
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         self._transport.write(data if self._tls is None else self._tls.seal(data))
 
     async def drained(self) -> None:
@@ -444,10 +378,13 @@ class Connection(asyncio.Protocol):
         if self._drained is not None:
             await self._drained
 
-    async def _taken(self, patience_s: float) -> None:
-        """Wait until the peer took what was sent; one that takes nothing is ended at the deadline."""
+    def _expect_taken(self, patience_s: float) -> None:
         size_bytes = self._transport.get_write_buffer_size()
         self.deadline = self._loop.time() + patience_s + size_bytes / self._limits.slowest_bytes_s
+
+    async def _taken(self, patience_s: float) -> None:
+        """Wait until the peer took what was sent; one that takes nothing is ended at the deadline."""
+        self._expect_taken(patience_s)
         if self._drained is not None:
             await self._drained
         self.deadline = None
@@ -489,8 +426,8 @@ class Connection(asyncio.Protocol):
             if self._tls is not None:
                 self._transport.write(self._tls.farewell())
             self._transport.close()
-            if size_bytes := self._transport.get_write_buffer_size():
-                self.deadline = self._loop.time() + self._limits.stall_s + size_bytes / self._limits.slowest_bytes_s
+            if self._transport.get_write_buffer_size():
+                self._expect_taken(self._limits.stall_s)
                 self._server.watch_over(self)
 
     def abort(self) -> None:

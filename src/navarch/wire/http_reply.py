@@ -21,6 +21,10 @@ GZIP_FROM_BYTES = 131_072
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
+LINES = 512
+_LINES: dict[tuple[str, str], str] = {}
+"""Header lines that were written before: nearly all are of few kinds, but for each request's own id."""
+
 Headers = Sequence[tuple[str, str]]
 
 
@@ -38,10 +42,18 @@ def head(status: int, headers: Headers, date: str, length: int | None, close: bo
     Header values never carry line ends: they become spaces.
     """
     parts = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status {status}\r\n"]
-    for name, value in headers:
-        if "\n" in value or "\r" in value:
-            value = value.replace("\r", " ").replace("\n", " ")
-        parts.append(f"{name}: {value}\r\n")
+    for header in headers:
+        line = _LINES.get(header)
+        if line is None:
+            name, value = header
+            if "\n" in value or "\r" in value:
+                value = value.replace("\r", " ").replace("\n", " ")
+            line = f"{name}: {value}\r\n"
+            if name != "Audit-Id" and len(line) < 256:
+                if len(_LINES) >= LINES:
+                    _LINES.clear()
+                _LINES[header] = line
+        parts.append(line)
     if length is not None:
         parts.append(f"Content-Length: {length}\r\n")
     elif chunked:

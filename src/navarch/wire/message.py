@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,20 @@ class Response:
     status: int = 200
     headers: Sequence[tuple[str, str]] = ()
     body: bytes | AsyncIterator[bytes] = b""
+
+
+Push = Callable[[bytes], bool]
+"""Sends a piece of a body at once; says False, and does not, while the client takes none."""
+
+
+@runtime_checkable
+class Piped(Protocol):
+    """An asynchronous iterator that is a body and can also hand pieces over itself, so that nobody need be woken for
+    them: only while its `__anext__` waits, and everything that it gave before has been sent."""
+
+    def pipe(self, push: Push) -> None:
+        """Before it is iterated over."""
+        ...
 
 
 UPGRADED = Response(status=101)

@@ -321,3 +321,76 @@ def test_too_many_at_once_are_told_to_come_again() -> None:
             assert (await first)[0] == 201
 
     served(scenario)
+
+
+def test_what_one_may_do_is_remembered_until_the_rules_change() -> None:
+    async def scenario(server: Served) -> None:
+        jane, path = peer("jane", "devs"), "/api/v1/namespaces/default/configmaps/x"
+        subject = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
+        binding: dict[str, Any] = {
+            "metadata": {"name": "jane"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+            "subjects": [subject],
+        }
+        bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+        for _ in range(2):
+            for _ in range(2):
+                assert (await server.ask("GET", path, jane))[0] == 403
+            assert (await server.ask("POST", bindings, body=binding))[0] == 201
+            for _ in range(2):
+                assert (await server.ask("GET", path, jane))[0] == 404
+                assert (await server.ask("DELETE", path, jane))[0] == 403
+                assert (await server.ask("GET", path.replace("configmaps", "secrets"), jane))[0] == 403
+            assert (await server.ask("DELETE", f"{bindings}/jane"))[0] == 200
+
+    served(scenario)
+
+
+def test_what_depends_on_a_name_is_not_remembered_for_others() -> None:
+    async def scenario(server: Served) -> None:
+        rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+        rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"], "resourceNames": ["mine"]}
+        assert (await server.ask("POST", f"{rbac}/roles", body={"metadata": {"name": "r"}, "rules": [rule]}))[0] == 201
+        binding = {
+            "metadata": {"name": "b"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+            "subjects": [{"kind": "Group", "name": "devs", "apiGroup": "rbac.authorization.k8s.io"}],
+        }
+        assert (await server.ask("POST", f"{rbac}/rolebindings", body=binding))[0] == 201
+        jane, node = peer("jane", "devs"), peer("system:node:n1", "system:nodes")
+        leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+        for _ in range(2):
+            assert (await server.ask("GET", "/api/v1/namespaces/default/configmaps/mine", jane))[0] == 404
+            assert (await server.ask("GET", "/api/v1/namespaces/default/configmaps/other", jane))[0] == 403
+            assert (await server.ask("GET", f"{leases}/n1", node))[0] == 404
+            assert (await server.ask("GET", f"{leases}/n2", node))[0] == 403
+
+    served(scenario)
+
+
+def test_calls_are_judged_by_the_schemas_that_there_are_now() -> None:
+    async def scenario(server: Served) -> None:
+        path = "/api/v1/namespaces/default/configmaps"
+        uid = "X-Kubernetes-PF-FlowSchema-UID"
+        before = dict((await server.send("GET", path, JANE)).headers)[uid]
+        spec = {
+            "priorityLevelConfiguration": {"name": "exempt"},
+            "matchingPrecedence": 2,
+            "rules": [
+                {
+                    "subjects": [{"kind": "User", "user": {"name": "jane"}}],
+                    "resourceRules": [
+                        {"verbs": ["list"], "apiGroups": [""], "resources": ["configmaps"], "namespaces": ["default"]}
+                    ],
+                }
+            ],
+        }
+        schemas = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
+        status, made = await server.ask("POST", schemas, body={"metadata": {"name": "a-first"}, "spec": spec})
+        assert status == 201
+        after = dict((await server.send("GET", path, JANE)).headers)[uid]
+        assert (after, after != before) == (made["metadata"]["uid"], True)
+        assert (await server.ask("DELETE", f"{schemas}/a-first"))[0] == 200
+        assert dict((await server.send("GET", path, JANE)).headers)[uid] == before
+
+    served(scenario)
