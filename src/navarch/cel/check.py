@@ -102,10 +102,8 @@ def _joined(types: list[T]) -> T:
 
 def _select(node: Select, names: Mapping[str, T]) -> T:
     path = _path(node)
-    if path is not None and path.partition(".")[0] not in names:
-        if path in TYPES:
-            return T("type")
-        raise Fault(f"undeclared reference to '{path.partition('.')[0]}' (in container '')")
+    if path is not None and path in TYPES and path.partition(".")[0] not in names:
+        return T("type")
     operand = check(node.operand, names)
     optional = node.optional or operand.name == "optional_type"
     if operand.name == "optional_type":

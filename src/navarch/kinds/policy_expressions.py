@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from navarch.cel.check import BOOL, DYN, INT, STRING, TIMESTAMP, T, checked
 from navarch.cel.kubernetes import program
@@ -63,7 +62,7 @@ AUTHORIZER = T("kubernetes.authorization.Authorizer", fields={"requestResource":
 Names = Mapping[str, T]
 MOST = 1_000
 """Expressions of one object, all together. Kubernetes has no such limit, and more time."""
-CHECKED = ("validations", "auditAnnotations", "mutations")
+LISTS = ("matchConditions", "variables", "validations", "auditAnnotations", "mutations")
 OF_ALL: Names = {"object": DYN, "oldObject": DYN, "request": REQUEST, "namespaceObject": NAMESPACE}
 
 
@@ -105,13 +104,9 @@ def _plainly_unknown(text: str) -> bool:
     return isinstance(parse(text), Ident | Select | Const)
 
 
-def check_conditions(faults: Faults, found: list[Document], path: str, spec: Document) -> None:
-    """Of `matchConditions`. spec: the policy's; {} for a webhook."""
-    known = names(spec)
-    for index, condition in enumerate(found):
-        text = condition.get("expression", "")
-        if text.strip():
-            _check(faults, f"{path}[{index}].expression", text, known, ("bool",))
+def check_condition(faults: Faults, field: str, text: str, spec: Document) -> None:
+    """One of `matchConditions`. spec: the policy's; {} for a webhook."""
+    _check(faults, field, text, names(spec), ("bool",))
 
 
 def too_many(faults: Faults, path: str, count: int) -> bool:
@@ -121,40 +116,25 @@ def too_many(faults: Faults, path: str, count: int) -> bool:
     return count > MOST
 
 
-def check_policy(faults: Faults, spec: Document) -> None:
-    """Of both sorts of policies."""
-    lists = [spec.get(field) or () for field in ("matchConditions", "variables", *CHECKED)]
-    if too_many(faults, "spec", sum(map(len, lists))):
-        return
-    check_conditions(faults, spec.get("matchConditions") or [], "spec.matchConditions", spec)
-    known = names(spec)
-    fields: dict[str, T] = {}
-    for index, variable in enumerate(spec.get("variables") or ()):
-        text, name = variable.get("expression", ""), variable.get("name", "")
-        scope = {**known, "variables": T("object", fields=dict(fields))}
-        fields[name] = _check(faults, f"spec.variables[{index}].expression", text, scope, ()) if text.strip() else DYN
-    known["variables"] = T("object", fields=fields)
-    said: Names = {name: type_ for name, type_ in known.items() if name != "authorizer"}
-    for index, one in enumerate(spec.get("validations") or ()):
-        at = f"spec.validations[{index}]"
-        _given(faults, f"{at}.expression", one.get("expression"), known, ("bool",))
-        _given(faults, f"{at}.messageExpression", one.get("messageExpression"), said, ("string",))
-    for index, one in enumerate(spec.get("auditAnnotations") or ()):
-        at = f"spec.auditAnnotations[{index}].valueExpression"
-        _given(faults, at, one.get("valueExpression"), known, ("string", "null_type"))
-    for index, one in enumerate(spec.get("mutations") or ()):
-        at = f"spec.mutations[{index}]"
-        _given(faults, f"{at}.applyConfiguration.expression", _below(one, "applyConfiguration"), known, ("Object",))
-        _given(faults, f"{at}.jsonPatch.expression", _below(one, "jsonPatch"), known, ("list(JSONPatch)",))
+class Compiler:
+    """The expressions of one policy of either sort, in the order in which they stand: each variable is known to those
+    behind it. What is wrong goes into the `Faults` that are given."""
 
+    def __init__(self, spec: Document) -> None:
+        self._variables: dict[str, T] = {}
+        self._known = {**names(spec), "variables": T("object", fields=self._variables)}
+        self._said = {name: type_ for name, type_ in self._known.items() if name != "authorizer"}
 
-def _below(mutation: Document, field: str) -> Any:
-    return (mutation.get(field) or {}).get("expression")
+    def check_variable(self, faults: Faults, field: str, name: str, text: str) -> None:
+        self._variables[name] = _check(faults, field, text, self._known, ())
 
+    def check(self, faults: Faults, field: str, text: str, wanted: tuple[str, ...]) -> None:
+        """wanted: the names of good types."""
+        _check(faults, field, text, self._known, wanted)
 
-def _given(faults: Faults, field: str, text: Any, known: Names, wanted: tuple[str, ...]) -> None:
-    if text and text.strip():
-        _check(faults, field, text, known, wanted)
+    def check_message(self, faults: Faults, field: str, text: str) -> None:
+        """A message is made without asking the authorizer."""
+        _check(faults, field, text, self._said, ("string",))
 
 
 def _check(faults: Faults, field: str, text: str, known: Names, wanted: tuple[str, ...]) -> T:

@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from navarch.kinds.kind import Column, Kind
+from navarch.kinds.policy_rules import binding_rules, mutation_rules, policy_rules, status_rules
 from navarch.kinds.printing import UNSET
-from navarch.kinds.webhook_rules import binding_rules, mutation_rules, policy_rules, webhook_rules
+from navarch.kinds.webhook_rules import webhook_rules
 from navarch.objects.value import Document, Draft, dig
 
 GROUP = "admissionregistration.k8s.io"
@@ -118,6 +119,7 @@ VALIDATINGADMISSIONPOLICY = Kind(
     rules=policy_rules,
     prepare=prepare_policy,
     subresources=("status",),
+    subresource_rules={"status": status_rules},
     columns=(
         Column("Validations", _validations, type="integer", description="How many things it checks."),
         Column("ParamKind", _parameters, description="The kind of its parameters."),
@@ -146,6 +148,7 @@ MUTATINGADMISSIONPOLICY = replace(
     rules=mutation_rules,
     prepare=None,
     subresources=(),
+    subresource_rules={},
     columns=(
         Column("Mutations", _mutations, type="integer", description="How many things it changes."),
         Column("ParamKind", _parameters, description="The kind of its parameters."),

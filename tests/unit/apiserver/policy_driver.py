@@ -13,6 +13,8 @@ CONFIGMAPS_RULE = {
     "resources": ["configmaps"],
     "operations": ["CREATE", "UPDATE", "DELETE"],
 }
+MUTABLE_RULE = {**CONFIGMAPS_RULE, "operations": ["CREATE", "UPDATE"]}
+"""Nothing is changed of what is being deleted."""
 
 
 def policy(name: str = "p", rule: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -37,6 +39,6 @@ async def validating(
 
 async def mutating(api: Api, name: str = "p", bound: dict[str, Any] | None = None, **spec: Any) -> None:
     """A policy bound by a binding of the same name."""
-    spec = {"reinvocationPolicy": "Never", "failurePolicy": "Fail", **spec}
+    spec = {"reinvocationPolicy": "Never", "failurePolicy": "Fail", "rule": MUTABLE_RULE, **spec}
     await api.post(f"{GROUP}/mutatingadmissionpolicies", policy(name, **spec))
     await api.post(f"{GROUP}/mutatingadmissionpolicybindings", binding(name, name, **(bound or {})))

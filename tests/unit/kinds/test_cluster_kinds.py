@@ -186,7 +186,7 @@ def test_what_is_filled_in() -> None:
             VALIDATINGADMISSIONPOLICY,
             policy(validations=[]),
             "spec.validations",
-            "Required value: validations or auditAnnotations must be specified",
+            "Required value: validations or auditAnnotations must contain at least one item",
         ),
         (
             VALIDATINGADMISSIONPOLICY,
@@ -198,7 +198,7 @@ def test_what_is_filled_in() -> None:
             VALIDATINGADMISSIONPOLICY,
             policy(validations=[{"expression": " "}]),
             "spec.validations[0].expression",
-            "Required value",
+            "Required value: expression is not specified",
         ),
         (
             MUTATINGADMISSIONPOLICY,
@@ -210,7 +210,7 @@ def test_what_is_filled_in() -> None:
             VALIDATINGADMISSIONPOLICYBINDING,
             binding(validationActions=[]),
             "spec.validationActions",
-            "Required value",
+            "Required value: at least one validation action is required",
         ),
         (
             VALIDATINGADMISSIONPOLICYBINDING,
