@@ -16,6 +16,7 @@ from navarch.objects.value import Document, Draft, dig
 
 GROUP_PRIORITY_MAX = 20_000
 VERSION_PRIORITY_MAX = 1_000
+STATUSES = ("True", "False", "Unknown")
 
 
 def default(draft: Draft) -> None:
@@ -43,16 +44,14 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     spec: Document = new.get("spec") or {}
     group, version = spec.get("group", ""), spec.get("version", "")
     name = dig(new, "metadata", "name", default="")
-    if name != f"{version}.{group}":
-        faults.invalid("metadata.name", name, f'must be `spec.version+"."+spec.group`: `{version}.{group}`')
+    wanted = f"{version}.{group}"
+    if name != wanted and not names.path_segment(name):
+        faults.invalid("metadata.name", name, f'must be `spec.version+"."+spec.group`: "{wanted}"')
     if group:
         faults.checked("spec.group", group, names.dns_subdomain(group))
     elif version != "v1":
-        faults.invalid("spec.group", group, "may only be empty for version v1")
-    if not version:
-        faults.required("spec.version")
-    else:
-        faults.checked("spec.version", version, names.dns_label_1035(version))
+        faults.required("spec.group", "only v1 may have an empty group and it better be legacy kube")
+    faults.checked("spec.version", version, names.dns_label_1035(version))
     for field, most in (("groupPriorityMinimum", GROUP_PRIORITY_MAX), ("versionPriority", VERSION_PRIORITY_MAX)):
         if not 0 < spec.get(field, 0) <= most:
             faults.invalid(f"spec.{field}", spec.get(field, 0), f"must be positive and less than {most}")
@@ -64,7 +63,8 @@ def _backend(faults: Faults, spec: Document) -> None:
     service, bundle = spec.get("service"), spec.get("caBundle")
     if service is None:
         if bundle:
-            faults.invalid("spec.caBundle", bundle, "local APIServices may not have a caBundle")
+            shown = f"{len(bundle) * 3 // 4 - bundle.count('=')} bytes"
+            faults.invalid("spec.caBundle", shown, "local APIServices may not have a caBundle")
         if spec.get("insecureSkipTLSVerify"):
             faults.invalid("spec.insecureSkipTLSVerify", True, "local APIServices may not have insecureSkipTLSVerify")
         return
@@ -76,6 +76,14 @@ def _backend(faults: Faults, spec: Document) -> None:
         faults.invalid("spec.service.port", port, f"port is not valid: {messages[0]}")
     if spec.get("insecureSkipTLSVerify") and bundle:
         faults.invalid("spec.insecureSkipTLSVerify", True, "may not be true if caBundle is present")
+
+
+def status_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    for index, condition in enumerate(dig(new, "status", "conditions", default=())):
+        if condition.get("status") not in STATUSES:
+            faults.unsupported(f"status.conditions[{index}].status", condition.get("status", ""), STATUSES)
+    return faults.causes
 
 
 def _service(found: Document, now: datetime) -> str:
@@ -104,6 +112,7 @@ APISERVICE = Kind(
     prepare=prepare,
     name_rule=names.path_segment,
     subresources=("status",),
+    subresource_rules={"status": status_rules},
     counts_generation=False,
     columns=(
         Column("Service", _service, description="Who answers for it."),

@@ -28,6 +28,8 @@ DRIVER: dict[str, Any] = {
 def default_driver(draft: Draft) -> None:
     for field, value in DRIVER.items():
         draft.default(value, "spec", field)
+    if not draft.get("spec", "volumeLifecycleModes"):
+        draft.set(DRIVER["volumeLifecycleModes"], "spec", "volumeLifecycleModes")
 
 
 def prepare_attachment(draft: Draft, old: Document | None) -> None:
@@ -115,6 +117,7 @@ VOLUMEATTACHMENT = Kind(
     rules=attachment_rules,
     prepare=prepare_attachment,
     subresources=("status",),
+    subresource_rules={"status": attachment_rules},
     counts_generation=False,
     columns=(
         Column("Attacher", ".spec.attacher", format="name", description="The driver that attaches."),

@@ -11,12 +11,13 @@ import msgspec
 
 from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
+from navarch.kinds.persistentvolume_rules import volume_rules
 from navarch.kinds.podspec.container import Resources
 from navarch.kinds.podspec.placement import NodeSelector
 from navarch.kinds.podspec.volumes import CSISource, HostPathSource
 from navarch.kinds.printing import UNSET, access_modes
 from navarch.kinds.reference import NamedReference, ObjectReference
-from navarch.kinds.storage_rules import claim_rules, class_rules, volume_rules
+from navarch.kinds.storage_rules import claim_rules, claim_status_rules, class_rules
 from navarch.kinds.view import Condition, LabelSelector, ObjectMeta, Quantity, View
 from navarch.objects.value import Document, Draft, dig
 
@@ -24,6 +25,7 @@ CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 DEFAULT_CLASS_ANNOTATION = "storageclass.kubernetes.io/is-default-class"
 PVC_PROTECTION, PV_PROTECTION = "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"
 """Finalizers of what may be in use."""
+COPIED = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
 OLD_DEFAULT_CLASS_ANNOTATION = "storageclass.beta.kubernetes.io/is-default-class"
 
 
@@ -116,9 +118,13 @@ def default_volume(draft: Draft) -> None:
 
 
 def default_claim(draft: Draft) -> None:
+    """What the volume is a copy of stands in an old field and in a new one."""
     draft.default("Filesystem", "spec", "volumeMode")
     if draft.has("spec", "dataSource"):
         draft.default(draft.get("spec", "dataSource"), "spec", "dataSourceRef")
+    elif draft.has("spec", "dataSourceRef") and not draft.get("spec", "dataSourceRef", "namespace"):
+        reference = draft.get("spec", "dataSourceRef")
+        draft.set({key: value for key, value in reference.items() if key != "namespace"}, "spec", "dataSource")
 
 
 def default_class(draft: Draft) -> None:
@@ -129,6 +135,20 @@ def default_class(draft: Draft) -> None:
 def prepare_pending(draft: Draft, old: Document | None) -> None:
     if old is None:
         draft.set({"phase": "Pending"}, "status")
+
+
+def prepare_claim(draft: Draft, old: Document | None) -> None:
+    """The old field for what the volume is a copy of never held anything but these."""
+    prepare_pending(draft, old)
+    source: Document | None = draft.get("spec", "dataSource")
+    if (
+        source is None
+        or "dataSource" in dig(old, "spec", default={})
+        or "dataSourceRef" in dig(old, "spec", default={})
+    ):
+        return
+    if (source.get("apiGroup", ""), source.get("kind")) not in COPIED:
+        draft.remove("spec", "dataSource")
 
 
 def storage_class(document: Document, now: datetime) -> str:
@@ -222,8 +242,9 @@ PERSISTENTVOLUMECLAIM = Kind(
     default=default_claim,
     rules=claim_rules,
     warn=warnings.persistent_volume_claim,
-    prepare=prepare_pending,
+    prepare=prepare_claim,
     subresources=("status",),
+    subresource_rules={"status": claim_status_rules},
     counts_generation=False,
     columns=(
         Column("Status", _phase, description="Whether it has a volume."),

@@ -127,7 +127,6 @@ def test_what_is_filled_in() -> None:
             "spec.drivers[1].name",
             'Duplicate value: "a"',
         ),
-        (CSISTORAGECAPACITY, {}, "storageClassName", "Required value"),
         (
             VOLUMEATTACHMENT,
             {"spec": {"attacher": "a", "nodeName": "n"}},
@@ -283,7 +282,7 @@ def test_what_is_filled_in() -> None:
             APISERVICE,
             {**service(), "metadata": {"name": "v2.a.io"}},
             "metadata.name",
-            'Invalid value: "v2.a.io": must be `spec.version+"."+spec.group`: `v1.a.io`',
+            'Invalid value: "v2.a.io": must be `spec.version+"."+spec.group`: "v1.a.io"',
         ),
         (
             APISERVICE,

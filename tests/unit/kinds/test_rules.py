@@ -267,7 +267,6 @@ PVC_SOURCE: Document = {"name": "a", "kind": "PersistentVolumeClaim"}
         (EVENT, {"metadata": {"namespace": "a"}, "involvedObject": {"namespace": "b"}}, None, None),
         (LIMITRANGE, {"spec": {"limits": [{"type": "Pod", "min": {"cpu": "2"}, "max": {"cpu": "1"}}]}}, None, None),
         (RESOURCEQUOTA, {"spec": {"hard": {"pods": "-1"}}}, "spec.hard[pods]", None),
-        (PERSISTENTVOLUME, {"spec": {"accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/"}}}, None, None),
         (
             PERSISTENTVOLUMECLAIM,
             {"spec": {"resources": {"requests": {"storage": "1Gi"}}}},
@@ -282,9 +281,15 @@ PVC_SOURCE: Document = {"name": "a", "kind": "PersistentVolumeClaim"}
         ),
         (
             PERSISTENTVOLUMECLAIM,
-            {"spec": {**CLAIM_SPEC, "dataSource": {"name": "a", "kind": "Pod"}, "dataSourceRef": PVC_SOURCE}},
-            "spec.dataSource",
-            "Invalid value: \"Pod\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
+            {
+                "spec": {
+                    **CLAIM_SPEC,
+                    "dataSource": {"name": "b", "kind": "PersistentVolumeClaim"},
+                    "dataSourceRef": PVC_SOURCE,
+                }
+            },
+            "spec",
+            'Invalid value: "spec.dataSource": must match dataSourceRef',
         ),
         (
             PERSISTENTVOLUME,

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-r
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -94,6 +95,12 @@ NEEDED = {
 """What types must name that have no other rules here."""
 
 PROJECTIONS = ("secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate")
+BYTE_MAX = 255
+ISCSI_NAMES = {
+    "iqn": re.compile(r"iqn\.\d{4}-\d{2}\.([A-Za-z0-9.-]+)(:[^,;*&$|\s]+)"),
+    "eui": re.compile("eui.[A-Za-z0-9]{16}"),
+    "naa": re.compile("naa.[A-Za-z0-9]{32}"),
+}
 TOKEN_MIN_S = 600
 TOKEN_MAX_S = 1 << 32
 
@@ -105,7 +112,7 @@ def volumes(faults: Faults, found: list[Document], path: str) -> dict[str, Docum
         where, before = f"{path}[{index}]", len(faults.causes)
         if len(volume) == 2 and "name" in volume:
             type_ = next(field for field in volume if field != "name")
-            _source(faults, type_, volume[type_], f"{where}.{type_}")
+            volume_source(faults, type_, volume[type_], f"{where}.{type_}")
         else:
             _sources(faults, volume, where)
         name = volume.get("name", "")
@@ -129,14 +136,14 @@ def _sources(faults: Faults, volume: Document, path: str) -> None:
         if index:
             faults.forbidden(f"{path}.{type_}", ONE_TYPE)
         else:
-            _source(faults, type_, volume[type_], f"{path}.{type_}")
+            volume_source(faults, type_, volume[type_], f"{path}.{type_}")
 
 
 def _rank(type_: str) -> int:
     return ORDER.index(type_) if type_ in ORDER else len(ORDER)
 
 
-def _source(faults: Faults, type_: str, source: Document, path: str) -> None:
+def volume_source(faults: Faults, type_: str, source: Document, path: str) -> None:
     match type_:
         case "emptyDir":
             if "sizeLimit" in source and amount(Faults(), source["sizeLimit"], "") is None:
@@ -169,8 +176,41 @@ def _source(faults: Faults, type_: str, source: Document, path: str) -> None:
         case "gitRepo":
             _required(faults, source, path, "repository")
             relative(faults, source.get("directory", ""), f"{path}.directory")
+        case "fc":
+            _fibre_channel(faults, source, path)
         case _ if type_ in NEEDED:
             _required(faults, source, path, *NEEDED[type_])
+            if not 0 <= source.get("partition", 0) <= BYTE_MAX:
+                faults.invalid(f"{path}.partition", source["partition"], names.out_of_range(1, BYTE_MAX))
+            if type_ == "iscsi":
+                _iscsi(faults, source, path)
+
+
+def _fibre_channel(faults: Faults, source: Document, path: str) -> None:
+    ports, ids, lun = source.get("targetWWNs"), source.get("wwids"), source.get("lun")
+    if not ports and not ids:
+        faults.required(f"{path}.targetWWNs", "must specify either targetWWNs or wwids, but not both")
+    if ports and ids:
+        detail = "targetWWNs and wwids can not be specified simultaneously"
+        faults.invalid(f"{path}.targetWWNs", ports, detail)
+    if ports and lun is None:
+        faults.required(f"{path}.lun", "lun is required if targetWWNs is specified")
+    elif ports and lun is not None and not 0 <= lun <= BYTE_MAX:
+        faults.invalid(f"{path}.lun", lun, names.out_of_range(0, BYTE_MAX))
+
+
+def _iscsi(faults: Faults, source: Document, path: str) -> None:
+    for field in ("iqn", "initiatorName"):
+        name = source.get(field, "")
+        if name and name[:3] not in ISCSI_NAMES:
+            begun = " starting with iqn, eui, or naa" if field == "iqn" else ""
+            faults.invalid(f"{path}.{field.lower()}", name, f"must be valid format{begun}")
+        elif name and not ISCSI_NAMES[name[:3]].fullmatch(name):
+            faults.invalid(f"{path}.{field.lower()}", name, "must be valid format")
+    if not 0 <= source.get("lun", 0) <= BYTE_MAX:
+        faults.invalid(f"{path}.lun", source["lun"], names.out_of_range(0, BYTE_MAX))
+    if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and "secretRef" not in source:
+        faults.required(f"{path}.secretRef")
 
 
 def csi_driver(faults: Faults, name: str, field: str) -> None:

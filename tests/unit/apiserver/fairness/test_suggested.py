@@ -54,7 +54,7 @@ def test_they_come_back_unless_somebody_wants_otherwise() -> None:
     async def scenario(server: Served) -> None:
         reads, client = server.core.reads, server.client
         assert {found.name for found in reads.list(PRIORITYLEVELCONFIGURATION)} >= {"exempt", "catch-all", "system"}
-        for name, autoupdate in (("catch-all", "false"), ("system-nodes", "false"), ("global-default", "true")):
+        for name, autoupdate in (("system-nodes", "false"), ("global-default", "true")):
             found = reads.get(FLOWSCHEMA, "", name)
             assert found is not None
             document: dict[str, Any] = found.document()
@@ -64,14 +64,14 @@ def test_they_come_back_unless_somebody_wants_otherwise() -> None:
             await client.update(FLOWSCHEMA, document)
         revision = server.core.revision
         await bootstrap(client)
-        assert server.core.revision == revision + 2, "a start changes what differs and nothing else"
+        assert server.core.revision == revision + 1, "a start changes what differs and nothing else"
 
         def precedence(name: str) -> int:
             found = reads.get(FLOWSCHEMA, "", name)
             assert found is not None
             return int(found.document()["spec"]["matchingPrecedence"])
 
-        assert [precedence(name) for name in ("catch-all", "system-nodes", "global-default")] == [10_000, 777, 9900]
+        assert [precedence(name) for name in ("system-nodes", "global-default")] == [777, 9900]
         jane = await server.send("GET", "/api/v1/namespaces/default/pods", peer("jane"))
         found = reads.get(FLOWSCHEMA, "", "global-default")
         assert found is not None
