@@ -13,6 +13,7 @@ from navarch.apiserver import exposition, gauges, health, version
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants
 from navarch.apiserver.aggregation.aggregator import Aggregator
+from navarch.apiserver.audit.auditor import AuditCounts, Audited, Auditor
 from navarch.apiserver.authn.authenticator import Authenticator
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz import escalation
@@ -112,20 +113,27 @@ class ApiServer:
         self._openapi = OpenApi(kinds)
         self._streams = Streams(core.reads, authorizer, dialer, ids)
         self._version = version.document()
+        self.audit_counts = AuditCounts(self.metrics)
         gauges.register(self.metrics, core.counts, core.watches, self._version)
         self.gate = Gate(core.reads, clock, self.metrics, seats, core.stored)
         self._chain = Chain(
             authenticator, authorizer, self.gate, core.reads, self._dispatch, clock, ids, kinds, self.metrics
         )
+        self._front: Handler = self._chain.handle
+        self._authenticator, self._authorizer = authenticator, authorizer
         for (plural, subresource), by in Reviews(core.reads, authorizer, tokens, clock).answers().items():
             core.answer(plural, subresource, by)
         core.issue_tokens(tokens.issue_legacy)
         core.check_grants(partial(escalation.check, authorizer))
         core.serve_front(self.handle)
 
+    def audit_by(self, auditor: Auditor) -> None:
+        """Tell it of every request from now on."""
+        self._front = Audited(auditor, self._authenticator, self._authorizer, self._chain.handle).handle
+
     def handle(self, request: Request) -> Awaitable[Response]:
         """Every request, from whatever socket."""
-        return self._chain.handle(request)
+        return self._front(request)
 
     def _stays(self) -> str:
         return "the server is stopping" if self.draining else ""

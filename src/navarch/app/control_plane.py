@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING
 
 from navarch.apiserver.admission.extensions import Judge
 from navarch.apiserver.admission.pods import PATIENCE_S
+from navarch.apiserver.audit.auditor import Auditor
+from navarch.apiserver.audit.logfile import LogFile
+from navarch.apiserver.audit.logfile import Settings as LogSettings
+from navarch.apiserver.audit.policy import Policy
 from navarch.apiserver.authn.authenticator import Credentials
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz.authorizer import Authorizers
@@ -58,6 +62,12 @@ def controller_account(name: str) -> User:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    policy: Policy
+    log: LogSettings
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """signing_key: of service account tokens (PEM). place: where the API server is reached by network, if it is.
 
@@ -67,6 +77,7 @@ class Settings:
     front_proxy: what the server shows to other API servers that it hands requests on to.
     sign: certificates for others, with the key of the cluster's authority.
     standby: the scheduler is loaded when the first pod waits for a node.
+    audit: what is recorded of requests, and where.
     """
 
     signing_key: bytes
@@ -80,6 +91,7 @@ class Settings:
     front_proxy: Pair | None = None
     sign: Sign | None = None
     standby: bool = False
+    audit: Audit | None = None
 
 
 def _stopped(task: asyncio.Task[None]) -> str:
@@ -144,6 +156,12 @@ class ControlPlane:
             aggregator=self.core.aggregator,
         )
         self.core.aggregator.pair = settings.front_proxy
+        self._audit_log: LogFile | None = None
+        if settings.audit is not None:
+            self._audit_log = LogFile(settings.audit.log, clock)
+            self.server.audit_by(
+                Auditor(settings.audit.policy, self._audit_log, clock, ids, self.kinds, self.server.audit_counts)
+            )
         self._settings = settings
         self._clock = clock
         self._ids = ids
@@ -172,6 +190,8 @@ class ControlPlane:
         only while this one leads. ready: set once the informers have seen everything there is, or need not."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.core.followed())
+            if self._audit_log is not None:
+                group.create_task(self._audit_log.run())
             group.create_task(restore(self.client(ITSELF, "navarch"), self._settings.place, self._clock))
             group.create_task(dangling.keep(self.client(ITSELF, "navarch"), self.core.reads, self._clock))
             if self._shared:
@@ -227,3 +247,5 @@ class ControlPlane:
 
     async def close(self) -> None:
         await self.core.close()
+        if self._audit_log is not None:
+            await self._audit_log.close()

@@ -114,6 +114,16 @@ class Settings:
     etcd_prefix: str = "/registry"
     etcd_compaction_interval_s: float = 300.0
     """How often etcd is made to forget old revisions; 0: never by this server."""
+    audit_policy_file: str = ""
+    """What of each request is recorded; "": nothing."""
+    audit_log_path: str = ""
+    """The file that it is written to, `-` for standard output; "": `audit.log` among the other logs."""
+    audit_log_maxsize: int = 100
+    """Megabytes; a larger file is put aside."""
+    audit_log_maxbackup: int = 10
+    """How many files that were put aside stay; 0: all."""
+    audit_log_maxage: int = 0
+    """Days that they stay; 0: for ever."""
 
     @property
     def api_url(self) -> str:

@@ -84,6 +84,13 @@ def keep_server_settings(layout: Layout, wanted: Mapping[str, Any]) -> None:
     save_settings(layout, replace(found, **wanted))
 
 
+def check_audit_policy(file: str) -> None:
+    """Raises: BadSettings, when the server could not be started with it."""
+    from navarch.app.server import audit_settings  # with half the server behind it
+
+    audit_settings(Layout(), Settings("", "", audit_policy_file=file))
+
+
 def check_endpoints(urls: str) -> None:
     """Of etcd, parted by commas. Raises: ValueError."""
     for url in filter(None, urls.split(",")):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from navarch.app.layout import Layout, Settings, load_settings
+from navarch.app.layout import BadSettings, Layout, Settings, load_settings
 from navarch.base import log
 from navarch.base.errors import ApiError, Retryable
 from navarch.wire.http import ListenError
@@ -70,7 +70,7 @@ def run_process(argv: Sequence[str], play: Callable[[Layout, Settings], Coroutin
     try:
         with contextlib.suppress(KeyboardInterrupt):
             uvloop.run(play(layout, settings))
-    except* (ListenError, ApiError, Retryable) as problems:
+    except* (BadSettings, ListenError, ApiError, Retryable) as problems:
         for problem in problems.exceptions:
             print(f"navarch: {problem}", file=sys.stderr)
         code = 1

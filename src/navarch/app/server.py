@@ -7,17 +7,20 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from navarch.apiserver.admission import extensions
+from navarch.apiserver.audit.logfile import Settings as LogSettings
+from navarch.apiserver.audit.policy import BadPolicy, parse
 from navarch.apiserver.bootstrap import Place
 from navarch.apiserver.call import ITSELF
 from navarch.app import identity
-from navarch.app.control_plane import ControlPlane
+from navarch.app.control_plane import Audit, ControlPlane
 from navarch.app.control_plane import Settings as PlaneSettings
 from navarch.app.dialer import HttpsDialer
-from navarch.app.layout import Layout, Settings
+from navarch.app.layout import BadSettings, Layout, Settings
 from navarch.app.process import run_process, settle, settle_more, stop_signals
 from navarch.base import log
 from navarch.base.clock import SystemClock, SystemIds
@@ -38,6 +41,7 @@ _log = log.Log("server")
 async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPlane]:
     """The control plane, reachable on its port and its socket; leaving stops it."""
     clock, ids = SystemClock(), SystemIds()
+    audit = audit_settings(layout, settings)
     who = identity.prepare(layout, settings, clock)
     store = await open_store(layout, settings)
     dialer = HttpsDialer(lambda: plane.core.reads, client_context(who.ca, who.dialer))
@@ -45,7 +49,7 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
         store,
         clock,
         ids,
-        plane_settings(who, settings),
+        replace(plane_settings(who, settings), audit=audit),
         dialer=dialer,
     )
 
@@ -131,6 +135,21 @@ def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
         sign=who.sign,
         standby=True,
     )
+
+
+def audit_settings(layout: Layout, settings: Settings) -> Audit | None:
+    """Raises: BadSettings."""
+    if not settings.audit_policy_file:
+        if settings.audit_log_path:
+            raise BadSettings("--audit-log-path says where, and no --audit-policy-file what is to be recorded")
+        return None
+    try:
+        policy = parse(Path(settings.audit_policy_file).read_bytes())
+    except (OSError, BadPolicy) as why:
+        raise BadSettings(f"the audit policy {settings.audit_policy_file} cannot be used: {why}") from None
+    path = settings.audit_log_path or str(layout.logs / "audit.log")
+    size_bytes = settings.audit_log_maxsize << 20
+    return Audit(policy, LogSettings(path, size_bytes, settings.audit_log_maxbackup, settings.audit_log_maxage))
 
 
 async def ensure_dns_service(client: Client, settings: Settings) -> None:

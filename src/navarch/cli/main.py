@@ -68,6 +68,10 @@ def _name(value: str) -> str:
     return value
 
 
+def _absolute(value: str) -> str:
+    return value if not value or value == "-" else str(Path(value).resolve())
+
+
 def _registries(values: list[str]) -> list[str]:
     from navarch.app.registries import BadRegistry, parse
 
@@ -91,6 +95,49 @@ RegistryOption = Annotated[
         callback=_registries,
     ),
 ]
+AuditPolicyOption = Annotated[
+    str,
+    typer.Option(
+        "--audit-policy-file",
+        metavar="FILE",
+        help="Record requests as this policy says (audit.k8s.io/v1).",
+        callback=_absolute,
+    ),
+]
+AuditLogOption = Annotated[
+    str,
+    typer.Option(
+        "--audit-log-path",
+        metavar="FILE",
+        help="Where requests are recorded [audit.log beside the other logs]; - for standard output.",
+        callback=_absolute,
+    ),
+]
+AuditSizeOption = Annotated[
+    int,
+    typer.Option(
+        "--audit-log-maxsize", min=0, help="Megabytes of a file before the next one [100].", show_default=False
+    ),
+]
+AuditBackupOption = Annotated[
+    int, typer.Option("--audit-log-maxbackup", min=-1, help="How many older files stay [10]; 0 for all.")
+]
+AuditAgeOption = Annotated[
+    int,
+    typer.Option("--audit-log-maxage", min=0, help="Days that older files stay [as long as there are not too many]."),
+]
+
+
+def _audit(policy: str, log: str, size_mb: int, backups: int, age_days: int) -> dict[str, Any]:
+    """The settings that were said. Raises: BadSettings."""
+    if policy:
+        from navarch.app import machine
+
+        machine.check_audit_policy(policy)
+    said: dict[str, Any] = {"audit_policy_file": policy, "audit_log_path": log, "audit_log_maxage": age_days}
+    said |= {"audit_log_maxsize": size_mb}
+    found = {name: value for name, value in said.items() if value}
+    return found if backups < 0 else {**found, "audit_log_maxbackup": backups}
 
 
 @app.command()
@@ -102,13 +149,20 @@ def up(
     node_ip: AddressOption = "",
     node_name: NameOption = "",
     registry: RegistryOption = [],  # noqa: B006 - typer makes a new one for each call
+    audit_policy_file: AuditPolicyOption = "",
+    audit_log_path: AuditLogOption = "",
+    audit_log_maxsize: AuditSizeOption = 0,
+    audit_log_maxbackup: AuditBackupOption = -1,
+    audit_log_maxage: AuditAgeOption = 0,
     output_form: FormOption = Form.text,
 ) -> None:
     """Set up and start a cluster on this machine. Harmless where it runs already."""
     from navarch.app.registries import parse
     from navarch.cli import lifecycle
 
-    wanted = {"api_port": api_port, "agent_port": agent_port, "node_ip": node_ip, "node_name": node_name}
+    wanted: dict[str, Any] = {"api_port": api_port, "agent_port": agent_port, "node_ip": node_ip}
+    audit = _audit(audit_policy_file, audit_log_path, audit_log_maxsize, audit_log_maxbackup, audit_log_maxage)
+    wanted |= {"node_name": node_name, **audit}
     lifecycle.up(Layout(data_dir, run_dir), wanted, parse(registry), as_json=output_form is Form.json)
 
 
@@ -228,6 +282,11 @@ def server(
     etcd_keyfile: EtcdFileOption = "",
     etcd_prefix: EtcdPrefixOption = "",
     etcd_compaction_interval: EtcdCompactionOption = "",
+    audit_policy_file: AuditPolicyOption = "",
+    audit_log_path: AuditLogOption = "",
+    audit_log_maxsize: AuditSizeOption = 0,
+    audit_log_maxbackup: AuditBackupOption = -1,
+    audit_log_maxage: AuditAgeOption = 0,
 ) -> None:
     """Run the control plane in the foreground (the supervisor does this); what is given is kept for the next time."""
     from navarch.app import machine
@@ -236,6 +295,7 @@ def server(
     said |= {"etcd_servers": [url for url in etcd_servers.split(",") if url], "etcd_prefix": etcd_prefix}
     said |= {"etcd_cafile": etcd_cafile, "etcd_certfile": etcd_certfile, "etcd_keyfile": etcd_keyfile}
     wanted = {name: value for name, value in said.items() if value}
+    wanted |= _audit(audit_policy_file, audit_log_path, audit_log_maxsize, audit_log_maxbackup, audit_log_maxage)
     if etcd_compaction_interval:
         wanted["etcd_compaction_interval_s"] = machine.seconds(etcd_compaction_interval)
     machine.keep_server_settings(Layout(data_dir, run_dir), wanted)

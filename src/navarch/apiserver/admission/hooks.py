@@ -81,6 +81,10 @@ class Hooks:
     def changed(self) -> None:
         self._known = False
 
+    def place(self, hook: Hook) -> int:
+        """Where it stands among all."""
+        return next((index for index, one in enumerate(self._all) if one.uid == hook.uid), 0)
+
     def of(self, review: Review) -> Sequence[Hook]:
         """Those whose rules ask for writes like this one; selectors and conditions may still say no."""
         if not self._known:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from navarch.apiserver import refusals
 from navarch.apiserver.admission.review import Review
+from navarch.apiserver.audit import notes
 from navarch.base.errors import Cause
-from navarch.base.log import Log
 from navarch.kinds import (
     CRONJOB,
     DAEMONSET,
@@ -40,8 +40,6 @@ TEMPLATES: Mapping[Kind, tuple[str, ...]] = {
 KINDS = (POD, NAMESPACE, *TEMPLATES)
 MOST_PODS = 3000
 """How many pods of a namespace are looked at when it becomes stricter."""
-
-audit = Log("apiserver.audit")
 
 
 def validate(review: Review) -> None:
@@ -81,9 +79,11 @@ def _pod(review: Review) -> None:
     if old is not None and old.get("spec") == pod.get("spec") and _annotations(old) == _annotations(pod):
         return
     asked = _policies(review)
+    enforced = asked.get("enforce")
+    if notes.wanted():
+        notes.renote(f"{LABEL}enforce-policy", str(enforced) if enforced is not None else "privileged:latest")
     if not asked:
         return
-    enforced = asked.get("enforce")
     if enforced is not None:
         broken = violations(enforced, pod.get("metadata") or {}, pod.get("spec") or {})
         if broken:
@@ -110,7 +110,7 @@ def _tell(review: Review, pod: Document, modes: tuple[str, ...]) -> None:
             review.intent.warnings.append(said)
         else:
             kind, where = review.intent.kind, f"{review.namespace}/{review.intent.name}"
-            audit.info("would violate PodSecurity", resource=kind.resource, object=where, value=said)
+            notes.note(f"{LABEL}audit-violations", said, resource=kind.resource, object=where)
 
 
 def _namespace(review: Review) -> None:

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from navarch.apiserver import refusals
 from navarch.apiserver.admission import matching
 from navarch.apiserver.admission.conditions import Undecided
 from navarch.apiserver.admission.expressions import Expression, Spending
 from navarch.apiserver.admission.policies import Failure, Hooks, Invocation, Values, invocations
 from navarch.apiserver.admission.review import Review
+from navarch.apiserver.audit import notes
 from navarch.apiserver.call import Authorizer
 from navarch.apiserver.state import State
 from navarch.base.errors import ApiError, Cause, Forbidden, Invalid, TooLarge, Unauthorized
@@ -27,7 +30,8 @@ from navarch.objects.value import Document
 MESSAGE_LONGEST_BYTES = 5 << 10
 ANNOTATION_LONGEST = 10 << 10
 ERRORS: Mapping[str, type[ApiError]] = {error.reason: error for error in (Forbidden, Invalid, TooLarge, Unauthorized)}
-log = Log("apiserver.audit")
+FAILURE = "validation.policy.admission.k8s.io/validation_failure"
+log = Log("apiserver.admission")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def _enforced(review: Review, one: Invocation, denials: Iterator[Denial]) -> lis
             said = f"Validation failed for ValidatingAdmissionPolicy '{one.policy.name}'"
             review.intent.warnings.append(f"{said} with binding '{one.binding.name}': {denial.message}")
         if "Audit" in actions:
-            _note(review, "validation.policy.admission.k8s.io/validation_failure", _failed(one, denial))
+            _note(review, FAILURE, orjson.dumps([_failed(one, denial)]).decode())
     return refusing
 
 
@@ -93,15 +97,15 @@ def _failed(one: Invocation, denial: Denial) -> Document:
         "message": denial.message,
         "policy": one.policy.name,
         "binding": one.binding.name,
-        "expressionIndex": denial.expression,
+        "expressionIndex": str(denial.expression),
         "validationActions": one.binding.spec.get("validationActions"),
     }
 
 
-def _note(review: Review, key: str, value: Any) -> None:
+def _note(review: Review, key: str, value: str) -> None:
     intent = review.intent
     where = f"{intent.namespace}/{intent.name}" if intent.namespace else intent.name
-    log.info("audit annotation", key=key, value=value, resource=intent.kind.resource, object=where)
+    notes.note(key, value, resource=intent.kind.resource, object=where)
 
 
 def evaluated(one: Invocation, values: Values) -> Iterator[Denial]:
@@ -166,9 +170,7 @@ def _annotated(one: Invocation, names: Mapping[str, Any], spending: Spending) ->
             wrong = str(fault)
         else:
             if isinstance(value, str):
-                log.info(
-                    "audit annotation", key=f"{one.policy.name}/{annotation['key']}", value=value[:ANNOTATION_LONGEST]
-                )
+                _annotate(f"{one.policy.name}/{annotation['key']}", value[:ANNOTATION_LONGEST])
             elif value is not None:
                 wrong = (
                     f"valueExpression '{text}' resulted in unsupported return type: {type_name(value)}. "
@@ -176,6 +178,15 @@ def _annotated(one: Invocation, names: Mapping[str, Any], spending: Spending) ->
                 )
         if wrong and one.policy.fails:
             yield Denial(wrong, always=True)
+
+
+def _annotate(key: str, value: str) -> None:
+    """Several bindings of a policy may say each its own."""
+    before = notes.present(key)
+    if before is None:
+        notes.note(key, value)
+    elif value not in before.split(", "):
+        notes.renote(key, f"{before}, {value}")
 
 
 def _refused(review: Review, denied: Failure) -> ApiError:

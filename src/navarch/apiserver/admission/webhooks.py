@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import orjson
+
 from navarch.apiserver import refusals
 from navarch.apiserver.admission import conditions, hook_answers
 from navarch.apiserver.admission.hook_answers import CallFailed, Denied, Verdict, internal
@@ -19,6 +21,7 @@ from navarch.apiserver.admission.hook_counts import HookCounts
 from navarch.apiserver.admission.hooks import Hook, Hooks
 from navarch.apiserver.admission.request import full_request, operation
 from navarch.apiserver.admission.review import Plugin, Review
+from navarch.apiserver.audit import notes
 from navarch.apiserver.call import Authorizer
 from navarch.apiserver.outgoing import Unreachable
 from navarch.apiserver.prepare import revised
@@ -34,11 +37,11 @@ from navarch.objects.value import Document
 from navarch.store.store import Change
 
 log = Log("apiserver.webhooks")
-audit = Log("apiserver.audit")
 HEADERS = (("Content-Type", "application/json"), ("Accept", "application/json, */*"))
 NOT_YET = ("uid", "creationTimestamp", "generation")
 """What the server gives a new object only after it was changed by webhooks."""
 MUTATING, VALIDATING = "admit", "validating"
+ANNOTATIONS = "webhook.admission.k8s.io"
 
 
 @dataclass(slots=True)
@@ -107,6 +110,10 @@ class Webhooks:
             if kind is None or (review.round and hook.uid not in rounds.again):
                 continue
             changed = await self._asked(hook, review, kind, mutating=True)
+            if notes.wanted():
+                told = {"configuration": hook.uid[0], "webhook": hook.name, "mutated": changed}
+                where = f"round_{review.round}_index_{self._mutating.place(hook)}"
+                notes.note(f"mutation.{ANNOTATIONS}/{where}", orjson.dumps(told).decode())
             if changed:
                 rounds.changed()
                 review.again = True
@@ -157,7 +164,7 @@ class Webhooks:
                 verdict = await self._call(hook, review, kind, mutating=mutating)
                 review.intent.warnings.extend(verdict.warnings)
                 for key, value in verdict.annotations:
-                    audit.info("audit annotation", key=f"{hook.name}/{key}", value=value, resource=kind.resource)
+                    notes.note(f"{hook.name}/{key}", value, resource=kind.resource)
                 if not verdict.allowed:
                     raise hook_answers.denied(hook.name, verdict.status)
                 return bool(verdict.patch) and await self._patch(hook, review, kind, verdict)
@@ -165,6 +172,10 @@ class Webhooks:
                 told = failure.told(hook.name)
                 if not hook.fails:
                     counted.failed_open(failure.code)
+                    if notes.wanted():
+                        what, hooks = ("mutating", self._mutating) if mutating else ("validating", self._validating)
+                        where = f"round_{review.round}_index_{hooks.place(hook)}"
+                        notes.note(f"failed-open.{what}.{ANNOTATIONS}/{where}", hook.name)
                     log.warning("a webhook was not asked, and its policy is to go on", webhook=hook.name, why=told)
                     return False
                 counted.failed(failure.code)
