@@ -6,6 +6,7 @@ A step raises when it could not be done; the pod's worker notes the failure, and
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -67,6 +68,8 @@ class Tools:
     cgroups: Cgroups
     recorder: Recorder
     services: Services
+    probed: Counter[tuple[str, str, str, str, str, str]]
+    """How often probes said what: see `exposition.Probed`."""
 
 
 class Actor:

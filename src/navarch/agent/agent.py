@@ -7,6 +7,7 @@ from the runtime and from the API server.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 
 from navarch.agent.act import Tools
@@ -71,6 +72,8 @@ class Agent:
         self._node = NodeReporter(client, runtime, clock, config, self._machine, beats, recorder)
         self._references = References(client, clock, lambda uids: self.pods.refresh(uids))
         disk = DiskStorage(config, clock, PodTokens(client, clock), Claims(client)) if storage is None else storage
+        self.probed: Counter[tuple[str, str, str, str, str, str]] = Counter()
+        """How often probes said what: see `exposition.Probed`."""
         tools = Tools(
             client=client,
             runtime=runtime,
@@ -83,6 +86,7 @@ class Agent:
             cgroups=self._cgroups,
             recorder=recorder,
             services=self._addresses,
+            probed=self.probed,
         )
         allocatable = self._machine.allocatable(config.max_pods, config.reserved)
         self._allocatable_milli = {name: quantity.milli(amount) for name, amount in allocatable.items()}

@@ -129,6 +129,15 @@ class Cgroups:
         if self.active:
             self._limit(f"{self._root}/burstable", resources.cpu_shares(cpu_milli), 0, 0)
 
+    def member(self, uid: str) -> int:
+        """The id of one of the processes in a pod's group; 0 where there is none."""
+        for kind in ("", "/besteffort", "/burstable") if self._root else ():
+            for place in self._places(f"{self._root}{kind}/pod{uid}")[:1]:
+                for file in place.glob("*/cgroup.procs"):
+                    if found := _read(file).split():
+                        return int(found[0])
+        return 0
+
     def remove(self, uid: str) -> bool:
         """Whatever quality of service the pod had; False while something still dies in one of its groups."""
         kinds = ("", "/besteffort", "/burstable") if self._root else ()

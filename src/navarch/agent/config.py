@@ -10,6 +10,9 @@ from navarch.client.lease import RENEW_S
 
 VERSION = "v1.36.0"
 """The Kubernetes version whose behaviour this agent keeps: what `kubectl get nodes` shows."""
+WINDOW = "X-Navarch-Window"
+"""The header of a summary of what is used that says what its rates are over, in seconds: the document has no place for
+it, and users are told."""
 
 
 @dataclass(frozen=True, slots=True)

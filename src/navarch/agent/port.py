@@ -1,8 +1,9 @@
 """The agent's own port: what the API server asks a node for, on paths that a kubelet has.
 
 `/containerLogs/{ns}/{pod}/{container}`, `/exec/…`, `/attach/…`, `/portForward/{ns}/{pod}` and `/healthz`; and
-`/podProxy/{ns}/{pod}/{scheme}/{port}/…` and `/nodeProxy/{scheme}/{port}/…`, which hand a request on. Only
-certificates of `system:masters` are let in, such as the API server's: users are authorized before, by the API server.
+`/podProxy/{ns}/{pod}/{scheme}/{port}/…` and `/nodeProxy/{scheme}/{port}/…`, which hand a request on; what is used, at
+`/stats/summary` and `/metrics/…`, stands in `measures`. Only certificates of `system:masters` are let in, such as the
+API server's: users are authorized before, by the API server.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Protocol
 
 from navarch.agent.cristreams import Wanted
 from navarch.agent.logread import LogOptions, LogReader
+from navarch.agent.measures import Measures
 from navarch.agent.podproxy import PodProxy
 from navarch.agent.runtime import (
     CONTAINER_NAME,
@@ -68,6 +70,7 @@ class Port:
     """Where pods on the host's network are reached."""
     pods: Pods | None = None
     """What the API says of the node's pods: why a container has no log yet."""
+    measures: Measures | None = None
 
     async def handle(self, request: Request) -> Response:
         """Refusals become Status documents; a runtime that fails is a 500 that says so."""
@@ -101,6 +104,8 @@ class Port:
                 return await self.proxy.serve(request, address, int(number), scheme, _behind(request, 6))
             case ["nodeProxy", scheme, number, *_] if scheme in SCHEMES and number.isdigit():
                 return await self.proxy.serve(request, self.host_address, int(number), scheme, _behind(request, 4))
+        if self.measures is not None:
+            return await self.measures.page(request)
         raise NotFound(f"the agent serves nothing at {request.path}")
 
     async def _exec(self, request: Request, namespace: str, pod: str, container: str) -> Response:

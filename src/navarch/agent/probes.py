@@ -67,14 +67,16 @@ class PodProbes:
         group: asyncio.TaskGroup,
         wake: Callable[[], None],
         tell: Callable[[str, str, str, str], None],
+        count: Callable[[str, str, str], None],
     ) -> None:
-        """tell: (container, type, reason, message) of an event."""
+        """tell: (container, type, reason, message) of an event. count: (type, result, container) of a check."""
         self._runtime = runtime
         self._clock = clock
         self._ids = ids
         self._group = group
         self._wake = wake
         self._tell = tell
+        self._count = count
         self._watched: dict[str, _Watched] = {}
 
     @property
@@ -128,10 +130,12 @@ class PodProbes:
             try:
                 verdict = await self._check(watched, probe)
             except RuntimeFailure as error:  # nothing was found out, which counts neither way
+                self._count(kind.title(), "unknown", watched.container.name)
                 text = f"{kind.title()} probe errored and resulted in unknown state: {error}"
                 self._tell(watched.container.name, "Warning", "Unhealthy", text)
                 await self._clock.sleep(probe.period_seconds)
                 continue
+            self._count(kind.title(), "successful" if verdict.ok else "failed", watched.container.name)
             if not verdict.ok and not watched.health.failed:
                 text = f"{kind.title()} probe failed: {verdict.text}"
                 self._tell(watched.container.name, "Warning", "Unhealthy", text)

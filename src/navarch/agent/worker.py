@@ -123,6 +123,7 @@ class Worker:
                 group,
                 self._wake.set,
                 lambda container, type, reason, text: self._actor.tell(self.work, type, reason, text, container),
+                self._count,
             )
             while True:
                 self._wake.clear()
@@ -131,8 +132,13 @@ class Worker:
                     break
                 await self._wait(wake_at)
             probes.keep_only(set())
+        for key in [key for key in self._tools.probed if key[-1] == self.work.uid]:
+            del self._tools.probed[key]
         if self.work.name:
             await self._tools.storage.remove_logs(self.work.namespace, self.work.name, self.work.uid)
+
+    def _count(self, probe: str, result: str, container: str) -> None:
+        self._tools.probed[probe, result, container, self.work.name, self.work.namespace, self.work.uid] += 1
 
     async def _wait(self, wake_at: datetime | None) -> None:
         if wake_at is None:

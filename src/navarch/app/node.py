@@ -11,13 +11,16 @@ import sys
 from pathlib import Path
 
 from navarch.agent.agent import Agent
+from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.cri import CriRuntime
 from navarch.agent.cristreams import CriStreams
+from navarch.agent.measures import Measures
 from navarch.agent.port import Port
+from navarch.agent.usage import Gauges
 from navarch.app import containerd, identity, machine, pause
 from navarch.app.layout import Layout, Settings
-from navarch.app.process import run_process, settle, stop_signals
+from navarch.app.process import run_process, settle, settle_more, stop_signals
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
 from navarch.base.pki import server_context
@@ -89,14 +92,19 @@ async def serve(layout: Layout, settings: Settings) -> None:
     gateway = machine.pod_network(layout, settings).gateway
     dataplane = NftDataplane(settings.table)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
+    cgroups = Cgroups(CGROUP)
+    agent = Agent(client, runtime, clock, ids, agent_config(layout, settings), cgroups=cgroups, informers=informers)
     organs = (
-        Agent(client, runtime, clock, ids, agent_config(layout, settings), informers=informers),
+        agent,
         Proxy(informers, dataplane, proxy_node(layout, settings), clock),
         Dns(informers, (gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
         informers,
     )
     pods = informers.of(POD, fields=f"spec.nodeName={settings.node_name}")
-    port = Port(runtime, CriStreams(runtime.channel), clock, host_address=settings.node_ip, pods=pods)
+    gauges = Gauges(runtime, clock, settings.node_name, layout.agent, cgroups.member)
+    measures = Measures(gauges, lambda: agent.probed)
+    streams = CriStreams(runtime.channel)
+    port = Port(runtime, streams, clock, host_address=settings.node_ip, pods=pods, measures=measures)
     try:
         async with (
             Server(port.handle, context=server_context(who.agent, who.ca), clock=clock) as server,
@@ -108,6 +116,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
             tasks.append(group.create_task(renewal))
             settle()
             _log.info("serving", node=settings.node_name, port=settings.agent_port)
+            tasks.append(group.create_task(_settle_when_synced(informers)))
             await stop.wait()
             for task in tasks:
                 task.cancel()
@@ -116,6 +125,11 @@ async def serve(layout: Layout, settings: Settings) -> None:
         await runtime.close()
         await client.close()
     _log.info("stopped")
+
+
+async def _settle_when_synced(informers: Informers) -> None:
+    await informers.synced()
+    settle_more()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from navarch.app.control_plane import Audit, ControlPlane
 from navarch.app.control_plane import Settings as PlaneSettings
 from navarch.app.dialer import HttpsDialer
 from navarch.app.layout import BadSettings, Layout, Settings
+from navarch.app.meter import AgentMeter
 from navarch.app.process import run_process, settle, settle_more, stop_signals
 from navarch.base import log
 from navarch.base.clock import SystemClock, SystemIds
@@ -29,6 +30,8 @@ from navarch.base.pki import Pair, client_context, server_context
 from navarch.client.client import Client
 from navarch.controllers.options import Options
 from navarch.kinds import SERVICE
+from navarch.kinds.metrics import METERED
+from navarch.kinds.registry import DEFAULT
 from navarch.objects.value import Document
 from navarch.store.etcd.settings import Settings as EtcdSettings
 from navarch.store.store import Store
@@ -50,8 +53,10 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
         clock,
         ids,
         replace(plane_settings(who, settings), audit=audit),
+        kinds=DEFAULT.with_kinds(*METERED),
         dialer=dialer,
     )
+    plane.core.measure_by(AgentMeter(dialer))
 
     def look() -> Pair:
         """The pair for clients; the others are renewed on the way."""

@@ -194,8 +194,3 @@ def test_a_debugging_container_sees_the_pods_processes(kubectl: Kubectl) -> None
     ended = until("its end", lambda: kubectl.status("victim", "look").get("state", {}).get("terminated"))
     assert ended["exitCode"] == 0
     assert kubectl.status("victim")["restartCount"] == 0
-
-
-def test_measurements_that_nobody_takes_are_a_clear_error(kubectl: Kubectl) -> None:
-    assert "Metrics API not available" in kubectl.fails("top", "pods")
-    assert "Metrics API not available" in kubectl.fails("top", "nodes")

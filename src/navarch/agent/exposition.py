@@ -1,0 +1,173 @@
+"""What is used, as Prometheus reads it: `/metrics/resource`, `/metrics/cadvisor`, `/metrics` and `/metrics/probes`.
+
+The text is written by hand: a few families of numbers, for which a node need not hold a library in memory.
+
+Source: https://kubernetes.io/docs/reference/instrumentation/metrics/;
+https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from navarch.agent.config import VERSION
+from navarch.agent.usage import ContainerUse, PodUse, Traffic, Usage
+
+NANO = 1_000_000_000
+
+Labels = Mapping[str, str]
+Probed = Mapping[tuple[str, str, str, str, str, str], float]
+"""How often a probe said what: by its type, the result, container, pod, namespace and the pod's uid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """at: when it was measured, where that is not when it is asked for."""
+
+    labels: Labels
+    value: float
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    name: str
+    type: Literal["counter", "gauge"]
+    help: str
+    samples: tuple[Sample, ...]
+
+
+def text(families: Iterable[Family]) -> bytes:
+    """Those that have samples, in the order in which they come."""
+    return "".join(line for family in families if family.samples for line in _lines(family)).encode()
+
+
+def _lines(family: Family) -> Iterator[str]:
+    yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.type}\n"
+    for sample in family.samples:
+        labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in sample.labels.items())
+        at = f" {int(sample.at.timestamp() * 1000)}" if sample.at is not None else ""
+        value = int(sample.value) if float(sample.value).is_integer() else sample.value
+        yield f"{family.name}{f'{{{labels}}}' if labels else ''} {value}{at}\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+Type = Literal["counter", "gauge"]
+OfContainer = tuple[str, Type, str, Callable[[ContainerUse], float]]
+OfWire = tuple[str, str, Callable[[Traffic], float]]
+
+CPU, MEMORY, STARTED = "Processor time, in seconds of one core.", "The working set, in bytes.", "When it was started."
+CPU_S: OfContainer = ("container_cpu_usage_seconds_total", "counter", CPU, lambda one: one.cpu_ns / NANO)
+WORKING_SET: OfContainer = ("container_memory_working_set_bytes", "gauge", MEMORY, lambda one: one.working_set_bytes)
+START: OfContainer = ("container_start_time_seconds", "gauge", STARTED, lambda one: one.started.timestamp())
+MORE: tuple[OfContainer, ...] = (
+    ("container_fs_usage_bytes", "gauge", "What it has written to its own layer.", lambda one: one.disk_bytes),
+    ("container_last_seen", "gauge", "When it was measured.", lambda one: one.at.timestamp()),
+    ("container_memory_usage_bytes", "gauge", "Memory with all caches.", lambda one: one.memory_bytes),
+)
+WIRES: tuple[OfWire, ...] = (
+    ("container_network_receive_bytes_total", "Bytes received.", lambda wire: wire.received_bytes),
+    ("container_network_receive_errors_total", "Errors of receiving.", lambda wire: wire.received_errors),
+    ("container_network_transmit_bytes_total", "Bytes sent.", lambda wire: wire.sent_bytes),
+    ("container_network_transmit_errors_total", "Errors of sending.", lambda wire: wire.sent_errors),
+)
+
+
+def _containers(usage: Usage, of: OfContainer, known: Callable[[PodUse, ContainerUse], Labels]) -> Family:
+    name, type, help, read = of
+    every = [(pod, one) for pod in usage.pods for one in pod.containers]
+    return Family(name, type, help, tuple(Sample(known(pod, one), read(one), one.at) for pod, one in every))
+
+
+def _pods(usage: Usage, name: str, of: OfContainer) -> Family:
+    """Sums over their containers."""
+    _, type, help, read = of
+    return Family(
+        name, type, help, tuple(Sample(_of(pod), sum(map(read, pod.containers)), usage.at) for pod in usage.pods)
+    )
+
+
+def _node(usage: Usage, name: str, type: Type, help: str, value: float) -> Family:
+    return Family(name, type, help, (Sample({}, value, usage.at),))
+
+
+def resource(usage: Usage) -> bytes:
+    """`/metrics/resource`: what metrics servers read."""
+
+    def known(pod: PodUse, one: ContainerUse) -> Labels:
+        return {"container": one.name, **_of(pod)}
+
+    memory = usage.memory
+    return text(
+        (
+            *(_containers(usage, of, known) for of in (CPU_S, WORKING_SET, START)),
+            _node(usage, "node_cpu_usage_seconds_total", "counter", CPU, usage.cpu_ns / NANO),
+            _node(usage, "node_memory_working_set_bytes", "gauge", MEMORY, memory.working_set_bytes),
+            _node(usage, "node_swap_usage_bytes", "gauge", "Memory that was moved to disk.", memory.swap_used_bytes),
+            _pods(usage, "pod_cpu_usage_seconds_total", CPU_S),
+            _pods(usage, "pod_memory_working_set_bytes", WORKING_SET),
+            Family("resource_scrape_error", "gauge", "1 when something could not be measured.", (Sample({}, 0),)),
+        )
+    )
+
+
+def cadvisor(usage: Usage) -> bytes:
+    """`/metrics/cadvisor`: containers by id, and what goes over pods' networks."""
+
+    def known(pod: PodUse, one: ContainerUse) -> Labels:
+        return {"container": one.name, "id": one.id, "image": one.image, "name": one.id, **_of(pod)}
+
+    def processors(pod: PodUse, one: ContainerUse) -> Labels:
+        return {"cpu": "total", **known(pod, one)}
+
+    wires = [({"interface": wire.name, **_of(pod)}, wire) for pod in usage.pods for wire in pod.traffic]
+    return text(
+        (
+            _containers(usage, CPU_S, processors),
+            *(_containers(usage, of, known) for of in (*MORE, WORKING_SET, START)),
+            *(
+                Family(name, "counter", help, tuple(Sample(labels, read(wire), usage.at) for labels, wire in wires))
+                for name, help, read in WIRES
+            ),
+            Family("machine_cpu_cores", "gauge", "Processors of the machine.", (Sample({}, usage.cpus),)),
+            Family("machine_memory_bytes", "gauge", "Memory of the machine.", (Sample({}, usage.memory.total_bytes),)),
+        )
+    )
+
+
+def _of(pod: PodUse) -> dict[str, str]:
+    return {"namespace": pod.namespace, "pod": pod.name}
+
+
+def agent(usage: Usage, cpu_s: float, resident_bytes: int) -> bytes:
+    """`/metrics`: the agent itself. cpu_s, resident_bytes: what its process uses."""
+    running = sum(len(pod.containers) for pod in usage.pods)
+    build = {"git_version": VERSION, "platform": "linux"}
+    return text(
+        (
+            Family("kubelet_node_name", "gauge", "The node's name.", (Sample({"node": usage.node}, 1),)),
+            Family(
+                "kubelet_running_containers",
+                "gauge",
+                "Containers by state.",
+                (Sample({"container_state": "running"}, running),),
+            ),
+            Family("kubelet_running_pods", "gauge", "Pods that have a sandbox.", (Sample({}, len(usage.pods)),)),
+            Family("kubernetes_build_info", "gauge", "What runs here.", (Sample(build, 1),)),
+            Family("process_cpu_seconds_total", "counter", "Processor time of the agent.", (Sample({}, cpu_s),)),
+            Family("process_resident_memory_bytes", "gauge", "Memory of the agent.", (Sample({}, resident_bytes),)),
+        )
+    )
+
+
+def probes(probed: Probed) -> bytes:
+    """`/metrics/probes`."""
+    names = ("probe_type", "result", "container", "pod", "namespace", "pod_uid")
+    samples = (Sample(dict(zip(names, labels, strict=True)), count) for labels, count in sorted(probed.items()))
+    return text((Family("prober_probe_total", "counter", "Probes by what they said.", tuple(samples)),))

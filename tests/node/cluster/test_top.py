@@ -1,0 +1,93 @@
+"""What nodes and pods use, measured by the node's agent: `kubectl top`, an autoscaler, and what Prometheus reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from real_cluster import Kubectl, pod, until
+
+pytestmark = pytest.mark.node
+
+SPIN = "while :; do :; done"
+LIMITED = {"requests": {"cpu": "50m", "memory": "16Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}}
+
+
+def top(kubectl: Kubectl, *words: str) -> dict[str, tuple[int, int]]:
+    """name -> thousandths of a core and MiB, as the table says."""
+    said = kubectl.run("top", *words, "--no-headers")  # which fails while nothing is measured
+    rows = [line.split() for line in said.stdout.splitlines()] if said.returncode == 0 else []
+    return {row[0]: (int(row[1].removesuffix("m")), int(re.sub(r"\D", "", row[-1]))) for row in rows}
+
+
+@pytest.fixture(scope="module")
+def busy(kubectl: Kubectl) -> Kubectl:
+    """A pod that uses as much of a core as it may, and one that sleeps."""
+    kubectl.apply(pod("busy", SPIN, resources=LIMITED), pod("calm", "exec sleep 1000", resources=LIMITED))
+    kubectl.ready("busy")
+    kubectl.ready("calm")
+    return kubectl
+
+
+def test_kubectl_top_tells_who_is_busy(busy: Kubectl) -> None:
+    def measured() -> dict[str, tuple[int, int]] | None:
+        found = top(busy, "pods")
+        return found if "calm" in found and "busy" in found and found["busy"][0] >= 50 else None
+
+    found = until("measurements", measured)
+    assert found["calm"][0] < found["busy"][0] <= 400, "twice its limit, for windows that are cut a little short"
+    assert all(memory <= 64 for _, memory in found.values())
+    [(cpu, memory)] = top(busy, "nodes").values()
+    assert cpu > 0
+    assert memory > 0
+
+
+def test_what_a_node_uses_is_told_as_a_kubelet_tells_it(busy: Kubectl) -> None:
+    node = busy.get("pod", "busy")["spec"]["nodeName"]
+
+    def raw(path: str) -> str:
+        return busy("get", "--raw", f"/api/v1/nodes/{node}/proxy/{path}")
+
+    summary: Any = json.loads(raw("stats/summary"))
+    assert summary["node"]["nodeName"] == node
+    pods = {one["podRef"]["name"]: one for one in summary["pods"]}
+    assert [one["name"] for one in pods["busy"]["containers"]] == ["main"]
+    assert pods["busy"]["cpu"]["usageCoreNanoSeconds"] > pods["calm"]["cpu"]["usageCoreNanoSeconds"]
+    assert pods["calm"]["network"]["name"] == "eth0"
+    assert 0 < pods["calm"]["memory"]["workingSetBytes"] < 64 << 20
+    named = f'namespace="{busy.namespace}",pod="busy"'
+    used = rf'^container_cpu_usage_seconds_total{{container="main",{named}}} [\d.]+ \d{{13}}$'
+    assert re.search(used, raw("metrics/resource"), re.MULTILINE)
+    assert f'container_network_receive_bytes_total{{interface="eth0",{named}}}' in raw("metrics/cadvisor")
+    assert f'kubelet_node_name{{node="{node}"}} 1' in raw("metrics")
+
+
+def test_an_autoscaler_follows_what_pods_use(busy: Kubectl) -> None:
+    template = {"metadata": {"labels": {"app": "spin"}}, "spec": pod("x", SPIN, resources=LIMITED)["spec"]}
+    busy.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "spin"},
+            "spec": {"selector": {"matchLabels": {"app": "spin"}}, "template": template},
+        },
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "spin"},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "spin"},
+                "maxReplicas": 2,
+                "metrics": [
+                    {
+                        "type": "Resource",
+                        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
+                    }
+                ],
+            },
+        },
+    )
+    until("a second replica", lambda: busy.get("deployment", "spin")["spec"]["replicas"] == 2, 120)
+    busy("delete", "deployment,hpa", "spin", "--wait=false")
