@@ -57,7 +57,8 @@ def main(arguments: list[str]) -> int:
             print(done.stdout + done.stderr)
             return done.returncode
     stages = [f"tests/{stage}" for stage in STAGES if (ROOT / "tests" / stage).is_dir()]
-    command = [sys.executable, "-m", "pytest", "-q", "--timeout=600", "--durations=15", *stages]
+    options = ("-q", "--timeout=600", "--durations=15", "--hypothesis-profile=fixed")
+    command = [sys.executable, "-m", "pytest", *options, *stages]
     return subprocess.run(command, cwd=ROOT, env=environment).returncode
 
 

@@ -37,6 +37,8 @@ IMAGE = "navarch.test/busybox:1"
 def _run(command: Sequence[str]) -> ExecResult:
     """The few shell lines of this suite, as the fake's containers know them."""
     line = command[-1]
+    if command[0] == "grep":
+        return ExecResult(0)
     if match := re.fullmatch(r"echo (\w+); exit (\d+)", line):
         return ExecResult(int(match[2]), f"{match[1]}\n".encode())
     raise AssertionError(line)
