@@ -1,5 +1,7 @@
-"""What holds for all tests: Hypothesis does not judge how fast a busy machine draws its examples. `fixed`, for the runs
-that decide on a change, draws the same ones each time: what somebody changed decides, not luck. Other runs look for more.
+"""What holds for all tests: Hypothesis does not judge how fast a busy machine draws its examples.
+
+`fixed`, for runs that decide on a change, draws the same examples each time: what somebody changed decides, not luck.
+Other runs look for more.
 """
 
 from hypothesis import HealthCheck, settings

@@ -1,14 +1,26 @@
 """Whether this node takes a pod at all: what would harm the node, or cannot be done here, is refused for good.
 
-A refused pod fails at once, with a reason that its controller and its owner can read. Pure.
+The scheduler asks the same, and better; but whoever names a node in a pod passes it by, and two of them may want one
+port. A refused pod fails at once, with a reason that its controller and its owner can read. Pure.
 
 Source: https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/
+Source: https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#nodename
 """
 
 from __future__ import annotations
 
-from navarch.kinds.pod import Pod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from navarch.agent.resources import pod_total
+from navarch.kinds.node import Node
+from navarch.kinds.pod import Pod
+from navarch.kinds.podspec.fits import selected, untolerated
+from navarch.objects import quantity
+
+Refusal = tuple[str, str]
+"""(reason, message)."""
+
+OS_LABEL = "kubernetes.io/os"
 SAFE_SYSCTLS = frozenset(
     (
         "kernel.shm_rmid_forced",
@@ -27,9 +39,11 @@ SAFE_SYSCTLS = frozenset(
 )
 
 
-def refusal(pod: Pod) -> tuple[str, str] | None:
-    """Why the node does not take the pod, as (reason, message); None when it does."""
+def refusal(pod: Pod) -> Refusal | None:
+    """Why no node of this kind takes the pod; None when one does."""
     spec = pod.spec
+    if spec.os.name not in ("", "linux"):
+        return ("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     for sysctl in spec.security_context.sysctls:
         name = sysctl.name.replace("/", ".")
         if name not in SAFE_SYSCTLS:
@@ -39,3 +53,77 @@ def refusal(pod: Pod) -> tuple[str, str] | None:
         if spec.host_ipc and name.startswith("kernel."):
             return ("SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host ipc enabled')
     return None
+
+
+def misfit(pod: Pod, node: Node | None, others: Sequence[Pod], allocatable: Mapping[str, str]) -> Refusal | None:
+    """Why this node does not take the pod beside `others`, which it has taken and which have not ended.
+
+    node: None while it is not known; then its labels and taints are not asked for.
+    """
+    return _elsewhere(pod, node) or _no_room(pod, others, allocatable) or _repelled(pod, node) or _taken(pod, others)
+
+
+def _failed(name: str, text: str) -> Refusal:
+    return (name, f"Predicate {name} failed: {text}")
+
+
+def _elsewhere(pod: Pod, node: Node | None) -> Refusal | None:
+    wanted = pod.spec.node_selector.get(OS_LABEL)
+    if node is None or wanted is None or wanted == node.metadata.labels.get(OS_LABEL):
+        return None
+    text = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"
+    return ("PodOSSelectorNodeLabelDoesNotMatch", text)
+
+
+def _no_room(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, str]) -> Refusal | None:
+    settled = [one for one in others if not _resizes(one)]
+    for name, amount in allocatable.items():
+        thousandths = 1 if name == "cpu" else 1000
+        if name == "pods":
+            asked, used, capacity = 1, len(others), quantity.whole(amount)
+        else:
+            asked = pod_total(pod, name, limits=False) // thousandths
+            used = sum(pod_total(one, name, limits=False) for one in settled) // thousandths if asked else 0
+            capacity = quantity.milli(amount) // thousandths
+        if asked and asked > capacity - used:
+            text = f"{name}, requested: {asked}, used: {used}, capacity: {capacity}"
+            return (f"OutOf{name}", f"Node didn't have enough resource: {text}")
+    return None
+
+
+def _resizes(pod: Pod) -> bool:
+    """Whether its spec asks for what it was not given."""
+    return pod.status.condition("PodResizePending") is not None
+
+
+def _repelled(pod: Pod, node: Node | None) -> Refusal | None:
+    if node is None:
+        return None
+    name, labels, affinity = node.metadata.name, node.metadata.labels, pod.spec.affinity.node_affinity
+    if any(labels.get(key) != value for key, value in pod.spec.node_selector.items()) or (
+        affinity is not None and not selected(affinity.required, name, labels)
+    ):
+        return _failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+    if untolerated(node.spec.taints, pod.spec.tolerations, "NoExecute"):
+        return _failed("TaintToleration", "node(s) had untolerated taint(s)")
+    return None
+
+
+def _taken(pod: Pod, others: Iterable[Pod]) -> Refusal | None:
+    wanted = set(_host_ports(pod))
+    for one in others if wanted else ():
+        for protocol, port, ip in _host_ports(one):
+            if any((protocol, port) == mine[:2] and _meet(ip, mine[2]) for mine in wanted):
+                return _failed("NodePorts", "node(s) didn't have free ports for the requested pod ports")
+    return None
+
+
+def _host_ports(pod: Pod) -> Iterator[tuple[str, int, str]]:
+    for container in (*pod.spec.containers, *(one for one in pod.spec.init_containers if one.is_sidecar)):
+        for port in container.ports:
+            if port.host_port:
+                yield port.protocol, port.host_port, port.host_ip or "0.0.0.0"
+
+
+def _meet(one: str, other: str) -> bool:
+    return one == other or "0.0.0.0" in (one, other)

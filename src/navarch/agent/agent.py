@@ -29,7 +29,8 @@ from navarch.client.client import Client
 from navarch.client.events import Events
 from navarch.client.informer import Informers
 from navarch.client.lease import Heartbeats, LeaseHeartbeats
-from navarch.kinds import POD, SERVICE
+from navarch.kinds import NODE, POD, SERVICE
+from navarch.kinds.node import Node
 from navarch.objects import quantity
 
 COMPONENT = "kubelet"
@@ -67,6 +68,7 @@ class Agent:
         self._informers = informers if informers is not None else Informers(client, clock)
         self._pods_informer = self._informers.of(POD, fields=f"spec.nodeName={config.node_name}")
         self._services = self._informers.of(SERVICE)
+        self._nodes = self._informers.of(NODE, fields=f"metadata.name={config.node_name}")
         recorder = self._events.of(COMPONENT, config.node_name)
         beats = heartbeats if heartbeats is not None else LeaseHeartbeats(client, clock)
         self._node = NodeReporter(client, runtime, clock, config, self._machine, beats, recorder)
@@ -91,7 +93,13 @@ class Agent:
         allocatable = self._machine.allocatable(config.max_pods, config.reserved)
         self._allocatable_milli = {name: quantity.milli(amount) for name, amount in allocatable.items()}
         self.pods = Pods(
-            tools, ids, self._pods_informer, lambda: self._node.network_ready, self._runtime_changed.set, allocatable
+            tools,
+            ids,
+            self._pods_informer,
+            lambda: self._node.network_ready,
+            self._runtime_changed.set,
+            allocatable,
+            self._own_node,
         )
 
     async def run(self) -> None:
@@ -111,6 +119,7 @@ class Agent:
             group.create_task(self._node.beat())
             group.create_task(self._node.run(self._until_runtime_changes))
             await self._services.synced.wait()
+            await self._nodes.synced.wait()
             group.create_task(self.pods.run())
 
     async def _until_runtime_changes(self, seconds: float) -> None:
@@ -121,6 +130,10 @@ class Agent:
             return
         finally:
             self._runtime_changed.clear()
+
+    def _own_node(self) -> Node | None:
+        found = self._nodes.get("", self.config.node_name)
+        return found.view if found is not None else None
 
     def _addresses(self, namespace: str, all_of_them: bool) -> Iterable[ServiceAddress]:
         """The API server's service, and those of the namespace when the pod wants links to them."""

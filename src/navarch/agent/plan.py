@@ -123,7 +123,8 @@ def outcome(pod: Pod, facts: Facts) -> tuple[str, str, str] | None:
     if pod.terminal:
         return (pod.status.phase, pod.status.reason, pod.status.message)
     if facts.refused is not None and not facts.runtime.containers:
-        return ("Failed", *facts.refused)
+        reason, message = facts.refused
+        return ("Failed", reason, f"Pod was rejected: {message}")
     deadline = _deadline(pod)
     if deadline is not None and deadline <= facts.now:
         return ("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
-from navarch.agent import logs, resources
+from navarch.agent import admit, logs, resources
 from navarch.agent.act import Tools
 from navarch.agent.runtime import PodOnNode, RuntimeFailure
 from navarch.agent.work import Work
@@ -18,7 +18,9 @@ from navarch.base.clock import Ids
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.client.informer import Informer
+from navarch.kinds.node import Node
 from navarch.kinds.object import Object
+from navarch.kinds.pod import Pod
 
 _log = Log("agent")
 
@@ -28,7 +30,7 @@ ROTATION_S = 10.0
 
 
 class Pods:
-    """informer: of the pods of this node. runtime_changed: called when the runtime came or went."""
+    """informer: of the pods of this node. runtime_changed: called when the runtime came or went. node: its object."""
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Pods:
         network_ready: Callable[[], bool],
         runtime_changed: Callable[[], None],
         allocatable: Mapping[str, str],
+        node: Callable[[], Node | None],
     ) -> None:
         self._tools = tools
         self._ids = ids
@@ -45,6 +48,7 @@ class Pods:
         self._network_ready = network_ready
         self._runtime_changed = runtime_changed
         self._allocatable = allocatable
+        self._node = node
         self._workers: dict[str, Worker] = {}
         self._group: asyncio.TaskGroup | None = None
         self._seen: dict[str, PodOnNode] = {}
@@ -87,10 +91,30 @@ class Pods:
             node_name=self._tools.config.node_name,
             node_ips=self._tools.config.node_ips,
             allocatable=self._allocatable,
+            refused=self._refusal(found) if found is not None else None,
             gone=found is None,
         )
         worker = self._workers[uid] = Worker(work, self._tools, self._ids, self._network_ready)
         self._group.create_task(self._run(uid, worker))
+
+    def _refusal(self, found: Object) -> admit.Refusal | None:
+        """What was taken once, also by an agent before this one, is not refused afterwards."""
+        pod: Pod = found.view
+        if pod.terminal or self._begun(found):
+            return None
+        return admit.refusal(pod) or admit.misfit(pod, self._node(), self._others(found.uid), self._allocatable)
+
+    def _begun(self, found: Object) -> bool:
+        return found.view.status.start_time is not None or found.uid in self._seen
+
+    def _others(self, uid: str) -> list[Pod]:
+        """The pods that the node has taken and that have not ended."""
+        found = [one for one in self._informer.list() if one.uid != uid and not one.view.terminal]
+        return [one.view for one in found if self._took(one)]
+
+    def _took(self, found: Object) -> bool:
+        worker = self._workers.get(found.uid)
+        return self._begun(found) if worker is None else worker.work.refused is None
 
     async def _run(self, uid: str, worker: Worker) -> None:
         try:

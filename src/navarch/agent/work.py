@@ -20,7 +20,10 @@ from navarch.kinds.pod import Pod
 
 @dataclass(slots=True)
 class Work:
-    """object: None for what the runtime holds of a pod that the API server lacks. images: for the next start."""
+    """object: None for what the runtime holds of a pod that the API server lacks. images: for the next start.
+
+    refused: (reason, message) when the node does not take the pod.
+    """
 
     uid: str
     object: Object | None
@@ -30,6 +33,7 @@ class Work:
     node_name: str
     node_ips: tuple[str, ...]
     allocatable: Mapping[str, str] = field(default_factory=dict)
+    refused: tuple[str, str] | None = None
     gone: bool = False
     finished: bool = False
     volumes_ready: bool = False

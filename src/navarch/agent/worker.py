@@ -13,7 +13,6 @@ from pathlib import Path
 
 from navarch.agent import logs
 from navarch.agent.act import Actor, Tools
-from navarch.agent.admit import refusal
 from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
 from navarch.agent.plan import Plan, plan, plan_orphan
 from navarch.agent.probes import PodProbes
@@ -68,6 +67,8 @@ class Worker:
         self._troubles = 0
         self._adopted = {item.id for item in work.runtime.containers}
         """Instances that ran before this worker: probed gently, and ready until a probe says otherwise."""
+        if work.refused is not None:
+            self._actor.tell(work, "Warning", *work.refused)
 
     # what others tell it
 
@@ -243,7 +244,7 @@ class Worker:
             resized=dict(work.resized),
             allocatable=work.allocatable,
             network_ready=self._network_ready(),
-            refused=refusal(work.pod),
+            refused=work.refused,
         )
 
     def _plan(self, facts: Facts) -> Plan:

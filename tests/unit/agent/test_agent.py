@@ -338,3 +338,28 @@ def test_a_runtime_that_is_away_makes_the_node_unready_and_loses_nothing(tmp_pat
             assert cluster.container(await world.pod("web"))["restartCount"] == 0
 
     play(tmp_path, scenario)
+
+
+def test_of_two_pods_that_want_one_port_the_later_fails_until_the_first_is_gone(tmp_path: Path) -> None:
+    port = [{"containerPort": 80, "hostPort": 8080}]
+    main = {"name": "main", "image": "app:1", "ports": port}
+
+    async def scenario(world: Any) -> None:
+        async with world.running():
+            await world.create_pod("first", main)
+            await world.until("first", cluster.ready)
+            await world.create_pod("second", main)
+            found = await world.until("second", lambda pod: pod["status"].get("phase") == "Failed")
+            assert found["status"]["reason"] == "NodePorts"
+            assert found["status"]["message"].startswith("Pod was rejected: Predicate NodePorts failed")
+            assert any(reason == "NodePorts" for reason, _ in await told_of(world, "NodePorts"))
+        async with world.running():  # another agent does not ask again
+            await world.client.delete(POD, "default", "second", grace_s=0)
+            await world.until_gone("second")
+            assert cluster.ready(await world.pod("first"))
+            await world.client.delete(POD, "default", "first", grace_s=0)
+            await world.until_gone("first")
+            await world.create_pod("second", main)
+            await world.until("second", cluster.ready)
+
+    play(tmp_path, scenario)

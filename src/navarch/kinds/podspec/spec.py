@@ -112,6 +112,7 @@ class PodSpec(View, frozen=True):
     topology_spread_constraints: tuple[TopologySpreadConstraint, ...] = ()
     scheduling_gates: tuple[LocalReference, ...] = ()
     resource_claims: tuple[PodResourceClaim, ...] = ()
+    os: LocalReference = LocalReference()
 
 
 class PodTemplateSpec(View, frozen=True):
