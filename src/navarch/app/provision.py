@@ -104,13 +104,20 @@ def plan(facts: Facts) -> Plan:
     return Plan((), tuple(refusals)) if refusals else Plan(packages)
 
 
+APT_OPTIONS = (
+    *("-o", "DPkg::Lock::Timeout=120"),
+    *("-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=15", "-o", "Acquire::https::Timeout=15"),
+)
+"""Who has no network is told so after some seconds; apt's own limits are two minutes for each address it tries."""
+
+
 def install(packages: Sequence[str], say: Callable[[str], None]) -> None:
     """Install Debian packages; `say` gets each line that apt prints.
 
     Raises:
         NotProvisioned: apt-get failed; the message ends with the last it said.
     """
-    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=120"]
+    apt = ["apt-get", *APT_OPTIONS]
     update = [*apt, "update"]
     add = [*apt, "install", "-y", "--no-install-recommends", *packages]
     for command in (update, add):

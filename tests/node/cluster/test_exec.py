@@ -105,6 +105,7 @@ def test_keys_reach_the_program_on_the_terminal(kubectl: Kubectl) -> None:
     terminal.expect("# ")
     terminal.type("echo code $?\n")
     terminal.expect("code 130")
+    terminal.expect("# ")  # sooner it would reach no shell that reads, and be forgotten when one begins to
     terminal.type("\x04")
     terminal.end()
 

@@ -43,15 +43,18 @@ _TYPES = {
 }
 
 
-def check_host_path(volume: str, source: HostPathSource) -> None:
-    """See to it that the path is what its type asks for.
+def check_host_path(volume: str, source: HostPathSource, *, shared: bool = False) -> None:
+    """See to it that the path is what its type asks for. shared: a folder that is made is open to every user of a pod.
 
     Raises: MountFailure.
     """
     path = source.path
     try:
         if source.type == "DirectoryOrCreate":
+            fresh = not os.path.isdir(path)
             os.makedirs(path, mode=0o755, exist_ok=True)
+            if shared and fresh:
+                os.chmod(path, 0o777)
         elif source.type == "FileOrCreate" and not os.path.exists(path):
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
         wanted = source.type.removesuffix("OrCreate")

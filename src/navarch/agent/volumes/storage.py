@@ -106,9 +106,9 @@ class DiskStorage:
         tokens = await self._tokens.ensure(pod)
         for volume in pod.spec.volumes:
             if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
-                source = await self._claims.path_of(pod, volume)
+                source, shared = await self._claims.path_of(pod, volume)
                 self._local[pod.metadata.uid, volume.name] = Path(source.path)
-                await asyncio.to_thread(local.check_host_path, volume.name, source)
+                await asyncio.to_thread(local.check_host_path, volume.name, source, shared=shared)
 
         def make() -> None:
             for volume in pod.spec.volumes:

@@ -14,6 +14,7 @@ from navarch.agent.volumes.tokens import PodTokens, projections
 from navarch.base.clock import SystemClock, rfc3339
 from navarch.base.errors import Retryable
 from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
+from navarch.kinds.podspec.volumes import HostPathSource
 from tests.unit.agent.pods import START, UID, pod
 from tests.unit.conftest import FakeClient
 
@@ -105,9 +106,12 @@ def path_of(client: FakeClient) -> Any:
 def test_a_claim_leads_to_the_directory_of_its_volume(client: FakeClient) -> None:
     claim(client)
     client.put(PERSISTENTVOLUME, {"metadata": {"name": "pv"}, "spec": {"hostPath": {"path": "/srv/x"}}})
-    assert (path_of(client).path, path_of(client).type) == ("/srv/x", "DirectoryOrCreate")
+    assert path_of(client) == (HostPathSource(path="/srv/x", type="DirectoryOrCreate"), False)
+    made = {"name": "pv", "annotations": {"pv.kubernetes.io/provisioned-by": "navarch.dev/local-path"}}
+    client.put(PERSISTENTVOLUME, {"metadata": made, "spec": {"hostPath": {"path": "/srv/x"}}})
+    assert path_of(client)[1], "made by the cluster itself, for whichever user"
     client.put(PERSISTENTVOLUME, {"metadata": {"name": "pv"}, "spec": {"local": {"path": "/mnt/y"}}})
-    assert path_of(client).path == "/mnt/y"
+    assert path_of(client)[0].path == "/mnt/y"
     client.put(PERSISTENTVOLUME, {"metadata": {"name": "pv"}, "spec": {"nfs": {"path": "/z", "server": "s"}}})
     with pytest.raises(MountFailure, match='type of persistent volume "pv" is not supported'):
         path_of(client)
