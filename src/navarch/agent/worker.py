@@ -68,7 +68,8 @@ class Worker:
         self._adopted = {item.id for item in work.runtime.containers}
         """Instances that ran before this worker: probed gently, and ready until a probe says otherwise."""
         if work.refused is not None:
-            self._actor.tell(work, "Warning", *work.refused)
+            reason, message = work.refused
+            self._actor.tell(work, "Warning", reason, message)
 
     # what others tell it
 

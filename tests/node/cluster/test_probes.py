@@ -29,9 +29,11 @@ def ready(kubectl: Kubectl, name: str) -> bool:
 )
 def test_a_pod_is_ready_when_its_probe_says_so(kubectl: Kubectl, name: str, probe: dict[str, Any]) -> None:
     ports = [{"name": "web", "containerPort": 8080}]
-    kubectl.apply(pod(f"{name}-good", f"sleep 2; {WEB}", ports=ports, readinessProbe={**probe, **OFTEN}))
+    held = f"until [ -e /go ]; do sleep 0.1; done; {WEB}"
+    kubectl.apply(pod(f"{name}-good", held, ports=ports, readinessProbe={**probe, **OFTEN}))
     until("a running pod", lambda: kubectl.status(f"{name}-good").get("started"))
     assert not ready(kubectl, f"{name}-good")
+    kubectl("exec", f"{name}-good", "--", "touch", "/go")
     kubectl.ready(f"{name}-good")
     kubectl("exec", f"{name}-good", "--", "sh", "-c", "rm /www/healthz; kill $(pidof httpd)")
     kubectl.wait(f"pod/{name}-good", "condition=Ready=false")
@@ -39,7 +41,8 @@ def test_a_pod_is_ready_when_its_probe_says_so(kubectl: Kubectl, name: str, prob
 
 def test_a_container_that_its_probe_finds_dead_is_started_again(kubectl: Kubectl) -> None:
     probe = {"httpGet": {"path": "/healthz", "port": 8080}, **OFTEN}
-    kubectl.apply(pod("mortal", WEB, livenessProbe=probe))
+    begun = {**probe, "failureThreshold": 100}
+    kubectl.apply(pod("mortal", WEB, livenessProbe={**probe, "timeoutSeconds": 30}, startupProbe=begun))
     kubectl.ready("mortal")
     kubectl("exec", "mortal", "--", "rm", "/www/healthz")
     until("a restart", lambda: kubectl.status("mortal")["restartCount"] == 1)
@@ -50,9 +53,12 @@ def test_a_container_that_its_probe_finds_dead_is_started_again(kubectl: Kubectl
             for _, text in kubectl.events("mortal")
         ),
     )
-    assert any(
-        reason == "Killing" and "failed liveness probe, will be restarted" in text
-        for reason, text in kubectl.events("mortal")
+    until(
+        "another",
+        lambda: any(
+            reason == "Killing" and "failed liveness probe, will be restarted" in text
+            for reason, text in kubectl.events("mortal")
+        ),
     )
     kubectl.ready("mortal")
 
@@ -71,8 +77,13 @@ def test_other_probes_wait_for_the_startup_probe(kubectl: Kubectl) -> None:
         pod(
             "slow",
             f"sleep 5; {WEB}",
-            startupProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 20},
-            livenessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1},
+            startupProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 100},
+            livenessProbe={
+                "tcpSocket": {"port": 8080},
+                "periodSeconds": 1,
+                "failureThreshold": 1,
+                "timeoutSeconds": 30,
+            },
         )
     )
     kubectl.ready("slow")
@@ -82,7 +93,8 @@ def test_other_probes_wait_for_the_startup_probe(kubectl: Kubectl) -> None:
 def test_a_startup_that_fails_for_too_long_is_ended(kubectl: Kubectl) -> None:
     kubectl.apply(pod("never", "exec sleep 1000", startupProbe={"exec": {"command": ["false"]}, **OFTEN}))
     until("a restart", lambda: kubectl.status("never").get("restartCount", 0) >= 1)
-    assert any("failed startup probe, will be restarted" in text for _, text in kubectl.events("never"))
+    told = "failed startup probe, will be restarted"
+    until("an event", lambda: any(told in text for _, text in kubectl.events("never")))
 
 
 def test_a_grpc_probe_asks_the_health_service(kubectl: Kubectl) -> None:
