@@ -74,7 +74,7 @@ class AgentMeter:
         if answer.status != 200:
             raise Unavailable(f"node {node} does not say what it uses: {answer.status} {body[:200]!r}")
         window = next((value for name, value in answer.headers if name.lower() == WINDOW.lower()), "0")
-        return usage_of(body, float(window))
+        return usage_of(body, window)
 
 
 async def _whole(answer: Response) -> bytes:
@@ -83,15 +83,15 @@ async def _whole(answer: Response) -> bytes:
     return b"".join([bytes(piece) async for piece in answer.body])
 
 
-def usage_of(summary: bytes, window_s: float) -> NodeUsage:
+def usage_of(summary: bytes, window_s: str) -> NodeUsage:
     """Raises: Unavailable: that is no summary."""
     try:
         found = _decode(summary)
-        at = parse_rfc3339(found.node.cpu.time)
+        at, over_s = parse_rfc3339(found.node.cpu.time), float(window_s)
     except (msgspec.MsgspecError, ValueError) as error:
         raise Unavailable(f"what a node says of its use cannot be read: {error}") from error
     pods = {pod.pod_ref.uid: {one.name: _amount(one.cpu, one.memory) for one in pod.containers} for pod in found.pods}
-    return NodeUsage(at, window_s, _amount(found.node.cpu, found.node.memory), pods)
+    return NodeUsage(at, over_s, _amount(found.node.cpu, found.node.memory), pods)
 
 
 def _amount(cpu: _Cpu, memory: _Memory) -> Amount:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from real_cluster import Kubectl, pod, until
+
+from navarch.app.layout import Layout
 
 pytestmark = pytest.mark.node
 
@@ -91,3 +94,11 @@ def test_an_autoscaler_follows_what_pods_use(busy: Kubectl) -> None:
     )
     until("a second replica", lambda: busy.get("deployment", "spin")["spec"]["replicas"] == 2, 120)
     busy("delete", "deployment,hpa", "spin", "--wait=false")
+
+
+def test_the_agent_holds_no_library_that_only_the_server_needs(kubectl: Kubectl) -> None:
+    """Each of them is 5 to 13 MB; see `tests/robustness/test_footprint.py`."""
+    state = json.loads(Layout().supervisor_state.read_text())
+    mapped = Path(f"/proc/{state['agent']['pid']}/maps").read_text()
+    assert "/site-packages/grpc/" in mapped, "or this looks at the wrong process"
+    assert [name for name in ("cryptography", "numpy", "apsw") if f"/site-packages/{name}" in mapped] == []

@@ -269,11 +269,11 @@ def test_other_pages_are_not_found(tmp_path: Path) -> None:
 
 def test_the_server_reads_what_the_agent_says(tmp_path: Path) -> None:
     answer = page(pages(tmp_path), "/stats/summary?only_cpu_and_memory=true")
-    found = usage_of(answer.body, 1.0)
+    found = usage_of(answer.body, "1.000")
     assert found.at == BEGIN + timedelta(seconds=61)
     assert (found.window_s, found.total.memory_bytes) == (1.0, 500 << 10)
     main = found.pods["u1"]["main"]
     assert (main.cpu_nano, main.memory_bytes) == (250_000_000, 1500)
     for wrong in (b"", b"{}", b'{"node": {"cpu": {"time": "then"}, "memory": {}}}', b"[1]"):
         with pytest.raises(Unavailable):
-            usage_of(wrong, 1.0)
+            usage_of(wrong, "1")
