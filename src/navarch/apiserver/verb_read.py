@@ -57,6 +57,7 @@ async def get(state: State, kind: Kind, namespace: str, name: str, revision: int
 async def page(state: State, kind: Kind, namespace: str, options: ListOptions) -> Page:
     """Raises: BadRequest, Expired, ConversionFailed."""
     selection = Selection(kind, namespace, options.labels, options.fields)
+    items: Sequence[Object]
     await as_new_as(state, options.revision)
     at, after = 0, ""
     if options.cont:
@@ -65,22 +66,34 @@ async def page(state: State, kind: Kind, namespace: str, options: ListOptions) -
         at = options.revision
     converts = selection.reads_fields and kind.conversion is not None
     chosen = Selection(kind, namespace, options.labels) if converts else selection
+    revision, left = at or state.feed.revision, 0  # of the moment in which the objects are looked up
+    cut = 0 if converts else options.limit
     try:
-        items = await select(state, chosen, at=at, after=after)
+        if cut and light(state, chosen):
+            items, left = state.cache(kind).page(chosen, cut, at=at, after=after)
+        else:
+            items = await select(state, chosen, at=at, after=after)
+            if cut:
+                items, left = items[:cut], max(0, len(items) - cut)
     except Expired as expired:
         raise _expired(expired, after) from None
-    revision = at or state.feed.revision
     if converts:  # fields are those of the version that is asked for
         items = [one for one in await state.conversions.many(kind, items) if selection.matches(one)]
-    if not options.limit or len(items) <= options.limit:
-        return Page(await state.conversions.many(kind, items) if kind.conversion else items, revision)
-    shown = items[: options.limit]
+        if options.limit:
+            items, left = items[: options.limit], max(0, len(items) - options.limit)
     if kind.conversion:
-        shown = await state.conversions.many(kind, shown)
-    last = shown[-1]
+        items = await state.conversions.many(kind, items)
+    if not left:
+        return Page(items, revision)
+    last = items[-1]
     cont = keys.Continue(revision, keys.place(last.namespace, last.name)).token()
     known = not options.labels and not options.fields
-    return Page(shown, revision, cont, len(items) - len(shown) if known else 0)
+    return Page(items, revision, cont, left if known else 0)
+
+
+def light(state: State, selection: Selection) -> bool:
+    """Whether comparing every object with the selection holds nobody up."""
+    return selection.weight * len(state.cache(selection.kind)) <= COMPARED
 
 
 async def select(state: State, selection: Selection, *, at: int = 0, after: str = "") -> Sequence[Object]:
@@ -89,7 +102,7 @@ async def select(state: State, selection: Selection, *, at: int = 0, after: str 
     Raises: Expired.
     """
     cache = state.cache(selection.kind)
-    if selection.weight * len(cache) <= COMPARED:
+    if light(state, selection):
         return cache.select(selection, at=at, after=after)
     candidates = cache.select(Selection(selection.kind, selection.namespace), at=at, after=after)
     return await matching(state, selection, candidates)

@@ -243,6 +243,28 @@ class WatchCache:
                 found.append(one)
         return found
 
+    def page(self, selection: Selection, limit: int, *, at: int = 0, after: str = "") -> tuple[list[Object], int]:
+        """The first `limit` (above 0) of what `select` gives, and how many follow: of a selection by labels or fields
+        only whether any do. Looks no further than it must.
+
+        Raises: Expired.
+        """
+        if at and at < self.version:
+            found = self.select(selection, at=at, after=after)
+            return found[:limit], len(found) - min(limit, len(found))
+        rows, fields = self._rows, self._fields
+        places = self._candidates(selection, after)
+        if selection.everything or selection.key == (selection.namespace, "", ""):
+            return [rows[place] for place in places[:limit]], max(0, len(places) - limit)
+        found = []
+        for place in places:
+            one = rows[place]
+            if selection.matches(one, fields[place] if fields is not None else None):
+                if len(found) == limit:
+                    return found, 1
+                found.append(one)
+        return found, 0
+
     def _candidates(self, selection: Selection, after: str) -> Sequence[str]:
         """Places, in order, among which all present objects of the selection are."""
         narrow = selection.narrow

@@ -120,6 +120,27 @@ def test_lists_are_in_key_order_and_pages_continue_after_a_place(writes: list) -
         assert [keys.place(*found.key) for found in cache.select(everything, after=after)] == places[number + 1 :]
 
 
+@given(WRITES, st.integers(1, 7), st.integers(0, 8), st.integers(0, 6))
+def test_a_page_is_the_beginning_of_the_list_and_says_whether_more_follows(
+    writes: list, limit: int, back: int, skipped: int
+) -> None:
+    cache = WatchCache(POD)
+    cache.load([], 1)
+    for number, ((namespace, name), content) in enumerate(writes):
+        cache.apply(number + 2, keys.place(namespace, name), content and value_of(namespace, name, content))
+    for texts in SELECTIONS:
+        selection = Selection(POD, *texts)
+        at = max(1, cache.version - back) if back else 0
+        whole = cache.select(selection, at=at)
+        after = keys.place(*whole[skipped].key) if skipped < len(whole) else ""
+        rest = cache.select(selection, at=at, after=after)
+        found, left = cache.page(selection, limit, at=at, after=after)
+        assert [one.raw for one in found] == [one.raw for one in rest[:limit]]
+        assert (left > 0) == (len(rest) > limit)
+        if not texts[1] and not texts[2]:
+            assert left == max(0, len(rest) - limit)
+
+
 def test_a_loaded_cache_knows_nothing_of_what_came_before() -> None:
     cache = WatchCache(POD)
     value = value_of("a", "p", {"labels": {}, "node": "", "phase": ""})
