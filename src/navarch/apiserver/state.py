@@ -165,12 +165,17 @@ class State:
         Raises: store.Stale; store.Overtaken; TooLarge; ConversionFailed, where the document is of another version and
         nobody converts it.
         """
+        value = await self.encoded(kind, document)
+        return await self.put_value(kind, namespace, name, value, expect, guards)
+
+    async def encoded(self, kind: Kind, document: Document) -> bytes:
+        """The value to store for the document. Raises: TooLarge, ConversionFailed, as `put`."""
         if kind.conversion is not None:
             document = await self.conversions.document(kind, document)
         value = stored.encode(kind, document)
         if len(value) > stored.MOST_BYTES:
             refusals.check_size(value)
-        return await self.put_value(kind, namespace, name, value, expect, guards)
+        return value
 
     async def put_value(
         self, kind: Kind, namespace: str, name: str, value: bytes, expect: int, guards: Sequence[Guard] = ()

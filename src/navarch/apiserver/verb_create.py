@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import orjson
 
 from navarch.apiserver import decode, metadata, prepare, refusals, stored
+from navarch.apiserver.admission.review import give_back
 from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
 from navarch.apiserver.options import Intent
@@ -32,8 +34,11 @@ async def create(context: Context, intent: Intent, body: Body) -> Object:
         if found is not None:
             return found
         sighting = None
-    written = decode.decoded(intent, body) if intent.aside is None else await intent.aside.run(_read, intent, body)
-    return await _named(context, intent, addressed(intent, written), sighting, body)
+    if intent.aside is not None:
+        large = addressed(intent, await intent.aside.run(_read, intent, body))
+        return await _named(context, intent, Written(large, body), sighting)
+    parse = partial(_parsed, intent, body)
+    return await _named(context, intent, Written(parse(), body, parse), sighting)
 
 
 def _read(intent: Intent, body: Body) -> Document:
@@ -43,10 +48,42 @@ def _read(intent: Intent, body: Body) -> Document:
     return written
 
 
+def _parsed(intent: Intent, body: Body) -> Document:
+    return addressed(intent, decode.decoded(intent, body))
+
+
 async def create_decoded(context: Context, intent: Intent, written: Document) -> Object:
     """The same for a document that is decoded already, in the version in which it is stored."""
     await _open(context, intent)
-    return await _named(context, intent, written, None, written)
+    return await _named(context, intent, Written(written, written), None)
+
+
+class Written:
+    """What a client wrote, parsed, and handed out once: a parsed document is large, and is best freed while the caches
+    still have it, not after the disk was waited for. Should another try need it, it is parsed again."""
+
+    __slots__ = ("_document", "_parse", "body", "name", "prefix")
+
+    def __init__(self, document: Document, body: Body, parse: Callable[[], Document] | None = None) -> None:
+        """parse: makes `document` once more of `body`; None for one that is kept."""
+        self.body = body
+        self._document: Document | None = document
+        self._parse = parse
+        self.name: str = document["metadata"].get("name", "")
+        self.prefix: str = document["metadata"].get("generateName", "")
+
+    def take(self, warnings: list[str]) -> Document:
+        """warnings: of the request, which were told when it was parsed first."""
+        found = self._document
+        if self._parse is None:
+            assert found is not None
+            return found
+        if found is None:
+            told = len(warnings)
+            found = self._parse()
+            del warnings[told:]
+        self._document = None
+        return found
 
 
 async def _open(context: Context, intent: Intent) -> None:
@@ -55,16 +92,14 @@ async def _open(context: Context, intent: Intent) -> None:
     await context.state.feed.fresh()
 
 
-async def _named(context: Context, intent: Intent, written: Document, sighting: Sighting | None, body: Body) -> Object:
-    name = written["metadata"].get("name", "")
-    prefix = written["metadata"].get("generateName", "")
-    if name or not prefix:
-        intent.name = name
-        return await _attempt(context, intent, written, "", sighting, body)
+async def _named(context: Context, intent: Intent, written: Written, sighting: Sighting | None) -> Object:
+    if written.name or not written.prefix:
+        intent.name = written.name
+        return await _attempt(context, intent, written, "", sighting)
     for last in range(NAME_ATTEMPTS, 0, -1):
-        intent.name = metadata.generated_name(prefix, context.state.ids)
+        intent.name = metadata.generated_name(written.prefix, context.state.ids)
         try:
-            return await _attempt(context, intent, written, intent.name, sighting, body)
+            return await _attempt(context, intent, written, intent.name, sighting)
         except AlreadyExists:
             if last == 1:
                 raise
@@ -132,18 +167,16 @@ async def ready(
         raise
 
 
-async def _attempt(
-    context: Context, intent: Intent, written: Document, name: str, sighting: Sighting | None, body: Body
-) -> Object:
+async def _attempt(context: Context, intent: Intent, written: Written, name: str, sighting: Sighting | None) -> Object:
     try:
-        return await _decided(context, intent, written, name, sighting, body)
+        return await _decided(context, intent, written, name, sighting)
     except Overtaken:
         pass
     async with context.state.turns.of("decisions", intent.kind, intent.namespace) as turn:
         for _ in range(DECISIONS):
             await context.state.feed.fresh()
             try:
-                return await _decided(context, intent, written, name, None, body, turn.leave)
+                return await _decided(context, intent, written, name, None, turn.leave)
             except Overtaken:
                 continue
     raise Unavailable(f"other servers keep changing what {intent.kind.plural} are decided by", retry_after_s=1)
@@ -152,10 +185,9 @@ async def _attempt(
 async def _decided(
     context: Context,
     intent: Intent,
-    written: Document,
+    written: Written,
     name: str,
     sighting: Sighting | None,
-    body: Body,
     leave: Callable[[], None] | None = None,
 ) -> Object:
     """leave: ends the turn, without which others decide the same at this moment. Where servers share a store, what is
@@ -167,9 +199,9 @@ async def _decided(
     at = state.feed.revision
     if intent.name and state.get(intent.kind, intent.namespace, intent.name) is not None:
         raise refusals.already_exists(intent.kind, intent.name)
-    prepared = await ready(context, intent, written, name, leave)
-    if sighting is not None and isinstance(body, bytes):
-        context.templates.learn(sighting, prepared.review, prepared.document, body)
+    prepared = await ready(context, intent, written.take(intent.warnings), name, leave)
+    if sighting is not None and isinstance(written.body, bytes):
+        context.templates.learn(sighting, prepared.review, prepared.document, written.body)
     if intent.dry_run:
         prepared.review.give_back()
         return unsaved(intent.written, prepared.document)
@@ -177,13 +209,16 @@ async def _decided(
     if guards and prepared.review.fences and leave is None:
         prepared.review.give_back()
         raise Overtaken(intent.kind.plural)
+    undo = prepared.review.undo
     try:
-        return await state.put(intent.kind, intent.namespace, intent.name, prepared.document, 0, guards)
+        value = await state.encoded(intent.kind, prepared.document)
+        del prepared
+        return await state.put_value(intent.kind, intent.namespace, intent.name, value, 0, guards)
     except Stale:
-        prepared.review.give_back()
+        give_back(undo)
         raise refusals.already_exists(intent.kind, intent.name) from None
     except BaseException:
-        prepared.review.give_back()
+        give_back(undo)
         raise
 
 

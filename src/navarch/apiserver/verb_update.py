@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from navarch.apiserver import decode, ownership, prepare, refusals
+from navarch.apiserver.admission.review import give_back
 from navarch.apiserver.aside import LARGE_BYTES
 from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
 from navarch.apiserver.options import Intent
-from navarch.apiserver.state import State
 from navarch.apiserver.verb_create import addressed, create, unsaved
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, dig
-from navarch.store.store import Guard, Overtaken, Stale
+from navarch.store.store import Overtaken, Stale
 
 ATTEMPTS = 16
 Change = Callable[[Document], Document]
@@ -89,13 +89,20 @@ async def _change(context: Context, intent: Intent, make: Change, leave: Callabl
         if intent.dry_run:
             prepared.review.give_back()
             return unsaved(intent.written, prepared.document, old.revision)
+        undo, guards = prepared.review.undo, state.guards("", prepared.review.fences, at)
         try:
-            return await _commit(state, intent, old, prepared.document, state.guards("", prepared.review.fences, at))
+            last = unsaved(intent.written, prepared.document, old.revision) if finished(prepared.document) else None
+            value = b"" if last is not None else await state.encoded(kind, prepared.document)
+            del stored, written, prepared  # freed while the caches still have them, not after the disk was waited for
+            if last is None:
+                return await state.put_value(kind, old.namespace, old.name, value, old.revision, guards)
+            await state.remove(old)  # this was the last thing that its deletion waited for
+            return last
         except (Stale, Overtaken):
-            prepared.review.give_back()
+            give_back(undo)
             await state.feed.fresh()
         except BaseException:
-            prepared.review.give_back()
+            give_back(undo)
             raise
     raise refusals.modified(kind, intent.name)
 
@@ -109,17 +116,6 @@ def expected(kind: Kind, written: Document, old: Object) -> None:
     revision = dig(written, "metadata", "resourceVersion")
     if revision and revision != "0" and revision != str(old.revision):
         raise refusals.modified(kind, old.name)
-
-
-async def _commit(state: State, intent: Intent, old: Object, document: Document, guards: Sequence[Guard]) -> Object:
-    """Store the document, or delete the object if this was the last thing that its deletion waited for.
-
-    Raises: store.Stale, store.Overtaken.
-    """
-    if finished(document):
-        await state.remove(old)
-        return unsaved(intent.written, document, old.revision)
-    return await state.put(intent.kind, old.namespace, old.name, document, old.revision, guards)
 
 
 def finished(document: Document) -> bool:

@@ -133,9 +133,14 @@ class SeededIds:
         return self._random.randbytes(length_bytes)
 
 
+SECONDS = len("2026-01-01T00:00:00")
+
+
 def rfc3339(moment: datetime) -> str:
     """`metav1.Time` text: UTC, whole seconds."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='seconds')[:SECONDS]}Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:

@@ -8,7 +8,6 @@ Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -20,6 +19,40 @@ from navarch.objects.value import ABSENT, Document
 
 MAX_REMEMBERED_BYTES = 8 * 1024
 """Larger inputs are computed anew each time, so that memos stay small."""
+
+REMEMBERED = 1024
+
+
+class _Memo:
+    """Field sets of values, by their shapes and bytes; what was not asked for lately is forgotten.
+
+    Unlike `functools.lru_cache` it lets the caller make what is missing of the value that is at hand, which the bytes
+    would have to be parsed for again. In two halves: when the younger one is full, the older one goes.
+    """
+
+    def __init__(self) -> None:
+        self._young: dict[tuple[Shape, bytes], FieldSet] = {}
+        self._old: dict[tuple[Shape, bytes], FieldSet] = {}
+
+    def get(self, key: tuple[Shape, bytes]) -> FieldSet | None:
+        found = self._young.get(key)
+        if found is None and (found := self._old.get(key)) is not None:
+            self.put(key, found)
+        return found
+
+    def put(self, key: tuple[Shape, bytes], found: FieldSet) -> None:
+        if len(self._young) >= REMEMBERED:
+            self._old, self._young = self._young, {}
+        self._young[key] = found
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+
+_appearances = _Memo()
+"""Objects made from one template are alike below the first levels, so most of what appears is a look-up."""
+_embedded = _Memo()
+"""Objects that are made from one template have one spec."""
 
 _ALWAYS_THERE = frozenset(
     (
@@ -110,14 +143,12 @@ def appeared(shape: Shape, value: Any) -> FieldSet:
     if shape.form == "object" or (shape.item and shape.item.form == "object"):
         encoded = orjson.dumps(value)
         if len(encoded) <= MAX_REMEMBERED_BYTES:
-            return _appeared_from(shape, encoded)
+            known = _appearances.get((shape, encoded))
+            if known is None:
+                known = _appeared(shape, value)
+                _appearances.put((shape, encoded), known)
+            return known
     return _appeared(shape, value)
-
-
-@lru_cache(maxsize=2048)
-def _appeared_from(shape: Shape, encoded: bytes) -> FieldSet:
-    """Objects made from one template are alike below the first levels, so most of this is a look-up."""
-    return _appeared(shape, orjson.loads(encoded))
 
 
 def _appeared(shape: Shape, value: Any) -> FieldSet:
@@ -144,11 +175,16 @@ def compare(shape: Shape, old: Document, new: Document) -> tuple[FieldSet, Field
         if before is value:
             continue
         if before is ABSENT:
+            if not isinstance(value, dict | list):
+                changed[f"f:{key}"] = LEAF
+                continue
             node = _new_field(shape, shape.child(key) or ANY, key, value)
             if node is not None:
                 changed[f"f:{key}"] = node
         elif before != value:
             _compare_values(shape.child(key) or ANY, f"f:{key}", before, value, changed, removed)
+    if old.keys() <= new.keys():
+        return (ordered(changed) if changed else changed), removed
     for key, value in old.items():
         if key not in new:
             removed[f"f:{key}"] = appeared(shape.child(key) or ANY, value)
@@ -168,15 +204,13 @@ def _new_field(parent: Shape, child: Shape, key: str, value: Any) -> FieldSet | 
 def _all_of(shape: Shape, value: Document) -> FieldSet:
     """What appears of an embedded object. Raises: BadRequest."""
     encoded = orjson.dumps(value)
-    if len(encoded) <= MAX_REMEMBERED_BYTES:
-        return _all_from(shape, encoded)
-    return compare(shape, {}, value)[0]
-
-
-@lru_cache(maxsize=2048)
-def _all_from(shape: Shape, encoded: bytes) -> FieldSet:
-    """Objects that are made from one template have one spec."""
-    return compare(shape, {}, orjson.loads(encoded))[0]
+    if len(encoded) > MAX_REMEMBERED_BYTES:
+        return compare(shape, {}, value)[0]
+    known = _embedded.get((shape, encoded))
+    if known is None:
+        known = compare(shape, {}, value)[0]
+        _embedded.put((shape, encoded), known)
+    return known
 
 
 def _compare_values(shape: Shape, element: str, old: Any, new: Any, changed: FieldSet, removed: FieldSet) -> None:

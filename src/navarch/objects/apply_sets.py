@@ -66,7 +66,8 @@ def difference(left: FieldSet, right: FieldSet) -> FieldSet:
         return left
     kept = dict(left)
     for key in both:
-        found = _without(left[key], right[key])
+        node, other = left[key], right[key]
+        found = _without(node, other) if node or other else None
         if found is None:
             del kept[key]
         else:

@@ -82,6 +82,10 @@ REVISION = "SELECT value FROM meta WHERE name='revision'"
 """The newest that is on the disk."""
 
 
+INSERT = "INSERT INTO rows VALUES (?,?,?,?) ON CONFLICT (key) DO NOTHING"
+"""Says by how much it changed whether the key was free, so that new keys need not be looked up first."""
+
+
 class SqliteStore:
     """Implements `store.Store`. Open it with `SqliteStore.open` on the loop that will use it."""
 
@@ -270,6 +274,10 @@ class SqliteStore:
 
     @staticmethod
     def _apply(execute: Any, write: _Write, revision: int) -> Change | Stale:
+        if write.value is not None and not write.expect:
+            made = execute(INSERT, (write.key, write.value, revision, revision))
+            if made.connection.changes():
+                return Change(write.key, revision, write.value, None)
         found = execute("SELECT key, value, revision, created FROM rows WHERE key=?", (write.key,)).fetchone()
         previous = _row(found) if found else None
         actual = previous.revision if previous else 0
@@ -277,10 +285,8 @@ class SqliteStore:
             return Stale(write.key, write.expect, actual)
         if write.value is None:
             execute("DELETE FROM rows WHERE key=?", (write.key,))
-        elif previous:
-            execute("UPDATE rows SET value=?, revision=? WHERE key=?", (write.value, revision, write.key))
         else:
-            execute("INSERT INTO rows VALUES (?,?,?,?)", (write.key, write.value, revision, revision))
+            execute("UPDATE rows SET value=?, revision=? WHERE key=?", (write.value, revision, write.key))
         return Change(write.key, revision, write.value, previous)
 
     # --- on the loop ---

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run, whole
+
+from navarch.store.store import Stale
 
 
 def test_what_is_created_can_be_read() -> None:
@@ -68,6 +71,27 @@ def test_a_generated_name_that_is_taken_is_drawn_again() -> None:
         body = {"metadata": {"generateName": "web-"}}
         await api.post(CONFIGMAPS, body)
         assert (await api.post(CONFIGMAPS, body))["metadata"]["name"] == "web-bbbbb"
+
+    run(test)
+
+
+def test_a_name_that_only_the_store_finds_taken_is_drawn_again_for_what_was_written() -> None:
+    async def test(api: Api) -> None:
+        put, tries = api.store.put, []
+
+        async def late(key: str, value: bytes, expect: int, guards: Any = ()) -> int:
+            tries.append(key)
+            if len(tries) == 1:
+                raise Stale(key, expect, 7)
+            return await put(key, value, expect, guards)
+
+        api.store.put = late  # type: ignore[method-assign]
+        body = {"metadata": {"generateName": "web-"}, "data": {"a": "b"}, "datum": 1}
+        made = await api.post(CONFIGMAPS, body)
+        assert len(tries) == 2
+        assert api.warnings == ['unknown field "datum"']
+        assert made["data"] == {"a": "b"}
+        assert (await api.get(f"{CONFIGMAPS}/{made['metadata']['name']}"))["data"] == {"a": "b"}
 
     run(test)
 

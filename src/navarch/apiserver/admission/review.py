@@ -59,8 +59,13 @@ class Review:
         return self.intent.namespace
 
     def give_back(self) -> None:
-        while self.undo:
-            self.undo.pop()()
+        give_back(self.undo)
+
+
+def give_back(undo: list[Callable[[], None]]) -> None:
+    """Of a write that does not happen after all."""
+    while undo:
+        undo.pop()()
 
 
 Step = Callable[[Review], None]

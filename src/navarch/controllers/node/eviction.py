@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from navarch.controllers.controller import Cache, Controller, Watch, own_key
+from navarch.controllers.controller import Cache, Controller, Watch
 from navarch.controllers.endpoints.targets import node_index
 from navarch.controllers.node import taints
 from navarch.controllers.options import Setup
@@ -32,7 +32,7 @@ def controller(setup: Setup) -> Controller[Observed]:
     return Controller(
         name="taint-eviction",
         watches=(
-            Watch(POD, own_key, pod_matters, {"node": node_index}),
+            Watch(POD, bound, pod_matters, {"node": node_index}),
             Watch(NODE, pods_on, taints_changed),
         ),
         observe=observe,
@@ -41,6 +41,11 @@ def controller(setup: Setup) -> Controller[Observed]:
         account="node-controller",
         workers=20,
     )
+
+
+def bound(cache: Cache, pod: Object) -> Iterable[Hashable]:
+    """A pod that no node has yet bears no taints."""
+    return (pod.key,) if pod.glance.node else ()
 
 
 def pods_on(cache: Cache, node: Object) -> Iterable[Hashable]:
@@ -59,9 +64,9 @@ def pod_matters(old: Object, new: Object) -> bool:
 
 def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
     pod = cache[POD].get(*key)
-    if pod is None or not pod.view.spec.node_name or pod.view.terminating or pod.view.terminal:
+    if pod is None or not pod.glance.node or pod.terminating or pod.glance.terminal:
         return None
-    node = cache[NODE].get("", pod.view.spec.node_name)
+    node = cache[NODE].get("", pod.glance.node)
     found = taints.evicting(node.view) if node is not None else []
     return Observed(pod, found) if found else None
 
