@@ -7,14 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from navarch.kinds.device_rules import (
-    claim_rules,
-    class_rules,
-    slice_rules,
-    status_rules,
-    taint_rules,
-    template_rules,
-)
+from navarch.kinds.device_rules import claim_rules, class_rules, taint_rules, taint_status_rules, template_rules
+from navarch.kinds.device_slice_rules import slice_rules
+from navarch.kinds.device_status_rules import drop_deallocated, status_rules
 from navarch.kinds.kind import Column, Kind
 from navarch.objects.value import Document, Draft, dig
 
@@ -23,6 +18,8 @@ GROUP = "resource.k8s.io"
 
 def default_claim(draft: Draft) -> None:
     _default_requests(draft, "spec")
+    for index in draft.each("status", "allocation", "devices", "results"):
+        _default_tolerations(draft, "status", "allocation", "devices", "results", index)
 
 
 def default_template(draft: Draft) -> None:
@@ -39,11 +36,17 @@ def _default_requests(draft: Draft, *path: str) -> None:
 
 
 def _default_request(draft: Draft, *path: str | int) -> None:
-    draft.default("ExactCount", *path, "allocationMode")
-    if draft.get(*path, "allocationMode") == "ExactCount":
-        draft.default(1, *path, "count")
+    if not draft.get(*path, "allocationMode"):
+        draft.set("ExactCount", *path, "allocationMode")
+    if draft.get(*path, "allocationMode") == "ExactCount" and not draft.get(*path, "count"):
+        draft.set(1, *path, "count")
+    _default_tolerations(draft, *path)
+
+
+def _default_tolerations(draft: Draft, *path: str | int) -> None:
     for index in draft.each(*path, "tolerations"):
-        draft.default("Equal", *path, "tolerations", index, "operator")
+        if not draft.get(*path, "tolerations", index, "operator"):
+            draft.set("Equal", *path, "tolerations", index, "operator")
 
 
 def prepare_claim(draft: Draft, old: Document | None) -> None:
@@ -73,6 +76,7 @@ RESOURCECLAIM = Kind(
     rules=claim_rules,
     prepare=prepare_claim,
     subresources=("status",),
+    prepare_status=drop_deallocated,
     subresource_rules={"status": status_rules},
     counts_generation=False,
     columns=(Column("State", _state, description="Whether it has its devices."),),
@@ -121,4 +125,5 @@ DEVICETAINTRULE = Kind(
     rules=taint_rules,
     prepare=prepare_claim,
     subresources=("status",),
+    subresource_rules={"status": taint_status_rules},
 )

@@ -1,37 +1,48 @@
-"""Rules of devices: what drivers publish, what claims ask for.
+"""Rules of what asks for devices: claims, templates of them, classes, and rules that taint.
 
-Whether a selector's expression is CEL is for those to say who evaluate it.
+Expressions are compiled when they are new, which takes a moment. What the scheduler and drivers write about claims is
+`device_status_rules`'s, what drivers publish `device_slice_rules`'s.
 
 Source: https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any
+
+import orjson
 
 from navarch.base.errors import Cause
-from navarch.kinds.podspec.placement_rules import node_selector, tolerations
-from navarch.kinds.podspec.resource_rules import amount
-from navarch.kinds.rules import Faults
+from navarch.kinds.condition_rules import conditions
+from navarch.kinds.podspec.resource_rules import is_extended
+from navarch.kinds.podspec.volume_rules import csi_driver
+from navarch.kinds.rules import Faults, check_annotations, check_labels, repeats
 from navarch.objects import names
 from navarch.objects.value import Document, dig
 
 MODES = ("All", "ExactCount")
 LIST_MAX = 32
 FIRST_AVAILABLE_MAX = 8
-DEVICES_MAX = 128
-RESERVED_MAX = 256
-DRIVER_NAME_MAX = 63
-ATTRIBUTE_KINDS = ("bool", "bools", "int", "ints", "string", "strings", "version", "versions")
-PLACES = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
-TAINTS = ("NoExecute", "NoSchedule", "None")
+EXPRESSION_MAX_BYTES = PARAMETERS_MAX_BYTES = 10 * 1024
+POOL_NAME_MAX_BYTES = 253
+ID_MAX_BYTES = 32
+CONDITIONS_MAX = 8
+TAINT_EFFECTS = ("NoExecute", "NoSchedule", "None")
+OPERATORS = ("Equal", "Exists")
+ONE_REQUEST = "exactly one of `exactly` or `firstAvailable` is required"
+NO_REQUEST = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
+ONE_ATTRIBUTE = 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set'
+
+Requests = Mapping[str, Set[str]]
+"""The requests of a claim by name, with the names of their alternatives."""
 
 
 def claim_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
     if old is not None:
-        faults.immutable("spec", spec, old.get("spec"))
+        faults.immutable("spec", spec, old.get("spec") or {})
     else:
         _claim(faults, spec, "spec")
     return faults.causes
@@ -41,89 +52,90 @@ def template_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
     if old is not None:
-        faults.immutable("spec", spec, old.get("spec"))
+        faults.immutable("spec", spec, old.get("spec") or {})
     else:
+        check_annotations(faults, dig(spec, "metadata", "annotations"), "spec.metadata.annotations")
+        check_labels(faults, dig(spec, "metadata", "labels"), "spec.metadata.labels")
         _claim(faults, spec.get("spec") or {}, "spec.spec")
     return faults.causes
 
 
-def status_rules(new: Document, old: Document | None) -> Iterable[Cause]:
-    """Of what the scheduler and drivers write about a claim."""
-    faults = Faults()
-    status: Document = new.get("status") or {}
-    reserved = status.get("reservedFor") or []
-    if len(reserved) > RESERVED_MAX:
-        faults.too_many("status.reservedFor", len(reserved), RESERVED_MAX)
-    if reserved and "allocation" not in status:
-        faults.forbidden("status.reservedFor", "may not be specified when `allocated` is not set")
-    for index, one in enumerate(reserved):
-        for field in ("resource", "name", "uid"):
-            if not one.get(field):
-                faults.required(f"status.reservedFor[{index}].{field}")
-    was = dig(old, "status", "allocation")
-    if was is not None and "allocation" in status:
-        faults.immutable("status.allocation", status["allocation"], was)
-    return faults.causes
-
-
-def _many(faults: Faults, found: list[Document], path: str, limit: int = LIST_MAX) -> Iterable[tuple[str, Document]]:
+def bounded(faults: Faults, found: list[Any], path: str, limit: int = LIST_MAX) -> Iterator[tuple[str, Any]]:
+    """Each with its path; none of them, when they are too many, which is then all that is told."""
     if len(found) > limit:
         faults.too_many(path, len(found), limit)
-    return ((f"{path}[{index}]", one) for index, one in enumerate(found))
+        return
+    for index, one in enumerate(found):
+        yield f"{path}[{index}]", one
 
 
-def _label(faults: Faults, name: str, field: str) -> None:
-    if not name:
-        faults.required(field)
-    else:
-        faults.checked(field, name, names.dns_label(name))
+def distinct(faults: Faults, keys: list[str], path: str, limit: int = LIST_MAX) -> None:
+    """Tells of keys that items of a list share, unless there are too many items."""
+    if len(keys) <= limit:
+        for index in sorted(repeats(keys)):
+            faults.duplicate(f"{path}[{index}]", keys[index])
 
 
-def _unique(faults: Faults, name: str, field: str, seen: set[str]) -> None:
-    _label(faults, name, field)
-    if name and name in seen:
-        faults.duplicate(field, name)
-    seen.add(name)
+def requests_of(spec: Document) -> Requests:
+    return {
+        request.get("name", ""): {one.get("name", "") for one in request.get("firstAvailable") or ()}
+        for request in dig(spec, "devices", "requests", default=())
+    }
 
 
 def _claim(faults: Faults, spec: Document, path: str) -> None:
     devices: Document = spec.get("devices") or {}
-    seen: set[str] = set()
-    asked: set[str] = set()
-    for where, request in _many(faults, devices.get("requests") or [], f"{path}.devices.requests"):
-        name = request.get("name", "")
-        _unique(faults, name, f"{where}.name", seen)
-        asked.add(name)
-        alternatives = request.get("firstAvailable") or []
-        if ("exactly" in request) == bool(alternatives):
-            detail = "exactly one of `exactly` or `firstAvailable` is required"
-            if alternatives:
-                faults.invalid(where, request, detail)
-            else:
-                faults.required(where, detail)
-        if "exactly" in request:
-            _exactly(faults, request["exactly"], f"{where}.exactly")
-        inner: set[str] = set()
-        for at, one in _many(faults, alternatives, f"{where}.firstAvailable", FIRST_AVAILABLE_MAX):
-            _unique(faults, one.get("name", ""), f"{at}.name", inner)
-            asked.add(f"{name}/{one.get('name', '')}")
-            _exactly(faults, one, at)
-    for where, constraint in _many(faults, devices.get("constraints") or [], f"{path}.devices.constraints"):
-        _known(faults, constraint, asked, where)
-        if not constraint.get("matchAttribute") and not constraint.get("distinctAttribute"):
-            faults.required(f"{where}.matchAttribute")
-    for where, config in _many(faults, devices.get("config") or [], f"{path}.devices.config"):
-        _known(faults, config, asked, where)
+    known = requests_of(spec)
+    requests: list[Document] = devices.get("requests") or []
+    for where, request in bounded(faults, requests, f"{path}.devices.requests"):
+        _request(faults, request, where)
+    distinct(faults, [request.get("name", "") for request in requests], f"{path}.devices.requests")
+    for where, constraint in bounded(faults, devices.get("constraints") or [], f"{path}.devices.constraints"):
+        references(faults, constraint.get("requests") or [], f"{where}.requests", known)
+        for field in ("matchAttribute", "distinctAttribute"):
+            if field in constraint:
+                _fully_qualified(faults, constraint[field], f"{where}.{field}")
+                break
+        else:
+            faults.required(where, ONE_ATTRIBUTE)
+    for where, config in bounded(faults, devices.get("config") or [], f"{path}.devices.config"):
+        references(faults, config.get("requests") or [], f"{where}.requests", known)
         configuration(faults, config, where)
 
 
-def _known(faults: Faults, found: Document, asked: set[str], path: str) -> None:
-    for index, name in enumerate(found.get("requests") or ()):
-        if name not in asked:
-            detail = (
-                "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
-            )
-            faults.invalid(f"{path}.requests[{index}]", name, detail)
+def _request(faults: Faults, request: Document, path: str) -> None:
+    faults.checked(f"{path}.name", request.get("name", ""), names.dns_label(request.get("name", "")))
+    alternatives: list[Document] = request.get("firstAvailable") or []
+    if "exactly" not in request and not alternatives:
+        faults.required(path, ONE_REQUEST)
+    elif "exactly" in request and alternatives:
+        faults.invalid(path, "null", f"{ONE_REQUEST}, but multiple fields are set")
+    elif "exactly" in request:
+        _exactly(faults, request["exactly"], f"{path}.exactly")
+    else:
+        field = f"{path}.firstAvailable"
+        for where, one in bounded(faults, alternatives, field, FIRST_AVAILABLE_MAX):
+            faults.checked(f"{where}.name", one.get("name", ""), names.dns_label(one.get("name", "")))
+            _exactly(faults, one, where)
+        distinct(faults, [one.get("name", "") for one in alternatives], field, FIRST_AVAILABLE_MAX)
+
+
+def references(faults: Faults, found: list[str], path: str, known: Requests) -> None:
+    """Names of requests, each once."""
+    for where, name in bounded(faults, found, path):
+        reference(faults, name, where, known)
+    distinct(faults, found, path)
+
+
+def reference(faults: Faults, name: str, field: str, known: Requests) -> None:
+    parts = name.split("/")
+    if len(parts) > 2:
+        faults.invalid(field, name, NO_REQUEST)
+        return
+    for part in parts:
+        faults.checked(field, part, names.dns_label(part))
+    if parts[0] not in known or (len(parts) > 1 and parts[1] not in known[parts[0]]):
+        faults.invalid(field, name, NO_REQUEST)
 
 
 def _exactly(faults: Faults, request: Document, path: str) -> None:
@@ -132,141 +144,148 @@ def _exactly(faults: Faults, request: Document, path: str) -> None:
         faults.required(f"{path}.deviceClassName")
     else:
         faults.checked(f"{path}.deviceClassName", name, names.dns_subdomain(name))
-    selectors(faults, request.get("selectors") or [], f"{path}.selectors")
+    _selectors(faults, request.get("selectors") or [], f"{path}.selectors")
     mode, count = request.get("allocationMode", ""), request.get("count", 0)
     if mode not in MODES:
         faults.unsupported(f"{path}.allocationMode", mode, MODES)
-    elif mode == "ExactCount":
-        if count <= 0:
-            faults.invalid(f"{path}.count", count, "must be greater than zero")
-    elif count:
+    elif mode == "ExactCount" and count <= 0:
+        faults.invalid(f"{path}.count", count, "must be greater than zero")
+    elif mode == "All" and count:
         faults.invalid(f"{path}.count", count, "must not be specified when allocationMode is 'All'")
     tolerations(faults, request.get("tolerations") or [], f"{path}.tolerations")
 
 
-def selectors(faults: Faults, found: list[Document], path: str) -> None:
-    for where, one in _many(faults, found, path):
+def tolerations(faults: Faults, found: list[Document], path: str) -> None:
+    for index, toleration in enumerate(found):
+        where = f"{path}[{index}]"
+        key, operator, value = (toleration.get(field, "") for field in ("key", "operator", "value"))
+        if key:
+            faults.checked(f"{where}.key", key, names.label_key(key))
+        if operator == "Exists":
+            if value:
+                faults.invalid(f"{where}.value", value, "must be empty for operator `Exists`")
+        elif operator == "Equal":
+            faults.checked(f"{where}.value", value, names.label_value(value))
+        else:
+            faults.one_of(f"{where}.operator", operator, OPERATORS)
+        if (effect := toleration.get("effect", "")) and effect not in TAINT_EFFECTS:
+            faults.unsupported(f"{where}.effect", effect, TAINT_EFFECTS)
+
+
+def _selectors(faults: Faults, found: list[Document], path: str, stored: bool = False) -> None:
+    """stored: they are as they were, so their expressions are good."""
+    for where, one in bounded(faults, found, path):
         if "cel" not in one:
             faults.required(f"{where}.cel")
-        elif not one["cel"].get("expression"):
-            faults.required(f"{where}.cel.expression")
+            continue
+        text, field = one["cel"].get("expression", ""), f"{where}.cel.expression"
+        if stored:
+            continue
+        if len(text.encode()) > EXPRESSION_MAX_BYTES:
+            faults.too_long(field, EXPRESSION_MAX_BYTES)
+        elif not text:
+            faults.required(field)
+        else:
+            from navarch.kinds.policy_expressions import check_device
+
+            check_device(faults, field, text)
 
 
-def configuration(faults: Faults, config: Document, path: str) -> None:
+def configuration(faults: Faults, config: Document, path: str, stored: bool = False) -> None:
     if "opaque" not in config:
         faults.required(f"{path}.opaque")
         return
-    _driver(faults, config["opaque"].get("driver", ""), f"{path}.opaque.driver")
-    if not config["opaque"].get("parameters"):
-        faults.required(f"{path}.opaque.parameters")
+    csi_driver(faults, config["opaque"].get("driver", ""), f"{path}.opaque.driver")
+    raw_object(faults, config["opaque"].get("parameters"), f"{path}.opaque.parameters", stored)
 
 
-def _driver(faults: Faults, name: str, field: str) -> None:
+def raw_object(faults: Faults, found: Any, field: str, stored: bool = False) -> None:
+    """What only a driver understands. stored: it may be as long as it was."""
+    if found is None:
+        faults.required(field)
+    elif not stored and len(orjson.dumps(found)) > PARAMETERS_MAX_BYTES:
+        faults.too_long(field, PARAMETERS_MAX_BYTES)
+    elif not isinstance(found, dict):
+        faults.invalid(field, "<value omitted>", "must be a valid JSON object")
+
+
+def pool_name(faults: Faults, name: str, field: str) -> None:
     if not name:
         faults.required(field)
         return
-    if len(name) > DRIVER_NAME_MAX:
-        faults.too_long(field, DRIVER_NAME_MAX)
-    faults.checked(field, name, names.dns_subdomain(name))
+    if len(name.encode()) > POOL_NAME_MAX_BYTES:
+        faults.too_long(field, POOL_NAME_MAX_BYTES)
+    for part in name.split("/"):
+        faults.checked(field, part, names.dns_subdomain(part))
+
+
+def qualified(faults: Faults, name: str, field: str) -> None:
+    """An identifier, perhaps of some domain."""
+    parts = name.split("/")
+    if len(parts) > 2:
+        faults.invalid(field, name, "must not contain more than one slash")
+        return
+    if len(parts) == 2:
+        if not parts[0]:
+            faults.invalid(field, "", "the domain must not be empty")
+        else:
+            csi_driver(faults, parts[0], field)
+    if len(parts) == 2 and not parts[1]:
+        faults.invalid(field, "", "the name must not be empty")
+        return
+    if len(parts[-1].encode()) > ID_MAX_BYTES:
+        faults.too_long(field, ID_MAX_BYTES)
+    faults.checked(field, parts[-1], names.c_identifier(parts[-1]))
+
+
+def _fully_qualified(faults: Faults, name: str, field: str) -> None:
+    qualified(faults, name, field)
+    if "/" not in name:
+        faults.invalid(field, name, "a fully qualified name must be a domain and a name separated by a slash")
 
 
 def class_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
-    selectors(faults, spec.get("selectors") or [], "spec.selectors")
-    for where, config in _many(faults, spec.get("config") or [], "spec.config"):
-        configuration(faults, config, where)
-    if (name := spec.get("extendedResourceName")) is not None:
-        faults.checked("spec.extendedResourceName", name, names.qualified_name(name))
-        if "/" not in name:
-            faults.invalid("spec.extendedResourceName", name, "must be a fully qualified extended resource name")
+    was: Document = (old or {}).get("spec") or {}
+    selectors, configs = spec.get("selectors") or [], spec.get("config") or []
+    _selectors(faults, selectors, "spec.selectors", old is not None and selectors == (was.get("selectors") or []))
+    stored = old is not None and configs == (was.get("config") or [])
+    for where, config in bounded(faults, configs, "spec.config"):
+        configuration(faults, config, where, stored)
+    if (name := spec.get("extendedResourceName")) is not None and not is_extended(name):
+        faults.invalid("spec.extendedResourceName", name, "must be a valid extended resource name")
     return faults.causes
 
 
-def slice_rules(new: Document, old: Document | None) -> Iterable[Cause]:
-    faults = Faults()
-    spec: Document = new.get("spec") or {}
-    _driver(faults, spec.get("driver", ""), "spec.driver")
-    pool: Document = spec.get("pool") or {}
-    if not pool.get("name"):
-        faults.required("spec.pool.name")
-    else:
-        for part in pool["name"].split("/"):
-            faults.checked("spec.pool.name", part, names.dns_subdomain(part))
-    if pool.get("resourceSliceCount", 0) <= 0:
-        count = pool.get("resourceSliceCount", 0)
-        faults.invalid("spec.pool.resourceSliceCount", count, "must be greater than zero")
-    faults.not_negative("spec.pool.generation", pool.get("generation"))
-    _place(faults, spec)
-    seen: set[str] = set()
-    for where, device in _many(faults, spec.get("devices") or [], "spec.devices", DEVICES_MAX):
-        _unique(faults, device.get("name", ""), f"{where}.name", seen)
-        _device(faults, device, where)
-    if old is not None:
-        was: Document = old.get("spec") or {}
-        for field in ("nodeName", "driver"):
-            faults.immutable(f"spec.{field}", spec.get(field), was.get(field))
-        faults.immutable("spec.pool.name", pool.get("name"), dig(was, "pool", "name"))
-    return faults.causes
-
-
-def _place(faults: Faults, spec: Document) -> None:
-    given = [field for field in PLACES if spec.get(field)]
-    listed = ", ".join(f"`{field}`" for field in PLACES)
-    if not given:
-        faults.required("spec", f"exactly one of {listed} is required")
-    elif len(given) > 1:
-        held = "{" + ", ".join(f"`{field}`" for field in given) + "}"
-        faults.invalid("spec", held, f"exactly one of {listed} is required, but multiple fields are set")
-    if name := spec.get("nodeName"):
-        faults.checked("spec.nodeName", name, names.dns_subdomain(name))
-    if found := spec.get("nodeSelector"):
-        node_selector(faults, found, "spec.nodeSelector")
-        if len(found.get("nodeSelectorTerms") or ()) != 1:
-            terms = found.get("nodeSelectorTerms") or []
-            detail = "must have exactly one node selector term"
-            faults.invalid("spec.nodeSelector.nodeSelectorTerms", terms, detail)
-
-
-def _device(faults: Faults, device: Document, path: str) -> None:
-    attributes, capacity = device.get("attributes") or {}, device.get("capacity") or {}
-    if len(attributes) + len(capacity) > LIST_MAX:
-        held = len(attributes) + len(capacity)
-        faults.invalid(path, held, f"the total number of attributes and capacities must not exceed {LIST_MAX}")
-    for key, value in attributes.items():
-        given = [kind for kind in ATTRIBUTE_KINDS if kind in value]
-        if len(given) != 1:
-            detail = "exactly one value must be specified"
-            if given:
-                faults.invalid(f"{path}.attributes[{key}]", value, detail)
-            else:
-                faults.required(f"{path}.attributes[{key}]", detail)
-    for key, value in capacity.items():
-        amount(faults, value.get("value", "0"), f"{path}.capacity[{key}].value")
-    for index, taint in enumerate(device.get("taints") or ()):
-        _taint(faults, taint, f"{path}.taints[{index}]")
-
-
-def _taint(faults: Faults, taint: Document, path: str) -> None:
-    key = taint.get("key", "")
-    faults.checked(f"{path}.key", key, names.qualified_name(key))
-    if taint.get("value"):
-        faults.checked(f"{path}.value", taint["value"], names.label_value(taint["value"]))
-    if taint.get("effect") not in TAINTS:
-        faults.one_of(f"{path}.effect", taint.get("effect"), TAINTS)
+def taint(faults: Faults, found: Document, path: str, old_effect: str | None = None) -> None:
+    key, value, effect = (found.get(field, "") for field in ("key", "value", "effect"))
+    faults.checked(f"{path}.key", key, names.label_key(key))
+    if value:
+        faults.checked(f"{path}.value", value, names.label_value(value))
+    if effect != old_effect:
+        faults.one_of(f"{path}.effect", effect, TAINT_EFFECTS)
 
 
 def taint_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     """Of a rule that taints devices."""
     faults = Faults()
     chosen: Document = dig(new, "spec", "deviceSelector") or {}
-    if chosen.get("driver") is not None:
-        _driver(faults, chosen["driver"], "spec.deviceSelector.driver")
-    for field in ("pool", "device"):
-        if chosen.get(field) is not None:
-            path = f"spec.deviceSelector.{field}"
-            parts = chosen[field].split("/") if field == "pool" else [chosen[field]]
-            for part in parts:
-                faults.checked(path, part, names.dns_subdomain(part) if field == "pool" else names.dns_label(part))
-    _taint(faults, dig(new, "spec", "taint") or {}, "spec.taint")
+    if "driver" in chosen:
+        csi_driver(faults, chosen["driver"], "spec.deviceSelector.driver")
+    if "pool" in chosen:
+        pool_name(faults, chosen["pool"], "spec.deviceSelector.pool")
+    if "device" in chosen:
+        faults.checked("spec.deviceSelector.device", chosen["device"], names.dns_label(chosen["device"]))
+    old_effect = None if old is None else dig(old, "spec", "taint", "effect", default="")
+    taint(faults, dig(new, "spec", "taint") or {}, "spec.taint", old_effect)
+    return faults.causes
+
+
+def taint_status_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    found: list[Document] = dig(new, "status", "conditions", default=[])
+    conditions(faults, found, "status.conditions")
+    if len(found) > CONDITIONS_MAX:
+        faults.too_many("status.conditions", len(found), CONDITIONS_MAX)
     return faults.causes

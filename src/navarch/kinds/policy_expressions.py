@@ -109,6 +109,23 @@ def check_condition(faults: Faults, field: str, text: str, spec: Document) -> No
     _check(faults, field, text, names(spec), ("bool",))
 
 
+DEVICE: Names = {
+    "device": _object(
+        driver=STRING,
+        attributes=T("map", T("map", DYN, STRING), STRING),
+        capacity=T("map", T("map", T("kubernetes.Quantity"), STRING), STRING),
+        allowMultipleAllocations=BOOL,
+    )
+}
+
+
+def check_device(faults: Faults, field: str, text: str) -> None:
+    """One by which claims and classes choose devices."""
+    found, why = typed(text, DEVICE, ("bool",))
+    if why:
+        faults.invalid(field, text, f"{why} or the unknown type, not {found}" if why.startswith("must") else why)
+
+
 def too_many(faults: Faults, path: str, count: int) -> bool:
     """Whether there are more expressions than may be, which is then told: each takes its time to be compiled."""
     if count > MOST:

@@ -220,7 +220,7 @@ def test_what_is_filled_in() -> None:
         (
             RESOURCECLAIM,
             claim(EXACTLY, EXACTLY),
-            "spec.devices.requests[1].name",
+            "spec.devices.requests[1]",
             'Duplicate value: "gpu"',
         ),
         (

@@ -8,6 +8,7 @@ from navarch.apiserver.admission import (
     accounts,
     certificates,
     classes,
+    devices,
     limits,
     namespaces,
     nodes,
@@ -27,6 +28,7 @@ from navarch.apiserver.call import Authorizer, User
 from navarch.apiserver.state import State
 from navarch.kinds import (
     CERTIFICATESIGNINGREQUEST,
+    DEVICETAINTRULE,
     INGRESS,
     INGRESSCLASS,
     LIMITRANGE,
@@ -38,7 +40,10 @@ from navarch.kinds import (
     PERSISTENTVOLUMECLAIM,
     POD,
     PRIORITYCLASS,
+    RESOURCECLAIM,
+    RESOURCECLAIMTEMPLATE,
     RESOURCEQUOTA,
+    RESOURCESLICE,
     RUNTIMECLASS,
     SECRET,
     SERVICE,
@@ -92,6 +97,13 @@ STORAGE_AND_CLASSES = (
         creations=True,
     ),
     Plugin("DefaultIngressClass", mutate=classes.ingress, reads=(INGRESSCLASS,), kinds=(INGRESS,), creations=True),
+    Plugin("DeviceTaintTimes", mutate=devices.date_taints, reads=(), kinds=(DEVICETAINTRULE, RESOURCESLICE)),
+    Plugin(
+        "DeviceAdminAccess",
+        validate=devices.validate,
+        reads=(NAMESPACE,),
+        kinds=(RESOURCECLAIM, RESOURCECLAIMTEMPLATE),
+    ),
     Plugin(
         "PersistentVolumeClaimResize", validate=volumes.resize, reads=(STORAGECLASS,), kinds=(PERSISTENTVOLUMECLAIM,)
     ),
