@@ -98,8 +98,13 @@ async def ensure_namespaces(client: Client) -> None:
 async def ensure_place(client: Client, place: Place) -> None:
     """The service that leads to the API server."""
     await _ensure(client, SERVICE, [_service(place)])
-    await _ensure(client, ENDPOINTS, [_endpoints(place)])
-    await _ensure(client, ENDPOINTSLICE, [_slice(place)])
+    for kind, document in place_documents(place):
+        await _ensure(client, kind, [document])
+
+
+def place_documents(place: Place) -> tuple[tuple[Kind, Document], ...]:
+    """Where the service leads."""
+    return (ENDPOINTS, _endpoints(place)), (ENDPOINTSLICE, _slice(place))
 
 
 async def _ensure(client: Client, kind: Kind, documents: Sequence[Document]) -> None:

@@ -24,15 +24,15 @@ Ensure = Callable[[], Awaitable[None]]
 _log = Log("apiserver")
 
 
-async def restore(client: Client, place: Place | None, clock: Clock) -> None:
-    """Until cancelled. place: None where nobody reaches the server by network."""
+async def restore(client: Client, place: Callable[[], Place] | None, clock: Clock) -> None:
+    """Until cancelled. place: says where the server is at that time; None where nobody reaches it by network."""
     async with asyncio.TaskGroup() as group:
         for name in NAMESPACES:
             group.create_task(_kept(client, clock, NAMESPACE, "", name, lambda: ensure_namespaces(client)))
         if place is not None:
             for kind in (SERVICE, ENDPOINTS, ENDPOINTSLICE):
                 group.create_task(
-                    _kept(client, clock, kind, "default", "kubernetes", lambda: ensure_place(client, place))
+                    _kept(client, clock, kind, "default", "kubernetes", lambda: ensure_place(client, place()))
                 )
 
 

@@ -21,12 +21,13 @@ from navarch.apiserver.audit.policy import Policy
 from navarch.apiserver.authn.authenticator import Credentials
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz.authorizer import Authorizers
-from navarch.apiserver.bootstrap import Place, bootstrap, ensure_storage
+from navarch.apiserver.bootstrap import Place, bootstrap, ensure_namespaces, ensure_storage
 from navarch.apiserver.call import ITSELF, Attributes, Decision, User
 from navarch.apiserver.core import Core
 from navarch.apiserver.dialer import NodeDialer
 from navarch.apiserver.fairness import dangling
 from navarch.apiserver.health import ping
+from navarch.apiserver.presence import Presence
 from navarch.apiserver.restore import restore
 from navarch.apiserver.server import ApiServer
 from navarch.base.clock import Clock, Ids
@@ -167,6 +168,10 @@ class ControlPlane:
         self._ids = ids
         self._heartbeats = heartbeats
         self._shared = store.shared
+        self._presence: Presence | None = None
+        if store.shared and settings.place is not None:
+            client = self.client(ITSELF, "navarch")
+            self._presence = Presence(client, clock, settings.place, gethostname(), ids.uid())
         self.leads = False
         """Whether controllers and scheduler run here."""
 
@@ -181,18 +186,30 @@ class ControlPlane:
     async def start(self) -> None:
         """Load what is stored and create what every cluster has."""
         await self.core.start()
-        await bootstrap(self.client(ITSELF, "navarch"), self._settings.place)
+        client = self.client(ITSELF, "navarch")
+        if self._presence is not None:
+            await ensure_namespaces(client)
+            await self._presence.announce()
+        await bootstrap(client, None if self._settings.place is None else self._place())
         if self._settings.options.local_path:
-            await ensure_storage(self.client(ITSELF, "navarch"))
+            await ensure_storage(client)
+
+    def _place(self) -> Place:
+        """Where the API is reached, by whichever server."""
+        assert self._settings.place is not None
+        return self._settings.place if self._presence is None else self._presence.place
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
         """All that writes of itself, until cancelled; where other servers share the store, controllers and scheduler
         only while this one leads. ready: set once the informers have seen everything there is, or need not."""
+        reached = None if self._settings.place is None else self._place
         async with asyncio.TaskGroup() as group:
             group.create_task(self.core.followed())
             if self._audit_log is not None:
                 group.create_task(self._audit_log.run())
-            group.create_task(restore(self.client(ITSELF, "navarch"), self._settings.place, self._clock))
+            group.create_task(restore(self.client(ITSELF, "navarch"), reached, self._clock))
+            if self._presence is not None:
+                group.create_task(self._presence.run())
             group.create_task(dangling.keep(self.client(ITSELF, "navarch"), self.core.reads, self._clock))
             if self._shared:
                 for name in ORGANS:

@@ -26,7 +26,7 @@ async def back(server: Served, path: str, uid: str) -> None:
 
 def test_what_is_deleted_comes_back_each_time() -> None:
     async def scenario(server: Served) -> None:
-        keeping = asyncio.get_running_loop().create_task(restore(server.client, PLACE, server.clock))
+        keeping = asyncio.get_running_loop().create_task(restore(server.client, lambda: PLACE, server.clock))
         try:
             for path in (SERVICE, SLICE, SERVICE):
                 uid = (await server.ask("GET", path))[1]["metadata"]["uid"]
