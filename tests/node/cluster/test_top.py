@@ -26,74 +26,64 @@ def top(kubectl: Kubectl, *words: str) -> dict[str, tuple[int, int]]:
 
 
 @pytest.fixture(scope="module")
-def busy(kubectl: Kubectl) -> Kubectl:
-    """A pod that uses as much of a core as it may, and one that sleeps."""
-    kubectl.apply(pod("busy", SPIN, resources=LIMITED), pod("calm", "exec sleep 1000", resources=LIMITED))
-    kubectl.ready("busy")
+def busy(kubectl: Kubectl) -> str:
+    """The name of a Deployment's pod that uses as much of a core as it may; beside it is one that sleeps, `calm`."""
+    template = {"metadata": {"labels": {"app": "busy"}}, "spec": pod("busy", SPIN, resources=LIMITED)["spec"]}
+    deployment = {"selector": {"matchLabels": {"app": "busy"}}, "template": template}
+    kubectl.apply(
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "busy"}, "spec": deployment},
+        pod("calm", "exec sleep 1000", resources=LIMITED),
+    )
+    kubectl.wait("deployment/busy", "condition=Available")
     kubectl.ready("calm")
-    return kubectl
+    return kubectl("get", "pods", "-l", "app=busy", "-o", "jsonpath={.items[0].metadata.name}")
 
 
-def test_kubectl_top_tells_who_is_busy(busy: Kubectl) -> None:
+def test_kubectl_top_tells_who_is_busy(kubectl: Kubectl, busy: str) -> None:
     def measured() -> dict[str, tuple[int, int]] | None:
-        found = top(busy, "pods")
-        return found if "calm" in found and "busy" in found and found["busy"][0] >= 50 else None
+        found = top(kubectl, "pods")
+        return found if "calm" in found and found.get(busy, (0, 0))[0] >= 50 else None
 
     found = until("measurements", measured)
-    assert found["calm"][0] < found["busy"][0] <= 400, "twice its limit, for windows that are cut a little short"
+    assert found["calm"][0] < found[busy][0] <= 400, "twice its limit, for windows that are cut a little short"
     assert all(memory <= 64 for _, memory in found.values())
-    [(cpu, memory)] = top(busy, "nodes").values()
+    [(cpu, memory)] = top(kubectl, "nodes").values()
     assert cpu > 0
     assert memory > 0
 
 
-def test_what_a_node_uses_is_told_as_a_kubelet_tells_it(busy: Kubectl) -> None:
-    node = busy.get("pod", "busy")["spec"]["nodeName"]
+def test_what_a_node_uses_is_told_as_a_kubelet_tells_it(kubectl: Kubectl, busy: str) -> None:
+    node = kubectl.get("pod", busy)["spec"]["nodeName"]
 
     def raw(path: str) -> str:
-        return busy("get", "--raw", f"/api/v1/nodes/{node}/proxy/{path}")
+        return kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/{path}")
 
     summary: Any = json.loads(raw("stats/summary"))
     assert summary["node"]["nodeName"] == node
     pods = {one["podRef"]["name"]: one for one in summary["pods"]}
-    assert [one["name"] for one in pods["busy"]["containers"]] == ["main"]
-    assert pods["busy"]["cpu"]["usageCoreNanoSeconds"] > pods["calm"]["cpu"]["usageCoreNanoSeconds"]
+    assert [one["name"] for one in pods[busy]["containers"]] == ["main"]
+    assert pods[busy]["cpu"]["usageCoreNanoSeconds"] > pods["calm"]["cpu"]["usageCoreNanoSeconds"]
     assert pods["calm"]["network"]["name"] == "eth0"
     assert 0 < pods["calm"]["memory"]["workingSetBytes"] < 64 << 20
-    named = f'namespace="{busy.namespace}",pod="busy"'
+    named = f'namespace="{kubectl.namespace}",pod="{busy}"'
     used = rf'^container_cpu_usage_seconds_total{{container="main",{named}}} [\d.]+ \d{{13}}$'
     assert re.search(used, raw("metrics/resource"), re.MULTILINE)
     assert f'container_network_receive_bytes_total{{interface="eth0",{named}}}' in raw("metrics/cadvisor")
     assert f'kubelet_node_name{{node="{node}"}} 1' in raw("metrics")
 
 
-def test_an_autoscaler_follows_what_pods_use(busy: Kubectl) -> None:
-    template = {"metadata": {"labels": {"app": "spin"}}, "spec": pod("x", SPIN, resources=LIMITED)["spec"]}
-    busy.apply(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": "spin"},
-            "spec": {"selector": {"matchLabels": {"app": "spin"}}, "template": template},
-        },
-        {
-            "apiVersion": "autoscaling/v2",
-            "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": "spin"},
-            "spec": {
-                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "spin"},
-                "maxReplicas": 2,
-                "metrics": [
-                    {
-                        "type": "Resource",
-                        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
-                    }
-                ],
-            },
-        },
+def test_an_autoscaler_follows_what_pods_use(kubectl: Kubectl, busy: str) -> None:
+    until("a measurement", lambda: busy in top(kubectl, "pods"))
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "busy"},
+        "maxReplicas": 2,
+        "metrics": [{"type": "Resource", "resource": cpu}],
+    }
+    kubectl.apply(
+        {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "busy"}, "spec": spec}
     )
-    until("a second replica", lambda: busy.get("deployment", "spin")["spec"]["replicas"] == 2, 120)
-    busy("delete", "deployment,hpa", "spin", "--wait=false")
+    until("a second replica", lambda: kubectl.get("deployment", "busy")["spec"]["replicas"] == 2, 120)
 
 
 def test_the_agent_holds_no_library_that_only_the_server_needs(kubectl: Kubectl) -> None:
