@@ -44,12 +44,11 @@ MEMO = 8_192
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is the same for all calls that differ in the name of their object alone. allowed: whatever that name is;
-    False means that the authorizer is to be asked. one_seat: they never take more."""
+    False means that the authorizer is to be asked."""
 
     schema: Schema
     series: Series
     allowed: bool
-    one_seat: bool
     mutating: bool
 
 
@@ -170,8 +169,7 @@ class Chain:
 
     def _judged(self, call: Call) -> Known:
         allowed = call.is_resource and _always(self._authorizer.decide(routes.attributes(call)))
-        mutating = call.verb in MUTATING
-        return Known(self._gate.schema_of(call), self._counts.series(call), allowed, call.verb != "list", mutating)
+        return Known(self._gate.schema_of(call), self._counts.series(call), allowed, call.verb in MUTATING)
 
     async def _seated(self, call: Call, known: Known, started: float) -> Response:
         """Answer once it is the call's turn, within its time."""
@@ -183,12 +181,13 @@ class Chain:
             if call.request.query and (within_s := deadlines.wanted_s(call.request)) > 0:
                 return await self._hurried(call, known, within_s)
             self._deadlines.enter(task)
-            if not known.allowed or not known.one_seat or not self._gate.sit(known.schema):
+            gate, schema = self._gate, known.schema
+            if not known.allowed or gate.seats_of(schema, call) > 1 or not gate.sit(schema):
                 return await self._in_turn(call, known)
             try:
                 return await self._dispatch(call)
             finally:
-                self._gate.rise(known.schema, self._clock.monotonic() - started)
+                gate.rise(schema, self._clock.monotonic() - started)
         except asyncio.CancelledError:
             if not self._deadlines.was_late(task):
                 raise

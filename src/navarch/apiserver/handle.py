@@ -240,7 +240,7 @@ async def _shown(context: Context, kind: Kind, found: Object) -> Object:
 
 
 async def _get(context: Context, call: Call, kind: Kind, form: Form) -> Response:
-    revision = options.revision_of(call.request.param("resourceVersion"))
+    revision = options.revision_of(call.request.param("resourceVersion")) if call.request.query else None
     found = await verb_read.get(context.state, kind, call.namespace, call.name, revision)
     return render.one(context, call, kind, found, form)
 

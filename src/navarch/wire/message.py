@@ -60,7 +60,10 @@ class Request:
 
     def param(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""
-        return next((value for key, value in self.query if key == name), default)
+        for key, value in self.query:
+            if key == name:
+                return value
+        return default
 
     def params(self, name: str) -> list[str]:
         return [value for key, value in self.query if key == name]

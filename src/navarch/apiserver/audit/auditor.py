@@ -26,7 +26,7 @@ from navarch.base.clock import Clock, Ids
 from navarch.base.errors import ApiError, Retryable
 from navarch.base.metrics import Registry
 from navarch.kinds.registry import Kinds
-from navarch.wire.message import UPGRADED, Handler, Request, Response, Tunnel
+from navarch.wire.message import UPGRADED, Handler, Piped, Push, Request, Response, Tunnel
 
 ANSWER_BYTES = 16 << 20
 """An answer that is larger and streamed is not kept for the log."""
@@ -194,6 +194,10 @@ class _Followed:
         self._ended: Callable[[bytes], None] | None = ended
         self._room = keep_bytes
         self._kept: list[bytes] = []
+
+    def pipe(self, push: Push) -> None:
+        if self._room <= 0 and isinstance(self._body, Piped):
+            self._body.pipe(push)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self if self._room > 0 else self._body.__aiter__()

@@ -66,7 +66,7 @@ class ServiceAccountTokens:
         self._reads = reads
         self._clock = clock
         self._ids = ids
-        self._verified: OrderedDict[str, tuple[Claims, float]] = OrderedDict()
+        self._verified: OrderedDict[str, tuple[Claims, User, float]] = OrderedDict()
 
     @cached_property
     def _public(self) -> bytes:
@@ -132,6 +132,8 @@ class ServiceAccountTokens:
 
     def mine(self, token: str) -> bool:
         """Whether the token claims to be ours (unverified): others may be somebody else's to check."""
+        if token in self._verified:
+            return True
         try:
             part = token.split(".")[1]
             claims = orjson.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -145,7 +147,7 @@ class ServiceAccountTokens:
         Raises:
             Unauthorized: it is not ours, expired, for another audience, or what it is bound to is gone.
         """
-        claims = self._claims(token)
+        claims, user = self._claims(token)
         wanted = tuple(audiences) or (self.issuer,)
         if claims.audiences:
             fitting = tuple(one for one in wanted if one in claims.audiences)
@@ -156,21 +158,22 @@ class ServiceAccountTokens:
             if not fitting:
                 raise Unauthorized("the token is for the API server only")
         self._alive(claims, token)
-        return _user(claims), fitting
+        return user, fitting
 
-    def _claims(self, token: str) -> Claims:
+    def _claims(self, token: str) -> tuple[Claims, User]:
         """Verify the signature once a minute at most: what comes of it depends on the token and the time alone."""
         now = self._clock.now().timestamp()
         known = self._verified.get(token)
-        if known is not None and now < known[1]:
+        if known is not None and now < known[2]:
             self._verified.move_to_end(token)
-            return known[0]
+            return known[:2]
         claims = self._verify(token, now)
+        user = _user(claims)
         until = min(now + MEMO_S, claims.expires) if claims.expires else now + MEMO_S
-        self._verified[token] = (claims, until)
+        self._verified[token] = (claims, user, until)
         if len(self._verified) > MEMO:
             self._verified.popitem(last=False)
-        return claims
+        return claims, user
 
     def _verify(self, token: str, now: float) -> Claims:
         import jwt

@@ -20,6 +20,7 @@ from navarch.apiserver.fairness import seats
 from navarch.apiserver.fairness.level import Level
 from navarch.apiserver.fairness.matching import CATCH_ALL, SchemaSpec, level_of, matches, ordered, schema_of
 from navarch.apiserver.fairness.queueset import Ticket
+from navarch.apiserver.fairness.work import OBJECTS_A_SEAT
 from navarch.base.clock import Clock
 from navarch.base.errors import TooMany
 from navarch.base.metrics import Registry
@@ -296,9 +297,7 @@ class Gate:
         Raises: TooMany.
         """
         level = schema.level
-        ticket = Ticket(1, schema=schema, level=level)
-        if call.verb == "list" and self._count is not None and call.is_resource and not call.name:
-            ticket.seats = self._seats_of(call, level)
+        ticket = Ticket(self.seats_of(schema, call), schema=schema, level=level)
         if level.sit(ticket.seats):
             schema.dispatched += 1
             schema.executing += 1
@@ -320,12 +319,17 @@ class Gate:
         ticket.turn = asyncio.get_running_loop().create_future()
         return ticket
 
-    def _seats_of(self, call: Call, level: Level) -> int:
-        assert self._count is not None
+    def seats_of(self, schema: Schema, call: Call) -> int:
+        """How many the call takes: more than one only where a list looks at many objects."""
+        if call.verb != "list" or self._count is None or not call.is_resource or call.name:
+            return 1
+        objects = self._count(call)
+        if objects <= OBJECTS_A_SEAT:
+            return 1
         asked = call.request.param("limit")
         limit = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 0
         selects = bool(call.request.param("labelSelector") or call.request.param("fieldSelector"))
-        return level.seats_for(self._count(call), limit, selects)
+        return schema.level.seats_for(objects, limit, selects)
 
     async def wait(self, ticket: Ticket) -> None:
         """Until it is the ticket's turn. Raises: TooMany, when that takes too long."""

@@ -1,0 +1,6 @@
+"""Makes `wire_driver`, which tests of this room share, importable."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
