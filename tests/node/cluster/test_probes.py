@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from real_cluster import PYTHON, Kubectl, pod, until
 
+from tests.compat.conformance.conformance_specs import spec
+
 pytestmark = pytest.mark.node
 
 OFTEN = {"periodSeconds": 1, "failureThreshold": 2}
@@ -105,6 +107,19 @@ def test_a_grpc_probe_asks_the_health_service(kubectl: Kubectl) -> None:
     kubectl.apply(pod("no-grpc", WEB, readinessProbe={"grpc": {"port": 8080}, **OFTEN}))
     until("an event", lambda: any(reason == "Unhealthy" for reason, _ in kubectl.events("no-grpc")))
     assert not ready(kubectl, "no-grpc")
+
+
+@spec("[sig-node] Probing container should *not* be restarted with a GRPC liveness probe [NodeConformance]")
+@spec("[sig-node] Probing container should be restarted with a GRPC liveness probe [NodeConformance]")
+def test_a_container_lives_as_long_as_its_grpc_service_answers(kubectl: Kubectl) -> None:
+    begun = {"grpc": {"port": 9000}, "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": 100}
+    for name, port in (("lives", 9000), ("dies", 2333)):
+        alive = {"grpc": {"port": port}, **OFTEN, "timeoutSeconds": 30}
+        server = ["python3.11", "-c", GRPC_HEALTH]
+        kubectl.apply(pod(f"grpc-{name}", server, image=PYTHON, startupProbe=begun, livenessProbe=alive))
+    kubectl.ready("grpc-lives")
+    until("a restart", lambda: kubectl.status("grpc-dies").get("restartCount", 0) >= 1)
+    assert kubectl.status("grpc-lives")["restartCount"] == 0
 
 
 GRPC_HEALTH = r"""
