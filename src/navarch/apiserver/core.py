@@ -13,6 +13,7 @@ from navarch.apiserver.admission.plugins import Grants, plugins
 from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.admission.webhooks import Webhooks
 from navarch.apiserver.aggregation.aggregator import Aggregator
+from navarch.apiserver.aside import Aside
 from navarch.apiserver.call import ITSELF, Authorizer, Call, Reads, User
 from navarch.apiserver.connecting import connect
 from navarch.apiserver.context import Answer, Context
@@ -132,6 +133,11 @@ class Core:
     def kinds(self) -> LiveKinds:
         """The kinds that are served at the moment; the same value for as long as the core lives."""
         return self._state.kinds
+
+    @property
+    def aside(self) -> Aside:
+        """Where what takes long is worked on."""
+        return self._state.aside
 
     @property
     def revision(self) -> int:

@@ -46,12 +46,22 @@ class OpenApi:
         taken.add((METRICS, METRICS_VERSION))
         self._kinds = tuple(kind for kind in kinds if (kind.group, kind.version) not in taken)
         self._pages: dict[str, bytes] = {}
+        self._asked: set[str] = set()
         self._hash = ""
         self._digests: dict[str, str] = {}
         self._custom = {name: one for kind in self._kinds for name, one in (kind.published or {}).items()}
 
+    def is_made(self, request: Request) -> bool:
+        """Whether it was asked for before; if not, to answer takes as long as it takes to make a document."""
+        return request.path in self._asked
+
     def answer(self, request: Request) -> Response:
-        """Raises: NotFound, NotAcceptable."""
+        """May be called beside the loop. Raises: NotFound, NotAcceptable."""
+        found = self._answer(request)
+        self._asked.add(request.path)
+        return found
+
+    def _answer(self, request: Request) -> Response:
         parts = tuple(part for part in request.path.split("/") if part)
         if parts == V3_PARTS:
             _check_accept(request)

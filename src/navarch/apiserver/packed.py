@@ -21,8 +21,8 @@ from navarch.wire.message import Response
 
 KEPT_BYTES = 32 << 20
 """Of messages, and of the objects that are held by being in the queue."""
-PACKED_AT_ONCE = 32
-"""Objects of a long list between two looks at what else there is to do: some milliseconds."""
+PACKED_BYTES = 65_536
+"""Of a long list's objects between two looks at what else there is to do: some milliseconds."""
 
 Message = Callable[[Object], bytes]
 
@@ -71,7 +71,7 @@ def respond_list(
 ) -> Response:
     """named: the list's kind and apiVersion. message: makes that of one item."""
     headers = [("content-type", PROTOBUF), *reply.warning_headers(warnings)]
-    if len(items) <= reply.SLICE_OBJECTS:
+    if len(items) <= reply.SLICE_OBJECTS and not reply.is_large(items, reply.SLICE_BYTES):
         return Response(200, headers, b"".join(_body(named, metadata, [message(item) for item in items])))
     return Response(200, headers, _slices(named, metadata, items, message))
 
@@ -90,8 +90,8 @@ async def _slices(
     """A list says how long it is before its first item: all are packed before anything is sent, others being served in
     between."""
     messages: list[bytes] = []
-    for start in range(0, len(items), PACKED_AT_ONCE):
-        messages += [message(item) for item in items[start : start + PACKED_AT_ONCE]]
+    for piece in reply.pieces(items, PACKED_BYTES):
+        messages += map(message, piece)
         await asyncio.sleep(0)
     parts = _body(named, metadata, messages)
     for start in range(0, len(parts), 2 * reply.SLICE_OBJECTS):

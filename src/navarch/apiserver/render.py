@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import partial as bound
 
 from navarch.apiserver import packed, reply, tables
+from navarch.apiserver.aside import LARGE_BYTES
 from navarch.apiserver.call import Call
 from navarch.apiserver.context import Context
 from navarch.apiserver.conversion_review import ConversionFailed
-from navarch.apiserver.negotiate import PROTOBUF, Form
+from navarch.apiserver.negotiate import PROTOBUF, YAML, Form
 from navarch.apiserver.options import WatchOptions
 from navarch.apiserver.state import face, faces
 from navarch.apiserver.verb_read import Page
@@ -40,6 +41,9 @@ def one(context: Context, call: Call, kind: Kind, found: Object, form: Form, sta
         return Response(status, headers, context.state.packed.body(found))
     else:
         body = found.raw
+    if form.type == YAML and len(body) > LARGE_BYTES:
+        headers = [("content-type", YAML), *reply.warning_headers(call.warnings)]
+        return Response(status, headers, reply.yaml_aside(body, form, context.state.aside))
     return reply.respond(body, form, status, call.warnings)
 
 
@@ -49,7 +53,8 @@ def many(context: Context, call: Call, kind: Kind, page: Page, form: Form) -> Re
     if form.as_ == "Table":
         include = tables.include_of(call.request.param("includeObject"))
         row = bound(tables.row, include=include, now=context.state.clock.now(), meta=form.meta)
-        return reply.respond_list(tables.head(kind, *tail, meta=form.meta), items, row, form, call.warnings)
+        head = tables.head(kind, *tail, meta=form.meta)
+        return reply.respond_list(head, items, row, form, call.warnings, context.state.aside)
     if form.as_:
         reply.check_partial(form, "PartialObjectMetadataList")
         named = (form.as_, form.meta)
@@ -59,7 +64,8 @@ def many(context: Context, call: Call, kind: Kind, page: Page, form: Form) -> Re
         message = bound(packed.partial_message, form=form) if form.as_ else context.state.packed.message
         return packed.respond_list(named, reply.list_metadata(*tail), items, message, call.warnings)
     write = bound(reply.partial, meta=form.meta) if form.as_ else reply.raw
-    return reply.respond_list(reply.list_head(named[0], named[1], *tail), items, write, form, call.warnings)
+    head = reply.list_head(named[0], named[1], *tail)
+    return reply.respond_list(head, items, write, form, call.warnings, context.state.aside)
 
 
 def plain_event(type_: EventType, found: Object) -> bytes:

@@ -7,13 +7,14 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-re
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import orjson
 import yaml
 
+from navarch.apiserver.aside import LARGE_BYTES, Aside
 from navarch.apiserver.negotiate import META_VERSION, PROTOBUF, YAML, Form
 from navarch.base.errors import ApiError, NotAcceptable, Retryable, Unavailable
 from navarch.kinds.kind import Kind
@@ -22,7 +23,8 @@ from navarch.wire import protobuf_encode
 from navarch.wire.message import Response
 
 SLICE_OBJECTS = 256
-WHOLE_BYTES = 1 << 20
+SLICE_BYTES = 1 << 20
+Write = Callable[[Object], bytes]
 
 
 def written(value: Any, form: Form) -> bytes:
@@ -37,13 +39,21 @@ def written(value: Any, form: Form) -> bytes:
         except LookupError as error:
             raise NotAcceptable(str(error)) from error
     if form.type == YAML:
-        document = orjson.loads(value) if isinstance(value, bytes) else value
-        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-        return yaml.dump(document, Dumper=dumper, sort_keys=True, encoding="utf-8", allow_unicode=True) or b""
+        return _yaml(orjson.loads(value) if isinstance(value, bytes) else value)
     if form.pretty:
         document = orjson.loads(value) if isinstance(value, bytes) else value
         return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     return value if isinstance(value, bytes) else orjson.dumps(value)
+
+
+def _yaml(value: Any) -> bytes:
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return yaml.dump(value, Dumper=dumper, sort_keys=True, encoding="utf-8", allow_unicode=True) or b""
+
+
+async def yaml_aside(value: bytes, form: Form, aside: Aside) -> AsyncIterator[bytes]:
+    """A large document: YAML takes a second a megabyte."""
+    yield await aside.run(written, value, form)
 
 
 def respond(value: Any, form: Form, status: int = 200, warnings: Sequence[str] = ()) -> Response:
@@ -127,23 +137,79 @@ def joined(head: bytes, items: Iterable[bytes], tail: bytes) -> bytes:
     return head + b",".join(items) + tail
 
 
-async def slices(head: bytes, items: Sequence[Any], write: Any, tail: bytes) -> AsyncIterator[bytes]:
+def pieces(items: Sequence[Object], most_bytes: int = SLICE_BYTES) -> Iterator[Sequence[Object]]:
+    """The items in slices of not too many objects and bytes."""
+    start = size = 0
+    for number, one in enumerate(items, 1):
+        size += len(one.raw)
+        if size >= most_bytes or number - start >= SLICE_OBJECTS:
+            yield items[start:number]
+            start, size = number, 0
+    if start < len(items):
+        yield items[start:]
+
+
+async def slices(head: bytes, items: Sequence[Object], write: Write, tail: bytes) -> AsyncIterator[bytes]:
     """The same in pieces. write: makes bytes of one item."""
     yield head
-    for start in range(0, len(items), SLICE_OBJECTS):
-        piece = b",".join(write(item) for item in items[start : start + SLICE_OBJECTS])
-        yield b"," + piece if start else piece
+    separator = b""
+    for piece in pieces(items):
+        yield separator + b",".join(map(write, piece))
+        separator = b","
     yield tail
 
 
+async def _yaml_slices(
+    head: bytes, items: Sequence[Object], write: Write, tail: bytes, aside: Aside
+) -> AsyncIterator[bytes]:
+    """As if it were written as a whole: fields in the order of their names, items at the margin."""
+    around = orjson.loads(head + tail)
+    name = "rows" if "rows" in around else "items"
+    yield _yaml({key: value for key, value in around.items() if key < name}) + b"%b:\n" % name.encode()
+    for piece in pieces(items, LARGE_BYTES):
+        yield await aside.run(_yaml_items, piece, write)
+    yield _yaml({key: value for key, value in around.items() if key > name})
+
+
+def _yaml_items(items: Sequence[Object], write: Write) -> bytes:
+    return _yaml([orjson.loads(write(item)) for item in items])
+
+
+async def _pretty_slices(head: bytes, items: Sequence[Object], write: Write, tail: bytes) -> AsyncIterator[bytes]:
+    """As if it were written as a whole: the list stands last, and its items are indented as deep as they are there."""
+    around = written(head + tail, Form(pretty=True))
+    before, _, after = around.rpartition(b"[]")
+    yield before + b"["
+    separator = b"\n    "
+    for piece in pieces(items):
+        texts = (orjson.dumps(orjson.loads(write(item)), option=orjson.OPT_INDENT_2) for item in piece)
+        yield separator + b",\n    ".join(text.replace(b"\n", b"\n    ") for text in texts)
+        separator = b",\n    "
+    yield b"\n  ]" + after
+
+
 def respond_list(
-    head: bytes, items: Sequence[Any], write: Any, form: Form, warnings: Sequence[str], tail: bytes = b"]}"
+    head: bytes,
+    items: Sequence[Object],
+    write: Write,
+    form: Form,
+    warnings: Sequence[str],
+    aside: Aside,
+    tail: bytes = b"]}",
 ) -> Response:
-    """A list: in one piece where it is small or must be rewritten as a whole, else streamed."""
+    """A list: in one piece where it is small, else streamed."""
     headers = [("content-type", form.type), *warning_headers(warnings)]
-    if form.type == YAML or form.pretty or len(items) <= SLICE_OBJECTS:
+    if len(items) <= SLICE_OBJECTS and not is_large(items, LARGE_BYTES if form.type == YAML else SLICE_BYTES):
         return Response(200, headers, written(joined(head, map(write, items), tail), form))
+    if form.type == YAML:
+        return Response(200, headers, _yaml_slices(head, items, write, tail, aside))
+    if form.pretty:
+        return Response(200, headers, _pretty_slices(head, items, write, tail))
     return Response(200, headers, slices(head, items, write, tail))
+
+
+def is_large(items: Sequence[Object], most_bytes: int) -> bool:
+    return sum([len(one.raw) for one in items]) > most_bytes
 
 
 def raw(found: Object) -> bytes:

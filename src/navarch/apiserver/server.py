@@ -13,6 +13,7 @@ from navarch.apiserver import exposition, gauges, health, version
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants
 from navarch.apiserver.aggregation.aggregator import Aggregator
+from navarch.apiserver.aside import Aside
 from navarch.apiserver.audit.auditor import AuditCounts, Audited, Auditor
 from navarch.apiserver.authn.authenticator import Authenticator
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
@@ -51,6 +52,9 @@ class Resources(Protocol):
 
     @property
     def followed_once(self) -> bool: ...
+
+    @property
+    def aside(self) -> Aside: ...
 
     def trouble(self) -> str: ...
 
@@ -153,6 +157,8 @@ class ApiServer:
         if aggregator is not None and aggregator.routes and (remote := aggregator.route(call)) is not None:
             return await aggregator.forward(remote, call)
         if not call.is_resource:
+            if is_openapi(call.path) and call.request.method in ("GET", "HEAD"):
+                return await self._described(call)
             return self._page(call)
         if self._streams.serves(call):
             if connects(call):
@@ -178,6 +184,13 @@ class ApiServer:
             self._discovery = Discovery(self._kinds, aggregator.told())
             self._openapi = OpenApi(self._kinds, aggregator.documents())
 
+    async def _described(self, call: Call) -> Response:
+        """Documents of all kinds take long to make, once. Raises: NotFound, NotAcceptable."""
+        self._renew_pages()
+        if self._openapi.is_made(call.request):
+            return self._openapi.answer(call.request)
+        return await self._core.aside.run(self._openapi.answer, call.request)
+
     def _page(self, call: Call) -> Response:
         """What is no resource. Raises: NotFound, MethodNotAllowed."""
         request = call.request
@@ -188,8 +201,6 @@ class ApiServer:
         self._renew_pages()
         if root in ("api", "apis"):
             return self._discovery.answer(request)
-        if root == "openapi" and path != "/openapi/v1/jwks":
-            return self._openapi.answer(request)
         if health.is_health(path):
             return self._health.answer(request)
         if path == "/version":
@@ -205,6 +216,10 @@ class ApiServer:
         if not path:
             return Response(200, JSON, ROOT)
         raise NotFound("the server could not find the requested resource")
+
+
+def is_openapi(path: str) -> bool:
+    return path.startswith("/openapi") and path.rstrip("/") != "/openapi/v1/jwks"
 
 
 def _wants_frames(call: Call, what: str) -> bool:

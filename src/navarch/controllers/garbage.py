@@ -11,6 +11,7 @@ Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from navarch.objects.meta import FOREGROUND, ORPHAN, owner_references, with_meta
 from navarch.objects.value import ABSENT
 
 REMEMBERED = 20_000
+OWNERS_AT_ONCE = 64
 
 Key = tuple[Kind, str, str]
 
@@ -152,7 +154,9 @@ async def confirm(client: Client, observed: Observed) -> Observed:
     if all(owner.present is not None for owner in observed.owners):
         return observed
     owners = []
-    for owner in observed.owners:
+    for number, owner in enumerate(observed.owners):
+        if number % OWNERS_AT_ONCE == OWNERS_AT_ONCE - 1:
+            await asyncio.sleep(0)  # the answers of an API in this process come at once, and owners may be thousands
         if owner.present is None and owner.kind is not None:
             owners.append(await _looked_up(client, observed.object, owner, owner.kind))
         else:

@@ -16,6 +16,8 @@ DEEPEST = 200
 """No object of the API is nested so deep, and no JSON that is deeper could be written again."""
 MOST_ALIASED = 100_000
 """How many values aliases may stand for, all together."""
+MOST_VALUES = 300_000
+"""How many values and keys there may be: more make no object that could be stored, and take their time to be read."""
 
 MERGE, TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
 
@@ -101,6 +103,8 @@ def _check(text: bytes) -> None:
                     raise _refused(event, "document contains excessive aliasing")
             elif isinstance(event, yaml.ScalarEvent):
                 values += 1
+            if values - aliased > MOST_VALUES:
+                raise _refused(event, f"more than {MOST_VALUES} values")
     finally:
         parser.dispose()
 

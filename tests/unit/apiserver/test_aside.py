@@ -7,7 +7,8 @@ import threading
 
 import orjson
 import pytest
-from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run
+import yaml
+from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run, whole
 
 from navarch.apiserver.aside import HELD_BYTES, LARGE_BYTES, Aside
 from navarch.apiserver.stored import MOST_BYTES
@@ -141,5 +142,25 @@ def test_of_very_many_faults_the_first_are_told() -> None:
             await api.post(CONFIGMAPS, config("one", **dict(list(many.items())[:MOST_CAUSES])))
         assert len(refused.value.causes) == MOST_CAUSES
         assert "and more" not in refused.value.message
+
+    run(test)
+
+
+def test_large_answers_in_yaml_are_what_a_whole_document_would_be() -> None:
+    """In slices made beside the loop, to the byte; and so are long lists with line breaks."""
+
+    async def test(api: Api) -> None:
+        for number in range(3):
+            await api.post(CONFIGMAPS, config(f"one-{number}", x=f"- {number}: 'ä'\n" * 4_000, y="[]"))
+        for number in range(300):
+            await api.post(CONFIGMAPS, config(f"small-{number}", x="a\n[]"))
+        at = done(api)
+        for target in (f"{CONFIGMAPS}/one-1", CONFIGMAPS, f"{CONFIGMAPS}?limit=2", f"{CONFIGMAPS}?labelSelector=none"):
+            document = await api.get(target, accept="application/json")
+            text = await whole(await api.send("GET", target, accept="application/yaml"))
+            assert text == yaml.dump(document, Dumper=yaml.CSafeDumper, encoding="utf-8", allow_unicode=True)
+            pretty = await whole(await api.send("GET", f"{target}{'&' if '?' in target else '?'}pretty=true"))
+            assert pretty == orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        assert done(api) >= at + 4
 
     run(test)
