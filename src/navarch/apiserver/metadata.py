@@ -195,7 +195,8 @@ def _update_rules(metadata: Document, was: Document) -> Iterator[Cause]:
             message = f"Invalid value: {_shown(metadata.get(field))}: field is immutable"
             yield Cause("FieldValueInvalid", message, f"metadata.{field}")
     if "deletionTimestamp" in was:
-        added = [name for name in metadata.get("finalizers") or () if name not in (was.get("finalizers") or ())]
+        before = set(was.get("finalizers") or ())
+        added = [name for name in metadata.get("finalizers") or () if name not in before]
         if added:
             listed = ", ".join(f'"{name}"' for name in added)
             message = (

@@ -96,7 +96,8 @@ def _delete_scalars(merged: Document, key: str, values: Any) -> None:
         raise BadRequest("invalid patch format of primitive list")
     old = merged.get(key)
     if isinstance(old, list):
-        merged[key] = [value for value in old if value not in values]
+        doomed = {_freeze(value) for value in values}
+        merged[key] = [value for value in old if _freeze(value) not in doomed]
 
 
 def _ordered_field(merged: Document, patch: Document, key: str, order: Any, shape: Shape) -> None:
@@ -176,6 +177,7 @@ def _without_directives(old: list[Any], new: list[Any], merge_key: str) -> tuple
     """(what is left of the old items, the patch's plain items); None when the patch replaces the list."""
     identity = _identity(merge_key)
     base, items, replaces = old, [], False
+    doomed: set[Hashable] = set()
     for item in new:
         directive = item.get(_PATCH) if isinstance(item, dict) else None
         if directive is None or directive == "merge":
@@ -183,10 +185,11 @@ def _without_directives(old: list[Any], new: list[Any], merge_key: str) -> tuple
         elif directive == "replace":
             replaces = True
         elif directive == "delete":
-            doomed = identity(item)
-            base = [kept for kept in base if identity(kept) != doomed]
+            doomed.add(identity(item))
         else:
             raise BadRequest(f"unknown patch type: {directive} in map: {_shown(item)}")
+    if doomed:
+        base = [kept for kept in base if identity(kept) not in doomed]
     return (None if replaces else base), items
 
 

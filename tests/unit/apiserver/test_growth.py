@@ -7,7 +7,7 @@ comparison of two of its texts. Twice the items may take twice the steps, not fo
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -16,7 +16,7 @@ import orjson
 import pytest
 from api_driver import ADMIN, HandClock
 
-from navarch.apiserver import decode, ownership, prepare
+from navarch.apiserver import decode, metadata, ownership, prepare
 from navarch.apiserver.options import Intent
 from navarch.apiserver.state import State
 from navarch.base.clock import SeededIds
@@ -24,6 +24,7 @@ from navarch.base.errors import ApiError
 from navarch.kinds.kind import Kind
 from navarch.kinds.registry import DEFAULT
 from navarch.kinds.schema import schema_for
+from navarch.objects.patch_strategic import strategic
 from navarch.objects.shape import Shape
 from navarch.store.memory import MemoryStore
 
@@ -183,3 +184,32 @@ def test_what_compares_all_with_all_is_seen() -> None:
 
     few, twice, four = (all_with_all([Text(f"x{number:04}") for number in range(FEW * n)]) for n in (1, 2, 4))
     assert four - twice > GROWTH * (twice - few)
+
+
+SET, KEYED = ("metadata", "finalizers"), ("spec", "containers")
+
+
+@pytest.mark.parametrize(
+    ("plural", "at", "patch"),
+    [
+        ("configmaps", SET, lambda items: {"metadata": {"finalizers": items}}),
+        ("configmaps", SET, lambda items: {"metadata": {"$deleteFromPrimitiveList/finalizers": items[::2]}}),
+        ("configmaps", SET, lambda items: {"metadata": {"$setElementOrder/finalizers": items[::-1]}}),
+        ("pods", KEYED, lambda items: {"spec": {"containers": [{**one, "image": "x"} for one in items]}}),
+        ("pods", KEYED, lambda items: {"spec": {"containers": [{**one, "$patch": "delete"} for one in items]}}),
+        ("pods", KEYED, lambda items: {"spec": {"$setElementOrder/containers": items[::-1]}}),
+    ],
+    ids=["items", "without items", "order", "keyed items", "without keyed items", "order of keyed items"],
+)
+def test_steps_of_patches_are_in_proportion(plural: str, at: Place, patch: Callable[[list[Any]], Any]) -> None:
+    kind = next(kind for kind in DEFAULT.stored() if kind.plural == plural and not kind.group)
+    took = []
+    for count in (FEW, 2 * FEW, 4 * FEW):
+        names = [f"a/b{number}" for number in range(count)]
+        items = names if at is SET else [{"name": name} for name in names]
+        document = counted({at[0]: {at[1]: items, "deletionTimestamp": "now"}})
+        with Steps() as found:
+            patched = strategic(document, counted(patch(items)), schema_for(kind))
+            list(metadata.rules(kind, {"metadata": {}, **patched}, {"metadata": {}, **document}))
+        took.append(found.count)
+    assert took[2] - took[1] < GROWTH * (took[1] - took[0])
