@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from serverprocess import ServerProcess
+
 from navarch.app import identity
 from navarch.app.layout import Settings, save_settings
 from navarch.base.clock import SystemClock
-from tests.robustness.serverprocess import ServerProcess
 
 HEAVY = ("aiohttp", "cryptography", "google", "grpc", "jwt", "numpy", "prometheus_client")
 BUNDLES = "/apis/certificates.k8s.io/v1beta1/clustertrustbundles"
