@@ -96,7 +96,7 @@ def _keep(draft: Draft, written: Document, was: Document, field: str) -> None:
 
 def count(draft: Draft, kind: Kind, old: Document, subresource: str = "") -> None:
     """Raise `generation` where anything but metadata and status changed, or what else counts for the kind."""
-    if not kind.counts_generation:
+    if not kind.counts_generation or kind.generation_counts is None:
         return
     new = draft.document
     if kind.generation_counts and not subresource:

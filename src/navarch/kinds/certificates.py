@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from navarch.base.errors import Cause
 from navarch.kinds.kind import AGE, Column, Kind
 from navarch.kinds.printing import NONE, human_duration
-from navarch.kinds.rules import Faults, repeats
+from navarch.kinds.rules import Faults, repeats, shown
 from navarch.objects import names
 from navarch.objects.value import Document, Draft, dig
 
 GROUP = "certificates.k8s.io"
+BEGIN = "-----BEGIN "
 LEAST_S = 600
+LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
+STATUSES = ("False", "True", "Unknown")
 SIGNER_MAX = 571
 """Bytes of a signer's name: a domain, a slash, and a path of two such parts."""
 DECIDED = ("Approved", "Denied")
@@ -61,13 +64,14 @@ def prepare(draft: Draft, old: Document | None) -> None:
 
 
 def prepare_status(draft: Draft, old: Document) -> None:
-    """Whoever signs neither approves nor denies."""
-    kept = [one for one in _conditions(old) if one.get("type") in DECIDED]
-    others = [one for one in _conditions(draft.document) if one.get("type") not in DECIDED]
-    if kept + others:
-        draft.set(kept + others, "status", "conditions")
-    else:
-        draft.remove("status", "conditions")
+    """Whoever signs leaves what approvers wrote as it is; more of it or less is against the rules."""
+    kept = {type_: _of_type(_conditions(old), type_) for type_ in DECIDED}
+    now = _conditions(draft.document)
+    same = [type_ for type_, found in kept.items() if found and len(_of_type(now, type_)) == len(found)]
+    left = {type_: iter(kept[type_]) for type_ in same}
+    made = [next(left[one["type"]]) if one.get("type") in left else one for one in now]
+    if made != now:
+        draft.set(made, "status", "conditions")
 
 
 def prepare_approval(draft: Draft, old: Document) -> None:
@@ -106,7 +110,10 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
             faults.unsupported(f"spec.usages[{index}]", usage, USAGES)
         if index in twice:
             faults.duplicate(f"spec.usages[{index}]", usage)
-    check_signer(faults, spec.get("signerName", ""), "spec.signerName")
+    if spec.get("signerName") == LEGACY_SIGNER:
+        faults.invalid("spec.signerName", LEGACY_SIGNER, "the legacy signerName is not allowed via this API version")
+    else:
+        check_signer(faults, spec.get("signerName", ""), "spec.signerName")
     lifetime_s = spec.get("expirationSeconds")
     if lifetime_s is not None and lifetime_s < LEAST_S:
         detail = "may not specify a duration less than 600 seconds (10 minutes)"
@@ -133,63 +140,116 @@ def _no_request(encoded: str) -> str:
 
 def check_signer(faults: Faults, name: str, field: str) -> None:
     """Of a signer's name: a domain, and a path in it."""
-    host, _, rest = name.partition("/")
+    host, *rest = name.split("/")
     if not name:
         faults.required(field)
-    elif not rest or "/" in rest:
+        return
+    if len(rest) != 1:
         faults.invalid(field, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'")
-    elif name == "kubernetes.io/legacy-unknown":
-        faults.invalid(field, name, "the legacy signerName is not allowed via this API version")
-    else:
-        faults.checked(field, host, names.dns_subdomain(host))
-        if "." not in host:
-            faults.invalid(field, host, "should be a domain with at least two segments separated by dots")
-        faults.checked(field, rest, names.dns_subdomain(rest))
-        if len(name) > SIGNER_MAX:
-            faults.too_long(field, SIGNER_MAX)
+        return
+    if len(host) > names.SUBDOMAIN_MAX:
+        faults.too_long(field, names.SUBDOMAIN_MAX)
+    _labels(faults, field, host, names.dns_label)
+    if "." not in host:
+        faults.invalid(field, host, "should be a domain with at least two segments separated by dots")
+    _labels(faults, field, rest[0], names.dns_subdomain)
+    if len(name) > SIGNER_MAX:
+        faults.too_long(field, SIGNER_MAX)
+
+
+def _labels(faults: Faults, field: str, text: str, check: names.Validator) -> None:
+    """Tells what is wrong with the first part between dots that is none."""
+    for label in text.split("."):
+        if messages := check(label):
+            faults.checked(field, text, [f"validating label {shown(label)}: {message}" for message in messages])
+            return
 
 
 def decision_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     """Of what approvers and signers write."""
     faults = Faults()
-    conditions, seen = _conditions(new), set[str]()
-    for index, condition in enumerate(conditions):
-        where, type_ = f"status.conditions[{index}]", condition.get("type", "")
-        if not type_:
-            faults.required(f"{where}.type")
-        if type_ in DECISIONS and condition.get("status") != "True":
-            faults.unsupported(f"{where}.status", condition.get("status", ""), ("True",))
-        if type_ in seen:
-            faults.duplicate(f"{where}.type", type_)
-        seen.add(type_)
-    if set(DECIDED) <= seen:
-        detail = "Approved and Denied conditions are mutually exclusive"
-        index = next(i for i, one in reversed(list(enumerate(conditions))) if one.get("type") in DECIDED)
-        faults.invalid(f"status.conditions[{index}].type", conditions[index]["type"], detail)
-    were = {one.get("type"): one for one in _conditions(old or {})}
-    for type_ in DECISIONS:
-        if type_ in were and type_ not in seen:
-            faults.forbidden("status.conditions", f'updates may not remove a condition of type "{type_}"')
     held, given = dig(old, "status", "certificate"), dig(new, "status", "certificate")
-    if held is not None and given != held:
-        faults.forbidden("status.certificate", "updates may not change an issued certificate")
-    elif given is not None and held is None and (problem := _no_chain(given)):
-        faults.invalid("status.certificate", given, problem)
+    before, now = _conditions(old or {}), _conditions(new)
+    if now != before:
+        _check_conditions(faults, now, before)
+    if given != held and given and (problem := _no_chain(given)):
+        faults.invalid("status.certificate", "<certificate data>", problem)
+    for type_ in DECISIONS:
+        if len(_of_type(now, type_)) < len(_of_type(before, type_)):
+            faults.forbidden("status.conditions", f'updates may not remove a condition of type "{type_}"')
+    if held and given != held:
+        faults.forbidden("status.certificate", "updates may not modify existing certificate content")
     return faults.causes
 
 
+def signer_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """Of what signers write, who decide nothing."""
+    yield from decision_rules(new, old)
+    before, now = _conditions(old or {}), _conditions(new)
+    faults = Faults()
+    for type_ in DECIDED:
+        if len(_of_type(now, type_)) > len(_of_type(before, type_)):
+            faults.forbidden("status.conditions", f'updates may not add a condition of type "{type_}"')
+    yield from faults.causes
+
+
+def _of_type(conditions: list[Document], type_: str) -> list[Document]:
+    return [one for one in conditions if one.get("type", "") == type_]
+
+
+def _check_conditions(faults: Faults, conditions: list[Document], before: list[Document]) -> None:
+    """What was wrong before may stay."""
+    seen: set[str] = set()
+    types = [one.get("type", "") for one in before]
+    for index, condition in enumerate(conditions):
+        where, type_, status = f"status.conditions[{index}]", condition.get("type", ""), condition.get("status", "")
+        if not type_ and "" not in types:
+            faults.required(f"{where}.type")
+        supported = ("True",) if type_ in DECISIONS else STATUSES
+        if not status:
+            faults.required(f"{where}.status")
+        elif status not in supported:
+            faults.unsupported(f"{where}.status", status, supported)
+        if type_ in DECIDED and set(DECIDED) - {type_} <= seen and not set(DECIDED) <= set(types):
+            faults.invalid("status.conditions", type_, "Approved and Denied conditions are mutually exclusive")
+        if type_ in seen and len(set(types)) == len(types):
+            faults.duplicate(f"{where}.type", type_)
+        seen.add(type_)
+
+
+def pem_blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Type and body of each block in PEM, up to one that does not end."""
+    end = 0
+    while (begin := text.find(BEGIN, end)) >= 0:
+        name_at = begin + len(BEGIN)
+        body_at = text.find("-----\n", name_at)
+        type_ = text[name_at:body_at]
+        stop = text.find(f"-----END {type_}-----", body_at) if body_at >= 0 else -1
+        if stop < 0:
+            return
+        yield type_, text[body_at + len("-----\n") : stop]
+        end = stop + len(f"-----END {type_}-----")
+
+
 def _no_chain(encoded: str) -> str:
+    """What is wrong with certificates in PEM in base64; "" for good ones."""
     try:
         text = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         return str(error)
     from cryptography import x509
 
-    try:
-        x509.load_pem_x509_certificates(text)
-    except ValueError:
-        return "must contain at least one CERTIFICATE PEM block"
-    return ""
+    blocks = list(pem_blocks(text.decode(errors="replace")))
+    for type_, body in blocks:
+        if type_ != "CERTIFICATE":
+            return f"only CERTIFICATE PEM blocks are allowed, found {shown(type_)}"
+        if ":" in body:
+            return "no PEM block headers are permitted"
+        try:
+            x509.load_der_x509_certificate(base64.b64decode(body))
+        except ValueError as error:
+            return f"the certificate cannot be read: {error}"
+    return "" if blocks else "must contain at least one CERTIFICATE PEM block"
 
 
 def _lifetime(found: Document, now: datetime) -> str:
@@ -219,7 +279,7 @@ CERTIFICATESIGNINGREQUEST = Kind(
     prepare_status=prepare_status,
     subresources=("approval", "status"),
     subresource_prepare={"approval": prepare_approval},
-    subresource_rules={"approval": decision_rules, "status": decision_rules},
+    subresource_rules={"approval": decision_rules, "status": signer_rules},
     counts_generation=False,
     columns=(
         AGE,

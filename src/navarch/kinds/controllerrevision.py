@@ -28,11 +28,11 @@ class ControllerRevision(View, frozen=True):
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
+    if "data" not in new:
+        faults.required("data", "data is mandatory")
     faults.not_negative("revision", new.get("revision"))
     if old is not None:
         faults.immutable("data", new.get("data"), old.get("data"))
-    elif "data" not in new:
-        faults.required("data", "data is mandatory")
     return faults.causes
 
 

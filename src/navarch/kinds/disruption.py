@@ -9,13 +9,16 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from navarch.base.errors import Cause
+from navarch.kinds.condition_rules import conditions
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.rules import Faults, int_or_percent
 from navarch.kinds.view import Condition, LabelSelector, ObjectMeta, View
+from navarch.kinds.workload import counts
 from navarch.objects.selector import check_document
 from navarch.objects.value import Document, Draft, dig
 
 NOT_SET = "N/A"
+COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
 EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
 
 
@@ -46,8 +49,7 @@ class PodDisruptionBudget(View, frozen=True):
 
 def prepare(draft: Draft, old: Document | None) -> None:
     if old is None:
-        counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
-        draft.set(dict.fromkeys(counts, 0), "status")
+        draft.set(dict.fromkeys(COUNTS, 0), "status")
 
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
@@ -63,6 +65,14 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     policy = spec.get("unhealthyPodEvictionPolicy")
     if policy is not None and policy not in EVICTION_POLICIES:
         faults.unsupported("spec.unhealthyPodEvictionPolicy", policy, EVICTION_POLICIES)
+    return faults.causes
+
+
+def status_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    status: Document = new.get("status") or {}
+    conditions(faults, status.get("conditions") or [], "status.conditions")
+    counts(faults, status, "status", *COUNTS)
     return faults.causes
 
 
@@ -88,6 +98,7 @@ PODDISRUPTIONBUDGET = Kind(
     rules=rules,
     prepare=prepare,
     subresources=("status",),
+    subresource_rules={"status": status_rules},
     columns=(
         Column("Min Available", _minimum, description="How many pods must be available."),
         Column("Max Unavailable", _maximum, description="How many may be unavailable."),

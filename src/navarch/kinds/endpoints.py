@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from ipaddress import ip_address
 
 from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE
 from navarch.kinds.reference import ObjectReference
-from navarch.kinds.rules import Faults, address
+from navarch.kinds.rules import Faults, address, not_special
 from navarch.kinds.view import ObjectMeta, View
 from navarch.objects import names
 from navarch.objects.value import Document, Draft
@@ -55,6 +56,8 @@ def default(draft: Draft) -> None:
 
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    if old is not None and new.get("subsets") == old.get("subsets"):
+        return ()
     faults = Faults()
     for index, subset in enumerate(new.get("subsets") or ()):
         path = f"subsets[{index}]"
@@ -62,15 +65,39 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
             faults.required(path, "must specify `addresses` or `notReadyAddresses`")
         for field in ("addresses", "notReadyAddresses"):
             for number, found in enumerate(subset.get(field) or ()):
-                address(faults, found.get("ip", ""), f"{path}.{field}[{number}].ip")
+                _address(faults, found, f"{path}.{field}[{number}]")
         ports = subset.get("ports") or ()
         for number, port in enumerate(ports):
-            where = f"{path}.ports[{number}]"
-            if not port.get("name") and len(ports) > 1:
-                faults.required(f"{where}.name")
-            faults.checked(f"{where}.port", port.get("port", 0), names.port(port.get("port", 0)))
-            faults.one_of(f"{where}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
+            _port(faults, port, len(ports) > 1, f"{path}.ports[{number}]")
     return faults.causes
+
+
+def not_out_of_reach(faults: Faults, value: str, field: str) -> None:
+    """Of a good address. Loopback is allowed, unlike in Kubernetes: there a cluster in one process finds extension
+    servers, and a server of its own machine alone is found."""
+    if not ip_address(value).is_loopback:
+        not_special(faults, value, field)
+
+
+def _address(faults: Faults, found: Document, path: str) -> None:
+    if address(faults, ip := found.get("ip", ""), f"{path}.ip"):
+        not_out_of_reach(faults, ip, f"{path}.ip")
+    if hostname := found.get("hostname"):
+        faults.checked(f"{path}.hostname", hostname, names.dns_label(hostname))
+    if (node := found.get("nodeName")) is not None:
+        faults.checked(f"{path}.nodeName", node, names.dns_subdomain(node))
+
+
+def _port(faults: Faults, port: Document, named: bool, path: str) -> None:
+    """named: whether it must have a name."""
+    if name := port.get("name"):
+        faults.checked(f"{path}.name", name, names.dns_label(name))
+    elif named:
+        faults.required(f"{path}.name")
+    faults.checked(f"{path}.port", port.get("port", 0), names.port(port.get("port", 0)))
+    faults.one_of(f"{path}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
+    if (application := port.get("appProtocol")) is not None:
+        faults.checked(f"{path}.appProtocol", application, names.qualified_name(application))
 
 
 def joined(ip: str, port: int) -> str:

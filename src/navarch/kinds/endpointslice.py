@@ -10,6 +10,7 @@ from datetime import datetime
 
 from navarch.base.errors import Cause
 from navarch.kinds import warnings
+from navarch.kinds.endpoints import not_out_of_reach
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import UNSET
 from navarch.kinds.reference import ObjectReference
@@ -24,6 +25,9 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 ENDPOINTS_MAX = 1000
 PORTS_MAX = 20000
 ADDRESSES_MAX = 100
+HINTS_MAX = 8
+PERHAPS_SPECIAL = ("0", "169.254.", "224.0.0.", ":", "f", "F")
+"""How addresses begin that may not be reached from elsewhere; most others need no second look."""
 SERVICE_LABEL = "kubernetes.io/service-name"
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 
@@ -101,6 +105,13 @@ def default(draft: Draft) -> None:
         draft.default("TCP", "ports", port, "protocol")
 
 
+def prepare(draft: Draft, old: Document | None) -> None:
+    """Topology in its old form is not taken any more."""
+    for index, endpoint in enumerate(draft.get("endpoints") or ()):
+        if "deprecatedTopology" in endpoint:
+            draft.remove("endpoints", index, "deprecatedTopology")
+
+
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     type_ = new.get("addressType")
@@ -113,20 +124,27 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
             _endpoint(faults, endpoint, f"endpoints[{index}]", type_)
     if len(ports) > PORTS_MAX:
         faults.too_many("ports", len(ports), PORTS_MAX)
-    seen: set[str] = set()
-    for index, port in enumerate(ports):
-        name = port.get("name", "")
-        if name in seen:
-            faults.duplicate(f"ports[{index}].name", name)
-        seen.add(name)
-        if name:
-            faults.checked(f"ports[{index}].name", name, names.dns_label(name))
-        faults.one_of(f"ports[{index}].protocol", port.get("protocol"), PROTOCOLS)
-        if port.get("port") is not None:
-            faults.checked(f"ports[{index}].port", port["port"], names.port(port["port"]))
+    else:
+        _ports_of(faults, ports)
     if old is not None:
         faults.immutable("addressType", type_, old.get("addressType"))
     return faults.causes
+
+
+def _ports_of(faults: Faults, ports: list[Document]) -> None:
+    seen: set[str] = set()
+    for index, port in enumerate(ports):
+        name, path = port.get("name", ""), f"ports[{index}]"
+        if name:
+            faults.checked(f"{path}.name", name, names.dns_label(name))
+        if name in seen:
+            faults.duplicate(f"{path}.name", name)
+        seen.add(name)
+        faults.one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
+        if port.get("port") is not None:
+            faults.checked(f"{path}.port", port["port"], names.port(port["port"]))
+        if (application := port.get("appProtocol")) is not None:
+            faults.checked(f"{path}.appProtocol", application, names.qualified_name(application))
 
 
 def _endpoint(faults: Faults, endpoint: Document, path: str, type_: str | None) -> None:
@@ -136,14 +154,51 @@ def _endpoint(faults: Faults, endpoint: Document, path: str, type_: str | None) 
     elif len(addresses) > ADDRESSES_MAX:
         faults.too_many(f"{path}.addresses", len(addresses), ADDRESSES_MAX)
     for index, found in enumerate(addresses):
-        field = f"{path}.addresses[{index}]"
-        if type_ == "FQDN":
-            faults.checked(field, found, names.dns_subdomain(found))
-        elif not is_ip(found) or (":" in found) != (type_ == "IPv6"):
+        _address(faults, found, f"{path}.addresses[{index}]", type_)
+    if (node := endpoint.get("nodeName")) is not None:
+        faults.checked(f"{path}.nodeName", node, names.dns_subdomain(node))
+    if (hostname := endpoint.get("hostname")) is not None:
+        faults.checked(f"{path}.hostname", hostname, names.dns_label(hostname))
+    if hints := endpoint.get("hints"):
+        _hints(faults, hints, f"{path}.hints")
+
+
+def _address(faults: Faults, found: str, field: str, type_: str | None) -> None:
+    if type_ == "FQDN":
+        _domain(faults, found, field)
+    elif type_ in ("IPv4", "IPv6"):
+        if not is_ip(found) or (":" in found) != (type_ == "IPv6"):
             faults.invalid(field, found, f"must be a valid {type_} address")
-    for field_name, check in (("hostname", names.dns_label), ("nodeName", names.dns_subdomain)):
-        if value := endpoint.get(field_name):
-            faults.checked(f"{path}.{field_name}", value, check(value))
+        elif found.startswith(PERHAPS_SPECIAL):
+            not_out_of_reach(faults, found, field)
+
+
+def _domain(faults: Faults, found: str, field: str) -> None:
+    if not found:
+        faults.required(field)
+        return
+    name = found.removesuffix(".")
+    if messages := names.dns_subdomain(name):
+        faults.invalid(field, name, ",".join(messages))
+    elif "." not in name:
+        faults.invalid(field, name, "should be a domain with at least two segments separated by dots")
+    elif wrong := next((one for one in name.split(".") if names.dns_label(one)), ""):
+        faults.invalid(field, wrong, ",".join(names.dns_label(wrong)))
+
+
+def _hints(faults: Faults, hints: Document, path: str) -> None:
+    for field, check in (("forZones", names.label_value), ("forNodes", names.dns_subdomain)):
+        found = hints.get(field) or ()
+        if len(found) > HINTS_MAX:
+            faults.too_many(f"{path}.{field}", len(found), HINTS_MAX)
+            return
+        seen: set[str] = set()
+        for index, hint in enumerate(found):
+            name, where = hint.get("name", ""), f"{path}.{field}[{index}].name"
+            if name in seen:
+                faults.duplicate(where, name)
+            seen.add(name)
+            faults.checked(where, name, check(name))
 
 
 def _limited(texts: list[str]) -> str:
@@ -166,6 +221,7 @@ ENDPOINTSLICE = Kind(
     plural="endpointslices",
     view=EndpointSlice,
     default=default,
+    prepare=prepare,
     rules=rules,
     warn=warnings.endpoint_slice,
     generation_counts=("labels",),

@@ -18,9 +18,12 @@ from navarch.kinds.printing import moment, since
 from navarch.kinds.reference import ObjectReference
 from navarch.kinds.rules import Faults
 from navarch.kinds.view import ObjectMeta, View
+from navarch.objects import names
 from navarch.objects.value import Document, Draft, dig
 
-NOTE_MAX = 1024
+TEXT_MAX_BYTES = 128
+NOTE_MAX_BYTES = 1024
+LEAST_SERIES = 2
 
 
 class EventSource(View, frozen=True):
@@ -69,20 +72,22 @@ FROM_STORED = {stored: shown for shown, stored in TO_STORED.items()}
 
 SETTLED = (
     "involvedObject",
-    "related",
     "reason",
     "message",
-    "action",
-    "type",
-    "eventTime",
-    "reportingComponent",
-    "reportingInstance",
     "source",
     "firstTimestamp",
     "lastTimestamp",
     "count",
+    "type",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
 )
 """What of a new event nobody changes: only its series goes on."""
+
+TOLD_AS = {"reportingComponent": "reportingController"}
+"""Fields that errors of the newer form call otherwise."""
 
 
 def to_stored(document: Document) -> Document:
@@ -106,40 +111,84 @@ def default(draft: Draft) -> None:
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     """Of an event in the old form, which asks little."""
     faults = Faults()
-    _same_namespace(faults, new, "involvedObject.namespace")
+    _of_any(faults, new, "reportingComponent")
     return faults.causes
 
 
 def strict_rules(new: Document, old: Document | None) -> Iterable[Cause]:
-    """Of an event written as events.k8s.io; paths are those of that face, the document is the stored one."""
+    """Of an event written as events.k8s.io; the document is the stored one, and paths are mostly those of its fields,
+    as Kubernetes has it."""
     faults = Faults()
-    _same_namespace(faults, new, "regarding.namespace")
+    _of_any(faults, new, "reportingController")
     if old is not None:
-        for stored in SETTLED:
-            faults.immutable(FROM_STORED.get(stored, stored), new.get(stored), old.get(stored))
+        if new.get("series") != old.get("series"):
+            _series(faults, new)
+        for field in SETTLED:
+            faults.immutable(TOLD_AS.get(field, field), new.get(field), old.get(field))
+        if _to_microseconds(new) != _to_microseconds(old):
+            faults.immutable("eventTime", new.get("eventTime"), old.get("eventTime"))
         return faults.causes
-    for shown, stored in (
-        ("eventTime", "eventTime"),
-        ("reportingController", "reportingComponent"),
-        ("reportingInstance", "reportingInstance"),
-        ("action", "action"),
-        ("reason", "reason"),
-    ):
-        if not new.get(stored):
-            faults.required(shown)
+    _series(faults, new)
+    if not new.get("eventTime"):
+        faults.required("eventTime")
     if new.get("type") not in ("Normal", "Warning"):
-        faults.invalid("type", new.get("type", ""), "has invalid value: " + str(new.get("type", "")))
-    if len(new.get("message", "")) > NOTE_MAX:
-        faults.invalid("message", "", f"can have at most {NOTE_MAX} characters")
+        faults.invalid("type", "", f"has invalid value: {new.get('type', '')}")
+    for field in ("firstTimestamp", "lastTimestamp", "count"):
+        if new.get(field):
+            faults.invalid(field, "", "needs to be unset")
+    source = new.get("source") or {}
+    if source.get("component") or source.get("host"):
+        faults.invalid("source", "", "needs to be unset")
     return faults.causes
 
 
-def _same_namespace(faults: Faults, event: Document, field: str) -> None:
-    """An event stands beside what it is about; what has no namespace is told of in `default`."""
+def _to_microseconds(event: Document) -> str:
+    """Clients lose what is finer."""
+    return str(event.get("eventTime") or "").rstrip("Z")[: len("2026-01-01T00:00:00.000000")]
+
+
+def _series(faults: Faults, event: Document) -> None:
+    series = event.get("series")
+    if series is None:
+        return
+    if series.get("count", 0) < LEAST_SERIES:
+        faults.invalid("series.count", "", f"should be at least {LEAST_SERIES}")
+    if not series.get("lastObservedTime"):
+        faults.required("series.lastObservedTime")
+
+
+def _of_any(faults: Faults, event: Document, reporting: str) -> None:
+    """What holds in both forms. reporting: how the form calls who tells of it."""
     own = dig(event, "metadata", "namespace", default="")
     about = dig(event, "involvedObject", "namespace", default="")
-    if about != own and not (about == "" and own in ("default", "kube-system")):
-        faults.invalid(field, about, "does not match event.namespace")
+    if event.get("eventTime"):
+        beside = bool(about) or own in ("default", "kube-system")
+    else:  # of something without a namespace is told in `default`
+        beside = about == own or (about == "" and own == "default")
+    if not beside:
+        faults.invalid("involvedObject.namespace", about, "does not match event.namespace")
+    if event.get("eventTime"):
+        _newer(faults, event, reporting)
+    faults.checked("namespace", own, names.dns_subdomain(own))
+
+
+def _newer(faults: Faults, event: Document, reporting: str) -> None:
+    """An event that says to the microsecond when it happened says also who did what, and why."""
+    by = event.get("reportingComponent", "")
+    if not by:
+        faults.required(reporting)
+    faults.checked(reporting, by, names.qualified_name(by))
+    for field in ("reportingInstance", "action", "reason"):
+        if not event.get(field):
+            faults.required(field)
+        _short(faults, event, field, TEXT_MAX_BYTES)
+    _short(faults, event, "message", NOTE_MAX_BYTES)
+
+
+def _short(faults: Faults, event: Document, field: str, limit_bytes: int) -> None:
+    text: str = event.get(field, "")
+    if len(text) * 4 > limit_bytes and len(text.encode()) > limit_bytes:
+        faults.invalid(field, "", f"can have at most {limit_bytes} characters")
 
 
 def last_seen(event: Document) -> datetime | None:

@@ -78,7 +78,8 @@ class Kind:
     has_status: a write to the main resource keeps the old `status`, one to `status` changes nothing else.
     status_at_create: whoever creates one may give its status too.
     counts_generation: `metadata.generation` goes up when anything outside metadata and status changes.
-    generation_counts: what of the metadata counts too (`annotations`), unless a subresource is written.
+    generation_counts: what of the metadata counts too (`annotations`), unless a subresource is written;
+        None: nothing does, it stays 1.
     columns: after NAME (implied, unless `named` is False) and, unless `age` is False, before AGE (implied, the last of
         priority 0). `table` is the whole of them.
     subresource_rules, subresource_prepare: the rules of a write to that subresource, which hold instead of `rules` (a
@@ -123,7 +124,7 @@ class Kind:
     subresources: tuple[str, ...] = ()
     status_at_create: bool = False
     counts_generation: bool = True
-    generation_counts: tuple[str, ...] = ()
+    generation_counts: tuple[str, ...] | None = ()
     columns: tuple[Column, ...] = ()
     named: bool = True
     age: bool = True

@@ -12,7 +12,11 @@ from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.rules import Faults
 from navarch.kinds.view import ObjectMeta, View
+from navarch.objects import names
 from navarch.objects.value import Document
+
+OLDEST = "OldestEmulationVersion"
+STRATEGIES = (OLDEST,)
 
 
 class LeaseSpec(View, frozen=True):
@@ -35,7 +39,25 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     if duration_s is not None and duration_s <= 0:
         faults.invalid("spec.leaseDurationSeconds", duration_s, "must be greater than 0")
     faults.not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
+    if "strategy" in spec or "preferredHolder" in spec:
+        _coordinated(faults, spec)
     return faults.causes
+
+
+def _coordinated(faults: Faults, spec: Document) -> None:
+    strategy = spec.get("strategy")
+    if strategy is not None:
+        check_strategy(faults, strategy, "spec.strategy")
+    if spec.get("preferredHolder") and not strategy:
+        faults.forbidden("spec.preferredHolder", "may only be specified if `strategy` is defined")
+
+
+def check_strategy(faults: Faults, strategy: str, path: str) -> None:
+    """How a lease's holder is chosen: one of Kubernetes' names, or one with its inventor's domain."""
+    if "/" in strategy:
+        faults.checked(f"{path}.strategy", strategy, names.qualified_name(strategy))
+    elif strategy not in STRATEGIES:
+        faults.unsupported(f"{path}.strategy", strategy, STRATEGIES)
 
 
 LEASE = Kind(

@@ -36,18 +36,30 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     name, value = dig(new, "metadata", "name", default=""), new.get("value", 0)
     if old is None:
         if name.startswith(RESERVED_PREFIX):
-            if SYSTEM_CLASSES.get(name) != value:
-                detail = f"priority class names with '{RESERVED_PREFIX}' prefix are reserved for system use only"
-                faults.forbidden("metadata.name", detail)
+            if problem := _not_of_the_system(name, value, bool(new.get("globalDefault"))):
+                detail = (
+                    f"priority class names with '{RESERVED_PREFIX}' prefix are reserved for system use only. error: "
+                )
+                faults.forbidden("metadata.name", detail + problem)
         elif value > USER_MAX:
             detail = f"maximum allowed value of a user defined priority is {USER_MAX}"
             faults.forbidden("value", detail)
+        faults.one_of("preemptionPolicy", new.get("preemptionPolicy"), ("PreemptLowerPriority", "Never"))
     else:
         if value != old.get("value", 0):
             faults.forbidden("value", "may not be changed in an update.")
         faults.immutable("preemptionPolicy", new.get("preemptionPolicy"), old.get("preemptionPolicy"))
-    faults.one_of("preemptionPolicy", new.get("preemptionPolicy"), ("Never", "PreemptLowerPriority"))
     return faults.causes
+
+
+def _not_of_the_system(name: str, value: int, by_default: bool) -> str:
+    """In what it is not the class of Kubernetes' own that its name says; "" for one of them."""
+    known = SYSTEM_CLASSES.get(name)
+    if known is None:
+        return f"{name} is not a known system priority class"
+    if value != known:
+        return f"value of {name} PriorityClass must be {known}"
+    return f"globalDefault of {name} PriorityClass must be false" if by_default else ""
 
 
 def _is_default(found: Document, now: datetime) -> bool:
@@ -64,6 +76,7 @@ PRIORITYCLASS = Kind(
     view=PriorityClass,
     default=default,
     rules=rules,
+    generation_counts=None,
     columns=(
         Column("Value", ".value", type="integer", description="The priority; more is more important."),
         Column("Global-Default", _is_default, type="boolean", description="Whether pods that name no class get it."),

@@ -92,7 +92,10 @@ def cluster_role_rules(new: Document, old: Document | None) -> Iterable[Cause]:
             detail = "at least one clusterRoleSelector required if aggregationRule is non-nil"
             faults.required("aggregationRule.clusterRoleSelectors", detail)
         for index, found in enumerate(selectors):
-            faults.causes.extend(check_document(found, f"aggregationRule.clusterRoleSelectors[{index}]"))
+            field = f"aggregationRule.clusterRoleSelectors[{index}]"
+            if broken := list(check_document(found, field)):
+                faults.causes.extend(broken)
+                faults.invalid(field, found, "invalid label selector.")
     return faults.causes
 
 

@@ -63,15 +63,17 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     if old is not None and spec == old.get("spec"):
         return ()
     selector: Document = spec.get("selector") or {}
+    counts(faults, spec, "spec", "minReadySeconds")
     if not selector:
         faults.required("spec.selector")
-    counts(faults, spec, "spec", "replicas", "minReadySeconds")
+    counts(faults, spec, "spec", "replicas")
     template = spec.get("template")
     if template is None:
         faults.required("spec.template")
     else:
         labels: Document = dig(template, "metadata", "labels", default={})
-        replicated_template(faults, template, "spec.template", selector.items() <= labels.items())
+        matches = selector.items() <= labels.items()
+        replicated_template(faults, template, "spec.template", matches, "ReplicationController")
     return faults.causes
 
 

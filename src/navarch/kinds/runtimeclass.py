@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.podspec.placement_rules import tolerations
-from navarch.kinds.podspec.resource_rules import amount
-from navarch.kinds.rules import Faults, check_labels, repeats
+from navarch.kinds.podspec.resource_rules import resources
+from navarch.kinds.rules import Faults, check_labels
 from navarch.objects import names
 from navarch.objects.value import Document, dig
+
+TOLERATION_KEYS = ("key", "operator", "value", "effect")
 
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
@@ -21,18 +23,21 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     handler = new.get("handler", "")
     if old is not None:
         faults.immutable("handler", handler, old.get("handler", ""))
-    elif not handler:
+        return faults.causes
+    if not handler:
         faults.required("handler")
     else:
         faults.checked("handler", handler, names.dns_label(handler))
-    for name, value in dig(new, "overhead", "podFixed", default={}).items():
-        amount(faults, value, f"overhead.podFixed.{name}")
+    resources(faults, {"limits": dig(new, "overhead", "podFixed", default={})}, "overhead")
     scheduling: Document = new.get("scheduling") or {}
     check_labels(faults, scheduling.get("nodeSelector"), "scheduling.nodeSelector")
     tolerations(faults, scheduling.get("tolerations") or [], "scheduling.tolerations")
-    tolerated: list[Document] = scheduling.get("tolerations") or []
-    for index in sorted(repeats(tolerated)):
-        faults.duplicate(f"scheduling.tolerations[{index}]", tolerated[index])
+    seen: set[tuple[str, ...]] = set()
+    for index, one in enumerate(scheduling.get("tolerations") or ()):
+        key = tuple(one.get(field, "") for field in TOLERATION_KEYS)
+        if key in seen:
+            faults.duplicate(f"scheduling.tolerations[{index}]", one)
+        seen.add(key)
     return faults.causes
 
 

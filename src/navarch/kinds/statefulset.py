@@ -16,6 +16,7 @@ from navarch.kinds.printing import container_images, container_names
 from navarch.kinds.rules import Faults, int_or_percent, same_but, share
 from navarch.kinds.statefulset_view import StatefulSet
 from navarch.kinds.workload import counts, selector_and_template
+from navarch.objects import names
 from navarch.objects.value import Document, Draft, dig
 
 POD_ORDERS = ("OrderedReady", "Parallel")
@@ -59,8 +60,8 @@ def _with_claims(spec: Document) -> Document:
     """With a volume for each claim template: that is what containers may mount."""
     pod = dig(spec, "template", "spec", default={})
     present = {volume.get("name") for volume in pod.get("volumes") or ()}
-    names = [dig(claim, "metadata", "name") for claim in spec.get("volumeClaimTemplates") or ()]
-    more = [{"name": name, "emptyDir": {}} for name in names if name and name not in present]
+    claims = [dig(claim, "metadata", "name") for claim in spec.get("volumeClaimTemplates") or ()]
+    more = [{"name": name, "emptyDir": {}} for name in claims if name and name not in present]
     if not more:
         return spec
     volumes = [*(pod.get("volumes") or ()), *more]
@@ -73,13 +74,11 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     was: Document = (old or {}).get("spec") or {}
     if old is not None and spec == was:
         return ()
-    if old is not None and not same_but(spec, was, *MAY_CHANGE):
-        listed = ", ".join(f"'{field}'" for field in MAY_CHANGE[:-1])
-        detail = f"updates to statefulset spec for fields other than {listed} and '{MAY_CHANGE[-1]}' are forbidden"
-        faults.forbidden("spec", detail)
-    if spec.get("podManagementPolicy") not in POD_ORDERS:
-        detail = "must be 'OrderedReady' or 'Parallel'"
-        faults.invalid("spec.podManagementPolicy", spec.get("podManagementPolicy", ""), detail)
+    order = spec.get("podManagementPolicy", "")
+    if not order:
+        faults.required("spec.podManagementPolicy")
+    elif order not in POD_ORDERS:
+        faults.invalid("spec.podManagementPolicy", order, "must be 'OrderedReady' or 'Parallel'")
     _strategy(faults, spec.get("updateStrategy") or {}, "spec.updateStrategy")
     for event in ("whenDeleted", "whenScaled"):
         policy = dig(spec, "persistentVolumeClaimRetentionPolicy", event)
@@ -87,7 +86,15 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
             faults.unsupported(f"spec.persistentVolumeClaimRetentionPolicy.{event}", policy or "", CLAIM_POLICIES)
     counts(faults, spec, "spec", "replicas", "minReadySeconds")
     counts(faults, spec.get("ordinals") or {}, "spec.ordinals", "start")
+    if spec.get("revisionHistoryLimit") != was.get("revisionHistoryLimit"):
+        counts(faults, spec, "spec", "revisionHistoryLimit")
+    if old is None and (service := spec.get("serviceName")):
+        faults.checked("spec.serviceName", service, names.dns_label(service))
     selector_and_template(faults, _with_claims(spec), "spec", "statefulset", "StatefulSet")
+    if old is not None and not same_but(spec, was, *MAY_CHANGE):
+        listed = ", ".join(f"'{field}'" for field in MAY_CHANGE[:-1])
+        detail = f"updates to statefulset spec for fields other than {listed} and '{MAY_CHANGE[-1]}' are forbidden"
+        faults.forbidden("spec", detail)
     return faults.causes
 
 
@@ -127,6 +134,7 @@ STATEFULSET = Kind(
     default=default,
     rules=rules,
     warn=warnings.stateful_set,
+    name_rule=names.dns_label,
     prepare=prepare,
     subresources=("scale", "status"),
     subresource_rules={"status": workload_status.statefulset},

@@ -6,20 +6,18 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/certificate-sign
 from __future__ import annotations
 
 import base64
-import re
 import ssl
 from collections.abc import Iterable
 
 from navarch.base.certificate import read_der
 from navarch.base.errors import Cause
-from navarch.kinds.certificates import GROUP, check_signer
+from navarch.kinds.certificates import GROUP, check_signer, pem_blocks
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.rules import Faults
 from navarch.objects import names
 from navarch.objects.value import Document, dig
 
 BUNDLE_MAX_BYTES = 1024 * 1024
-BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\n(.*?)-----END \1-----", re.DOTALL)
 OMITTED = "<value omitted>"
 
 
@@ -66,8 +64,8 @@ def _bundle(faults: Faults, text: str) -> None:
         return
     seen: dict[bytes, list[int]] = {}
     wrong = False
-    for number, match in enumerate(BLOCK.finditer(text)):
-        data, problem = _certificate(match[1], match[2])
+    for number, (type_, body) in enumerate(pem_blocks(text)):
+        data, problem = _certificate(type_, body)
         if problem:
             faults.invalid(field, OMITTED, f"entry {number} {problem}")
             wrong = True

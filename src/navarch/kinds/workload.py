@@ -26,7 +26,7 @@ def template(faults: Faults, found: Document, path: str) -> None:
         faults.forbidden(f"{path}.spec.ephemeralContainers", detail)
 
 
-def replicated_template(faults: Faults, found: Document, path: str, matches: bool, owner: str = "ReplicaSet") -> None:
+def replicated_template(faults: Faults, found: Document, path: str, matches: bool, owner: str) -> None:
     """A template whose pods are to be kept alive. matches: whether the workload's selector finds its pods."""
     if not matches:
         detail = "`selector` does not match template `labels`"
@@ -44,15 +44,19 @@ def selector_and_template(
 ) -> None:
     """Of a workload that selects by a LabelSelector. what, owner: its kind as the messages call it."""
     found = spec.get("selector")
-    matches = True
+    matches = found is not None
     if found is None:
-        faults.required(f"{path}.selector")
+        if owner != "DaemonSet":  # where none selects nothing, and that is told
+            faults.required(f"{path}.selector")
     else:
-        faults.causes.extend(selector.check_document(found, f"{path}.selector"))
+        broken = list(selector.check_document(found, f"{path}.selector"))
+        faults.causes.extend(broken)
         if not found.get("matchLabels") and not found.get("matchExpressions"):
             faults.invalid(f"{path}.selector", found, f"empty selector is invalid for {what}")
         elif not selects(found, spec):
             matches = False
+        if broken and owner == "ReplicaSet":
+            faults.invalid(f"{path}.selector", found, "invalid label selector")
     replicated_template(faults, spec.get("template") or {}, f"{path}.template", matches, owner)
 
 

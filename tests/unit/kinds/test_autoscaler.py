@@ -113,7 +113,7 @@ def test_annotations_that_hold_nonsense_are_dropped(text: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "field", "message"),
     [
-        ({"maxReplicas": 0}, "spec.maxReplicas", "Invalid value: 0: must be greater than 0"),
+        ({"maxReplicas": 0}, "spec.maxReplicas", "Required value: must be set and greater than 0"),
         ({"minReplicas": 0}, "spec.minReplicas", "Invalid value: 0: must be greater than or equal to 1"),
         (
             {"minReplicas": 6},
@@ -124,8 +124,8 @@ def test_annotations_that_hold_nonsense_are_dropped(text: str) -> None:
         ({"metrics": [{}]}, "spec.metrics[0].type", "Required value: must specify a metric source type"),
         (
             {"metrics": [{**CPU, "type": "Pods"}]},
-            "spec.metrics[0].resource",
-            "Forbidden: must populate the given metric source only",
+            "spec.metrics[0].pods",
+            "Required value: must populate information for the given metric source",
         ),
         (
             {"metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}}]},

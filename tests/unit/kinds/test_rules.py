@@ -25,7 +25,6 @@ from navarch.kinds import (
     ENDPOINTS,
     ENDPOINTSLICE,
     EVENT,
-    EVENTS_EVENT,
     LEASE,
     LIMITRANGE,
     NAMESPACE,
@@ -118,7 +117,6 @@ PVC_SOURCE: Document = {"name": "a", "kind": "PersistentVolumeClaim"}
     ("kind", "document", "field", "message"),
     [
         (DEPLOYMENT, workload(replicas=-1), "spec.replicas", "Invalid value: -1: must be greater than or equal to 0"),
-        (DEPLOYMENT, {"spec": {"template": TEMPLATE}}, "spec.selector", "Required value"),
         (
             DEPLOYMENT,
             workload(selector={"matchLabels": {"app": "b"}}),
@@ -518,19 +516,6 @@ def test_a_bound_claim_keeps_its_volume() -> None:
     ((field, message),) = causes(PERSISTENTVOLUMECLAIM, claim("2Gi", volumeName="w"), claim("2Gi"))
     assert field == "spec"
     assert message.endswith("for bound claims\nchanged: spec.volumeName")
-
-
-def test_new_events_say_everything_and_the_paths_are_of_their_face() -> None:
-    stored = {"metadata": {"namespace": "n"}, "involvedObject": {"namespace": "m"}, "type": "Odd"}
-    assert [field for field, _ in causes(EVENTS_EVENT, stored)] == [
-        "regarding.namespace",
-        "eventTime",
-        "reportingController",
-        "reportingInstance",
-        "action",
-        "reason",
-        "type",
-    ]
 
 
 def test_a_namespace_is_terminating_exactly_while_it_is_deleted() -> None:

@@ -123,7 +123,12 @@ def test_good_ones_have_no_faults() -> None:
             "spec.persistentVolumeClaimRetentionPolicy.whenScaled",
             'Unsupported value: "Keep": supported values: "Retain", "Delete"',
         ),
-        (DAEMONSET, {"template": TEMPLATE}, "spec.selector", "Required value"),
+        (
+            DAEMONSET,
+            {"template": TEMPLATE},
+            "spec.template.metadata.labels",
+            'Invalid value: {"app":"a"}: `selector` does not match template `labels`',
+        ),
         (
             DAEMONSET,
             replicated(updateStrategy={"rollingUpdate": {"maxSurge": 1}}),
