@@ -21,7 +21,7 @@ SETS = "/apis/apps/v1/namespaces/default/statefulsets"
 DAEMONS = "/apis/apps/v1/namespaces/default/daemonsets"
 REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
-TARGET = {"kind": "Deployment", "name": "web"}
+TARGET = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
 POD = {"containers": [{"name": "a", "image": "a:1"}]}
 TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": POD}
 SELECTED = {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}
@@ -157,8 +157,15 @@ def test_approving_and_signing_are_apart() -> None:
         condition = found["status"]["conditions"][0]
         assert condition["lastUpdateTime"] == condition["lastTransitionTime"] == rfc3339(START)
         denied = {**approved, "type": "Denied"}
-        signed = await api.merge(f"{REQUESTS}/mine/status", {"status": {"conditions": [denied]}})
-        assert [one["type"] for one in signed["status"]["conditions"]] == ["Approved"], "a signer does not decide"
+        with pytest.raises(Refused, match="may not add a condition of type"):  # a signer does not decide
+            await api.merge(f"{REQUESTS}/mine/status", {"status": {"conditions": [approved, denied]}})
+        failed = {**approved, "type": "Failed"}
+        noted = {"status": {"conditions": [{**approved, "message": "other"}, failed]}}
+        signed = await api.merge(f"{REQUESTS}/mine/status", noted)
+        assert [(one["type"], one["message"]) for one in signed["status"]["conditions"]] == [
+            ("Approved", "mine"),
+            ("Failed", "mine"),
+        ]
         with pytest.raises(Refused, match="mutually exclusive"):
             await api.merge(f"{REQUESTS}/mine/approval", {"status": {"conditions": [approved, denied]}})
         with pytest.raises(Refused, match="may not remove a condition of type"):

@@ -135,7 +135,12 @@ BAD = [
     (LEASECANDIDATE, {**GOOD, "binaryVersion": "1.36"}, "spec.binaryVersion", "must be a valid semantic version"),
     (LEASECANDIDATE, {**GOOD, "emulationVersion": "1.37.0"}, "spec.binaryVersion", "greater than or equal to"),
     (LEASECANDIDATE, {**GOOD, "emulationVersion": ""}, "spec.emulationVersion", "must be specified when"),
-    (LEASECANDIDATE, {**GOOD, "strategy": "Newest"}, "spec.strategy", 'supported values: "OldestEmulationVersion"'),
+    (
+        LEASECANDIDATE,
+        {**GOOD, "strategy": "Newest"},
+        "spec.strategy.strategy",
+        'supported values: "OldestEmulationVersion"',
+    ),
     (LEASECANDIDATE, {**GOOD, "strategy": ""}, "spec.strategy", "Required value"),
     (DEVICETAINTRULE, {"taint": {**TAINT, "effect": "Never"}}, "spec.taint.effect", "Unsupported value"),
     (DEVICETAINTRULE, {"taint": {**TAINT, "key": "a b"}}, "spec.taint.key", "name part must consist of"),
