@@ -219,7 +219,7 @@ def _check_conditions(faults: Faults, conditions: list[Document], before: list[D
 
 def pem_blocks(text: str) -> Iterator[tuple[str, str]]:
     """Type and body of each block in PEM, up to one that does not end."""
-    end = 0
+    text, end = text.replace("\r\n", "\n"), 0
     while (begin := text.find(BEGIN, end)) >= 0:
         name_at = begin + len(BEGIN)
         body_at = text.find("-----\n", name_at)

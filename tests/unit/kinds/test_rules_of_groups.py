@@ -29,6 +29,7 @@ from navarch.kinds import (
     RUNTIMECLASS,
     STATEFULSET,
 )
+from navarch.kinds.certificates import pem_blocks
 from navarch.kinds.kind import Kind
 from navarch.objects.value import Draft
 
@@ -691,6 +692,16 @@ def test_certificates(given: str | None, held: str | None, expected: list[Expect
         return {"status": {} if value is None else {"certificate": value}}
 
     check(CERTIFICATESIGNINGREQUEST.subresource_rules["status"](status(given), status(held)), *expected)
+
+
+def test_blocks_in_pem() -> None:
+    one, two = "-----BEGIN A B-----\nYQ==\n-----END A B-----\n", "-----BEGIN C-----\r\nYg==\r\n-----END C-----\r\n"
+    assert list(pem_blocks(f"said before\n{one}between{two}-----BEGIN D-----\n")) == [
+        ("A B", "YQ==\n"),
+        ("C", "Yg==\n"),
+    ]
+    assert list(pem_blocks("-----BEGIN A-----" * 3)) == []
+    assert list(pem_blocks("-----BEGIN A-----\n" * 10_000)) == []
 
 
 NEWER: Document = {
