@@ -61,7 +61,7 @@ def _begun(state: State, intent: Intent, written: Document, name: str) -> Draft:
         kind.prepare(draft, None)
     intent.judge.default(draft)
     if intent.aside is not None:
-        refusals.check_size(orjson.dumps(draft.document))
+        refusals.check_growth(orjson.dumps(draft.document))
     return draft
 
 
@@ -95,7 +95,7 @@ def _changed(intent: Intent, written: Document, old: Document) -> Draft:
     if not (intent.judge.defaults_spec and draft.document.get("spec") is old.get("spec")):
         intent.judge.default(draft)
     if intent.aside is not None:
-        refusals.check_size(orjson.dumps(draft.document))
+        refusals.check_growth(orjson.dumps(draft.document))
     return draft
 
 

@@ -35,6 +35,13 @@ def check_size(value: bytes) -> None:
         raise TooLarge(f"etcdserver: request is too large: the object has {size} bytes, the limit is {MOST_BYTES}")
 
 
+def check_growth(value: bytes) -> None:
+    """Whether an object is worth judging, by its JSON: none that a request may bring is too large for that, so that its
+    faults are told first, as by Kubernetes, whose store is the last to look. Raises: TooLarge."""
+    if len(value) > 2 * MOST_BYTES:
+        check_size(value)
+
+
 def not_found(kind: Kind, name: str) -> NotFound:
     return NotFound(f'{kind.resource} "{name}" not found', group=kind.group, kind=kind.plural, name=name)
 

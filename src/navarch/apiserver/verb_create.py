@@ -44,7 +44,7 @@ async def create(context: Context, intent: Intent, body: Body) -> Object:
 def _read(intent: Intent, body: Body) -> Document:
     """A large body; what cannot be stored is known before it is looked at any closer. Raises: BadRequest, TooLarge."""
     written = decode.decoded(intent, body)
-    refusals.check_size(orjson.dumps(written))
+    refusals.check_growth(orjson.dumps(written))
     return written
 
 

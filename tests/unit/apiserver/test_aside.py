@@ -118,14 +118,31 @@ def test_an_object_may_be_as_large_as_etcd_takes_it() -> None:
         await api.post(CONFIGMAPS, config("there", x=fitting))
         text = '"\\\n' * (len(fitting) // 3)  # escapes make JSON twice as long as what it stands for
         await api.post(CONFIGMAPS, config("escaped", x=text))
+        await api.post(PODS, a_pod("there"))
+        large = [{"name": "main", "image": "nginx:1", "env": [{"name": "A", "value": "y" * MOST_BYTES}]}]
+        state = {"conditions": [{"type": "x/y", "status": "True", "message": "y" * MOST_BYTES}]}
         for write in (
-            lambda: api.post(PODS, {**a_pod(), "metadata": {"name": "large", "annotations": {"x": "y" * MOST_BYTES}}}),
-            lambda: api.merge(f"{CONFIGMAPS}/there", {"metadata": {"labels": {"a": "b" * MOST_BYTES}}}),
-            lambda: api.strategic(f"{CONFIGMAPS}/there", {"metadata": {"finalizers": ["y/" + fitting]}}),
+            lambda: api.post(PODS, a_pod("large", containers=large)),
+            lambda: api.strategic(f"{PODS}/there/status", {"status": state}),
+            lambda: api.merge(f"{PODS}/there/status", {"status": state}),
         ):
             with pytest.raises(Refused, match="etcdserver: request is too large") as refused:
                 await write()
             assert (refused.value.code, refused.value.reason) == (413, "RequestEntityTooLarge")
+
+    run(test)
+
+
+def test_what_is_wrong_with_an_object_is_told_before_that_it_is_too_large() -> None:
+    async def test(api: Api) -> None:
+        await api.post(CONFIGMAPS, config("there", x="y"))
+        for write in (
+            lambda: api.post(PODS, {**a_pod(), "metadata": {"name": "large", "annotations": {"x": "y" * MOST_BYTES}}}),
+            lambda: api.merge(f"{CONFIGMAPS}/there", {"metadata": {"labels": {"a": "b" * MOST_BYTES}}}),
+        ):
+            with pytest.raises(Refused, match=r"metadata\.(annotations|labels): ") as refused:
+                await write()
+            assert refused.value.code == 422
 
     run(test)
 
