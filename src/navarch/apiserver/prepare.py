@@ -14,7 +14,7 @@ import orjson
 
 from navarch.apiserver import decode, metadata, ownership, refusals
 from navarch.apiserver.admission import namespaces
-from navarch.apiserver.admission.review import Plugin, Review, Wait, called
+from navarch.apiserver.admission.review import Plugin, Review, Stages, Wait, stages
 from navarch.apiserver.options import Intent
 from navarch.apiserver.state import State
 from navarch.base.errors import Cause
@@ -224,16 +224,16 @@ def _take_metadata(draft: Draft, kind: Kind, written: Document) -> None:
 
 async def _admitted(plugins: tuple[Plugin, ...], review: Review) -> Prepared:
     intent, old = review.intent, review.old
-    plugins = called(plugins, intent.kind, review.creates)
+    steps = stages(plugins, intent.kind, review.creates)
     try:
-        await _mutated(plugins, review)
+        await _mutated(steps, review)
         new = review.draft.document
         if intent.aside is None:
             _judged(intent, new, old)
         else:
             await intent.aside.run(_judged, intent, new, old)
             namespaces.admit(review)  # it may have begun to go meanwhile
-        for plugin in plugins:
+        for plugin in steps.judging:
             plugin.validate(review)
             if plugin.concerns(review):
                 await _asked(plugin.ask_validate, review)
@@ -253,23 +253,20 @@ def _judged(intent: Intent, new: Document, old: Document | None) -> None:
         intent.warnings.extend(one for one in dict.fromkeys(told) if one not in intent.warnings)
 
 
-async def _mutated(plugins: tuple[Plugin, ...], review: Review) -> None:
+async def _mutated(steps: Stages, review: Review) -> None:
     """All that may change the object: a second time where somebody outside did, and what settles it once."""
-    for plugin in plugins:
-        if not plugin.settles:
+    for plugin in steps.changing:
+        plugin.mutate(review)
+        if plugin.concerns(review):
+            await _asked(plugin.ask_mutate, review)
+    if review.again:
+        review.round = 1
+        for plugin in steps.changing:
             plugin.mutate(review)
             if plugin.concerns(review):
                 await _asked(plugin.ask_mutate, review)
-    if review.again:
-        review.round = 1
-        for plugin in plugins:
-            if not plugin.settles:
-                plugin.mutate(review)
-                if plugin.concerns(review):
-                    await _asked(plugin.ask_mutate, review)
-    for plugin in plugins:
-        if plugin.settles:
-            plugin.mutate(review)
+    for plugin in steps.settling:
+        plugin.mutate(review)
 
 
 async def _asked(ask: Wait, review: Review) -> None:

@@ -109,7 +109,8 @@ class Shape:
     def child(self, key: str) -> Shape | None:
         """The shape below an object's or a map's key; None for a field that does not exist."""
         if self.form == "object":
-            return self.fields.get(key) or (ANY if self.open else None)
+            fields = self._fields
+            return (self.fields if fields is None else fields).get(key) or (ANY if self.open else None)
         if self.form == "map":
             return self.item
         return ANY if self.form == "any" else None

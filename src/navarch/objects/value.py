@@ -62,10 +62,17 @@ class Draft:
         return self.document is not self._origin
 
     def get(self, *path: str | int, default: Any = None) -> Any:
-        return dig(self.document, *path, default=default)
+        value: Any = self.document
+        for step in path:  # as `dig`, which nearly all paths need no more of
+            if not isinstance(value, dict):
+                return dig(self.document, *path, default=default)
+            value = value.get(step)
+            if value is None:
+                return default
+        return value
 
     def has(self, *path: str | int) -> bool:
-        return dig(self.document, *path, default=ABSENT) is not ABSENT
+        return self.get(*path, default=ABSENT) is not ABSENT
 
     def set(self, value: Any, *path: str | int) -> None:
         """Write `value` at `path`, making the objects on the way that are missing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from navarch.kinds.kind import Kind
 from navarch.objects.value import Document, Draft
@@ -118,7 +118,22 @@ class Plugin:
         return (self.kinds is None or kind in self.kinds) and (creates or not self.creations)
 
 
+class Stages(NamedTuple):
+    """The plugins that have something to say about such a write, in their order. changing: before the rules, perhaps
+    twice; settling: once, after all that; judging: after the rules."""
+
+    changing: tuple[Plugin, ...]
+    settling: tuple[Plugin, ...]
+    judging: tuple[Plugin, ...]
+
+
 @lru_cache(maxsize=4096)
-def called(plugins: tuple[Plugin, ...], kind: Kind, creates: bool) -> tuple[Plugin, ...]:
-    """Those that have something to say about such a write."""
-    return tuple(plugin for plugin in plugins if plugin.called(kind, creates))
+def stages(plugins: tuple[Plugin, ...], kind: Kind, creates: bool) -> Stages:
+    """Found once: at each write only those are called that do something there."""
+    found = [plugin for plugin in plugins if plugin.called(kind, creates)]
+    asking = {plugin for plugin in found if plugin.concerns is not asks_nobody}
+    return Stages(
+        tuple(one for one in found if not one.settles and (one.mutate is not passes or one in asking)),
+        tuple(one for one in found if one.settles and one.mutate is not passes),
+        tuple(one for one in found if one.validate is not passes or one in asking),
+    )
