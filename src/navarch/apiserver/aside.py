@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import ParamSpec, TypeVar
 
+from navarch.base import beside
 from navarch.base.errors import TooMany
 
 LARGE_BYTES = 65_536
@@ -71,6 +72,7 @@ def _thread() -> ThreadPoolExecutor:
 def _slowly(work: Callable[[], T]) -> T:
     sys.setswitchinterval(QUICK_SWITCH_S)
     try:
-        return work()
+        with beside.working():
+            return work()
     finally:
         sys.setswitchinterval(USUAL_SWITCH_S)

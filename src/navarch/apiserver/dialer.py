@@ -26,9 +26,16 @@ class NodeDialer(Protocol):
     """
 
     async def request(
-        self, node: str, method: str, target: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b""
+        self,
+        node: str,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        insecure: bool = False,
     ) -> Response:
-        """A plain request; the response's body may be a stream (`logs -f`).
+        """A plain request; the response's body may be a stream (`logs -f`). insecure: whoever answers is believed.
 
         Raises:
             base.errors.Unavailable: the node has no reachable agent.

@@ -74,7 +74,9 @@ class Streams:
         if not node:
             return Response(200, (("Content-Type", "text/plain"),), b"")
         target = f"/containerLogs/{pod.namespace}/{pod.name}/{container}"
-        return forwarding.returned(await self._dial().request(node, "GET", _with_query(target, query)))
+        insecure = pod_options.flag(request, "insecureSkipTLSVerifyBackend")
+        asked = _with_query(target, query)
+        return forwarding.returned(await self._dial().request(node, "GET", asked, insecure=insecure))
 
     async def _stream(self, call: Call) -> Response:
         if call.request.method not in ("GET", "POST"):

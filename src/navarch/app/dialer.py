@@ -26,14 +26,28 @@ NOT_PASSED_ON = frozenset({"transfer-encoding", "connection"})
 
 
 class HttpsDialer:
-    """Implements `apiserver.dialer.NodeDialer`. context: makes a TLS context that shows the server's certificate."""
+    """Implements `apiserver.dialer.NodeDialer`. context: shows the server's certificate, and believes the cluster's
+    authority. unverified: makes one that believes whoever answers."""
 
-    def __init__(self, reads: Callable[[], Reads], context: ssl.SSLContext) -> None:
+    def __init__(
+        self, reads: Callable[[], Reads], context: ssl.SSLContext, unverified: Callable[[], ssl.SSLContext]
+    ) -> None:
         self._reads = reads
         self._context = context
+        self._unverified = unverified
+        self._unverified_context: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
 
-    async def request(self, node: str, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Response:
+    async def request(
+        self,
+        node: str,
+        method: str,
+        target: str,
+        headers: Headers = (),
+        body: bytes = b"",
+        *,
+        insecure: bool = False,
+    ) -> Response:
         import aiohttp
         from multidict import CIMultiDict
         from yarl import URL
@@ -51,7 +65,7 @@ class HttpsDialer:
                 URL(f"https://{host}:{port}{target}", encoded=True),
                 headers=CIMultiDict(headers),
                 data=body or None,
-                ssl=self._context,
+                ssl=self._believing() if insecure else self._context,
                 server_hostname=node,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=10),
@@ -60,6 +74,11 @@ class HttpsDialer:
             raise Unavailable(f"node {node} at {host}:{port} does not answer: {error}") from error
         found = [(name, value) for name, value in answer.headers.items() if name.lower() not in NOT_PASSED_ON]
         return Response(answer.status, found, _pieces(answer))
+
+    def _believing(self) -> ssl.SSLContext:
+        if self._unverified_context is None:
+            self._unverified_context = self._unverified()
+        return self._unverified_context
 
     async def upgrade(self, node: str, target: str, headers: Headers) -> tuple[int, Headers, Tunnel]:
         host, port = self._address(node)

@@ -26,7 +26,7 @@ from navarch.app.process import run_process, settle, settle_more, stop_signals
 from navarch.base import log
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.errors import AlreadyExists
-from navarch.base.pki import Pair, client_context, server_context
+from navarch.base.pki import Pair, client_context, server_context, unverified_context
 from navarch.client.client import Client
 from navarch.controllers.options import Options
 from navarch.kinds import SERVICE
@@ -47,7 +47,10 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
     audit = audit_settings(layout, settings)
     who = identity.prepare(layout, settings, clock)
     store = await open_store(layout, settings)
-    dialer = HttpsDialer(lambda: plane.core.reads, client_context(who.ca, who.dialer))
+    shown_to_nodes = who.dialer
+    dialer = HttpsDialer(
+        lambda: plane.core.reads, client_context(who.ca, shown_to_nodes), lambda: unverified_context(shown_to_nodes)
+    )
     plane = ControlPlane(
         store,
         clock,

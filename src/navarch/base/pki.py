@@ -323,6 +323,16 @@ def client_context(authority: bytes, pair: Pair | None = None) -> ssl.SSLContext
     return context
 
 
+def unverified_context(pair: Pair | None = None) -> ssl.SSLContext:
+    """The same for a client that said it wants to speak with whoever answers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if pair is not None:
+        _load_pair(context, pair)
+    return context
+
+
 def _load_pair(context: ssl.SSLContext, pair: Pair) -> None:
     """`ssl` reads key pairs from files only: give it a memory file that has no name on any disk."""
     handle = os.memfd_create("pair", os.MFD_CLOEXEC)

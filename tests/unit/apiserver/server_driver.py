@@ -65,14 +65,23 @@ class FakeDialer:
         self.headers: dict[str, str] = {}
         self.tunnel = FakeTunnel(b"from the node")
         self.down = False
+        self.insecure = False
         self.answer: Response | None = None
         self.declines: Response | None = None
 
     async def request(
-        self, node: str, method: str, target: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b""
+        self,
+        node: str,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        insecure: bool = False,
     ) -> Response:
         if self.down:
             raise Unavailable(f"node {node} does not answer")
+        self.insecure = insecure
         self.asked.append((node, method, target, body))
         self.headers = dict(headers)
         return self.answer or Response(

@@ -12,6 +12,7 @@ from api_driver import CONFIGMAPS, PODS, Api, Refused, a_pod, config, run, whole
 
 from navarch.apiserver.aside import HELD_BYTES, LARGE_BYTES, Aside
 from navarch.apiserver.stored import MOST_BYTES
+from navarch.base import beside
 from navarch.base.errors import MOST_CAUSES, TooMany
 
 LARGE = "x" * (LARGE_BYTES + 1)
@@ -42,6 +43,16 @@ def test_a_simulation_has_no_threads() -> None:
         aside = Aside(inline=True)
         assert await aside.run(threading.current_thread) is threading.main_thread()
         assert aside.done == 0
+
+    asyncio.run(scenario())
+
+
+def test_work_can_ask_whether_others_wait_for_it() -> None:
+    async def scenario() -> None:
+        assert await Aside().run(beside.here)
+        assert not await Aside(inline=True).run(beside.here)
+        assert not await asyncio.to_thread(beside.here)
+        assert not beside.here()
 
     asyncio.run(scenario())
 

@@ -85,7 +85,9 @@ def test_all_wishes_for_logs_reach_the_node() -> None:
         await world(server)
         query = "follow&previous=1&timestamps=yes&sinceTime=2026-01-01T00:00:00Z&limitBytes=7&stream=Stdout"
         await server.send("GET", f"{POD_PATH}/log?container=init&{query}&insecureSkipTLSVerifyBackend=true")
+        assert server.dialer.insecure
         await server.send("GET", f"{POD_PATH}/log?container=app&follow=FALSE&previous=0&sinceSeconds=3")
+        assert not server.dialer.insecure
         assert [target for _, _, target, _ in server.dialer.asked] == [
             "/containerLogs/default/web/init?follow=true&previous=true&timestamps=true&limitBytes=7"
             "&sinceTime=2026-01-01T00%3A00%3A00Z&stream=Stdout",
