@@ -6,8 +6,9 @@ One task reads the store for all kinds, so that a revision reached here is reach
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from itertools import count
 
 from navarch.apiserver import keys
 from navarch.apiserver.watchcache import WatchCache
@@ -45,7 +46,9 @@ class Feed:
         self._loaded = loaded
         self._first = first
         self._known = known
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        """A heap, by the revision that is waited for, then by who came first."""
+        self._numbers = count()
         self._failed = False
         self.revision = 0
 
@@ -87,7 +90,7 @@ class Feed:
 
     def close(self) -> None:
         self._failed = True
-        for _, waiting in self._waiting:
+        for _, _, waiting in self._waiting:
             if not waiting.done():
                 waiting.set_exception(Unavailable("the store is closed"))
         self._waiting.clear()
@@ -113,17 +116,15 @@ class Feed:
         if self._failed:
             raise Unavailable("the store is closed")
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((revision, waiting))
+        heappush(self._waiting, (revision, next(self._numbers), waiting))
         await waiting
 
     def _reached(self, revision: int) -> None:
         self.revision = max(self.revision, revision)
-        if self._waiting:
-            late = deque(one for one in self._waiting if one[0] > self.revision)
-            for due, waiting in self._waiting:
-                if due <= self.revision and not waiting.done():
-                    waiting.set_result(None)
-            self._waiting = late
+        while self._waiting and self._waiting[0][0] <= self.revision:
+            _, _, waiting = heappop(self._waiting)
+            if not waiting.done():
+                waiting.set_result(None)
 
     def _apply(self, change: Change) -> None:
         prefix, place = keys.split(change.key)

@@ -273,7 +273,14 @@ class Connection(asyncio.Protocol):
         body = cast(bytes, response.body)
         length = None if response.status in (204, 304) or response.status < 200 else len(body)
         head = http_reply.head(response.status, response.headers, self._server.date(), length, not keep, False)
-        data = head if request.method == "HEAD" or length is None else head + body
+        if request.method == "HEAD" or length is None:
+            data = head
+        elif length < PENDING_BYTES:
+            data = head + body
+        else:  # one copy less
+            self.send(head)
+            self._flush()
+            data = body
         if self._out or self._requests or self._lost:
             self.send(data)
         else:
