@@ -34,6 +34,7 @@ def address_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     parent = dig(new, "spec", "parentRef")
     if old is not None:
         faults.immutable("spec.parentRef", parent, dig(old, "spec", "parentRef"))
+        return faults.causes
     if parent is None:
         faults.required("spec.parentRef")
         return faults.causes
@@ -55,13 +56,20 @@ def network_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     cidrs: list[str] = dig(new, "spec", "cidrs", default=[])
     if old is not None:
         was: list[str] = dig(old, "spec", "cidrs", default=[])
-        if cidrs != was and not (len(was) == 1 and cidrs[:1] == was):  # a second family may come later
+        if len(cidrs) == len(was):
+            for index, cidr in enumerate(cidrs):
+                faults.immutable(f"spec.cidrs[{index}]", cidr, was[index])
+            return faults.causes
+        if (len(was), len(cidrs)) != (1, FAMILIES):  # a second family may come later
             faults.immutable("spec.cidrs", cidrs, was)
             return faults.causes
+        faults.immutable("spec.cidrs[0]", cidrs[0], was[0])
     if not cidrs:
         faults.required("spec.cidrs", "at least one CIDR required")
+        return faults.causes
     if len(cidrs) > FAMILIES:
         faults.invalid("spec.cidrs", cidrs, "may only hold up to 2 values")
+        return faults.causes
     versions = []
     for index, cidr in enumerate(cidrs):
         if not is_network(cidr):

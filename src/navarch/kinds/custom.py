@@ -26,6 +26,7 @@ from navarch.kinds.kind import Column, Decode, Kind, Rules
 from navarch.kinds.schema import Mode
 from navarch.kinds.schema_check import check
 from navarch.kinds.schema_duplicates import duplicates
+from navarch.kinds.typos import Unknown
 from navarch.objects.shape import Shape, struct
 from navarch.objects.value import ABSENT, Document, Draft, dig
 
@@ -181,11 +182,11 @@ def _decode(node: Structural) -> Decode:
         """Metadata as strictly as that of every kind; the rest is pruned, and told of what was."""
         told = {key: value for key, value in document.items() if key in META_FIELDS}
         told, warnings = check(head(), told, "ignore" if mode == "ignore" else "warn")
-        unknown: list[str] = []
+        unknown: Unknown = []
         settled = node.settle({**document, **told}, unknown)
         if mode == "ignore":
             return settled, []
-        found = [*warnings, *(f'unknown field "{path}"' for path in unknown)]
+        found = [*warnings, *(f'unknown field "{path}"{like}' for path, like in unknown)]
         found += [f'duplicate field "{path}"' for path in (duplicates(raw) if raw else ())]
         if found and mode == "strict":
             name = document.get("kind", "")

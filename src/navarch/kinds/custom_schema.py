@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from navarch.kinds import schema as schema_definitions
+from navarch.kinds.typos import MOST, Unknown, meant
 from navarch.objects.value import ABSENT, Document
 
 META_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
@@ -67,10 +68,10 @@ class Structural:
 
     # pruning
 
-    def settle(self, value: Any, unknown: list[str], path: str = "") -> Any:
+    def settle(self, value: Any, unknown: Unknown, path: str = "") -> Any:
         """The value without the fields that no schema names and without nulls where none may be.
 
-        unknown: paths of what was pruned are added.
+        unknown: paths of what was pruned are added, each with what may have been meant.
         """
         if isinstance(value, dict):
             return self._settle_object(value, unknown, path)
@@ -79,7 +80,7 @@ class Structural:
             return value if all(map(_is, items, value)) else items
         return value
 
-    def _settle_object(self, value: Document, unknown: list[str], path: str) -> Document:
+    def _settle_object(self, value: Document, unknown: Unknown, path: str) -> Document:
         kept: Document | None = None
         for name, one in value.items():
             where = f"{path}.{name}" if path else name
@@ -95,7 +96,8 @@ class Structural:
                 if not self.open:
                     kept = dict(value) if kept is None else kept
                     del kept[name]
-                    unknown.append(where)
+                    like = meant(name, self.fields) if len(unknown) < MOST else ""
+                    unknown.append((where, like))
                 continue
             if one is None:
                 if not node.nullable:
@@ -142,11 +144,12 @@ class Structural:
         return value if filled is None else filled
 
 
-def _known_metadata(value: Document, unknown: list[str], path: str) -> Document:
+def _known_metadata(value: Document, unknown: Unknown, path: str) -> Document:
     """The metadata of an embedded object without what no object's metadata has."""
     fields = schema_definitions.definition("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").fields
     strange = [name for name in value if name not in fields]
-    unknown += [f"{path}.{name}" for name in strange]
+    for name in strange:
+        unknown.append((f"{path}.{name}", meant(name, fields) if len(unknown) < MOST else ""))
     return {name: one for name, one in value.items() if name in fields} if strange else value
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from navarch.kinds import warnings
-from navarch.kinds.ingress_rules import CLASS_ANNOTATION, class_rules, rules
+from navarch.kinds.ingress_rules import CLASS_ANNOTATION, class_rules, rules, status_rules
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE
 from navarch.objects.value import Document, Draft, dig
@@ -68,6 +68,7 @@ INGRESS = Kind(
     warn=warnings.ingress,
     prepare=prepare,
     subresources=("status",),
+    subresource_rules={"status": status_rules},
     columns=(
         Column("Class", _class, description="The class whose controller serves it."),
         Column("Hosts", _hosts, description="The hosts that it answers for."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from navarch.base.errors import Cause
-from navarch.kinds.rules import Faults, domain_prefixed, is_ip
+from navarch.kinds.rules import Faults, address, domain_prefixed, is_ip
 from navarch.objects import names
 from navarch.objects.value import Document, dig
 
@@ -18,6 +18,7 @@ NOT_IN_PATHS = ("//", "/./", "/../", "%2f", "%2F")
 NOT_AT_THE_END = ("/..", "/.")
 SCOPES = ("Cluster", "Namespace")
 CONTROLLER_MAX = 250
+NOT_AN_IP = "must be a DNS name, not an IP address"
 
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
@@ -54,9 +55,8 @@ def _host(faults: Faults, host: str, field: str) -> None:
 def _rule(faults: Faults, rule: Document, path: str) -> None:
     if host := rule.get("host"):
         if is_ip(host):
-            faults.invalid(f"{path}.host", host, "must be a DNS name, not an IP address")
-        else:
-            _host(faults, host, f"{path}.host")
+            faults.invalid(f"{path}.host", host, NOT_AN_IP)
+        _host(faults, host, f"{path}.host")
     if "http" not in rule:
         return
     found = rule["http"].get("paths") or []
@@ -64,7 +64,8 @@ def _rule(faults: Faults, rule: Document, path: str) -> None:
         faults.required(f"{path}.http.paths")
     for index, one in enumerate(found):
         _path(faults, one, f"{path}.http.paths[{index}]")
-        _backend(faults, one.get("backend") or {}, f"{path}.http.paths[{index}].backend")
+        if "pathType" in one:
+            _backend(faults, one.get("backend") or {}, f"{path}.http.paths[{index}].backend")
 
 
 def _path(faults: Faults, found: Document, path: str) -> None:
@@ -126,16 +127,31 @@ def _resource(faults: Faults, found: Document, path: str) -> None:
             faults.checked(f"{path}.{field}", found[field], names.path_segment(found[field]))
 
 
+def status_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """Of where an Ingress is reached."""
+    faults = Faults()
+    path = ("status", "loadBalancer", "ingress")
+    known = {point.get("ip", "") for point in dig(old, *path, default=())}
+    for index, point in enumerate(dig(new, *path, default=())):
+        where = f"{'.'.join(path)}[{index}]"
+        if found := point.get("ip"):
+            address(faults, found, f"{where}.ip", known)
+        if host := point.get("hostname"):
+            faults.checked(f"{where}.hostname", host, names.dns_subdomain(host))
+            if is_ip(host):
+                faults.invalid(f"{where}.hostname", host, NOT_AN_IP)
+    return faults.causes
+
+
 def class_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
     controller = spec.get("controller", "")
     if old is not None:
         faults.immutable("spec.controller", controller, dig(old, "spec", "controller", default=""))
-    elif len(controller) > CONTROLLER_MAX:
+    if len(controller) > CONTROLLER_MAX:
         faults.too_long("spec.controller", CONTROLLER_MAX)
-    else:
-        domain_prefixed(faults, controller, "spec.controller")
+    domain_prefixed(faults, controller, "spec.controller")
     if "parameters" not in spec:
         return faults.causes
     found: Document = spec["parameters"]
@@ -143,10 +159,10 @@ def class_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     scope, namespace = found.get("scope"), found.get("namespace")
     faults.one_of("spec.parameters.scope", scope, SCOPES)
     if scope == "Namespace":
-        if not namespace:
-            faults.required("spec.parameters.namespace", "`namespace` is required when `scope` is set to 'Namespace'")
+        if namespace is None:
+            faults.required("spec.parameters.namespace", "`parameters.scope` is set to 'Namespace'")
         else:
             faults.checked("spec.parameters.namespace", namespace, names.dns_label(namespace))
     elif scope == "Cluster" and namespace is not None:
-        faults.forbidden("spec.parameters.namespace", "`namespace` must not be set when scope is set to 'Cluster'")
+        faults.forbidden("spec.parameters.namespace", "`parameters.scope` is set to 'Cluster'")
     return faults.causes

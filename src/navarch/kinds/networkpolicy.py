@@ -70,7 +70,7 @@ def _port(faults: Faults, found: Document, path: str) -> None:
         faults.checked(f"{path}.port", port, names.port(port))
         if end is not None:
             if end < port:
-                faults.invalid(f"{path}.endPort", end, "must be greater than or equal to `port`")
+                faults.invalid(f"{path}.endPort", port, "must be greater than or equal to `port`")  # sic
             faults.checked(f"{path}.endPort", end, names.port(end))
 
 

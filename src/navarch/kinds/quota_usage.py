@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from navarch.base.clock import parse_rfc3339
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
+from navarch.kinds.podspec.totals import amounts, containers_total, summed
 from navarch.kinds.quota import ResourceQuotaSpec, ScopedRequirement
 from navarch.objects import quantity
 from navarch.objects.value import Document, dig
@@ -80,37 +81,12 @@ def pod_total(pod: Document, side: str) -> Usage:
     """side: `requests` or `limits`. What the pod takes at its largest: its containers with the sidecars, or an init
     container with the sidecars before it; what the pod says of itself goes before that; and its overhead."""
     spec = pod.get("spec") or {}
-    total = _sum(_amounts(one, side) for one in spec.get("containers") or ())
-    sidecars: Usage = {}
-    largest: Usage = {}
-    for one in spec.get("initContainers") or ():
-        amounts = _amounts(one, side)
-        if one.get("restartPolicy") == "Always":
-            sidecars = _sum((sidecars, amounts))
-            amounts = {}
-        largest = _larger(largest, _sum((sidecars, amounts)))
-    total = _larger(_sum((total, sidecars)), largest)
-    total.update(_amounts(spec, side))
+    total = containers_total(spec, side)
+    total.update(amounts(spec, side))
     overhead = {name: quantity.nano(value) for name, value in (spec.get("overhead") or {}).items()}
     if side == "limits":
         overhead = {name: amount for name, amount in overhead.items() if name in total}
-    return _sum((total, overhead))
-
-
-def _amounts(one: Document, side: str) -> Usage:
-    return {name: quantity.nano(value) for name, value in (dig(one, "resources", side) or {}).items()}
-
-
-def _sum(parts: Iterable[Mapping[str, int]]) -> Usage:
-    total: Usage = {}
-    for part in parts:
-        for name, amount in part.items():
-            total[name] = total.get(name, 0) + amount
-    return total
-
-
-def _larger(left: Mapping[str, int], right: Mapping[str, int]) -> Usage:
-    return {name: max(left.get(name, 0), right.get(name, 0)) for name in left.keys() | right.keys()}
+    return summed((total, overhead))
 
 
 def _compute(requests: Mapping[str, int], limits: Mapping[str, int]) -> Usage:
@@ -146,10 +122,10 @@ def unsaid(pod: Document, hard: Iterable[str]) -> str:
     """What containers must say and do not, as `limits.cpu for: a,b; memory for: a`; "" where nothing is missing."""
     wanted = sorted(MUST_BE_SAID.intersection(hard))
     spec = pod.get("spec") or {}
-    of_pod = _compute(_amounts(spec, "requests"), _amounts(spec, "limits"))
+    of_pod = _compute(amounts(spec, "requests"), amounts(spec, "limits"))
     missing: dict[str, list[str]] = {}
     for one in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
-        said = _compute(_amounts(one, "requests"), _amounts(one, "limits"))
+        said = _compute(amounts(one, "requests"), amounts(one, "limits"))
         for name in wanted:
             if name not in said and name not in of_pod:
                 missing.setdefault(name, []).append(one.get("name", ""))
@@ -234,7 +210,7 @@ def is_best_effort(pod: Document) -> bool:
         amount
         for one in (spec, *(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
         for side in ("requests", "limits")
-        for name, amount in _amounts(one, side).items()
+        for name, amount in amounts(one, side).items()
         if name in ("cpu", "memory")
     )
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 import orjson
@@ -25,13 +23,11 @@ from navarch.base.errors import BadRequest
 from navarch.kinds.schema import Mode
 from navarch.kinds.schema_duplicates import duplicates
 from navarch.kinds.schema_fast import accepts
+from navarch.kinds.typos import meant
 from navarch.objects.quantity import WRONG_FORMAT, BadQuantity, canonical
 from navarch.objects.shape import Shape
 from navarch.objects.value import Document
 
-LONGEST_TYPO = 64
-LIKE = 0.75
-"""How much of two names must be the same for one to be taken for the other: `replica`, not `name` for `image`."""
 MAX_REPORTED = 100
 """Go's decoder collects at most so many unknown and duplicate fields."""
 
@@ -141,8 +137,8 @@ class _Walk:
             if field is None:
                 if shape.open:
                     continue
-                meant = _meant(key, fields) if len(self.unknown) < MAX_REPORTED else ""
-                self.unknown.append(("".join(self._path) + f".{key}" if self._path else key, meant))
+                like = meant(key, fields) if len(self.unknown) < MAX_REPORTED else ""
+                self.unknown.append(("".join(self._path) + f".{key}" if self._path else key, like))
             if field is None or below is None:
                 changed = dict(value) if changed is None else changed
                 del changed[key]
@@ -265,15 +261,6 @@ _SCALARS: dict[str, Any] = {
     "micro-time": _Walk._time,
     "bytes": _Walk._bytes,
 }
-
-
-def _meant(key: str, fields: Iterable[str]) -> str:
-    """`; did you mean "replicas"?` behind upstream's text, "" where no field is like it."""
-    if len(key) > LONGEST_TYPO:
-        return ""
-    lower = {name.lower(): name for name in fields}
-    like = get_close_matches(key.lower(), lower, n=1, cutoff=LIKE)
-    return f'; did you mean "{lower[like[0]]}"?' if like else ""
 
 
 def _described(value: Any) -> str:

@@ -16,6 +16,7 @@ from navarch.kinds.custom_values import bad_pattern, causes
 from navarch.kinds.rules import Faults
 from navarch.kinds.schema import definition
 from navarch.kinds.schema_check import check
+from navarch.kinds.typos import Unknown
 from navarch.objects.value import Document
 
 SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
@@ -244,7 +245,7 @@ def _defaults_and_rules(faults: Faults, node: Structural, at: str) -> None:
         _rule(faults, node, entry, f"{at}.{RULES}[{number}]")
     if "default" in node.schema:
         value = node.schema["default"]
-        unknown: list[str] = []
+        unknown: Unknown = []
         node.settle(value, unknown)
         if unknown:
             faults.invalid(f"{at}.default", value, "must not have unknown fields")

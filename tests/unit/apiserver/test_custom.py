@@ -121,6 +121,7 @@ def test_unknown_fields_are_pruned_and_told() -> None:
             await api.post(f"{TABS}?fieldValidation=Strict", wrong)
         assert refused.value.message == (
             'CronTab in version "v1" cannot be handled as a CronTab: strict decoding error: unknown field "spec.nope"'
+            '; did you mean "note"?'
         )
         made = await api.post(f"{TABS}?fieldValidation=Ignore", wrong)
         assert made["spec"] == {

@@ -54,7 +54,7 @@ DOCUMENTS = st.recursive(
 def test_pruning_and_defaulting_are_settled_after_once(schema: dict[str, Any], document: Any) -> None:
     node = Structural(schema)
     before = orjson.dumps(document)
-    unknown: list[str] = []
+    unknown: list[tuple[str, str]] = []
     settled = node.settle(document, unknown)
     filled = node.fill(settled)
     assert orjson.dumps(document) == before, "the document was changed in place"
@@ -109,9 +109,9 @@ def test_embedded_resources_keep_what_every_object_has() -> None:
         }
     )
     whole = {"template": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "other": 1}}
-    unknown: list[str] = []
+    unknown: list[tuple[str, str]] = []
     assert node.settle(whole, unknown) == {"template": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}}
-    assert unknown == ["template.other"]
+    assert [path for path, _ in unknown] == ["template.other"]
     assert [cause.field for cause in causes(node, {"template": {}})] == ["template.apiVersion", "template.kind"]
 
 
@@ -143,3 +143,10 @@ def test_versions_are_preferred_as_kubernetes_does() -> None:
     assert sorted(names, key=priority) == [
         *("v10", "v2", "v1", "v11beta2", "v3beta1", "v12alpha1", "v1alpha1", "foo1", "foo10"),
     ]
+
+
+def test_a_field_that_was_meant_is_named() -> None:
+    node = Structural({"type": "object", "properties": {"replicas": {"type": "integer"}}})
+    unknown: list[tuple[str, str]] = []
+    node.settle({"replcas": 1, "colour": "red"}, unknown)
+    assert unknown == [("replcas", '; did you mean "replicas"?'), ("colour", "")]

@@ -180,6 +180,9 @@ def _restore_placement(found: Document, was: Document) -> None:
 def ephemeral_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     """Debugging containers may be added, never changed or taken away."""
     faults = Faults()
+    if MIRROR in dig(old, "metadata", "annotations", default={}):
+        faults.forbidden("", "static pods do not support ephemeral containers")
+        return faults.causes
     spec: Document = new.get("spec") or {}
     pod_spec(faults, spec, "spec", is_pod=True)
     now = {one.get("name"): one for one in spec.get("ephemeralContainers") or ()}
@@ -202,6 +205,12 @@ def resize_rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
     was: Document = (old or {}).get("spec") or {}
+    if MIRROR in dig(old, "metadata", "annotations", default={}):
+        faults.forbidden("", "static pods cannot be resized")
+    elif dig(was, "os", "name") == "windows":
+        faults.forbidden("", "windows pods cannot be resized")
+    if faults.causes:
+        return faults.causes
     pod_spec(faults, spec, "spec", is_pod=True)
     if qos_class(spec) != qos_class(was):
         faults.invalid("spec", qos_class(spec), "Pod QOS Class may not change as a result of resizing")

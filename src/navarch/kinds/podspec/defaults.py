@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from navarch.kinds.podspec.totals import containers_total, written
+from navarch.objects import quantity
 from navarch.objects.value import Document, Draft
 
 Fill = Callable[[Any], Any]
@@ -247,10 +249,33 @@ def default_pod(draft: Draft) -> None:
             filled = within(filled, field, _all_requests)
             if filled.get("hostNetwork"):
                 filled = within(filled, field, each(_host_ports))
+    if filled.get("resources"):
+        filled = _whole_requests(filled)
     if "enableServiceLinks" not in filled:
         filled = {**filled, "enableServiceLinks": True}
     if filled is not spec:
         draft.set(filled, "spec")
+
+
+def _whole_requests(spec: Document) -> Document:
+    """A pod that is limited as a whole requests what its containers do, or else what it is limited to."""
+    resources: Document = spec["resources"]
+    requests: Document = {**(resources.get("requests") or {})}
+    try:
+        total = containers_total(spec, "requests")
+    except quantity.BadQuantity:
+        return spec  # which the rules tell
+    if not requests and not resources.get("limits"):
+        return spec
+    for name, amount_nano in total.items():
+        if name in ("cpu", "memory"):
+            requests.setdefault(name, written(amount_nano, spec, "requests", name))
+    for name, value in (resources.get("limits") or {}).items():
+        if name in ("cpu", "memory") or name.startswith("hugepages-"):
+            requests.setdefault(name, value)
+    if requests == (resources.get("requests") or {}):
+        return spec
+    return {**spec, "resources": {**resources, "requests": requests}}
 
 
 _all_requests = each(_requests)

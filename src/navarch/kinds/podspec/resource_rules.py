@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from navarch.kinds.podspec.totals import containers_total, written
 from navarch.kinds.rules import NOT_NEGATIVE, Faults
 from navarch.objects import names, quantity
 from navarch.objects.value import Document
@@ -174,9 +175,25 @@ def pod_resources(faults: Faults, spec: Document, path: str) -> None:
     resources(faults, {side: found[side] for side in ("limits", "requests") if side in found}, path)
     if len(faults.causes) > before:
         return
+    try:
+        _consistent(faults, spec, found, path)
+    except quantity.BadQuantity:
+        return  # which is told where the container is
+
+
+def _consistent(faults: Faults, spec: Document, found: Document, path: str) -> None:
+    """Raises: quantity.BadQuantity."""
+    for side in ("requests", "limits"):
+        given: Document = found.get(side) or {}
+        for name, total in sorted(containers_total(spec, side).items() if given else ()):
+            if name not in given or (side == "limits" and not name.startswith(HUGE_PAGES)):
+                continue
+            if total > quantity.nano(given[name]):
+                least = f"must be greater than or equal to aggregate container {side} of "
+                faults.invalid(f"{path}.{side}[{name}]", given[name], least + written(total, spec, side, name))
     limits: Document = found.get("limits") or {}
     for index, one in enumerate(spec.get("containers") or ()):
         for name, value in ((one.get("resources") or {}).get("limits") or {}).items():
-            if name in limits and amount(Faults(), value, "") is not None and quantity.compare(value, limits[name]) > 0:
+            if name in limits and quantity.compare(value, limits[name]) > 0:
                 detail = f"must be less than or equal to pod limits of {limits[name]}"
                 faults.invalid(f"{path}.containers[{index}][{name}].limits", value, detail)

@@ -22,6 +22,7 @@ from navarch.kinds.podspec.placement_rules import affinity, spread_constraints, 
 from navarch.kinds.podspec.resource_rules import pod_resources, resources
 from navarch.kinds.podspec.security_rules import pod_security
 from navarch.kinds.podspec.volume_rules import volumes
+from navarch.kinds.podspec.windows_rules import windows_pod
 from navarch.kinds.rules import INT32_MAX, Faults, Passed, address, check_labels
 from navarch.objects import names
 from navarch.objects.value import Document
@@ -202,13 +203,20 @@ def _os(faults: Faults, spec: Document, value: Document, field: str) -> None:
     elif name not in SYSTEMS:
         faults.unsupported(field, name, SYSTEMS)
     elif name == "linux":
-        whole = [(spec, path)]
-        for kind in ("initContainers", "containers", "ephemeralContainers"):
-            whole += [(found, f"{path}.{kind}[{index}]") for index, found in enumerate(spec.get(kind) or ())]
-        for found, where in whole:
-            if "windowsOptions" in (found.get("securityContext") or ()):
+        for found, where in _secured(spec, path):
+            if "windowsOptions" in found["securityContext"]:
                 detail = "windows options cannot be set for a linux pod"
                 faults.forbidden(f"{where}.securityContext.windowsOptions", detail)
+    else:
+        windows_pod(faults, spec, path, _secured(spec, path))
+
+
+def _secured(spec: Document, path: str) -> list[tuple[Document, str]]:
+    """The pod and its containers that say something of their security, with their paths; the pod first."""
+    whole = [(spec, path)]
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
+        whole += [(found, f"{path}.{kind}[{index}]") for index, found in enumerate(spec.get(kind) or ())]
+    return [(found, where) for found, where in whole if found.get("securityContext")]
 
 
 def _deadline(faults: Faults, spec: Document, value: int, field: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
+from navarch.kinds.podspec.claim_rules import claim_spec
 from navarch.kinds.podspec.container_rules import field_ref, relative, resource_field_ref
 from navarch.kinds.podspec.resource_rules import amount
-from navarch.kinds.rules import Faults, Passed
+from navarch.kinds.rules import Faults, Passed, check_annotations, check_labels
 from navarch.objects import names, quantity
 from navarch.objects.selector import check_document
 from navarch.objects.value import Document
@@ -176,6 +177,8 @@ def volume_source(faults: Faults, type_: str, source: Document, path: str) -> No
         case "gitRepo":
             _required(faults, source, path, "repository")
             relative(faults, source.get("directory", ""), f"{path}.directory")
+        case "ephemeral" if "volumeClaimTemplate" in source:
+            _claim_template(faults, source["volumeClaimTemplate"], f"{path}.volumeClaimTemplate")
         case "fc":
             _fibre_channel(faults, source, path)
         case _ if type_ in NEEDED:
@@ -184,6 +187,13 @@ def volume_source(faults: Faults, type_: str, source: Document, path: str) -> No
                 faults.invalid(f"{path}.partition", source["partition"], names.out_of_range(1, BYTE_MAX))
             if type_ == "iscsi":
                 _iscsi(faults, source, path)
+
+
+def _claim_template(faults: Faults, template: Document, path: str) -> None:
+    metadata: Document = template.get("metadata") or {}
+    check_annotations(faults, metadata.get("annotations"), f"{path}.metadata.annotations")
+    check_labels(faults, metadata.get("labels"), f"{path}.metadata.labels")
+    claim_spec(faults, template.get("spec") or {}, f"{path}.spec")
 
 
 def _fibre_channel(faults: Faults, source: Document, path: str) -> None:
