@@ -12,7 +12,7 @@ from typing import Any
 
 from navarch.base.errors import Cause
 from navarch.kinds.podspec.probe_rules import port_or_name
-from navarch.kinds.rules import IMMUTABLE, Faults, address, check_labels, is_ip, network, not_special
+from navarch.kinds.rules import IMMUTABLE, Faults, address, check_labels, is_ip, network, not_special, repeats
 from navarch.objects import names
 from navarch.objects.value import Document, Draft
 
@@ -24,7 +24,8 @@ DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 OUTSIDE = ("LoadBalancer", "NodePort")
 HEADLESS = "None"
 AFFINITY_MAX_S = 86400
-FAMILIES = 2
+FAMILIES = ("IPv4", "IPv6")
+AGENT_PORT = 10250
 NOT_FOR_NAMES = "may not be set for ExternalName services"
 ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
 
@@ -145,8 +146,13 @@ def _update(faults: Faults, spec: Document, was: Document) -> None:
 
 def _by_type(faults: Faults, spec: Document, headless: bool) -> None:
     match spec.get("type"):
-        case "LoadBalancer" | "NodePort" as type_ if headless:
-            faults.invalid("spec.clusterIPs[0]", HEADLESS, f"may not be set to 'None' for {type_} services")
+        case "LoadBalancer" | "NodePort" as type_:
+            for index, port in enumerate(spec.get("ports") or () if type_ == "LoadBalancer" else ()):
+                if port.get("port") == AGENT_PORT:
+                    detail = f"may not expose port {AGENT_PORT} externally since it is used by kubelet"
+                    faults.invalid(f"spec.ports[{index}].port", AGENT_PORT, detail)
+            if headless:
+                faults.invalid("spec.clusterIPs[0]", HEADLESS, f"may not be set to 'None' for {type_} services")
         case "ExternalName":
             if spec.get("clusterIPs") or spec.get("clusterIP"):
                 faults.forbidden("spec.clusterIPs", NOT_FOR_NAMES)
@@ -212,14 +218,27 @@ def _cluster_addresses(faults: Faults, spec: Document, was: Document) -> None:
         faults.invalid("spec.clusterIPs", several, "must be empty when `clusterIP` is not specified")
     elif several and single != several[0]:
         faults.invalid("spec.clusterIPs", several, "first value must match `clusterIP`")
+    families: list[str] = spec.get("ipFamilies") or []
+    for index in sorted(repeats(families)):
+        faults.duplicate(f"spec.ipFamilies[{index}]", families[index])
+    good = True
     for index, found in enumerate(several):
         if index == 0 and found == HEADLESS:
             if len(several) > 1:
                 faults.invalid("spec.clusterIPs", several, "'None' must be the first and only value")
+                good = False
         elif found:
-            address(faults, found, f"spec.clusterIPs[{index}]", was.get("clusterIPs") or ())
-    if len(several) > FAMILIES:
+            good = address(faults, found, f"spec.clusterIPs[{index}]", was.get("clusterIPs") or ()) and good
+    if len(several) > len(FAMILIES):
         faults.invalid("spec.clusterIPs", several, "may only hold up to 2 values")
+    if not good or single == HEADLESS:
+        return
+    if len(several) > 1 and (len(several) > len(FAMILIES) or len({":" in found for found in several}) == 1):
+        faults.invalid("spec.clusterIPs", several, "may specify no more than one IP for each IP family")
+    for index, (found, family) in enumerate(zip(several, families, strict=False)):
+        if found and family in FAMILIES and (":" in found) != (family == "IPv6"):
+            detail = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
+            faults.invalid(f"spec.clusterIPs[{index}]", found, detail)
 
 
 def _load_balancer(faults: Faults, spec: Document, was: Document, type_: Any) -> None:

@@ -136,7 +136,8 @@ class Allocation:
         causes = [*self._address(review), *self._node_ports(review)]
         if causes:
             review.give_back()
-            raise refusals.invalid(SERVICE, review.intent.name, causes)
+            told = list(SERVICE.rules(draft.document, old))  # nothing is allocated for what is wrong in itself
+            raise refusals.invalid(SERVICE, review.intent.name, told or causes)
 
     def _take(self, review: Review, what: str, number: int, spared: frozenset[tuple[str, int]]) -> None:
         """Raises: Taken."""
