@@ -172,6 +172,19 @@ def pod(name: str, command: str | Sequence[str] = "", *, image: str = IMAGE, **s
     }
 
 
+def web_server(script: str, *ports: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A pod `server` that runs a Python script, which is to listen on 8080 (`http`), and a Service of its name."""
+    made = pod(
+        "server",
+        ["python3.11", "-c", script],
+        image=PYTHON,
+        ports=[{"name": "http", "containerPort": 8080}],
+        readinessProbe={"tcpSocket": {"port": "http"}, "periodSeconds": 1},
+    )
+    spec = {"selector": {"app": "server"}, "ports": list(ports)}
+    return made, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "server"}, "spec": spec}
+
+
 def until(what: str, found: Callable[[], Any], patience_s: float = 120.0) -> Any:
     """Ask until the answer is true, and return it."""
     deadline = time.monotonic() + patience_s

@@ -51,6 +51,10 @@ CREATE TABLE IF NOT EXISTS rows (
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT OR IGNORE INTO meta VALUES ('revision', 1), ('format', 1);
 """
+REVISION = "SELECT value FROM meta WHERE name='revision'"
+"""The newest that is on the disk."""
+INSERT = "INSERT INTO rows VALUES (?,?,?,?) ON CONFLICT (key) DO NOTHING"
+"""Says by how much it changed whether the key was free, so that new keys need not be looked up first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +80,6 @@ class _Write:
         self.expect = expect
         self.future = future
         self.outcome: Change | Exception | None = None
-
-
-REVISION = "SELECT value FROM meta WHERE name='revision'"
-"""The newest that is on the disk."""
-
-
-INSERT = "INSERT INTO rows VALUES (?,?,?,?) ON CONFLICT (key) DO NOTHING"
-"""Says by how much it changed whether the key was free, so that new keys need not be looked up first."""
 
 
 class SqliteStore:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from real_cluster import PYTHON, Kubectl, kubectl_program, pod, until
+from real_cluster import Kubectl, kubectl_program, pod, until, web_server
 
 pytestmark = pytest.mark.node
 
@@ -39,13 +39,7 @@ Server(("0.0.0.0", 8080), Handler).serve_forever()
 
 @pytest.fixture(scope="module", autouse=True)
 def server(kubectl: Kubectl) -> None:
-    main = pod(
-        "server",
-        ["python3.11", "-c", SERVER],
-        image=PYTHON,
-        ports=[{"name": "http", "containerPort": 8080}],
-        readinessProbe={"tcpSocket": {"port": "http"}, "periodSeconds": 1},
-    )
+    main, service = web_server(SERVER, {"name": "web", "port": 80, "targetPort": "http"})
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -54,12 +48,6 @@ def server(kubectl: Kubectl) -> None:
             "selector": {"matchLabels": {"app": "many"}},
             "template": {"metadata": {"labels": {"app": "many"}}, "spec": main["spec"]},
         },
-    }
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "server"},
-        "spec": {"selector": {"app": "server"}, "ports": [{"name": "web", "port": 80, "targetPort": "http"}]},
     }
     kubectl.apply(main, deployment, service)
     kubectl.ready("server")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from real_cluster import PYTHON, Kubectl, pod, until
+from real_cluster import Kubectl, until, web_server
 
 from tests.compat.conformance.conformance_specs import spec
 
@@ -73,24 +73,8 @@ Server(("0.0.0.0", 8080), Handler).serve_forever()
 
 @pytest.fixture(scope="module", autouse=True)
 def server(kubectl: Kubectl) -> None:
-    main = pod(
-        "server",
-        ["python3.11", "-c", SERVER],
-        image=PYTHON,
-        ports=[{"name": "http", "containerPort": 8080}],
-        readinessProbe={"tcpSocket": {"port": "http"}, "periodSeconds": 1},
-    )
-    ports = [
-        {"name": "web", "port": 80, "targetPort": "http"},
-        {"name": "other", "port": 81, "targetPort": 8080},
-    ]
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "server"},
-        "spec": {"selector": {"app": "server"}, "ports": ports},
-    }
-    kubectl.apply(main, service)
+    ports = ({"name": "web", "port": 80, "targetPort": "http"}, {"name": "other", "port": 81, "targetPort": 8080})
+    kubectl.apply(*web_server(SERVER, *ports))
     kubectl.ready("server")
     path = f"/api/v1/namespaces/{kubectl.namespace}/services/server:web/proxy/"
     until("the service has endpoints", lambda: kubectl.run("get", "--raw", path).returncode == 0)

@@ -29,7 +29,7 @@ async def reasons(world: Any) -> list[tuple[str, str]]:
 async def told_of(world: Any, what: str) -> list[tuple[str, str]]:
     """The events, once one of them has this reason or message."""
     found = await reasons(world)
-    for _ in range(1_000):
+    for _ in range(6_000):
         if any(what in event for event in found):
             break
         await asyncio.sleep(0.01)
