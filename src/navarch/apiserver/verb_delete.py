@@ -27,6 +27,7 @@ from navarch.objects.value import Document, Draft, dig
 from navarch.store.store import Stale
 
 ATTEMPTS = 16
+HELD_S = 0.02
 TOGETHER = 64
 ORPHANING = frozenset(("replicationcontrollers", "jobs.batch"))
 """Kinds whose dependents stay unless the client says otherwise."""
@@ -168,12 +169,35 @@ async def delete_collection(
     Raises: the first refusal, when everything that was begun is done.
     """
     found = await page(context.state, intent.kind, intent.namespace, chosen)
+    pace = _Pace()
     for start in range(0, len(found.items), TOGETHER):
         steps = (
-            delete(context, replace(intent, namespace=one.namespace, name=one.name), options)
+            _paced(pace, context, replace(intent, namespace=one.namespace, name=one.name), options)
             for one in found.items[start : start + TOGETHER]
         )
         for result in await asyncio.gather(*steps, return_exceptions=True):
             if isinstance(result, BaseException) and not isinstance(result, NotFound):  # gone is what was asked for
                 raise result
     return found.items
+
+
+async def _paced(pace: _Pace, context: Context, intent: Intent, options: DeleteOptions) -> Outcome:
+    await pace.keep()
+    return await delete(context, intent, options)
+
+
+class _Pace:
+    """Tasks that were begun together would all take their first step before anybody else has one; with policies that
+    take their time, each of those is long."""
+
+    def __init__(self) -> None:
+        self._since = asyncio.get_running_loop().time()
+
+    async def keep(self) -> None:
+        """Returns at once while little time has passed since others had their turn, else after they had it."""
+        loop = asyncio.get_running_loop()
+        while loop.time() - self._since > HELD_S:
+            before = self._since
+            await asyncio.sleep(0)
+            if self._since == before:
+                self._since = loop.time()

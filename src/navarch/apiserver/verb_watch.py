@@ -10,9 +10,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Any
 
 from navarch.apiserver.options import WatchOptions
+from navarch.apiserver.reply import pieces
 from navarch.apiserver.selection import Selection
 from navarch.apiserver.state import State, face
-from navarch.apiserver.verb_read import COMPARED, as_new_as, matching
+from navarch.apiserver.verb_read import as_new_as, light, matching
 from navarch.apiserver.watchers import Frame, Watcher
 from navarch.client.client import EventType
 from navarch.kinds.kind import Kind
@@ -76,25 +77,37 @@ async def join(state: State, kind: Kind, namespace: str, options: WatchOptions, 
         form, frame = (form, kind.api_version), _through(kind, frame)
     begins = options.initial if options.initial is not None else not options.since
     await as_new_as(state, None if options.initial and not options.since else options.since)
+    revision = state.feed.revision  # what comes later comes as an event
     if begins:
-        heavy = selection.weight * len(cache) > COMPARED
-        present: Sequence[Object] = cache.select(Selection(kind, namespace) if heavy else selection)
+        heavy = not light(state, selection)
+        present = cache.select(Selection(kind, namespace) if heavy else selection)
         _, watcher = cache.join(selection, form, frame, None)
-        if heavy:
-            present = await _chosen(state, selection, present, watcher)
-        first = [frame("ADDED", found) for found in present]
+        first = await _initial(state, selection if heavy else None, present, frame, watcher)
     else:
         missed, watcher = cache.join(selection, form, frame, options.since or None)
         first = [frame(*event) for event in missed]
-    return Watch(first, state.feed.revision, watcher, bool(options.initial))
+    return Watch(first, revision, watcher, bool(options.initial))
 
 
-async def _chosen(state: State, selection: Selection, present: Sequence[Object], watcher: Watcher) -> Sequence[Object]:
+async def _initial(
+    state: State, selection: Selection | None, present: Sequence[Object], frame: Frame, watcher: Watcher
+) -> list[Any]:
+    """Frames of what was there when the watch began, made in slices: ten thousand objects as protobuf take seconds.
+
+    selection: by which the present objects have yet to be chosen.
+    """
+    first: list[Any] = []
     try:
-        return await matching(state, selection, present)
+        if selection is not None:
+            present = await matching(state, selection, present)
+        for piece in pieces(present):
+            if first:
+                await asyncio.sleep(0)
+            first += [frame("ADDED", found) for found in piece]
     except BaseException:
         watcher.leave()
         raise
+    return first
 
 
 async def _join_converted(state: State, kind: Kind, selection: Selection, options: WatchOptions, frame: Frame) -> Watch:

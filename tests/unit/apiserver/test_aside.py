@@ -192,3 +192,35 @@ def test_large_answers_in_yaml_are_what_a_whole_document_would_be() -> None:
         assert done(api) >= at + 4
 
     run(test)
+
+
+def test_what_very_much_is_compared_for_is_of_one_moment() -> None:
+    """Lists and watches say as of when they are, though others write while they are made."""
+
+    async def test(api: Api) -> None:
+        many = ",".join(f"no{number}!=x" for number in range(1_900))
+        for number in range(600):
+            await api.post(CONFIGMAPS, config(f"one-{number:03}"))
+        made = await api.post(CONFIGMAPS, {**config("last"), "metadata": {"name": "last", "labels": {"no7": "x"}}})
+        revision, at = made["metadata"]["resourceVersion"], done(api)
+        listing = asyncio.ensure_future(api.get(f"{CONFIGMAPS}?labelSelector={many}"))
+        watching = asyncio.ensure_future(api.watch(f"{CONFIGMAPS}?watch=1&labelSelector={many}"))
+        for _ in range(20):  # both have chosen what to look at
+            await asyncio.sleep(0)
+        assert done(api) == at + 2
+        await api.post(CONFIGMAPS, config("later"))
+        listed = await listing
+        assert listed["metadata"]["resourceVersion"] == revision
+        assert [one["metadata"]["name"] for one in listed["items"]] == [f"one-{number:03}" for number in range(600)]
+        watch = await watching
+        events = [await watch.event() for _ in range(601)]
+        assert [event["object"]["metadata"]["name"] for event in events] == [
+            *(f"one-{number:03}" for number in range(600)),
+            "later",
+        ]
+        await watch.close()
+        with pytest.raises(Refused, match="may not have more than") as refused:
+            await api.get(f"{CONFIGMAPS}?labelSelector={many},{many}")
+        assert refused.value.code == 400
+
+    run(test)
