@@ -16,13 +16,15 @@ from navarch.apiserver.prepare import posted
 from navarch.apiserver.state import State
 from navarch.apiserver.verb_delete import delete
 from navarch.base.clock import rfc3339
-from navarch.base.errors import BadRequest, Cause, Internal, TooMany
+from navarch.base.errors import BadRequest, Cause, Forbidden, Internal, TooMany
 from navarch.kinds import EVICTION, PODDISRUPTIONBUDGET
 from navarch.kinds.object import Object
 from navarch.objects import condition, selector
 from navarch.objects.value import Document, Draft, dig
 
 RETRY_S = 10
+DISRUPTED_MAX = 2000
+"""Evictions that the budget's controller has not seen yet."""
 
 
 async def evict(context: Context, intent: Intent, eviction: Document) -> Document:
@@ -53,7 +55,7 @@ async def evict(context: Context, intent: Intent, eviction: Document) -> Documen
             PODDISRUPTIONBUDGET,
             budget.namespace,
             budget.name,
-            lambda draft: _spend(draft, pod.name, now),
+            lambda draft: spend(draft, pod.name, now),
             dry_run=options.dry_run,
         )
     if not pod.view.terminating and not options.revision and options.uid in ("", pod.uid):
@@ -106,18 +108,37 @@ def _unhealthy_may_go(budget: Document, pod: Document) -> bool:
     return bool(healthy >= desired > 0)
 
 
-def _spend(draft: Draft, pod: str, now: str) -> None:
-    """Take one disruption out of the budget. Raises: TooMany."""
+def spend(draft: Draft, pod: str, now: str) -> None:
+    """Take one disruption out of the budget. Raises: TooMany, Forbidden (there is something wrong with the budget)."""
     name = draft.get("metadata", "name")
     status = draft.get("status") or {}
     if status.get("observedGeneration", 0) < draft.get("metadata", "generation", default=0):
         raise _too_many(f"The disruption budget {name} is still being processed by the server.", RETRY_S)
     allowed = status.get("disruptionsAllowed", 0)
-    if allowed <= 0:
-        desired, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        raise _too_many(f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently", 0)
+    if allowed < 0:
+        raise _out_of_order(name, "pdb disruptions allowed is negative")
+    if len(status.get("disruptedPods") or ()) > DISRUPTED_MAX:
+        raise _out_of_order(name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller")
+    if allowed == 0:
+        raise _too_many(_why_none(name, status), 0)
     draft.set(allowed - 1, "status", "disruptionsAllowed")
     draft.set(now, "status", "disruptedPods", pod)
+
+
+def _why_none(name: str, status: Document) -> str:
+    said = condition.get(status.get("conditions"), "DisruptionAllowed") or {}
+    desired, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+    if said.get("status") == "False" and said.get("reason") == "SyncFailed":
+        why = f"because it failed sync: {said.get('message', '')}"
+        return f"The disruption budget {name} does not allow evicting pods currently {why}"
+    if healthy <= desired:
+        return f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+    return f"The disruption budget {name} does not allow evicting pods currently"
+
+
+def _out_of_order(name: str, why: str) -> Forbidden:
+    message = f'poddisruptionbudget.policy "{name}" is forbidden: {why}'
+    return Forbidden(message, group="policy", kind="poddisruptionbudget", name=name)
 
 
 def _too_many(why: str, retry_after_s: int) -> TooMany:

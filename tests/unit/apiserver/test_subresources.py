@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from api_driver import PODS, Api, Refused, a_pod, run
+
+from navarch.apiserver import eviction
+from navarch.base.errors import ApiError
+from navarch.objects.value import Draft
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 BUDGETS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
@@ -137,7 +143,7 @@ def test_an_eviction_spends_the_budget() -> None:
             await api.post(f"{PODS}/two/eviction", {"metadata": {"name": "two"}})
         assert refused.value.code == 429
         assert refused.value.causes[0]["reason"] == "DisruptionBudget"
-        assert "needs 1 healthy pods and has 2 currently" in refused.value.causes[0]["message"]
+        assert refused.value.causes[0]["message"] == "The disruption budget b does not allow evicting pods currently"
         assert "deletionTimestamp" not in (await api.get(f"{PODS}/two"))["metadata"]
 
     run(test)
@@ -153,6 +159,35 @@ def test_a_budget_that_nobody_looked_at_yet_refuses() -> None:
         assert refused.value.status["details"]["retryAfterSeconds"] == 10
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        ({"currentHealthy": 1}, 429, "The disruption budget b needs 1 healthy pods and has 1 currently"),
+        (
+            {
+                "conditions": [
+                    {"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": "odd"}
+                ]
+            },
+            429,
+            "The disruption budget b does not allow evicting pods currently because it failed sync: odd",
+        ),
+        ({"disruptionsAllowed": -1}, 403, 'poddisruptionbudget.policy "b" is forbidden: pdb disruptions allowed is'),
+        (
+            {"disruptionsAllowed": 1, "disruptedPods": {f"p{n}": "2026-01-01T00:00:00Z" for n in range(2001)}},
+            403,
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+        ),
+    ],
+)
+def test_why_a_budget_lets_nobody_go(status: dict[str, Any], code: int, words: str) -> None:
+    draft = Draft({"metadata": {"name": "b"}, "status": {"desiredHealthy": 1, "currentHealthy": 2, **status}})
+    with pytest.raises(ApiError) as refused:
+        eviction.spend(draft, "web", "2026-01-02T03:04:05Z")
+    assert refused.value.code == code
+    assert words in (refused.value.causes[0].message if code == 429 else refused.value.message)
 
 
 def test_two_budgets_are_one_too_many() -> None:
