@@ -25,7 +25,7 @@ def test_rolling_update_takes_over_what_is_there(api: Api, ns: str) -> None:
     api.post(f"{at}/deployments", replicas("rolling", 1, image="other:1", labels=labels))
     found = api.when(f"{at}/deployments/rolling", complete(1))
     assert found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3546343826724305833"
-    (only,) = pods_of(api, ns)
+    (only,) = api.until(lambda: len(found := pods_of(api, ns)) == 1 and found, "the old pod to be gone")
     assert only["spec"]["containers"][0]["image"] == "other:1"
     sets = {one["metadata"]["name"]: one for one in api.get(f"{at}/replicasets")["items"]}
     assert len(sets) == 2
