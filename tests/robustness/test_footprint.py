@@ -22,15 +22,8 @@ from navarch.app import identity
 from navarch.app.layout import Settings, save_settings
 from navarch.base.clock import SystemClock
 
-HEAVY = ("aiohttp", "cryptography", "google", "grpc", "jwt", "numpy", "prometheus_client")
+HEAVY = ("aiohttp", "cryptography", "google", "grpc", "jwt", "prometheus_client")
 BUNDLES = "/apis/certificates.k8s.io/v1beta1/clustertrustbundles"
-PODS = "/api/v1/namespaces/default/pods"
-POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "a"},
-    "spec": {"containers": [{"name": "c", "image": "i"}]},
-}
 
 
 def mapped(pid: int) -> set[str]:
@@ -53,14 +46,8 @@ def test_an_idle_server_holds_no_large_library(tmp_path: Path) -> None:
             time.sleep(0.05)
         assert found, "the controllers have done their first work"
         held = mapped(pid)
-        assert "apsw" in held, "or this looks in the wrong place"
+        assert {"apsw", "numpy"} <= held, "or this looks in the wrong place"
         assert not held & set(HEAVY), f"an idle server has loaded {sorted(held & set(HEAVY))}"
-        while (answer := server.ask(PODS, "POST", POD))[0] != 201:  # the default service account is made a little later
-            assert time.monotonic() < deadline, answer
-            time.sleep(0.05)
-        while "numpy" not in mapped(pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert "numpy" in mapped(pid), "or large libraries would not be seen at all"
     finally:
         server.stop()
 

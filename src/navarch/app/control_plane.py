@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from socket import gethostname
-from typing import TYPE_CHECKING
 
 from navarch.apiserver.admission.extensions import Judge
 from navarch.apiserver.admission.pods import PATIENCE_S
@@ -40,11 +39,8 @@ from navarch.client.lease import Election, Heartbeats
 from navarch.controllers import Controllers
 from navarch.controllers.options import Options, Sign
 from navarch.kinds.registry import DEFAULT, Kinds
-from navarch.scheduler.standby import Standby
+from navarch.scheduler.scheduler import Scheduler
 from navarch.store.store import Store
-
-if TYPE_CHECKING:
-    from navarch.scheduler.scheduler import Scheduler
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 ORGANS = ("controller-manager", "scheduler")
@@ -77,7 +73,6 @@ class Settings:
     judges: admission plugins of others, by name.
     front_proxy: what the server shows to other API servers that it hands requests on to.
     sign: certificates for others, with the key of the cluster's authority.
-    standby: the scheduler is loaded when the first pod waits for a node.
     audit: what is recorded of requests, and where.
     """
 
@@ -91,7 +86,6 @@ class Settings:
     judges: Mapping[str, Judge] = field(default_factory=dict)
     front_proxy: Pair | None = None
     sign: Sign | None = None
-    standby: bool = False
     audit: Audit | None = None
 
 
@@ -227,7 +221,8 @@ class ControlPlane:
         controllers = self._organ(CONTROLLERS, "kube-controller-manager")
         scheduler = self._organ(SCHEDULER, "kube-scheduler")
         informers = Informers(controllers, self._clock)
-        organs: tuple[Controllers | Scheduler | Standby, ...] = (
+        shared = informers if self._settings.shared_informers else None
+        organs: tuple[Controllers | Scheduler, ...] = (
             Controllers(
                 controllers,
                 self._clock,
@@ -240,7 +235,7 @@ class ControlPlane:
                 client_for=lambda name: self._organ(controller_account(name), "kube-controller-manager"),
                 sign=self._settings.sign,
             ),
-            self._scheduler(scheduler, informers),
+            Scheduler(scheduler, self._clock, self._ids, informers=shared, registry=self.metrics),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -253,14 +248,6 @@ class ControlPlane:
                     ready.set()
         finally:
             self.leads = False
-
-    def _scheduler(self, client: Client, informers: Informers) -> Scheduler | Standby:
-        if self._settings.standby:
-            return Standby(client, self._clock, self._ids, informers, self.metrics)
-        from navarch.scheduler.scheduler import Scheduler
-
-        shared = informers if self._settings.shared_informers else None
-        return Scheduler(client, self._clock, self._ids, informers=shared, registry=self.metrics)
 
     async def close(self) -> None:
         await self.core.close()

@@ -141,7 +141,6 @@ def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
         front_proxy=who.front_proxy,
         judges=extensions.installed(),
         sign=who.sign,
-        standby=True,
     )
 
 
