@@ -247,3 +247,179 @@ def test_a_status_is_judged_by_the_names_it_accepts() -> None:
     document["status"] = {"acceptedNames": {"plural": "1", "kind": "Tab"}, "storedVersions": []}
     told = causes(CUSTOMRESOURCEDEFINITION, document, document, "status")
     assert [field for field, _ in told] == ["status.acceptedNames.plural"]
+
+
+def field(**schema: Any) -> Causes:
+    """What is told of the schema of one field."""
+    root = {"type": "object", "properties": {"a": schema}}
+    prefix = "spec.validation.openAPIV3Schema.properties[a]"
+    return [(path.replace(prefix, "a"), told) for path, told in found(version(schema={"openAPIV3Schema": root}))]
+
+
+def listed(items: Document, **more: Any) -> Causes:
+    return field(type="array", items=items, **more)
+
+
+def mapped(keys: list[str], **items: Any) -> Causes:
+    made = {"type": "object", "properties": {"k": {"type": "string"}}, "required": ["k"], **items}
+    return listed(made, **{"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys})
+
+
+def ruled(**rule: Any) -> Causes:
+    return field(type="string", maxLength=9, **{"x-kubernetes-validations": [{"rule": "self == 'a'", **rule}]})
+
+
+def test_good_schemas() -> None:
+    either = [{"type": "integer"}, {"type": "string"}]
+    assert field(anyOf=either, **{"x-kubernetes-int-or-string": True}) == []
+    assert field(allOf=[{"anyOf": either}, {"pattern": "a"}], **{"x-kubernetes-int-or-string": True}) == []
+    assert mapped(["k"]) == []
+    assert listed({"type": "object", "x-kubernetes-map-type": "atomic"}, **{"x-kubernetes-list-type": "set"}) == []
+    assert ruled(message="m", reason="FieldValueForbidden") == ruled(rule="self != oldSelf") == []
+    preserving = {"x-kubernetes-preserve-unknown-fields": True}
+    assert found(version(schema={"openAPIV3Schema": preserving})) == []
+
+
+@pytest.mark.parametrize(
+    ("causes_", "path", "message"),
+    [
+        (field(type="string", **{"x-kubernetes-map-type": "atomic"}), "a.type", 'Invalid value: "string": must be obj'),
+        (
+            field(type="object", **{"x-kubernetes-map-type": "some"}),
+            "a.x-kubernetes-map-type",
+            'Unsupported value: "some": supported values: "atomic", "granular"',
+        ),
+        (
+            field(**{"x-kubernetes-int-or-string": True, "x-kubernetes-preserve-unknown-fields": True}),
+            "a.x-kubernetes-preserve-unknown-fields",
+            "Invalid value: true: must be false if x-kubernetes-int-or-string is true",
+        ),
+        (
+            field(**{"x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True}),
+            "a.type",
+            "Required value: must be object if x-kubernetes-embedded-resource is true",
+        ),
+        (field(type="string", id="x"), "a.id", "Forbidden: id is not supported"),
+        (
+            listed({"type": "object"}, **{"x-kubernetes-list-type": "set"}),
+            "a.items.x-kubernetes-map-type",
+            "Invalid value: null: must be atomic as item of a list with x-kubernetes-list-type=set",
+        ),
+        (
+            listed({"type": "string", "nullable": True}, **{"x-kubernetes-list-type": "set"}),
+            "a.items.nullable",
+            "Forbidden: cannot be nullable when x-kubernetes-list-type is set",
+        ),
+        (
+            listed({"type": "string"}, **{"x-kubernetes-list-map-keys": ["k"]}),
+            "a.x-kubernetes-list-type",
+            "Required value: must be map if x-kubernetes-list-map-keys is non-empty",
+        ),
+        (mapped(["b"]), "a.x-kubernetes-list-map-keys", 'Invalid value: ["b"]: entries must all be names of item prop'),
+        (mapped(["k", "k"]), "a.x-kubernetes-list-map-keys", 'Invalid value: ["k","k"]: must not contain duplicate en'),
+        (mapped([]), "a.x-kubernetes-list-map-keys", "Required value: must not be empty if x-kubernetes-list-type is"),
+        (
+            mapped(["k"], properties={"k": {"type": "object"}}),
+            "a.items.properties[k].type",
+            'Invalid value: "object": must be a scalar type',
+        ),
+        (
+            mapped(["k"], properties={"k": {"type": "string", "nullable": True}}),
+            "a.items.properties[k].nullable",
+            "Forbidden: this property is in x-kubernetes-list-map-keys, so it cannot be nullable",
+        ),
+        (mapped(["k"], required=[]), "a.items.properties[k].default", "Required value: this property is in x-kubernet"),
+        (field(type="string", anyOf=[{"type": "string"}]), "a.anyOf[0].type", "Forbidden: must be empty to be structu"),
+        (field(type="string", anyOf=[{"title": "t"}]), "a.anyOf[0].title", "Forbidden: must be empty to be structural"),
+        (
+            field(type="object", allOf=[{"additionalProperties": {}}]),
+            "a.allOf[0].additionalProperties",
+            "Forbidden: must be undefined to be structural",
+        ),
+        (
+            field(type="string", **{"not": {"nullable": True}}),
+            "a.not.nullable",
+            "Forbidden: must be false to be structural",
+        ),
+        (
+            field(type="object", properties={"metadata": {"type": "object"}}, oneOf=[{"properties": {"metadata": {}}}]),
+            "a.oneOf[0].properties[metadata]",
+            "Forbidden: must not be specified in a nested context",
+        ),
+        (ruled(rule=" "), "a.x-kubernetes-validations[0].rule", "Required value: rule is not specified"),
+        (
+            ruled(message=" "),
+            "a.x-kubernetes-validations[0].message",
+            'Invalid value: " ": message must be non-empty if',
+        ),
+        (
+            ruled(message="a\nb"),
+            "a.x-kubernetes-validations[0].message",
+            'Invalid value: "a\\nb": message must not cont',
+        ),
+        (ruled(rule="self ==\n'a'"), "a.x-kubernetes-validations[0].message", "Required value: message must be specif"),
+        (
+            ruled(messageExpression=" "),
+            "a.x-kubernetes-validations[0].messageExpression",
+            "Required value: messageExpression must be non-empty if specified",
+        ),
+        (
+            ruled(reason="No"),
+            "a.x-kubernetes-validations[0].reason",
+            'Unsupported value: "No": supported values: "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInval',
+        ),
+        (
+            ruled(optionalOldSelf=True),
+            "a.x-kubernetes-validations[0].optionalOldSelf",
+            "Invalid value: true: may not be set if oldSelf is not used in rule",
+        ),
+        (
+            listed({"type": "string", "maxLength": 9, "x-kubernetes-validations": [{"rule": "self != oldSelf"}]}),
+            "a.items.x-kubernetes-validations[0].rule",
+            'Invalid value: "self != oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schem',
+        ),
+        (
+            ruled(fieldPath=".b"),
+            "a.x-kubernetes-validations[0].fieldPath",
+            'Invalid value: ".b": fieldPath must be a',
+        ),
+        (
+            ruled(fieldPath="b"),
+            "a.x-kubernetes-validations[0].fieldPath",
+            'Invalid value: "b": fieldPath must be a val',
+        ),
+    ],
+)
+def test_what_schemas_may_not_say(causes_: Causes, path: str, message: str) -> None:
+    assert [one for one, _ in causes_] == [path], causes_
+    assert causes_[0][1].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("schema", "path", "message"),
+    [
+        ({"additionalProperties": True}, "additionalProperties", "Forbidden: must not be used at the root"),
+        (
+            {"properties": {"metadata": {"type": "object", "description": "d"}}},
+            "properties[metadata]",
+            "Forbidden: must not specify anything other than name and generateName, but metadata is implicitly spec",
+        ),
+        ({"properties": {"kind": {"type": "integer"}}}, "properties[kind].type", 'Invalid value: "integer": must be s'),
+        (
+            {"properties": {"metadata": {"type": "string"}}},
+            "properties[metadata].type",
+            'Invalid value: "string": must',
+        ),
+        (
+            {"properties": {"kind": {"type": "string", "default": "A"}}},
+            "properties[kind].default",
+            "Forbidden: must not be set in top-level kind",
+        ),
+        ({"nullable": True}, "nullable", "Forbidden: nullable cannot be true at the root"),
+        ({"type": ""}, "type", "Required value: must not be empty at the root"),
+    ],
+)
+def test_what_roots_may_not_say(schema: Document, path: str, message: str) -> None:
+    causes_ = found(version(schema={"openAPIV3Schema": {"type": "object", **schema}}))
+    assert [one for one, _ in causes_] == [f"spec.validation.openAPIV3Schema.{path}"], causes_
+    assert causes_[0][1].startswith(message)
