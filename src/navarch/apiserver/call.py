@@ -20,6 +20,7 @@ from navarch.kinds import (
 )
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
+from navarch.objects.value import Document
 from navarch.wire.message import Request
 
 
@@ -31,6 +32,18 @@ class User:
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def user_info(user: User) -> Document:
+    """`authentication.k8s.io/v1.UserInfo`."""
+    found: Document = {"username": user.name}
+    if user.uid:
+        found["uid"] = user.uid
+    if user.groups:
+        found["groups"] = list(user.groups)
+    if user.extra:
+        found["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return found
 
 
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))

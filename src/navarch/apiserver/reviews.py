@@ -17,7 +17,7 @@ from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz.authorizer import RulesAuthorizer
 from navarch.apiserver.authz.node import GROUP as NODES
 from navarch.apiserver.authz.node import PREFIX as NODE_PREFIX
-from navarch.apiserver.call import Attributes, Reads, User
+from navarch.apiserver.call import Attributes, Reads, User, user_info
 from navarch.base.clock import Clock, rfc3339
 from navarch.base.errors import BadRequest, Cause, Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from navarch.kinds import NODE, POD, SECRET, SERVICEACCOUNT
@@ -218,18 +218,6 @@ class Reviews:
         if node is not None:
             bound["node"] = node
         return bound
-
-
-def user_info(user: User) -> Document:
-    """`authentication.k8s.io/v1.UserInfo`."""
-    found: Document = {"username": user.name}
-    if user.uid:
-        found["uid"] = user.uid
-    if user.groups:
-        found["groups"] = list(user.groups)
-    if user.extra:
-        found["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return found
 
 
 def _subject(spec: AccessReviewSpec) -> User:

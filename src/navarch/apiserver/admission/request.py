@@ -5,9 +5,8 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admis
 
 from __future__ import annotations
 
-from typing import Any
-
 from navarch.apiserver.admission.review import Review
+from navarch.apiserver.call import user_info
 from navarch.kinds import NAMESPACE, SCALE
 from navarch.kinds.kind import Kind
 from navarch.objects.value import Document
@@ -55,7 +54,7 @@ def admission_request(review: Review, kind: Kind) -> Document:
         "requestResource": _resource(asked),
         "name": intent.name,
         "operation": operation(review),
-        "userInfo": _user(review),
+        "userInfo": user_info(review.intent.user),
         "dryRun": intent.dry_run,
         "options": _options(review),
     }
@@ -85,18 +84,6 @@ def _kind(kind: Kind, subresource: str) -> Document:
 
 def _resource(kind: Kind) -> Document:
     return {"group": kind.group, "version": kind.version, "resource": kind.plural}
-
-
-def _user(review: Review) -> Document:
-    user = review.intent.user
-    found: dict[str, Any] = {"username": user.name}
-    if user.uid:
-        found["uid"] = user.uid
-    if user.groups:
-        found["groups"] = list(user.groups)
-    if user.extra:
-        found["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return found
 
 
 def _options(review: Review) -> Document:

@@ -16,7 +16,7 @@ import orjson
 
 from navarch.apiserver import bodies
 from navarch.apiserver.audit.policy import API_VERSION, COMPLETE, RECEIVED, Level, Plan
-from navarch.apiserver.call import Call, User
+from navarch.apiserver.call import Call, User, user_info
 from navarch.base.errors import ApiError
 from navarch.objects.value import Document
 from navarch.wire import protobuf
@@ -74,10 +74,10 @@ def rendered(entry: Entry) -> bytes:
         "stage": entry.stage,
         "requestURI": request.target,
         "verb": call.verb,
-        "user": _user(record.user),
+        "user": {} if record.user is None else user_info(record.user),
     }
     if record.impersonated is not None and entry.stage != RECEIVED:
-        event["impersonatedUser"] = _user(record.impersonated)
+        event["impersonatedUser"] = user_info(record.impersonated)
     if found := source_ips(request):
         event["sourceIPs"] = found
     if agent := request.headers.get("user-agent"):
@@ -96,19 +96,6 @@ def rendered(entry: Entry) -> bytes:
     if record.notes and entry.stage != RECEIVED:
         event["annotations"] = dict(sorted(record.notes.items()))
     return orjson.dumps(event)
-
-
-def _user(user: User | None) -> Document:
-    if user is None:
-        return {}
-    found: Document = {"username": user.name}
-    if user.uid:
-        found["uid"] = user.uid
-    if user.groups:
-        found["groups"] = list(user.groups)
-    if user.extra:
-        found["extra"] = {name: list(values) for name, values in user.extra.items()}
-    return found
 
 
 def source_ips(request: Request) -> list[str]:
