@@ -73,7 +73,7 @@ def respond_list(
     headers = [("content-type", PROTOBUF), *reply.warning_headers(warnings)]
     if len(items) <= reply.SLICE_OBJECTS and not reply.is_large(items, reply.SLICE_BYTES):
         return Response(200, headers, b"".join(_body(named, metadata, [message(item) for item in items])))
-    return Response(200, headers, _slices(named, metadata, items, message))
+    return Response(200, headers, _slices(named, metadata, items, message), packable=True)
 
 
 def _body(named: tuple[str, str], metadata: Document, items: Iterable[bytes]) -> list[bytes]:

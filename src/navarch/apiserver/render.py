@@ -43,7 +43,7 @@ def one(context: Context, call: Call, kind: Kind, found: Object, form: Form, sta
         body = found.raw
     if form.type == YAML and len(body) > LARGE_BYTES:
         headers = [("content-type", YAML), *reply.warning_headers(call.warnings)]
-        return Response(status, headers, reply.yaml_aside(body, form, context.state.aside))
+        return Response(status, headers, reply.yaml_aside(body, form, context.state.aside), packable=True)
     return reply.respond(body, form, status, call.warnings)
 
 

@@ -202,10 +202,10 @@ def respond_list(
     if len(items) <= SLICE_OBJECTS and not is_large(items, LARGE_BYTES if form.type == YAML else SLICE_BYTES):
         return Response(200, headers, written(joined(head, map(write, items), tail), form))
     if form.type == YAML:
-        return Response(200, headers, _yaml_slices(head, items, write, tail, aside))
+        return Response(200, headers, _yaml_slices(head, items, write, tail, aside), packable=True)
     if form.pretty:
-        return Response(200, headers, _pretty_slices(head, items, write, tail))
-    return Response(200, headers, slices(head, items, write, tail))
+        return Response(200, headers, _pretty_slices(head, items, write, tail), packable=True)
+    return Response(200, headers, slices(head, items, write, tail), packable=True)
 
 
 def is_large(items: Sequence[Object], most_bytes: int) -> bool:

@@ -18,10 +18,11 @@ import httptools
 from navarch.base.errors import ApiError, BadRequest
 from navarch.base.log import Log
 from navarch.wire import http_reply
+from navarch.wire.http_packing import GZIP_FROM_BYTES, pack, takes_gzip
 from navarch.wire.http_request import Reader, Waiting
 from navarch.wire.http_tls import ServerTls
 from navarch.wire.http_tunnel import ConnectionTunnel
-from navarch.wire.message import UPGRADED, Peer, Piped, Request, Response
+from navarch.wire.message import UPGRADED, Headers, Peer, Piped, Request, Response
 
 if TYPE_CHECKING:
     from navarch.wire.http import Server
@@ -32,6 +33,8 @@ PIPELINED = 16
 """Complete requests that may wait on one connection before reading pauses."""
 PENDING_BYTES = 65_536
 """Written bytes that are handed to the transport at once instead of at the end of the tick."""
+NEAR = ("127.0.0.1", "::1")
+"""Where clients on the same machine come from."""
 
 
 class Connection(asyncio.Protocol):
@@ -231,6 +234,8 @@ class Connection(asyncio.Protocol):
             request.upgrade = self._upgrade
         try:
             response = await self._server.handler(request)
+            if response.packable or (isinstance(response.body, bytes) and len(response.body) >= GZIP_FROM_BYTES):
+                await self._pack(request, response)
         except ApiError as error:
             response = http_reply.refusal(error)
         except Exception as bug:
@@ -242,10 +247,6 @@ class Connection(asyncio.Protocol):
             return False
         body = response.body
         if isinstance(body, bytes):
-            if len(body) >= http_reply.GZIP_FROM_BYTES and http_reply.wants_gzip(
-                request.headers.get("accept-encoding", ""), response.headers, len(body)
-            ):
-                await self._compress(response)
             self._respond(request, response, keep)
         else:
             keep = await self._stream(request, response, body, keep and not waiting.old, not waiting.old)
@@ -262,12 +263,11 @@ class Connection(asyncio.Protocol):
             self.answered = False
         return keep
 
-    async def _compress(self, response: Response) -> None:
-        if self._local or self.peer.host in ("127.0.0.1", "::1"):
+    async def _pack(self, request: Request, response: Response) -> None:
+        if self._local or self.peer.host in NEAR:
             return  # on one machine the bytes cost nothing and the compression does
-        body = await asyncio.to_thread(http_reply.gzipped, cast(bytes, response.body))
-        response.body = body
-        response.headers = (*response.headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
+        if takes_gzip(request.headers.get("accept-encoding", "")):
+            await pack(response)
 
     def _respond(self, request: Request, response: Response, keep: bool) -> None:
         body = cast(bytes, response.body)
@@ -328,7 +328,7 @@ class Connection(asyncio.Protocol):
             if closing is not None:
                 await closing()
 
-    async def _upgrade(self, status: int, headers: http_reply.Headers) -> ConnectionTunnel:
+    async def _upgrade(self, status: int, headers: Headers) -> ConnectionTunnel:
         self.send(http_reply.head(status, headers, self._server.date(), None, False, False))
         self._flush()
         self._tunnel = ConnectionTunnel(self)

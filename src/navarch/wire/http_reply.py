@@ -1,12 +1,10 @@
-"""Responses as bytes: heads, chunks, compression, and the replies that the server gives by itself.
+"""Responses as bytes: heads, chunks, and the replies that the server gives by itself.
 
 Refusals carry a Kubernetes Status, because everything that we serve over HTTP is asked by Kubernetes' clients.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
 from datetime import datetime
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -14,18 +12,13 @@ from http import HTTPStatus
 import orjson
 
 from navarch.base.errors import ApiError
-from navarch.wire.message import Response
-
-GZIP_FROM_BYTES = 131_072
-"""Below it the client's decompression costs more than the bytes saved (upstream compresses from the same size)."""
+from navarch.wire.message import Headers, Response
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
 LINES = 512
 _LINES: dict[tuple[str, str], str] = {}
 """Header lines that were written before: nearly all are of few kinds, but for each request's own id."""
-
-Headers = Sequence[tuple[str, str]]
 
 
 class TargetTooLong(ApiError):
@@ -78,14 +71,3 @@ LAST_CHUNK = b"0\r\n\r\n"
 def refusal(error: ApiError) -> Response:
     """What the server itself answers to a request that it will not hand on."""
     return Response(error.code, (("Content-Type", "application/json"),), orjson.dumps(error.status()))
-
-
-def wants_gzip(accept_encoding: str, headers: Headers, size: int) -> bool:
-    if size < GZIP_FROM_BYTES or "gzip" not in accept_encoding or "gzip;q=0," in f"{accept_encoding},":
-        return False
-    return not any(name.lower() == "content-encoding" for name, _ in headers)
-
-
-def gzipped(body: bytes) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return packer.compress(body) + packer.flush()

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+Headers = Sequence[tuple[str, str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -72,11 +74,13 @@ class Request:
 @dataclass(slots=True)
 class Response:
     """body: bytes, sent with a Content-Length, or an async iterator whose chunks are sent as they come (chunked
-    coding); the server closes the iterator when the client goes away."""
+    coding); the server closes the iterator when the client goes away. packable: an iterator that comes to an end by
+    itself and whose single pieces nobody waits for, so that it may be compressed, as all large bytes may."""
 
     status: int = 200
-    headers: Sequence[tuple[str, str]] = ()
+    headers: Headers = ()
     body: bytes | AsyncIterator[bytes] = b""
+    packable: bool = False
 
 
 Push = Callable[[bytes], bool]

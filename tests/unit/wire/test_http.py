@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -218,16 +217,6 @@ def test_head_has_no_body() -> None:
         assert (await wire.answer())[0] == 200
 
     serve(scenario)
-
-
-def test_compression_is_for_the_far_away() -> None:
-    from navarch.wire import http_reply
-
-    assert not http_reply.wants_gzip("gzip", (), 1000)
-    assert not http_reply.wants_gzip("br", (), 1_000_000)
-    assert not http_reply.wants_gzip("gzip", (("Content-Encoding", "br"),), 1_000_000)
-    assert http_reply.wants_gzip("gzip, br", (), 1_000_000)
-    assert gzip.decompress(http_reply.gzipped(b"abc" * 1000)) == b"abc" * 1000
 
 
 def test_streams_are_chunked_and_end_with_the_client() -> None:

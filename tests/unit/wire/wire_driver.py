@@ -78,8 +78,9 @@ def serve(
         async with Server(handler, context=context, limits=limits, grace_s=0.5) as server:
             port = await server.listen(tls=tls)
 
-            async def connect() -> Wire:
-                return Wire(*await asyncio.open_connection("127.0.0.1", port, ssl=client))
+            async def connect(source: str = "127.0.0.1") -> Wire:
+                address = (source, 0)
+                return Wire(*await asyncio.open_connection("127.0.0.1", port, ssl=client, local_addr=address))
 
             await asyncio.wait_for(scenario(connect, server), 60)
 
