@@ -21,6 +21,7 @@ from navarch.client.client import Client
 from navarch.client.events import Recorder
 from navarch.client.lease import Heartbeats
 from navarch.kinds import NODE
+from navarch.kinds.node import ATTACHED_FOR
 from navarch.kinds.object import Object
 from navarch.objects import condition
 from navarch.objects.value import Document
@@ -59,9 +60,8 @@ def labels(config: AgentConfig, machine: Machine) -> dict[str, str]:
 
 
 def new_node(config: AgentConfig, machine: Machine) -> Document:
-    meta: Document = {"name": config.node_name, "labels": labels(config, machine)}
-    if config.annotations:
-        meta["annotations"] = dict(config.annotations)
+    annotations = {ATTACHED_FOR: "true", **config.annotations}
+    meta: Document = {"name": config.node_name, "labels": labels(config, machine), "annotations": annotations}
     spec: Document = {}
     if config.taints:
         spec["taints"] = [dict(taint) for taint in config.taints]

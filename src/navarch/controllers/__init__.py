@@ -47,7 +47,7 @@ from navarch.controllers.endpoints import endpointslice, legacy, mirroring
 from navarch.controllers.node import eviction, lifecycle, ranges
 from navarch.controllers.options import Options, Setup, Sign
 from navarch.controllers.runner import Counts, Runner
-from navarch.controllers.volumes import ephemeral, provision
+from navarch.controllers.volumes import attachdetach, ephemeral, provision
 from navarch.kinds import LEASE
 from navarch.kinds.registry import DEFAULT, Kinds
 
@@ -84,6 +84,7 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     ephemeral.controller,
     provision.controller,
     provision.expansion,
+    attachdetach.controller,
     clusterrole.controller,
     servicecidr.controller,
     admissionpolicy.controller,

@@ -26,6 +26,8 @@ class Options:
     root_ca: PEM text that every namespace gets to know the API server by, "" for none.
     certificate_life_s: how long a certificate that is signed for others holds at most, and if they do not say.
     terminated_pods: how many finished pods are kept, 0 for all.
+    force_detach_s: for how long a node that is not ready keeps a volume which it said it uses, and nobody asks for any
+        more.
     local_path: the folder of each node below which claims of the class `local-path` get their own; "" for neither class
         nor provisioner.
     """
@@ -37,6 +39,7 @@ class Options:
     root_ca: str = ""
     certificate_life_s: int = 365 * 24 * 3600
     terminated_pods: int = 12500
+    force_detach_s: float = 360.0
     local_path: str = "/var/lib/navarch/volumes"
 
 

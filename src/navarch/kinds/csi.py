@@ -11,9 +11,47 @@ from typing import Any
 from navarch.kinds.csi_rules import attachment_rules, attributes_rules, capacity_rules, driver_rules, node_rules
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE, UNSET
+from navarch.kinds.view import ObjectMeta, View
 from navarch.objects.value import Document, Draft, dig
 
 GROUP = "storage.k8s.io"
+
+
+class CSIDriverSpec(View, frozen=True):
+    attach_required: bool = True
+
+
+class CSIDriver(View, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: CSIDriverSpec = CSIDriverSpec()
+
+
+class AttachmentSource(View, frozen=True):
+    persistent_volume_name: str = ""
+
+
+class AttachmentSpec(View, frozen=True):
+    attacher: str = ""
+    node_name: str = ""
+    source: AttachmentSource = AttachmentSource()
+
+
+class VolumeError(View, frozen=True):
+    message: str = ""
+    time: datetime | None = None
+
+
+class AttachmentStatus(View, frozen=True):
+    attached: bool = False
+    attach_error: VolumeError | None = None
+
+
+class VolumeAttachment(View, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: AttachmentSpec = AttachmentSpec()
+    status: AttachmentStatus = AttachmentStatus()
+
+
 DRIVER: dict[str, Any] = {
     "attachRequired": True,
     "podInfoOnMount": False,
@@ -68,6 +106,7 @@ CSIDRIVER = Kind(
     name="CSIDriver",
     plural="csidrivers",
     namespaced=False,
+    view=CSIDriver,
     default=default_driver,
     rules=driver_rules,
     columns=(
@@ -114,6 +153,7 @@ VOLUMEATTACHMENT = Kind(
     name="VolumeAttachment",
     plural="volumeattachments",
     namespaced=False,
+    view=VolumeAttachment,
     rules=attachment_rules,
     prepare=prepare_attachment,
     subresources=("status",),

@@ -23,6 +23,8 @@ from navarch.objects.value import Document, Draft, dig
 ROLE_PREFIX = "node-role.kubernetes.io/"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 ROLE_LABEL = "kubernetes.io/role"
+ATTACHED_FOR = "volumes.kubernetes.io/controller-managed-attach-detach"
+"""The annotation of nodes whose agent leaves attaching volumes to the controller."""
 
 
 class Taint(View, frozen=True):
@@ -74,6 +76,11 @@ class DaemonEndpoints(View, frozen=True):
     kubelet_endpoint: AgentEndpoint = AgentEndpoint()
 
 
+class AttachedVolume(View, frozen=True):
+    name: str
+    device_path: str = ""
+
+
 class NodeStatus(View, frozen=True):
     capacity: dict[str, Quantity] = {}
     allocatable: dict[str, Quantity] = {}
@@ -82,6 +89,8 @@ class NodeStatus(View, frozen=True):
     daemon_endpoints: DaemonEndpoints = DaemonEndpoints()
     node_info: NodeSystemInfo = NodeSystemInfo()
     images: tuple[ContainerImage, ...] = ()
+    volumes_in_use: tuple[str, ...] = ()
+    volumes_attached: tuple[AttachedVolume, ...] = ()
 
     def condition(self, type: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == type), None)

@@ -34,6 +34,10 @@ class LocalSource(View, frozen=True):
     fs_type: str = ""
 
 
+class CSIVolumeSource(CSISource, frozen=True):
+    volume_handle: str = ""
+
+
 class VolumeNodeAffinity(View, frozen=True):
     required: NodeSelector | None = None
 
@@ -49,7 +53,7 @@ class PersistentVolumeSpec(View, frozen=True):
     node_affinity: VolumeNodeAffinity | None = None
     host_path: HostPathSource | None = None
     local: LocalSource | None = None
-    csi: CSISource | None = None
+    csi: CSIVolumeSource | None = None
 
 
 class PersistentVolumeStatus(View, frozen=True):

@@ -8,6 +8,7 @@ from datetime import datetime
 from ipaddress import IPv4Address
 
 from navarch.base.clock import rfc3339
+from navarch.kinds.node import ATTACHED_FOR
 from navarch.objects.value import Document
 
 NODES_FROM = int(IPv4Address("172.16.0.0"))
@@ -56,7 +57,7 @@ class Machine:
         spec: Document = {"podCIDR": pod_range(number), "podCIDRs": [pod_range(number)]}
         if self.taints:
             spec["taints"] = [dict(taint) for taint in self.taints]
-        metadata = {"name": name, "labels": labels | dict(self.labels)}
+        metadata = {"name": name, "labels": labels | dict(self.labels), "annotations": {ATTACHED_FOR: "true"}}
         return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec}
 
     def status(self, name: str, number: int, now: datetime, version: str) -> Document:
