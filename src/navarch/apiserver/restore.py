@@ -1,5 +1,5 @@
 """Brings back, while the server runs, what every cluster has and somebody deleted: the service that leads to the API
-server, and the namespaces.
+server, the namespaces, and since when the use of tokens in Secrets is watched.
 
 `kubectl delete service --all` is enough to lose the former. It waits for deletions, so it costs nothing while there are
 none; what is changed instead of deleted comes back at the next start, as `bootstrap` does it.
@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from navarch.apiserver.authn import tracking
 from navarch.apiserver.bootstrap import NAMESPACES, Place, ensure_namespaces, ensure_place
 from navarch.base.clock import Clock
 from navarch.base.errors import ApiError, Expired, Retryable
 from navarch.base.log import Log
 from navarch.client.client import Client
-from navarch.kinds import ENDPOINTS, ENDPOINTSLICE, NAMESPACE, SERVICE
+from navarch.kinds import CONFIGMAP, ENDPOINTS, ENDPOINTSLICE, NAMESPACE, SERVICE
 from navarch.kinds.kind import Kind
+from navarch.kinds.secret import TOKEN_TRACKING
 
 RETRY_S = 10.0
 Ensure = Callable[[], Awaitable[None]]
@@ -29,6 +31,16 @@ async def restore(client: Client, place: Callable[[], Place] | None, clock: Cloc
     async with asyncio.TaskGroup() as group:
         for name in NAMESPACES:
             group.create_task(_kept(client, clock, NAMESPACE, "", name, lambda: ensure_namespaces(client)))
+        group.create_task(
+            _kept(
+                client,
+                clock,
+                CONFIGMAP,
+                tracking.NAMESPACE,
+                TOKEN_TRACKING,
+                lambda: tracking.ensure_tracking(client, clock.now()),
+            )
+        )
         if place is not None:
             for kind in (SERVICE, ENDPOINTS, ENDPOINTSLICE):
                 group.create_task(

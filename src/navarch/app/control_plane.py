@@ -19,6 +19,7 @@ from navarch.apiserver.audit.logfile import Settings as LogSettings
 from navarch.apiserver.audit.policy import Policy
 from navarch.apiserver.authn.authenticator import Credentials
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
+from navarch.apiserver.authn.tracking import ensure_tracking
 from navarch.apiserver.authz.authorizer import Authorizers
 from navarch.apiserver.bootstrap import Place, bootstrap, ensure_namespaces, ensure_storage
 from navarch.apiserver.call import ITSELF, Attributes, Decision, User
@@ -185,6 +186,7 @@ class ControlPlane:
             await ensure_namespaces(client)
             await self._presence.announce()
         await bootstrap(client, None if self._settings.place is None else self._place())
+        await ensure_tracking(client, self._clock.now())
         if self._settings.options.local_path:
             await ensure_storage(client)
 
@@ -205,6 +207,7 @@ class ControlPlane:
             if self._presence is not None:
                 group.create_task(self._presence.run())
             group.create_task(dangling.keep(self.client(ITSELF, "navarch"), self.core.reads, self._clock))
+            group.create_task(self.tokens.notes.keep(self.client(ITSELF, "navarch"), self._clock))
             if self._shared:
                 for name in ORGANS:
                     self.core.component(name, ping)  # it stands by, until it leads

@@ -36,6 +36,7 @@ from navarch.controllers import (
     resourcequota,
     servicecidr,
     statefulset,
+    tokencleaner,
     ttl,
     volumes,
 )
@@ -89,6 +90,7 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     servicecidr.controller,
     admissionpolicy.controller,
     accounttokens.controller,
+    tokencleaner.controller,
     resourceclaim.controller,
     approving.controller,
     signing.controller,

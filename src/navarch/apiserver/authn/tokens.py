@@ -17,12 +17,14 @@ from typing import Any
 
 import orjson
 
+from navarch.apiserver.authn.tracking import Notes
 from navarch.apiserver.call import Reads, User
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Unauthorized
 from navarch.base.pki import load_key, public_key
 from navarch.kinds import NODE, POD, SECRET, SERVICEACCOUNT
 from navarch.kinds.object import Object
+from navarch.kinds.secret import TOKEN_INVALID_SINCE
 
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 PREFIX = "system:serviceaccount:"
@@ -66,6 +68,7 @@ class ServiceAccountTokens:
         self._reads = reads
         self._clock = clock
         self._ids = ids
+        self.notes = Notes()
         self._verified: OrderedDict[str, tuple[Claims, User, float]] = OrderedDict()
 
     @cached_property
@@ -211,6 +214,19 @@ class ServiceAccountTokens:
                 raise Unauthorized("the secret that the token is bound to does not exist any more")
             if not claims.secret.uid and not _holds(secret, token):
                 raise Unauthorized("the secret that the token was issued for holds another one")
+            if not claims.secret.uid:
+                self._noted(secret, claims)
+
+    def _noted(self, secret: Object, claims: Claims) -> None:
+        """Raises: Unauthorized: it was marked, because nobody had used it for long; that it is used again is noted."""
+        self.notes.used(secret, self._clock.now())
+        if secret.labels.get(TOKEN_INVALID_SINCE):
+            where = f"{secret.namespace}/{secret.name} for service account {secret.namespace}/{claims.account.name}"
+            raise Unauthorized(
+                f"the token in secret {where} has been marked invalid. Use tokens from the TokenRequest API or "
+                f"manually created secret-based tokens, or remove the '{TOKEN_INVALID_SINCE}' label from the secret to "
+                "temporarily allow use of this token"
+            )
 
     # --- what others verify our tokens with ---
 
