@@ -163,14 +163,14 @@ def test_lists_select_and_page(run: Run) -> None:
         named = await client.list(CONFIGMAP, fields="metadata.name=b")
         assert [one.name for one in named.items] == ["b"]
         names: list[str] = []
-        page = await client.list(CONFIGMAP, limit=2)
+        page = await client.list(CONFIGMAP, "default", limit=2)
         await client.delete(CONFIGMAP, "default", "c")
         names += [one.name for one in page.items]
         while page.cont:
-            page = await client.list(CONFIGMAP, limit=2, cont=page.cont)
+            page = await client.list(CONFIGMAP, "default", limit=2, cont=page.cont)
             names += [one.name for one in page.items]
         assert names == list("abcde")
-        assert len((await client.list(CONFIGMAP, revision="0")).items) == 4
+        assert len((await client.list(CONFIGMAP, "default", revision="0")).items) == 4
 
     run(test)
 
