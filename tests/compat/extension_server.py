@@ -46,6 +46,17 @@ OPERATION: dict[str, Any] = {
 }
 REFERENCE = {"$ref": "#/definitions/com.example.fruits.v1.Apple"}
 OPERATION_V2 = {**OPERATION, "responses": {"200": {"description": "OK", "schema": REFERENCE}}}
+PATCH_V2 = {
+    **OPERATION_V2,
+    "operationId": "patchApple",
+    "consumes": ["application/merge-patch+json"],
+    "parameters": [{"$ref": "#/parameters/body-1"}, {"$ref": "#/parameters/fieldValidation-1"}],
+    "x-kubernetes-action": "patch",
+}
+SHARED_V2 = {
+    "body-1": {"name": "body", "in": "body", "required": True, "schema": REFERENCE},
+    "fieldValidation-1": {"name": "fieldValidation", "in": "query", "type": "string", "uniqueItems": True},
+}
 RESOURCES = [
     {
         "name": "apples",
@@ -62,12 +73,14 @@ RESOURCES = [
 
 @dataclass
 class Extension:
-    """Use it as a context. asked: each request, but the aggregator's own questions. down: answer nothing but 500."""
+    """Use it as a context. asked: each request, but the aggregator's own questions. down: answer nothing but 500.
+    legacy: publish schemas in the older form alone, and say that fields are validated."""
 
     front_proxy_authority: str
     names: tuple[str, ...] = ("fruits.default.svc",)
     asked: list[Request] = field(default_factory=list)
     down: bool = False
+    legacy: bool = False
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -109,6 +122,8 @@ class Extension:
         if request.headers.get("x-remote-user") != "system:kube-aggregator":
             self.asked.append(request)
         found = self._published(request.path)
+        if found is None and not request.path.startswith(ROOT):
+            return Response(404, (), b"404 page not found")
         return _json(found) if found is not None else await self._resource(request)
 
     def _published(self, path: str) -> Any:
@@ -133,6 +148,10 @@ class Extension:
                 "definitions": {"com.example.fruits.v1.Apple": SCHEMA},
             },
         }
+        if self.legacy:
+            documents = {where: one for where, one in documents.items() if not where.startswith("/openapi/v3")}
+            documents["/openapi/v2"]["paths"][f"{ROOT}/namespaces/{{namespace}}/apples/{{name}}"] = {"patch": PATCH_V2}
+            documents["/openapi/v2"]["parameters"] = SHARED_V2
         return documents.get(path)
 
     async def _resource(self, request: Request) -> Response:

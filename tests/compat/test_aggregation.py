@@ -132,6 +132,37 @@ def test_kubectl_explains(served: Kubectl) -> None:
     assert "com.example.fruits.v1.Apple" in swagger["definitions"]
 
 
+@pytest.fixture
+def legacy(extension: Extension, one_kubectl: Kubectl) -> Iterator[Kubectl]:
+    """kubectl while the server is there and has only the older form of schemas."""
+    extension.legacy = True
+    one_kubectl.apply(yaml.safe_dump(api_service(extension, "default")))
+    try:
+        until(lambda: ROOT[1:] in json.loads(one_kubectl("get", "--raw", "/openapi/v3"))["paths"])
+        extension.asked.clear()
+        yield one_kubectl
+    finally:
+        one_kubectl("delete", "apiservice", NAME)
+        extension.legacy = False
+
+
+def test_of_older_schemas_newer_ones_are_made(legacy: Kubectl, extension: Extension) -> None:
+    address = json.loads(legacy("get", "--raw", "/openapi/v3"))["paths"][ROOT[1:]]["serverRelativeURL"]
+    document = json.loads(legacy("get", "--raw", address))
+    schema = document["components"]["schemas"]["com.example.fruits.v1.Apple"]
+    assert schema["properties"]["spec"]["properties"]["color"]["description"] == "What it looks like."
+    assert "What it looks like." in legacy("explain", "apple.spec.color")
+    assert "color" in legacy("explain", "apple", "--recursive")
+    assert "created" in legacy("apply", "--validate=strict", "-f", "-", stdin=APPLE % "strict")
+    (made,) = [one for one in extension.asked if one.method == "POST"]
+    assert made.param("fieldValidation") == "Strict", "kubectl found in the schemas that the server validates"
+    assert not any(one.path.startswith("/openapi") for one in extension.asked)
+    merged = json.loads(legacy("get", "--raw", "/openapi/v2"))
+    operation = merged["paths"][f"{ROOT}/namespaces/{{namespace}}/apples/{{name}}"]["patch"]
+    assert [one["name"] for one in operation["parameters"]] == ["body", "fieldValidation"]
+    legacy("delete", "apple", "strict")
+
+
 def test_discovery_in_both_forms(served: Kubectl) -> None:
     groups = [group["name"] for group in json.loads(served("get", "--raw", "/apis"))["groups"]]
     assert groups.index("storagemigration.k8s.io" if "storagemigration.k8s.io" in groups else "apps") < groups.index(

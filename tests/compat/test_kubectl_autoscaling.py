@@ -34,6 +34,11 @@ def test_top(busy: Kubectl) -> None:
     assert "not found" in busy.refused("top", "pod", "none")
 
 
+def test_explain_what_is_measured(one_kubectl: Kubectl) -> None:
+    assert "window\t<string> -required-" in one_kubectl("explain", "nodemetrics")
+    assert "usage\t<map[string]Quantity> -required-" in one_kubectl("explain", "podmetrics.containers")
+
+
 def test_autoscale(busy: Kubectl, whole: RunningCluster) -> None:
     whole.clock.advance(minutes=1)
     said = busy("autoscale", "deployment", "web", "--min=1", "--max=5", "--cpu-percent=50")

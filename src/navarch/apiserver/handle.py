@@ -33,7 +33,7 @@ from navarch.base.errors import ApiError, BadRequest, Retryable
 from navarch.kinds import BINDING, COMPONENTSTATUS, POD, TOKENREQUEST
 from navarch.kinds.componentstatus import told
 from navarch.kinds.kind import Kind
-from navarch.kinds.metrics import GROUP as METRICS
+from navarch.kinds.metrics_published import GROUP as METRICS
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, dig
 from navarch.wire.message import Response

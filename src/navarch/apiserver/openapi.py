@@ -24,8 +24,6 @@ from navarch.apiserver.routes import parse_accept
 from navarch.apiserver.version import KUBERNETES
 from navarch.base.errors import NotAcceptable, NotFound
 from navarch.kinds.kind import Kind
-from navarch.kinds.metrics import GROUP as METRICS
-from navarch.kinds.metrics import VERSION as METRICS_VERSION
 from navarch.objects.value import Document
 from navarch.wire.message import Request, Response
 
@@ -42,8 +40,7 @@ class OpenApi:
     def __init__(self, kinds: Iterable[Kind], remote: Mapping[str, Documents] = MappingProxyType({})) -> None:
         """remote: by path (`apis/{group}/{version}`), what other servers publish of theirs."""
         self._remote = remote
-        taken: set[tuple[str, ...]] = {tuple(path.split("/")[1:]) for path in remote}
-        taken.add((METRICS, METRICS_VERSION))
+        taken = {tuple(path.split("/")[1:]) for path in remote}
         self._kinds = tuple(kind for kind in kinds if (kind.group, kind.version) not in taken)
         self._pages: dict[str, bytes] = {}
         self._asked: set[str] = set()
@@ -72,6 +69,9 @@ class OpenApi:
             _check_accept(request)
             return self._page(request, "v2", "")
         place = "/".join(parts[2:])
+        if parts[:2] == V3_PARTS and place in self._remote and self._remote[place].parts.made:
+            _check_accept(request)
+            return self._moved(request, place) or self._sent(request, place, JSON, self._remote[place].parts.made)
         if parts[:2] == V3_PARTS and place in places(self._kinds):
             _check_accept(request)
             return self._moved(request, place) or self._page(request, "v3", place)
@@ -79,7 +79,9 @@ class OpenApi:
 
     def _index(self) -> bytes:
         paths = {place: {"serverRelativeURL": self._address(place)} for place in places(self._kinds)}
-        paths |= {path: {"serverRelativeURL": one.v3} for path, one in self._remote.items() if one.v3}
+        for path, one in self._remote.items():
+            if one.v3 or one.parts.made:
+                paths[path] = {"serverRelativeURL": one.v3 or self._address(path)}
         return orjson.dumps({"paths": paths})
 
     def _address(self, place: str) -> str:
@@ -97,13 +99,15 @@ class OpenApi:
         """Of what the document is made of, so that it need not be made to know whether it changed."""
         if place in self._digests:
             return self._digests[place]
+        if place in self._remote:
+            return self._remote[place].parts.made_digest
         if not self._hash:
             self._hash = openapi_schemas.digest()
         chosen = [kind for kind in self._kinds if place.startswith("v2") or place_of(kind) == place]
         described = [
             (kind.api_version, kind.name, kind.plural, kind.verbs, kind.subresources, kind.published) for kind in chosen
         ]
-        others = [one.v2 for one in self._remote.values()] if place.startswith("v2") else []
+        others = [one.parts.v2 for one in self._remote.values()] if place.startswith("v2") else []
         text = f"{self._hash} {INFO} {described} {place} {others}"
         found = self._digests[place] = hashlib.sha256(text.encode()).hexdigest().upper()
         return found
@@ -122,6 +126,9 @@ class OpenApi:
         if packed is None:
             packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
             packed = self._pages[key] = packer.compress(make()) + packer.flush()
+        return self._sent(request, key, content_type, packed)
+
+    def _sent(self, request: Request, key: str, content_type: str, packed: bytes) -> Response:
         etag = f'"{self._digest(key)}"'
         headers = [("Content-Type", content_type), ("ETag", etag), ("Vary", "Accept-Encoding, Accept")]
         if request.param("hash"):  # the address changes with the content
@@ -159,7 +166,7 @@ class OpenApi:
             "securityDefinitions": {"BearerToken": _BEARER},
             "security": [{"BearerToken": []}],
         }
-        return merged(own, [one.v2 for one in self._remote.values() if one.v2])
+        return merged(own, [one.parts.v2 for one in self._remote.values() if one.parts.v2])
 
 
 _BEARER: dict[str, Any] = {

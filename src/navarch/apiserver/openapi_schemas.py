@@ -14,6 +14,7 @@ import msgspec
 import orjson
 
 from navarch.kinds import custom_published
+from navarch.kinds.metrics_published import DEFINITIONS as METRICS
 from navarch.objects.value import Document
 
 Form = Literal["v2", "v3"]
@@ -39,7 +40,7 @@ def digest() -> str:
 
 
 class Definitions:
-    """The definitions of the file, each parsed when it is needed, and those of custom resources."""
+    """The definitions of the file, each parsed when it is needed, those of custom resources and those of metrics."""
 
     def __init__(self, custom: Mapping[str, Document] | None = None) -> None:
         self._raw = _decode.decode(read())
@@ -54,7 +55,7 @@ class Definitions:
     def closure(self, wanted: Iterable[str], form: Form) -> dict[str, Document]:
         """Those definitions and all that they refer to, in the form asked for, by name."""
         found: dict[str, Document] = {}
-        waiting = [name for name in wanted if name in self._raw or name in self._custom]
+        waiting = [name for name in wanted if name in self._raw or name in self._custom or name in METRICS]
         while waiting:
             name = waiting.pop()
             if name not in found:
@@ -63,7 +64,8 @@ class Definitions:
                     waiting.extend({OBJECT_META, LIST_META} - found.keys())
                     continue
                 references: set[str] = set()
-                document = cast(Document, orjson.loads(bytes(self._raw[name])))
+                plain = METRICS.get(name)
+                document = plain or cast(Document, orjson.loads(bytes(self._raw[name])))
                 found[name] = _top(name, converted(document, form, references), form)
                 waiting.extend(references - found.keys())
         return dict(sorted(found.items()))

@@ -11,11 +11,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from navarch.kinds.kind import Column, Kind
+from navarch.kinds.metrics_published import GROUP, VERSION, definition_of
 from navarch.objects import quantity
 from navarch.objects.value import Document, dig
-
-GROUP = "metrics.k8s.io"
-VERSION = "v1beta1"
 
 
 def _node(resource: str) -> Column:
@@ -39,6 +37,7 @@ NODEMETRICS = Kind(
     group=GROUP,
     version=VERSION,
     name="NodeMetrics",
+    definition=definition_of("NodeMetrics"),
     plural="nodes",
     singular="nodemetrics",
     namespaced=False,
@@ -52,6 +51,7 @@ PODMETRICS = Kind(
     group=GROUP,
     version=VERSION,
     name="PodMetrics",
+    definition=definition_of("PodMetrics"),
     plural="pods",
     singular="podmetrics",
     verbs=("get", "list"),
@@ -61,4 +61,3 @@ PODMETRICS = Kind(
 )
 
 METERED = (NODEMETRICS, PODMETRICS)
-"""Their schemas are no part of what Kubernetes publishes: OpenAPI is silent about them, as discovery is not."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,10 +19,11 @@ from navarch.apiserver.aggregation.remote import Remote, Told, objections, remot
 from navarch.apiserver.bootstrap import Place
 from navarch.apiserver.call import User
 from navarch.apiserver.discovery import Discovery
+from navarch.apiserver.openapi import OpenApi
 from navarch.apiserver.outgoing import Answered, Unreachable
 from navarch.kinds import ALL, APISERVICE, CONFIGMAP, ENDPOINTSLICE, SERVICE
 from navarch.kinds.object import Object
-from navarch.wire.message import Request
+from navarch.wire.message import Request, Response
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REMOTE = Remote("v1.x.example", "u", "x.example", "v1", "default", "svc", 443, group_priority=17_650)
@@ -221,15 +224,96 @@ def test_documents_are_read_again_only_when_they_changed() -> None:
 
         return ask
 
+    async def read(body: bytes, where: str, legacy: bool) -> documents.Parts:
+        reads.append(legacy)
+        return documents.parts_of(body, where, legacy)
+
+    reads: list[bool] = []
     first = Answered(200, [("ETag", '"1"')], orjson.dumps(spec("A", {})))
-    found = asyncio.run(Documents().again(path, answering(index, first)))
-    assert (found.v3, found.etag, b"A" in found.v2) == (f"/openapi/v3/{path}?hash=1", '"1"', True)
-    assert asyncio.run(found.again(path, answering(index, Answered(304, (), b"")))) == found
+    found = asyncio.run(Documents().again(path, answering(index, first), read))
+    assert (found.v3, found.etag, b"A" in found.parts.v2) == (f"/openapi/v3/{path}?hash=1", '"1"', True)
+    assert asyncio.run(found.again(path, answering(index, Answered(304, (), b"")), read)) == found
     assert asked[-1] == ("/openapi/v2", '"1"')
-    assert asyncio.run(found.again(path, answering(None, first))) == found
+    assert asyncio.run(found.again(path, answering(None, first), read)) == found
+    assert asyncio.run(found.again(path, answering(index, first), read)) == found
+    assert reads == [False], "what is the same byte for byte is not read again"
     elsewhere = {"paths": {path: {"serverRelativeURL": "https://elsewhere.example/"}}}
-    gone = asyncio.run(found.again(path, answering(elsewhere, Answered(404, (), b""))))
+    gone = asyncio.run(found.again(path, answering(elsewhere, Answered(404, (), b"")), read))
     assert gone == Documents()
+
+
+def test_of_a_server_without_v3_documents_one_is_made() -> None:
+    path = "apis/x.example/v1"
+    body = orjson.dumps(spec("A", {"type": "object"}))
+    index = Answered(200, (), orjson.dumps({"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash=1"}}}))
+    asked: list[str] = []
+
+    def answering(v3: Answered, v2: Answered | None) -> documents.Ask:
+        async def ask(where: str, etag: str) -> Answered:
+            if where == "/openapi/v3":
+                return v3
+            asked.append(etag)
+            if v2 is None:
+                raise Unreachable("no")
+            return v2
+
+        return ask
+
+    async def read(body: bytes, where: str, legacy: bool) -> documents.Parts:
+        return documents.parts_of(body, where, legacy)
+
+    none, v2 = Answered(404, (), b""), Answered(200, [("ETag", '"1"')], body)
+    found = asyncio.run(Documents().again(path, answering(none, v2), read))
+    assert (found.legacy, found.v3) == (True, "")
+    made = orjson.loads(gzip.decompress(found.parts.made))
+    assert made["components"]["schemas"]["A"] == {"type": "object"}
+    assert made["paths"]["/apis/x.example/v1/a"] == {"get": {"$ref": "#/definitions/A"}}, "no operation, so kept"
+    assert asyncio.run(found.again(path, answering(none, Answered(304, (), b"")), read)) == found
+    assert asyncio.run(found.again(path, answering(index, None), read)) == found, "nothing is lost on the way"
+    own = asyncio.run(found.again(path, answering(index, v2), read))
+    assert asked == ["", '"1"', "", ""], "a document of another form is wanted, so it is asked for whole"
+    assert (own.v3, own.parts.made, own.parts.v2) == (f"/openapi/v3/{path}?hash=1", b"", found.parts.v2)
+    assert asyncio.run(own.again(path, answering(none, v2), read)) == found
+
+
+@pytest.mark.parametrize("body", [b"", b"7", b"[]", b'{"paths":7}', b'{"definitions":{"A":7}}', b'{"paths":{"/a":[]}}'])
+def test_of_what_cannot_be_read_nothing_is_made(body: bytes) -> None:
+    assert documents.parts_of(body, "apis/x.example/v1", True) == documents.Parts(documents.digest_of(body))
+
+
+def test_what_was_made_is_served_in_the_place_of_the_server() -> None:
+    path = "apis/x.example/v1"
+    parts = documents.parts_of(orjson.dumps(spec("A", {"type": "object"})), path, True)
+    pages = OpenApi(ALL, {path: Documents(legacy=True, parts=parts, etag='"1"')})
+
+    def get(where: str, query: Sequence[tuple[str, str]] = (), **headers: str) -> Response:
+        return pages.answer(Request("GET", where, where, {"accept": "application/json", **headers}, query))
+
+    index = orjson.loads(get("/openapi/v3").body)["paths"]
+    address, _, digest = index[path]["serverRelativeURL"].partition("?hash=")
+    assert (address, digest) == (f"/openapi/v3/{path}", parts.made_digest)
+    answer = get(address, [("hash", digest)])
+    assert orjson.loads(answer.body)["openapi"] == "3.0.0"
+    told = dict(answer.headers)
+    assert "immutable" in told["Cache-Control"]
+    assert get(address, **{"if-none-match": told["ETag"]}).status == 304
+    assert get(address, [("hash", "OLD")]).status == 301
+    assert "/apis/x.example/v1/a" in orjson.loads(get("/openapi/v2").body)["paths"]
+
+
+def test_shared_parameters_stand_where_they_are_used() -> None:
+    """Ours has none to share, and whoever brings some is not to leave references that lead nowhere."""
+    whole = spec("A", {"type": "object"})
+    shared = {"$ref": "#/parameters/pretty-1"}
+    whole["paths"]["/apis/x.example/v1/a"] = {"get": {"parameters": [shared]}, "parameters": [shared, {"name": "n"}]}
+    whole["parameters"] = {"pretty-1": {"name": "pretty", "in": "query", "type": "string"}}
+    found = orjson.loads(documents.part_of(orjson.dumps(whole), "/apis/x.example/v1"))
+    pretty = whole["parameters"]["pretty-1"]
+    item = {"get": {"parameters": [pretty]}, "parameters": [pretty, {"name": "n"}]}
+    assert found["paths"] == {"/apis/x.example/v1/a": item}
+    whole["parameters"]["pretty-1"]["description"] = "x" * (1 << 20)
+    whole["paths"]["/apis/x.example/v1/a"]["parameters"] = [shared] * 64
+    assert documents.part_of(orjson.dumps(whole), "/apis/x.example/v1") == b""
 
 
 def test_the_server_publishes_whom_extension_servers_may_believe() -> None:

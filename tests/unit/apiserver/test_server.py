@@ -16,6 +16,7 @@ from navarch.apiserver.bootstrap import Place, bootstrap
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.fairness.gate import Seats
 from navarch.apiserver.openapi import OpenApi
+from navarch.kinds.metrics import METERED
 from navarch.kinds.registry import DEFAULT
 from navarch.wire.message import Peer, Request
 
@@ -273,9 +274,9 @@ def test_openapi_v2_is_that_of_kubernetes() -> None:
 
 
 def test_openapi_v3_is_complete_and_addressed_by_content() -> None:
-    openapi = OpenApi(DEFAULT)
+    openapi = OpenApi(DEFAULT.with_kinds(*METERED))
     index = orjson.loads(get(openapi, "/openapi/v3").body)["paths"]
-    assert {"api/v1", "apis/apps/v1"} <= index.keys()
+    assert {"api/v1", "apis/apps/v1", "apis/metrics.k8s.io/v1beta1"} <= index.keys()
     for entry in index.values():
         document = orjson.loads(get(openapi, entry["serverRelativeURL"].partition("?")[0]).body)
         known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}

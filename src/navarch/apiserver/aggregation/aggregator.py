@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from navarch.apiserver import keys
 from navarch.apiserver.aggregation import forward, services
-from navarch.apiserver.aggregation.documents import Documents
+from navarch.apiserver.aggregation.documents import Documents, Parts, parts_of
 from navarch.apiserver.aggregation.identity import AGGREGATOR, headers_of
 from navarch.apiserver.aggregation.remote import (
     AVAILABLE,
@@ -27,6 +27,7 @@ from navarch.apiserver.aggregation.remote import (
     remote_of,
     resources_of,
 )
+from navarch.apiserver.aside import LARGE_BYTES
 from navarch.apiserver.call import Call
 from navarch.apiserver.outgoing import Answered, Target, Unreachable
 from navarch.apiserver.resolving import Reach
@@ -97,8 +98,13 @@ class Aggregator:
         if len(parts) >= 3 and parts[0] == "apis":
             return self.routes.get((parts[1], parts[2]))
         if parts[:3] == ["openapi", "v3", "apis"] and len(parts) == 5:
-            return self.routes.get((parts[3], parts[4]))
+            remote = self.routes.get((parts[3], parts[4]))
+            return None if remote is not None and self._describes(remote) else remote
         return None
+
+    def _describes(self, remote: Remote) -> bool:
+        """Whether its v3 document is one that was made here."""
+        return remote.name in self._documents and bool(self._documents[remote.name].parts.made)
 
     async def forward(self, remote: Remote, call: Call) -> Response:
         return await forward.forward(self._reach, remote, self.pair, call)
@@ -308,7 +314,12 @@ class Aggregator:
         async def ask(path: str, etag: str) -> Answered:
             return await self._ask(remote, path, CHECK_S, *([("If-None-Match", etag)] if etag else []))
 
-        found = await known.again(remote.path[1:], ask)
+        async def read(body: bytes, path: str, legacy: bool) -> Parts:
+            if len(body) < LARGE_BYTES:
+                return parts_of(body, path, legacy)
+            return await self._state.aside.run(parts_of, body, path, legacy)
+
+        found = await known.again(remote.path[1:], ask, read)
         if found != known and any(one.name == remote.name for one in self.routes.values()):
             self._documents[remote.name] = found
             self.version += 1

@@ -19,7 +19,7 @@ from navarch.base.clock import parse_rfc3339
 from navarch.base.errors import ApiError, NotFound, Retryable
 from navarch.client.client import Client
 from navarch.controllers.autoscaler.replicas import Sample
-from navarch.kinds.metrics import GROUP, VERSION
+from navarch.kinds.metrics_published import GROUP, VERSION
 from navarch.kinds.registry import Kinds
 from navarch.objects import quantity
 from navarch.objects.selector import from_document
