@@ -117,6 +117,8 @@ def events(room: str) -> list[Event]:
             if name == "Event" and len(call.args) > 1:
                 type_ = reader.texts(call.args[3], inside) if len(call.args) > 3 else ["Normal"]
                 found.update(_events(reader, inside, type_, call.args[1], call.args[2]))
+            elif name in ("warn", "_warn") and len(call.args) == 2:
+                found.update(_events(reader, inside, ["Warning"], call.args[0], call.args[1]))
             elif name in ("event", "tell", "_tell"):
                 at = next((i for i, each in enumerate(call.args) if _constant(each) in TYPES), None)
                 if at is not None:

@@ -93,7 +93,7 @@ def history(owner: Object, claim: Claim, namesake: Object | None, label: str) ->
     found = History(candidate(owner))
     found.actions += [adopt(orphan, owner) for orphan in claim.orphans]
     found.actions += [release(lost, owner) for lost in claim.lost]
-    known = sorted((*claim.kept, *claim.orphans), key=_by_number)
+    known = sorted((*claim.kept, *claim.orphans), key=by_number)
     same = [revision for revision in known if form_of(revision) == found.candidate.form]
     found.old = [revision for revision in known if revision not in same]
     number = (found.old[-1].view.revision if found.old else 0) + 1
@@ -113,7 +113,7 @@ def history(owner: Object, claim: Claim, namesake: Object | None, label: str) ->
     return found
 
 
-def _by_number(revision: Object) -> tuple[Any, ...]:
+def by_number(revision: Object) -> tuple[Any, ...]:
     return (revision.view.revision, revision.view.metadata.creation_timestamp, revision.name)
 
 

@@ -94,9 +94,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         actions += [release(pod, owner) for pod in observed.claim.lost if pod.view.live]
         kept += orphans
         actions += _scale(observed, kept, now)
-    leaving = [
-        pod for pod in (*observed.claim.kept, *observed.claim.lost) if pod.view.terminating and not pod.view.terminal
-    ]
+    leaving = [pod for pod in observed.claim.kept if pod.view.terminating and not pod.view.terminal]
     made = partial(status, owner, kept, len(leaving), now)
     return Plan(
         tuple(actions),

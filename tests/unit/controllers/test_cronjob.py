@@ -265,14 +265,46 @@ def test_only_so_many_finished_ones_are_kept(make: Make) -> None:
     assert sorted(deleted(look(owner, *jobs))) == ["b", "w2", "w3"]
 
 
+def test_finished_jobs_that_never_began_are_the_last_to_be_forgotten(make: Make) -> None:
+    owner = cronjob(make, status={"lastScheduleTime": ago(0)}, successfulJobsHistoryLimit=1)
+    document = child(make, owner, "a", "Complete").document()
+    del document["status"]["startTime"]
+    jobs = [Object.of(JOB, document), child(make, owner, "b", "Complete")]
+    assert deleted(look(owner, *jobs)) == ["b"]
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"),
-    [({"schedule": "61 * * * *"}, "UnparseableSchedule"), ({"timeZone": "Nowhere/Land"}, "UnknownTimeZone")],
+    [
+        ({"schedule": "61 * * * *"}, "UnparseableSchedule"),
+        ({"timeZone": "Nowhere/Land"}, "UnknownTimeZone"),
+        ({"timeZone": "Nowhere/Land", "suspend": True}, "UnknownTimeZone"),
+        ({"schedule": "59 23 31 2 *"}, "InvalidSchedule"),
+    ],
 )
 def test_what_makes_no_sense_is_told_of(make: Make, spec: dict[str, Any], reason: str) -> None:
     found = look(cronjob(make, **spec))
     assert told(found) == [reason]
     assert found.requeue_after_s is None
+    assert made(found) == []
+
+
+def test_what_is_said_of_zones_and_impossible_days(make: Make) -> None:
+    def texts(found: Plan) -> list[str]:
+        return [action.message for action in found.actions if isinstance(action, Event)]
+
+    assert texts(look(cronjob(make, timeZone="Nowhere/Land"))) == [
+        'invalid timeZone: "Nowhere/Land": unknown time zone Nowhere/Land'
+    ]
+    assert texts(look(cronjob(make, "0 0 30 2 *"))) == [
+        "invalid schedule: 0 0 30 2 * : time difference between two schedules is less than 1 second"
+    ]
+    zoned = look(cronjob(make, "TZ=Europe/Berlin 0 * * * *"))
+    assert told(zoned) == ["UnsupportedSchedule"]
+    assert len(made(zoned)) == 1
+    nowhere = look(cronjob(make, "CRON_TZ=No/Where 0 * * * *"))
+    assert told(nowhere) == ["UnsupportedSchedule", "UnparseableSchedule"]
+    assert texts(nowhere)[1].endswith("provided bad location No/Where: unknown time zone No/Where")
 
 
 def test_every_so_often_counts_from_the_last_time(make: Make) -> None:
@@ -286,3 +318,40 @@ def test_one_that_is_being_deleted_starts_nothing(make: Make) -> None:
     document = cronjob(make).document()
     document["metadata"]["deletionTimestamp"] = ago(1)
     assert look(Object.of(CRONJOB, document)).actions == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["Allow", "Forbid", "Replace"]),
+    st.lists(st.tuples(st.integers(0, 300), st.sampled_from(["", "Complete", "Failed"]), st.booleans()), max_size=6),
+    st.sampled_from([None, 0, 30, 600, 7200]),
+    st.integers(0, 20000),
+    st.booleans(),
+)
+def test_what_may_never_happen(
+    policy: str, shapes: list[tuple[int, str, bool]], deadline_s: int | None, since_s: int, suspend: bool
+) -> None:
+    """Never two Jobs of one time, never one beside another where that is forbidden, never one that is too late."""
+    make = Make()
+    spec: dict[str, Any] = {"concurrencyPolicy": policy, "suspend": suspend}
+    if deadline_s is not None:
+        spec["startingDeadlineSeconds"] = deadline_s
+    bare = cronjob(make, "*/7 * * * *", created_s=since_s)
+    names = {f"tick-{MINUTES - back}": (over, listed) for back, over, listed in shapes}
+    jobs = {name: child(make, bare, name, over) for name, (over, _) in names.items()}
+    active = [reference(jobs[name]) for name, (_, listed) in names.items() if listed]
+    owner = cronjob(make, "*/7 * * * *", status={"active": active} if active else {}, created_s=since_s, **spec)
+    found = look(owner, *jobs.values())
+    created = [document["metadata"]["name"] for document in made(found)]
+    running = {name for name, (over, _) in names.items() if not over}
+    assert len(created) <= (0 if suspend else 1)
+    assert not set(created) & set(names), "one time, one Job"
+    if created and policy == "Forbid":
+        assert not running
+    if created and policy == "Replace":
+        assert running <= set(deleted(found))
+    for name in created:
+        due = datetime.fromtimestamp(int(name.removeprefix("tick-")) * 60, UTC)
+        assert due <= NOW
+        assert deadline_s is None or NOW - due <= timedelta(seconds=deadline_s)
+    assert len(deleted(found)) == len(set(deleted(found)))

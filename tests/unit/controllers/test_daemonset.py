@@ -130,6 +130,15 @@ def test_a_daemon_on_the_hosts_network_tolerates_a_missing_network_and_says_noth
     assert tolerations.count(known) == 1
 
 
+def test_a_daemon_tolerates_for_ever_what_its_template_tolerates_for_a_time(make: Make) -> None:
+    known = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+    owner = daemonset(make, pod={"tolerations": [{**known, "tolerationSeconds": 300}]})
+    found = look(owner, [node(make, "a")], [])
+    (pod,) = [action for action in found.actions if isinstance(action, Create) and action.kind is POD]
+    assert pod.document["spec"]["tolerations"][0] == known
+    assert len(pod.document["spec"]["tolerations"]) == 6
+
+
 @pytest.mark.parametrize(
     ("pod", "taints", "labels", "wanted"),
     [

@@ -178,6 +178,7 @@ def test_suspending_deletes_pods_without_counting_them(make: Make) -> None:
     assert [type(action) for action in found.actions] == [Patch, Patch, Delete, Delete]
     assert "failed" not in status_of(found)
     assert reasons(status_of(found)) == {"Suspended": "JobSuspended"}
+    assert "startTime" not in status_of(found)
     resumed = job(make, status_of(found), parallelism=2)
     again = look(resumed)
     assert len(made(again)) == 2
@@ -423,3 +424,21 @@ def test_the_replacement_policy_decides_what_failed_is(make: Make) -> None:
     found = look(waiting, leaving)
     assert made(found) == []
     assert "failed" not in status_of(found)
+
+
+def test_more_successes_than_asked_for_are_told_of(make: Make) -> None:
+    owner = job(make, {"startTime": ago(60), "succeeded": 1}, completions=1)
+    found = look(owner, worker(make, owner, "late", "Succeeded"))
+    assert status_of(found)["succeeded"] == 2
+    told = [action for action in found.actions if isinstance(action, Event)]
+    assert [(event.reason, event.type) for event in told] == [("TooManySucceededPods", "Warning")]
+    assert told[0].message == "Too many succeeded pods running after completion count reached"
+
+
+def test_one_that_ends_while_suspended_has_begun(make: Make) -> None:
+    owner = job(make, completions=1, suspend=True, backoffLimit=0)
+    found = look(owner, worker(make, owner, "p", "Failed"))
+    assert reasons(status_of(found))["Failed"] == "BackoffLimitExceeded"
+    assert status_of(found)["startTime"] == ago(0)
+    nothing = look(job(make, completions=0, suspend=True))
+    assert "startTime" not in status_of(nothing)

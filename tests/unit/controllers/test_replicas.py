@@ -209,3 +209,10 @@ def test_the_order_does_not_depend_on_the_order_of_the_cache(shapes: Sequence[di
     random.shuffle(shuffled)
     first = [pod.view.ready for pod in cheapest_first(pods, pods, NOW)]
     assert first == [pod.view.ready for pod in cheapest_first(shuffled, shuffled, NOW)]
+
+
+def test_pods_let_go_are_not_counted_as_on_their_way_out(make: Make) -> None:
+    rs = replicaset(make, 0)
+    kept, lost = make.pod("kept", owner=rs, deleting=True), make.pod("lost", owner=rs, deleting=True, labels={})
+    found = plan(Observed(rs, Claim([kept], [lost])), NOW)
+    assert status_of(found)["terminatingReplicas"] == 1

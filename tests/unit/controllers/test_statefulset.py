@@ -107,6 +107,7 @@ def test_the_first_pod_has_its_name_and_its_claims(make: Make) -> None:
     assert status_of(found) == {
         "replicas": 0,
         "availableReplicas": 0,
+        "collisionCount": 0,
         "observedGeneration": 1,
         "currentRevision": stamp.name,
         "updateRevision": stamp.name,
@@ -156,8 +157,70 @@ def test_a_pod_that_ended_is_deleted_to_come_again(make: Make) -> None:
     found = look(owner, member(make, owner, 0, phase="Failed"), revisions=[revision(make, owner)])
     assert deleted(found) == ["web-0"]
     assert made(found) == []
+    assert not [action for action in found.actions if isinstance(action, Event)]
+
+
+def test_in_parallel_one_that_ended_holds_nobody_up(make: Make) -> None:
+    for policy, coming in (("OrderedReady", []), ("Parallel", ["web-1", "web-2"])):
+        owner = statefulset(make, podManagementPolicy=policy)
+        found = look(owner, member(make, owner, 0, phase="Succeeded"), revisions=[revision(make, owner)])
+        assert deleted(found) == ["web-0"]
+        assert names(made(found)) == coming
+
+
+def test_in_parallel_a_claim_on_its_way_out_holds_up_its_own_pod_only(make: Make) -> None:
+    owner = statefulset(make, 2, volumeClaimTemplates=[DATA], podManagementPolicy="Parallel")
+    leaving = make.object(PERSISTENTVOLUMECLAIM, "data-web-0", metadata={"deletionTimestamp": ago(1)}, spec={})
+    found = look(owner, revisions=[revision(make, owner)], volumes={"data-web-0": leaving})
+    assert names(made(found)) == ["web-1"]
     (told,) = [action for action in found.actions if isinstance(action, Event)]
-    assert told.message == "StatefulSet default/web is recreating failed Pod web-0"
+    assert (told.reason, told.type) == ("FailedCreate", "Warning")
+    assert told.message == "create Pod web-0 in StatefulSet web failed error: pvc data-web-0 is being deleted"
+
+
+def test_an_adopted_pod_gets_its_identity_and_that_is_told(make: Make) -> None:
+    owner = statefulset(make, 1)
+    pod = make.pod("web-0", owner=owner, labels={"app": "web", REVISION_LABEL: candidate(owner).name})
+    (patch,) = look(owner, pod, revisions=[revision(make, owner)]).actions
+    assert isinstance(patch, Patch)
+    assert patch.changes == {"metadata": {"labels": labels(owner, 0)}}
+    assert patch.done is not None
+    assert (patch.done.reason, patch.done.message) == (
+        "SuccessfulUpdate",
+        "update Pod web-0 in StatefulSet web successful",
+    )
+
+
+def test_a_pod_of_another_name_is_let_go_and_not_counted(make: Make) -> None:
+    owner = statefulset(make, 1)
+    stranger = make.pod("db-7", owner=owner, labels={"app": "web"})
+    found = look(owner, member(make, owner, 0), stranger, revisions=[revision(make, owner)])
+    assert found.actions == (Patch(stranger, {"metadata": {"ownerReferences": None}}),)
+    assert status_of(found)["replicas"] == 1
+
+
+def test_in_parallel_old_broken_pods_do_not_stop_the_version_that_may_mend_them(make: Make) -> None:
+    before, after, known = versions(make, podManagementPolicy="Parallel")
+    broken = [member(make, before, ordinal, ready_s=None) for ordinal in range(3)]
+    assert deleted(look(after, *broken, revisions=known)) == ["web-2"]
+    coming = member(make, after, 2, ready_s=None)
+    assert deleted(look(after, *broken[:2], coming, revisions=known)) == []
+    assert deleted(look(after, *broken[:2], member(make, after, 2), revisions=known)) == ["web-1"]
+
+
+def test_two_revisions_of_one_template_are_history_and_stay_within_its_limit(make: Make) -> None:
+    owner = statefulset(make, 1)
+    known = [revision(make, owner)]
+    twin = make.object(
+        CONTROLLERREVISION,
+        "web-twin",
+        metadata={"labels": {"app": "web", HASH_LABEL: "twin"}, "ownerReferences": make.owner(owner)},
+        data=known[0].document()["data"],
+        revision=2,
+    )
+    found = look(owner, member(make, owner, 0), revisions=[*known, twin])
+    assert deleted(found) == ["web-0"], "its pod is of the twin's namesake"
+    assert status_of(found)["updateRevision"] == "web-twin"
 
 
 def versions(make: Make, **spec: Any) -> tuple[Object, Object, list[Object]]:
@@ -259,9 +322,14 @@ def test_claims_of_others_are_left_alone_and_lost_ones_waited_for(make: Make) ->
     policy = {"whenDeleted": "Delete"}
     owner = statefulset(make, 1, volumeClaimTemplates=[DATA], persistentVolumeClaimRetentionPolicy=policy)
     known = [revision(make, owner)]
-    stranger = claim(make, "data-web-0", {"kind": "X", "name": "x", "uid": "x", "controller": True})
+    theirs = {"kind": "X", "name": "x", "uid": "x", "controller": True}
+    stranger = claim(make, "data-web-0", theirs)
     pod = member(make, owner, 0)
     assert look(owner, pod, revisions=known, volumes={"data-web-0": stranger}).actions == ()
+    shared = claim(make, "data-web-0", theirs, *make.owner(owner))
+    assert look(owner, pod, revisions=known, volumes={"data-web-0": shared}).actions == (
+        Patch(shared, {"metadata": {"ownerReferences": [theirs]}}),
+    )
     stale = claim(make, "data-web-0", {"kind": "Pod", "name": "web-0", "uid": "before", "controller": True})
     assert made(look(owner, revisions=known, volumes={"data-web-0": stale})) == []
     found = look(owner, member(make, owner, 0, phase="Pending", ready_s=None), revisions=known)
@@ -335,7 +403,10 @@ def test_order_partition_and_bounds_are_kept(
             if number >= replicas:
                 assert set(range(replicas)) <= serving
                 assert number == max(present)
-    lost = [number for number in going if number < replicas and number in serving]
-    away = replicas - len([number for number in serving if number < replicas])
-    assert len(lost) <= max(0, most - away)
+    rolled = [number for number in going if number < replicas and present[number][1] != "ended"]
+    missing = len([number for number in range(replicas) if number not in present])
+    busy = [number for number, (new, state) in present.items() if number < replicas and (new or state == "leaves")]
+    away = missing + len([number for number in busy if number not in serving])
+    assert len(rolled) <= max(0, most - away)
+    assert all(not present[number][0] for number in rolled)
     assert new_pod(after, 0, {"spec": {}}, "r")["metadata"]["name"] == "web-0"

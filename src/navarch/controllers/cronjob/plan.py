@@ -29,7 +29,10 @@ from navarch.objects.value import Document, dig
 
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 MANY_MISSED = 100
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+NEVER_FIRES = "time difference between two schedules is less than 1 second"
+"""What Kubernetes says of a schedule that names no day that there is."""
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_MORE = "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/"
 _PREFIX = re.compile(r"^(?:CRON_)?TZ=(\S+) +")
 
 
@@ -109,7 +112,7 @@ class _Step:
         for type, most in limits.items():
             over = [job for job in self.observed.jobs if job.view.finished and job.view.finished.type == type]
             over = [job for job in over if job.view.metadata.deletion_timestamp is None]
-            over.sort(key=lambda job: (job.view.status.start_time or _LONG_AGO, job.name))
+            over.sort(key=lambda job: (job.view.status.start_time or _NEVER, job.name))
             for job in over[: max(0, len(over) - max(0, most))]:
                 self._delete(job)
 
@@ -123,29 +126,40 @@ class _Step:
 
     def _start(self) -> float | None:
         """Start what is due, and say when to look again."""
+        zone = _zone(self.spec.time_zone or "UTC")
+        if zone is None:
+            name = self.spec.time_zone
+            self._warn("UnknownTimeZone", f'invalid timeZone: "{name}": unknown time zone {name}')
+            return None
         if self.spec.suspend:
             return None
         prefix = _PREFIX.match(self.spec.schedule)
-        name = self.spec.time_zone or (prefix.group(1) if prefix else "UTC")
+        if prefix:
+            used = f'CRON_TZ or TZ used in schedule "{self.spec.schedule}"'
+            self._warn("UnsupportedSchedule", f"{used} is not officially supported, see {_MORE} for more details")
+            zone = _zone(prefix.group(1))
         try:
-            zone = ZoneInfo(name)
+            if zone is None:
+                name = prefix.group(1) if prefix else ""
+                raise cron.BadSchedule(f"provided bad location {name}: unknown time zone {name}")
             schedule = cron.parse(_PREFIX.sub("", self.spec.schedule))
         except cron.BadSchedule as error:
-            text = f'unparseable schedule: "{self.spec.schedule}" : {error}'
-            self.actions.append(Event(self.object, "UnparseableSchedule", text, "Warning"))
+            self._warn("UnparseableSchedule", f'unparseable schedule: "{self.spec.schedule}" : {error}')
             return None
-        except (KeyError, ValueError, OSError) as error:
-            text = f'invalid timeZone: "{name}": {error}'
-            self.actions.append(Event(self.object, "UnknownTimeZone", text, "Warning"))
+        if next_time(schedule, zone, self.now) is None:
+            self._warn("InvalidSchedule", f"invalid schedule: {self.spec.schedule} : {NEVER_FIRES}")
             return None
         due = latest_time(schedule, zone, self._since(), self.now)
         if due is not None:
             if due[1] > MANY_MISSED:
                 text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
-                self.actions.append(Event(self.object, "TooManyMissedTimes", text, "Warning"))
+                self._warn("TooManyMissedTimes", text)
             self._consider(due[0], zone)
         coming = next_time(schedule, zone, self.now if not schedule.every_s else due[0] if due else self._since())
         return None if coming is None else max(0.0, (coming - self.now).total_seconds())
+
+    def _warn(self, reason: str, message: str) -> None:
+        self.actions.append(Event(self.object, reason, message, "Warning"))
 
     def _since(self) -> datetime:
         """From when on a missed time is made good."""
@@ -197,3 +211,11 @@ class _Step:
         if self.last_success is not None:
             found["lastSuccessfulTime"] = rfc3339(self.last_success)
         return found
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    """None where there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None

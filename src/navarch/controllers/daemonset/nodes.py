@@ -89,7 +89,10 @@ def aimed(spec: Document, node: str) -> Document:
     tolerations: list[Document] = list(spec.get("tolerations") or ())
     for key, effect in _added(bool(spec.get("hostNetwork"))):
         wanted = {"key": key, "operator": "Exists", "effect": effect}
-        if not any(_same(found, wanted) for found in tolerations):
+        places = [place for place, found in enumerate(tolerations) if _same(found, wanted)]
+        for place in places:
+            tolerations[place] = wanted  # for ever, even where the template sets a time
+        if not places:
             tolerations.append(wanted)
     affinity = dict(spec.get("affinity") or {})
     on_nodes = dict(affinity.get("nodeAffinity") or {})

@@ -39,6 +39,7 @@ from navarch.objects.value import Document
 MANAGER = "kubernetes.io/job-controller"
 BURST = 500
 """The most pods that one plan makes or deletes."""
+TOO_MANY = "Too many succeeded pods running after completion count reached"
 FIRST_DELAY_S = 10.0
 LONGEST_DELAY_S = 600.0
 
@@ -122,6 +123,10 @@ class _Step(Facts):
             balance = self._balance()
         if end is None and not balance.doomed and not balance.made and self._complete():
             end = End("SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods")
+        if end is None and self.spec.suspend and not self.closing:
+            self.start = None  # the time that a Job was suspended does not count towards its deadline
+        elif end is not None and self.start is None and self.spec.completions != 0:
+            self.start = self.now  # it ends while it is suspended, and every Job that ends has begun
         counted = count(self._tally(end, balance))
         gone = {pod.uid for pod in balance.doomed}
         staying = [pod for pod in self.active if pod.uid not in gone]
@@ -133,6 +138,8 @@ class _Step(Facts):
         if over and end is not None and end.succeeded:
             final["completionTime"] = rfc3339(self.now)
         actions = [*self._claims()]
+        if over and self._has_too_many(final):
+            actions.append(Event(self.object, "TooManySucceededPods", TOO_MANY, "Warning"))
         if counted.flush or (end is not None and self.status.condition(end.type) is None):
             actions.append(Status(self.object, self._written(counted.before, staying, leaving, interim)))
         actions += [untrack(pod) for pod in counted.untracked]
@@ -159,6 +166,10 @@ class _Step(Facts):
         if end.succeeded:
             return conditions, Event(self.object, "Completed", "Job completed")
         return conditions, Event(self.object, end.reason, end.message, "Warning")
+
+    def _has_too_many(self, final: Document) -> bool:
+        most = self.spec.completions
+        return "completionTime" in final and most is not None and final.get("succeeded", 0) > most
 
     def _complete(self) -> bool:
         if self.spec.completions is None:

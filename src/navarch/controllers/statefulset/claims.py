@@ -25,25 +25,29 @@ def missing(owner: Object, ordinal: int, claims: Claims) -> list[Create]:
     found: list[Create] = []
     for document in new_claims(owner, ordinal):
         if document["metadata"]["name"] not in claims:
-            text = f"Claim {{name}} Pod {pod_name(owner, ordinal)} in StatefulSet {owner.name}"
-            done = Event(owner, "SuccessfulCreate", f"create {text} success")
-            refused = Event(owner, "FailedCreate", f"create {text} failed error: {{error}}", "Warning")
+            text = f"Pod {pod_name(owner, ordinal)} in StatefulSet {owner.name}"
+            done = Event(owner, "SuccessfulCreate", f"create Claim {{name}} {text} success")
+            refused = Event(
+                owner, "FailedCreate", f"create Claim {{name}} for {text} failed error: {{error}}", "Warning"
+            )
             found.append(Create(PERSISTENTVOLUMECLAIM, document, done, refused))
     return found
 
 
-def unusable(owner: Object, ordinal: int, claims: Claims) -> bool:
-    """Whether a claim is on its way out, or goes with a pod that had the name before: it has to be gone first."""
-    for name in claim_names(owner, ordinal).values():
-        claim = claims.get(name)
-        if claim is None:
-            continue
-        if claim.view.metadata.deletion_timestamp is not None or any(
-            reference.kind == "Pod" and reference.name == pod_name(owner, ordinal)
-            for reference in claim.view.metadata.owner_references
-        ):
-            return True
-    return False
+def going(owner: Object, ordinal: int, claims: Claims) -> Object | None:
+    """A claim of the pod that is on its way out: it has to be gone first."""
+    present = [claims[name] for name in claim_names(owner, ordinal).values() if name in claims]
+    return next((claim for claim in present if claim.terminating), None)
+
+
+def stale(owner: Object, ordinal: int, claims: Claims) -> bool:
+    """Whether a claim goes with a pod that had the name before: it has to be gone first."""
+    return any(
+        reference.kind == "Pod" and reference.name == pod_name(owner, ordinal)
+        for name in claim_names(owner, ordinal).values()
+        if name in claims
+        for reference in claims[name].view.metadata.owner_references
+    )
 
 
 def owned_as_wanted(owner: Object, pods: Sequence[Object], condemned: Sequence[Object], claims: Claims) -> list[Patch]:
@@ -60,15 +64,15 @@ def owned_as_wanted(owner: Object, pods: Sequence[Object], condemned: Sequence[O
 
 
 def _owners(owner: Object, pod: Object, condemned: bool, claim: Object) -> list[Document] | None:
-    """None where they are right, or where somebody else controls the claim."""
+    """None where they are right. Of a claim that somebody else controls, nothing here is an owner."""
     view: StatefulSet = owner.view
     policy = view.spec.persistent_volume_claim_retention_policy
     present = list(owner_references(claim.document()))
     ours = (owner.uid, pod.uid)
-    if any(reference.get("controller") and reference.get("uid") not in ours for reference in present):
-        return None
     wanted: list[Document] = []
-    if policy.when_scaled == "Delete" and condemned:
+    if any(reference.get("controller") and reference.get("uid") not in ours for reference in present):
+        wanted = []
+    elif policy.when_scaled == "Delete" and condemned:
         reference = new_owner_reference(pod)
         wanted = [{**reference, "apiVersion": "v1", "kind": "Pod"}]
     elif policy.when_deleted == "Delete":

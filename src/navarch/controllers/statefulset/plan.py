@@ -22,7 +22,15 @@ from navarch.controllers.deployment.sizes import scaled
 from navarch.controllers.plan import Action, Create, Delete, Event, Patch, Plan, Status, soonest
 from navarch.controllers.replicas import is_available, next_available_s
 from navarch.controllers.statefulset import claims
-from navarch.controllers.statefulset.identity import HASH_LABEL, REVISION_LABEL, labels, new_pod, ordinal_of, pod_name
+from navarch.controllers.statefulset.identity import (
+    HASH_LABEL,
+    NAME_LABEL,
+    REVISION_LABEL,
+    labels,
+    new_pod,
+    ordinal_of,
+    pod_name,
+)
 from navarch.controllers.template import template_of
 from navarch.kinds import POD
 from navarch.kinds.object import Object
@@ -67,7 +75,9 @@ class _Step:
         self.current = self._current()
         orphans = [pod for pod in observed.claim.orphans if ordinal_of(pod, self.object) is not None]
         self.orphans = () if self.closing else orphans
-        self.pods = [*observed.claim.kept, *self.orphans]
+        strangers = [pod for pod in observed.claim.kept if ordinal_of(pod, self.object) is None]
+        self.lost = [*observed.claim.lost, *strangers]
+        self.pods = [*(pod for pod in observed.claim.kept if pod not in strangers), *self.orphans]
         start = self.spec.ordinals.start
         self.ordinals = range(start, start + max(0, self.spec.replicas))
         self.by_ordinal: dict[int, Object] = {
@@ -84,7 +94,8 @@ class _Step:
     def _current(self) -> str:
         """The revision of the last completed rollout, as long as it is remembered."""
         name = self.view.status.current_revision
-        known = {revision.name for revision in (*self.history.old, self.history.current) if revision is not None}
+        present = (*self.history.old, *self.history.doubles, self.history.current)
+        known = {revision.name for revision in present if revision is not None}
         return name if name in known else self.update
 
     def plan(self) -> Plan:
@@ -92,9 +103,8 @@ class _Step:
             return Plan(status=Status(self.object, self.status(collided=True)))
         if not self.closing:
             self.actions += [adopt(pod, self.object) for pod in self.orphans]
-            self.actions += [release(pod, self.object) for pod in self.observed.claim.lost if pod.view.live]
+            self.actions += [release(pod, self.object) for pod in self.lost if pod.view.live]
             self.actions += self.history.actions
-            self.actions += [Delete(double) for double in self.history.doubles]
             with suppress(_Blocked):
                 self._step()
             self.actions += self._forget()
@@ -120,31 +130,44 @@ class _Step:
             self._create(ordinal)
         elif pod.view.terminal:
             if not pod.view.terminating:
-                self._recreate(pod)
-            raise _Blocked
+                self.actions.append(self._delete(pod))
+            self._wait()
         else:
             if pod.view.status.phase == "Pending" and not pod.view.terminating:
                 self.actions += claims.missing(self.object, ordinal, self.observed.volumes)
-            if self.ordered and not self.serves(pod):
-                raise _Blocked
-            wanted = labels(self.object, ordinal)
-            if not pod.view.terminating and not wanted.items() <= pod.labels.items():
-                self.actions.append(Patch(pod, {"metadata": {"labels": wanted}}))
+            if not self.serves(pod):
+                self._wait()
+            if not pod.view.terminating and pod.labels.get(NAME_LABEL) != pod.name:
+                text = f"update Pod {pod.name} in StatefulSet {self.object.name}"
+                done = Event(self.object, "SuccessfulUpdate", f"{text} successful")
+                refused = Event(self.object, "FailedUpdate", f"{text} failed error: {{error}}", "Warning")
+                marks = {"metadata": {"labels": labels(self.object, ordinal)}}
+                self.actions.append(Patch(pod, marks, done=done, refused=refused))
+
+    def _wait(self) -> None:
+        """What is not as it should be holds up the ordinals after it, unless all are made at once.
+
+        Raises: _Blocked
+        """
+        if self.ordered:
+            raise _Blocked
 
     def _create(self, ordinal: int) -> None:
         name = pod_name(self.object, ordinal)
-        if claims.unusable(self.object, ordinal, self.observed.volumes) or name in self.observed.taken:
-            raise _Blocked
-        self.actions += claims.missing(self.object, ordinal, self.observed.volumes)
-        old = self.current != self.update and self._keeps_old(ordinal)
-        revision = self.current if old else self.update
-        template = self._template(revision)
         text = f"create Pod {name} in StatefulSet {self.object.name}"
         done = Event(self.object, "SuccessfulCreate", f"{text} successful")
         refused = Event(self.object, "FailedCreate", f"{text} failed error: {{error}}", "Warning")
-        self.actions.append(Create(POD, new_pod(self.object, ordinal, template, revision), done, refused))
-        if self.ordered:
-            raise _Blocked
+        going = claims.going(self.object, ordinal, self.observed.volumes)
+        if going is not None:
+            why = f"{text} failed error: pvc {going.name} is being deleted"
+            self.actions.append(Event(self.object, "FailedCreate", why, "Warning"))
+        elif not claims.stale(self.object, ordinal, self.observed.volumes) and name not in self.observed.taken:
+            self.actions += claims.missing(self.object, ordinal, self.observed.volumes)
+            old = self.current != self.update and self._keeps_old(ordinal)
+            revision = self.current if old else self.update
+            made = new_pod(self.object, ordinal, self._template(revision), revision)
+            self.actions.append(Create(POD, made, done, refused))
+        self._wait()
 
     def _keeps_old(self, ordinal: int) -> bool:
         strategy = self.spec.update_strategy
@@ -152,28 +175,15 @@ class _Step:
         return bool(strategy.type == "RollingUpdate" and ordinal < below)
 
     def _template(self, revision: str) -> Document:
-        known = next((found for found in self.history.old if found.name == revision), None)
+        known = next((one for one in (*self.history.old, *self.history.doubles) if one.name == revision), None)
         return template_of(self.object) if known is None else controllerrevision.template_in(known)
-
-    def _recreate(self, pod: Object) -> None:
-        where = f"StatefulSet {self.object.namespace}/{self.object.name} is recreating"
-        if pod.view.status.phase == "Failed":
-            told = Event(self.object, "RecreatingFailedPod", f"{where} failed Pod {pod.name}", "Warning")
-        else:
-            told = Event(self.object, "RecreatingTerminatedPod", f"{where} terminated Pod {pod.name}")
-        self.actions += [told, self._delete(pod)]
 
     def _condemn(self, pod: Object) -> None:
         """Raises: _Blocked, where the ordinals below it have to wait."""
-        if pod.view.terminating:
-            if self.ordered:
-                raise _Blocked
-            return
-        if self.ordered and not self.serves(pod) and pod is not self._first_unhealthy():
-            raise _Blocked
-        self.actions.append(self._delete(pod))
-        if self.ordered:
-            raise _Blocked
+        waits = pod.view.terminating or (self.ordered and not self.serves(pod) and pod is not self._first_unhealthy())
+        if not waits:
+            self.actions.append(self._delete(pod))
+        self._wait()
 
     def _first_unhealthy(self) -> Object | None:
         """The lowest ordinal that does not serve."""
@@ -197,30 +207,27 @@ class _Step:
     # all of them together
 
     def _roll(self) -> None:
-        """Delete old pods, highest first, as long as not too many are away. Old ones that do not serve anyway cost
-        nothing, but make room only for as many as may be away in all."""
+        """Delete old pods, highest first, as long as not too many are away. An old one that does not serve is not
+        counted as away: the new version may be what mends it."""
         rolling = self.spec.update_strategy.rolling_update
         most = max(1, scaled(rolling.max_unavailable, self.spec.replicas, up=False))
-        pods = [self.by_ordinal.get(ordinal) for ordinal in self.ordinals]
-        away = sum(pod is None or not self.serves(pod) for pod in pods)
-        candidates = [
-            pod
-            for ordinal, pod in zip(reversed(self.ordinals), reversed(pods), strict=True)
-            if pod is not None
-            and not pod.view.terminating
-            and not self._keeps_old(ordinal)
-            and pod.labels.get(REVISION_LABEL) != self.update
-        ]
-        useless = [pod for pod in candidates if not self.serves(pod)]
-        serving = [pod for pod in candidates if self.serves(pod)]
-        doomed = [*useless[: max(0, most - (away - len(useless)))], *serving[: max(0, most - away)]]
         gone = {action.object.uid for action in self.actions if isinstance(action, Delete)}
-        self.actions += [self._delete(pod) for pod in doomed if pod.uid not in gone]
+        away, candidates = 0, []
+        for ordinal in reversed(self.ordinals):
+            pod = self.by_ordinal.get(ordinal)
+            if pod is None or pod.view.terminating or pod.uid in gone:
+                away += 1
+            elif pod.labels.get(REVISION_LABEL) == self.update:
+                away += not self.serves(pod)
+            elif not self._keeps_old(ordinal):
+                candidates.append(pod)
+        self.actions += [self._delete(pod) for pod in candidates[: max(0, most - away)]]
 
     def _forget(self) -> Sequence[Action]:
         """Revisions beyond the limit that nothing uses."""
         in_use = {self.current, self.update, *(pod.labels.get(REVISION_LABEL, "") for pod in self.pods)}
-        spare = [revision for revision in self.history.old if revision.name not in in_use]
+        known = sorted((*self.history.old, *self.history.doubles), key=controllerrevision.by_number)
+        spare = [revision for revision in known if revision.name not in in_use]
         return controllerrevision.surplus(spare, self.spec.revision_history_limit, ())
 
     def status(self, collided: bool = False) -> Document:
@@ -239,11 +246,11 @@ class _Step:
             "readyReplicas": len(running),
             "currentReplicas": current,
             "updatedReplicas": updated,
-            "collisionCount": self.view.status.collision_count + collided,
         }
         return {
             "replicas": len(self.pods),
             "availableReplicas": len(available),
+            "collisionCount": self.view.status.collision_count + collided,
             "currentRevision": known,
             "updateRevision": self.update,
             **{name: number for name, number in optional.items() if number},
