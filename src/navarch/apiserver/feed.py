@@ -36,9 +36,10 @@ class Feed:
         loaded: Callable[[], None],
         first: str = "",
         known: Callable[[], None] | None = None,
+        moved: Callable[[], None] | None = None,
     ) -> None:
         """first: the prefix of the kind that says which others there are; `known` is called when it has been read, to
-        `add` their caches."""
+        `add` their caches. moved: called whenever `revision` has gone on."""
         self._store = store
         self._shared = store.shared
         self._caches = {keys.prefix(cache.kind): cache for cache in caches}
@@ -46,6 +47,7 @@ class Feed:
         self._loaded = loaded
         self._first = first
         self._known = known
+        self._moved = moved
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         """A heap, by the revision that is waited for, then by who came first."""
         self._numbers = count()
@@ -121,6 +123,8 @@ class Feed:
 
     def _reached(self, revision: int) -> None:
         self.revision = max(self.revision, revision)
+        if self._moved is not None:
+            self._moved()
         while self._waiting and self._waiting[0][0] <= self.revision:
             _, _, waiting = heappop(self._waiting)
             if not waiting.done():

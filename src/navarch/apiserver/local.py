@@ -6,6 +6,7 @@ What it reads are the watch cache's own objects, shared by every reader. It asks
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
@@ -30,7 +31,6 @@ from navarch.kinds.object import Object
 from navarch.objects.value import Document
 from navarch.wire.message import Peer, Request
 
-BOOKMARK_S = 300.0
 PATCH_TYPES: dict[PatchType, str] = {
     "merge": bodies.MERGE_PATCH,
     "json": bodies.JSON_PATCH,
@@ -82,8 +82,9 @@ class LocalClient:
         try:
             if watch.first:
                 yield watch.first
-            async for found, revision in verb_watch.batches(self._context.state, watch, None, BOOKMARK_S):
-                yield found or (WatchEvent("BOOKMARK", None, revision),)
+            async with aclosing(verb_watch.lasting(self._context.state, watch, since)) as batches:
+                async for found, revision in batches:
+                    yield found or (WatchEvent("BOOKMARK", None, revision),)
         finally:
             watch.watcher.leave()
 

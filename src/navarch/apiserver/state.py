@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from navarch.apiserver import keys, refusals, stored
 from navarch.apiserver.aside import Aside
+from navarch.apiserver.bookmarks import Bookmarks
 from navarch.apiserver.call import POLICIES
 from navarch.apiserver.conversion import Conversions
 from navarch.apiserver.definitions import Definitions
@@ -80,6 +81,7 @@ class State:
         self.listeners: list[Listener] = []
         self.loaded: list[Callable[[], None]] = []
         self.policies = 0
+        self.bookmarks = Bookmarks()
         self._caches = {keys.prefix(kind): WatchCache(kind) for kind in kinds.stored()}
         self.definitions = Definitions(self.kinds, self._caches, lambda: self.feed)
         self.feed: Feed = Feed(
@@ -89,6 +91,7 @@ class State:
             self._tell_loaded,
             keys.prefix(CUSTOMRESOURCEDEFINITION),
             self.definitions.refresh,
+            self.bookmarks.moved,
         )
 
     def _tell(self, kind: Kind, change: Change) -> None:

@@ -177,6 +177,27 @@ def _through(kind: Kind, frame: Frame) -> Frame:
     return lambda type_, found: frame(type_, face(kind, found))
 
 
+async def lasting(state: State, watch: Watch, told: int) -> AsyncGenerator[tuple[list[Any], int], None]:
+    """As `batches`, for who is in this process: nobody cuts it short, and there is a bookmark only when some time has
+    gone by since the revision went on without an event for this watch. told: up to where the watcher knows all."""
+    watcher = watch.watcher
+    state.bookmarks.join(watcher, told < state.feed.revision)
+    try:
+        while True:
+            found = await watcher.batch()
+            reached = state.feed.revision
+            if found:
+                yield (await watch.through(found) if watch.through else found), reached
+            elif watcher.over:
+                return
+            elif told < reached:
+                yield [], reached
+            told = reached
+    finally:
+        state.bookmarks.leave(watcher)
+        watcher.leave()
+
+
 async def batches(
     state: State, watch: Watch, timeout_s: float | None, bookmark_s: float | None
 ) -> AsyncIterator[tuple[list[Any], int]]:

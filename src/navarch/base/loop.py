@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import selectors
 import time
 from collections.abc import Callable
@@ -26,6 +27,15 @@ Arguments = TypeVarTuple("Arguments")
 
 class Deadlock(RuntimeError):
     """Nothing is ready and no timer is set: what is awaited will never come."""
+
+
+NANOSECOND_S = 1e-9
+
+
+def finest_s(moment: float) -> float:
+    """What `asyncio` must take for the resolution of a clock that stands at `moment`: a timer is due there when it is
+    before that moment and this more. After some months a nanosecond more is no more at all, and none would be due."""
+    return max(NANOSECOND_S, math.ulp(moment))
 
 
 class _NoSelector:
@@ -62,6 +72,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
     def turn_to_next_timer(self) -> None:
         scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         self._virtual_s = max(self._virtual_s, scheduled[0].when())
+        self._clock_resolution = finest_s(self._virtual_s)
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
@@ -121,6 +132,8 @@ class TurningLoop(asyncio.SelectorEventLoop):
     def __init__(self, *, frozen: bool = False) -> None:
         self.frozen = frozen
         self.threads_at_work = 0
+        self.leaps = 0
+        """How often an advance went on to a timer: what time that passes costs."""
         self._ahead_s = 0.0
         self._stands_at_s = 0.0
         self._goals: list[_Goal] = []
@@ -161,6 +174,7 @@ class TurningLoop(asyncio.SelectorEventLoop):
         goal = self._goals[0]
         scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         if scheduled and scheduled[0].when() <= goal.moment:
+            self.leaps += 1
             self._turn_to(scheduled[0].when())
             return
         self._turn_to(goal.moment)
@@ -179,6 +193,7 @@ class TurningLoop(asyncio.SelectorEventLoop):
             return
         if self.frozen:
             self._stands_at_s = moment
+            self._clock_resolution = finest_s(moment)
         else:
             self._ahead_s = moment - time.monotonic()
 

@@ -12,6 +12,7 @@ from navarch.base.clock import LoopClock, parse_rfc3339
 from navarch.base.loop import Deadlock, SimulationLoop, TurningLoop
 
 EPOCH = parse_rfc3339("2030-01-01T00:00:00Z")
+YEAR_S = 365.25 * 86400
 
 
 def test_simulated_time_passes_only_by_timers() -> None:
@@ -179,3 +180,29 @@ def test_a_clock_begins_at_its_epoch_whatever_the_loop_counts_from() -> None:
 
     with asyncio.Runner(loop_factory=TurningLoop) as runner:
         runner.run(main())
+
+
+@pytest.mark.timeout(60)
+def test_timers_fire_after_centuries_too() -> None:
+    """Where two moments that floating point can tell apart lie further from each other than the clock's ticks."""
+
+    async def main() -> list[float]:
+        seen: list[float] = []
+        for years in (0.6, 30, 900):
+            await asyncio.sleep(years * YEAR_S + 0.1)
+            seen.append(asyncio.get_running_loop().time())
+        return seen
+
+    with asyncio.Runner(loop_factory=SimulationLoop) as runner:
+        seen = runner.run(main())
+    assert seen == pytest.approx([0.6 * YEAR_S, 30.6 * YEAR_S, 930.6 * YEAR_S])
+    loop = TurningLoop(frozen=True)
+
+    async def advanced() -> list[float]:
+        waiting = asyncio.ensure_future(main())
+        await loop.advance(1000 * YEAR_S)
+        assert waiting.done()
+        return waiting.result()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(advanced()) == seen

@@ -77,8 +77,9 @@ async def _listen(client: Client, clock: Clock, kind: Kind, news: asyncio.Event)
         try:
             listed = await client.list(kind)
             news.set()
-            async for _ in client.watch(kind, since=listed.revision):
-                news.set()
+            async for batch in client.watch(kind, since=listed.revision):
+                if any(event.object is not None for event in batch):
+                    news.set()
         except Expired:
             continue
         except (ApiError, Retryable):
