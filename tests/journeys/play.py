@@ -1,7 +1,7 @@
 """Plays a page of the docs: `python play.py PAGE FOLDER` runs its blocks in order, in FOLDER, up to the first failure.
 
 Python blocks share one namespace, like one long program; their tracebacks name the page and its lines. Shell blocks run
-in a shell each. A block whose first line is a comment with a file's name is written to that file instead.
+in a shell each. A block whose first line is a comment with a file's name, of YAML too, is written to that file instead.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(found["language"], found["text"], text[: found.start("text")].count("\n") + 1)
 
 
+def is_file(block: Block) -> bool:
+    """It is written down, not run."""
+    return block.language in ("python", "sh", "yaml") and FILE_NAME.match(block.text) is not None
+
+
 def shell_lines(block: Block) -> list[str]:
     """The block's commands, where `! command` stops the shell when the command succeeds after all."""
     return [_must_fail(line) for line in block.text.splitlines()]
@@ -50,7 +55,7 @@ def play(page: Path, folder: Path) -> None:
     for block in blocks(page):
         where = f"{page.name}, line {block.line}"
         name = FILE_NAME.match(block.text)
-        if block.language not in ("python", "sh"):
+        if block.language not in ("python", "sh") and not is_file(block):
             continue
         print(f"--- {where}", flush=True)
         if name is not None:

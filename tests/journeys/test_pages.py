@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "node"))
-from play import blocks, shell_lines
+from play import blocks, is_file, shell_lines
 from real_cluster import one_cluster
 
 ROOT = Path(__file__).parents[2]
@@ -23,10 +23,10 @@ PLAYER = Path(__file__).parent / "play.py"
 
 
 def pages(*languages: str) -> list[Path]:
-    """Those whose executable blocks are in exactly these languages, or in some of them and Python."""
+    """Those whose executable blocks are in exactly these languages, or in some of them and Python or files of YAML."""
     found = []
     for page in sorted((ROOT / "docs").rglob("*.md")):
-        spoken = {block.language for block in blocks(page)} & {"python", "sh"}
+        spoken = {"python" if is_file(block) else block.language for block in blocks(page)} & {"python", "sh"}
         if spoken and ("python" in spoken) == ("python" in languages):
             found.append(page)
     return found

@@ -36,6 +36,12 @@ class Form(StrEnum):
     json = "json"
 
 
+class ReportForm(StrEnum):
+    table = "table"
+    json = "json"
+    yaml = "yaml"
+
+
 DataOption = Annotated[
     Path, typer.Option("--data-dir", help="Where the cluster's files are.", envvar="NAVARCH_DATA", resolve_path=True)
 ]
@@ -209,6 +215,60 @@ def demo(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
     from navarch.cli import demo as tour
 
     tour.run(Layout(data_dir, run_dir))
+
+
+@app.command()
+def simulate(
+    manifests: Annotated[
+        list[str],
+        typer.Argument(help="Manifests and traces: files, folders, - for standard input.", show_default=False),
+    ],
+    nodes: Annotated[int, typer.Option(min=-1, help="How many nodes [3, or those of files].", show_default=False)] = -1,
+    machine: Annotated[
+        str, typer.Option(metavar="cpu=8,memory=32Gi,...", help="What each of them has.", show_default=False)
+    ] = "",
+    zones: Annotated[str, typer.Option(metavar="ZONE,...", help="They are dealt out over these.")] = "",
+    nodes_file: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Further nodes: Node objects, or a list of {count, cpu, memory, zone, ...}."),
+    ] = "",
+    behaviours: Annotated[str, typer.Option(metavar="FILE", help="How containers behave (YAML).")] = "",
+    length: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="How much time passes [until 10m after the last step].")
+    ] = "",
+    start: Annotated[str, typer.Option(metavar="MOMENT", help="When it begins [2030-01-01T00:00:00Z].")] = "",
+    seed: Annotated[int, typer.Option(help="One seed is one history.")] = 0,
+    fail: Annotated[
+        list[str],
+        typer.Option(metavar="NODE@FROM..UNTIL", help="A node loses power, such as node-3@10m..20m. May be repeated."),
+    ] = [],  # noqa: B006 - typer makes a new one for each call
+    output_form: Annotated[
+        ReportForm, typer.Option("-o", "--output", help="How the report is printed.")
+    ] = ReportForm.table,
+    plot: Annotated[str, typer.Option(metavar="FILE.svg", help="Draw what happened over time.")] = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when not all is placed and well in the end.")
+    ] = False,
+) -> None:
+    """Run manifests on simulated nodes in virtual time: who is placed where, who waits and why, what is used."""
+    from navarch.cli import simulate as simulation
+
+    asked = simulation.Asked(
+        manifests=manifests,
+        nodes=None if nodes < 0 else nodes,
+        machine=machine,
+        zones=[zone for zone in zones.split(",") if zone],
+        nodes_file=nodes_file,
+        behaviours=behaviours,
+        length=length,
+        seed=seed,
+        start=start,
+        fail=fail,
+        form=output_form.value,
+        plot=plot,
+        check=check,
+    )
+    raise typer.Exit(simulation.run(asked))
 
 
 @image_app.command("import")
