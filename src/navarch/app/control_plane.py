@@ -12,7 +12,6 @@ from functools import partial
 from socket import gethostname
 
 from navarch.apiserver.admission.extensions import Judge
-from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.audit.auditor import Auditor
 from navarch.apiserver.audit.logfile import LogFile
 from navarch.apiserver.audit.logfile import Settings as LogSettings
@@ -69,8 +68,7 @@ class Audit:
 class Settings:
     """signing_key: of service account tokens (PEM). place: where the API server is reached by network, if it is.
 
-    shared_informers: controllers and scheduler read from one set of caches. patience_s: how long pods that say nothing
-    about it stay on a node that was lost (`options.node_grace_s` says when it is lost). simulated: pods run nowhere.
+    shared_informers: controllers and scheduler read from one set of caches. simulated: pods run nowhere.
     judges: admission plugins of others, by name.
     front_proxy: what the server shows to other API servers that it hands requests on to.
     sign: certificates for others, with the key of the cluster's authority.
@@ -82,7 +80,6 @@ class Settings:
     place: Place | None = None
     options: Options = field(default_factory=Options)
     shared_informers: bool = True
-    patience_s: int = PATIENCE_S
     simulated: bool = False
     judges: Mapping[str, Judge] = field(default_factory=dict)
     front_proxy: Pair | None = None
@@ -131,7 +128,7 @@ class ControlPlane:
             clock,
             ids,
             authorizer=late,
-            patience_s=settings.patience_s,
+            patience_s=settings.options.patience_s,
             simulated=settings.simulated,
             metrics=self.metrics,
             judges=settings.judges,

@@ -104,6 +104,12 @@ class Settings:
     log_level: str = "info"
     log_format: str = "text"
     shutdown_delay_s: float = 0.0
+    node_grace_s: float = 12.0
+    """Silence of a node after which it counts as lost (Kubernetes: 40)."""
+    node_patience_s: int = 10
+    """How long pods that say nothing about it stay on a lost node (Kubernetes: 300)."""
+    node_evictions_s: float = 1.0
+    """How many lost nodes of a zone are emptied in a second (Kubernetes: 0.1)."""
     registries: dict[str, str] = field(default_factory=dict)
     """As images name them (`mirror.lan:5000`) -> URL to pull from."""
     etcd_servers: tuple[str, ...] = ()

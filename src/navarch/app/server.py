@@ -133,7 +133,13 @@ def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
         who.ca.decode(),
         who.front_proxy_ca.decode(),
     )
-    options = Options(root_ca=who.ca.decode(), cluster_cidr=settings.cluster_cidr)
+    options = Options(
+        root_ca=who.ca.decode(),
+        cluster_cidr=settings.cluster_cidr,
+        node_grace_s=settings.node_grace_s,
+        patience_s=settings.node_patience_s,
+        node_evictions_s=settings.node_evictions_s,
+    )
     return PlaneSettings(
         who.signing_key,
         place=place,

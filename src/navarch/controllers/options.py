@@ -21,6 +21,10 @@ class Options:
     controllers: names of those to run, () for all.
     node_grace_s: silence of a node after which it is Unknown (Kubernetes: 40 s). With the default tolerations that
         admission gives pods, theirs are replaced some 22 s after it died; longer values forgive longer outages.
+    patience_s: how long new pods that say nothing about it stay on a node that was lost (Kubernetes: 300 s).
+    node_evictions_s: how many lost nodes of a zone are emptied in a second (Kubernetes: 0.1);
+        disrupted_zone_evictions_s: where more than two nodes and at least `disrupted_zone_share` of a zone are lost,
+        and it has more than `large_zone_nodes`; in smaller ones none.
     cluster_cidr: what nodes' pod ranges are cut from, several (one a family) separated by commas, "" to leave the nodes
         alone; node_cidr_bits: the prefix length of a node's IPv4 range.
     root_ca: PEM text that every namespace gets to know the API server by, "" for none.
@@ -34,6 +38,11 @@ class Options:
 
     controllers: tuple[str, ...] = ()
     node_grace_s: float = 12.0
+    patience_s: int = 10
+    node_evictions_s: float = 1.0
+    disrupted_zone_evictions_s: float = 0.01
+    disrupted_zone_share: float = 0.55
+    large_zone_nodes: int = 50
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_bits: int = 24
     root_ca: str = ""

@@ -241,6 +241,12 @@ def test_a_pod_is_evicted_when_its_patience_ends(make: Make) -> None:
     assert eviction.plan(eviction.Observed(patient, [executing("a")]), NOW) == Plan(requeue_after_s=7)
 
 
+def test_a_pod_that_may_stay_after_all_is_told(make: Make) -> None:
+    pod = make.pod("a")
+    message = "Cancelling deletion of Pod default/a"
+    assert eviction.plan(eviction.Observed(pod, []), NOW) == Plan((Event(pod, "TaintManagerEviction", message),))
+
+
 def test_all_nodes_are_looked_at_when_the_last_ready_one_goes() -> None:
     class Nodes:
         def __init__(self, ready: int) -> None:

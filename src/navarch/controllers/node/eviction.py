@@ -22,13 +22,38 @@ from navarch.objects import condition
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """taints: of the pod's node, with effect NoExecute."""
+    """taints: of the pod's node, with effect NoExecute; none for a pod that was to leave and need not any more."""
 
     pod: Object
     taints: Sequence[Taint]
 
 
 def controller(setup: Setup) -> Controller[Observed]:
+    """Who is to leave later is remembered, to be told when that is off."""
+    leaving: set[str] = set()
+
+    def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
+        found = look(cache, key)
+        pod = cache[POD].get(*key)
+        if pod is None or found is None:
+            if pod is not None:
+                leaving.discard(pod.uid)
+            return None
+        at = taints.leaves_at(found.taints, pod.view.spec.tolerations, setup.clock.now()) if found.taints else None
+        if at is not None:
+            leaving.add(pod.uid)
+        elif pod.uid not in leaving:
+            return None
+        else:
+            leaving.discard(pod.uid)
+        return found
+
+    def bound(cache: Cache, pod: Object) -> Iterable[Hashable]:
+        """A pod that no node has yet bears no taints."""
+        if leaving and cache[POD].get(*pod.key) is None:
+            leaving.discard(pod.uid)
+        return (pod.key,) if pod.glance.node else ()
+
     return Controller(
         name="taint-eviction",
         watches=(
@@ -41,11 +66,6 @@ def controller(setup: Setup) -> Controller[Observed]:
         account="node-controller",
         workers=20,
     )
-
-
-def bound(cache: Cache, pod: Object) -> Iterable[Hashable]:
-    """A pod that no node has yet bears no taints."""
-    return (pod.key,) if pod.glance.node else ()
 
 
 def pods_on(cache: Cache, node: Object) -> Iterable[Hashable]:
@@ -62,13 +82,13 @@ def pod_matters(old: Object, new: Object) -> bool:
     return not old.glance.same_spec(new.glance) and bool(old.view.spec.tolerations != new.view.spec.tolerations)
 
 
-def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
+def look(cache: Cache, key: tuple[str, str]) -> Observed | None:
     pod = cache[POD].get(*key)
     if pod is None or not pod.glance.node or pod.terminating or pod.glance.terminal:
         return None
     node = cache[NODE].get("", pod.glance.node)
     found = taints.evicting(node.view) if node is not None else []
-    return Observed(pod, found) if found else None
+    return Observed(pod, found)
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -76,7 +96,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     pod = observed.pod
     at = taints.leaves_at(observed.taints, pod.view.spec.tolerations, now)
     if at is None:
-        return Plan()
+        message = f"Cancelling deletion of Pod {pod.namespace}/{pod.name}"
+        return Plan((Event(pod, "TaintManagerEviction", message),))
     if at > now:
         return Plan(requeue_after_s=(at - now).total_seconds())
     message = f"Marking for deletion Pod {pod.namespace}/{pod.name}"

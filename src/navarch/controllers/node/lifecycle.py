@@ -2,23 +2,24 @@
 leave.
 
 How long a silence may last is an option (12 s; Kubernetes: 40 s); how long pods stay after that, their tolerations say.
-While no node at all is ready nobody is evicted: then it is more likely that the control plane is cut off.
+How many nodes are emptied at a time is `zones`' part. While no node at all is ready nobody is evicted: then it is more
+likely that the control plane is cut off.
 
 Source: https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from navarch.client.lease import ALIVE
 from navarch.controllers.controller import Cache, Controller, Watch
 from navarch.controllers.endpoints.targets import node_index
-from navarch.controllers.node import taints
+from navarch.controllers.node import taints, zones
 from navarch.controllers.options import Setup
-from navarch.controllers.plan import Action, Event, Patch, Plan, Status
+from navarch.controllers.plan import Action, Event, Patch, Plan, Status, soonest
 from navarch.kinds import NODE, POD
 from navarch.kinds.object import Object
 from navarch.objects import condition
@@ -28,46 +29,96 @@ STALL_S = 3.0
 """Coming this much too late, this process itself was stopped or starved, and heard nothing because of that."""
 STARTUP_GRACE_S = 60.0
 """For a node that never said anything."""
-READY = "ready"
+READY, ZONE = "ready", "zone"
 _WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """seen: the last sign of life. others_ready: whether any other node is ready, and was heard of lately."""
+    """seen: the last sign of life. others_ready: whether any other node is ready, and was heard of lately. turn_s: when
+    it is its turn to be emptied, 0 for now, None where it will be told."""
 
     node: Object
     seen: datetime | None
     others_ready: bool
     grace_s: float
     pods: Sequence[Object] = ()
+    turn_s: float | None = 0.0
 
 
 def controller(setup: Setup) -> Controller[Observed]:
     ears = Ears(setup)
+    turns = Turns(setup, ears)
     grace_s = setup.options.node_grace_s
 
     def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
         node = cache[NODE].get(*key)
         if node is None:
             ears.forget(key[1])
+            turns.zones.forget(key[1])
             return None
         seen = ears.last_heard(node.name)
         others_ready = any(ears.hears(other.name) for other in cache[NODE].by(READY, "True") if other is not node)
-        return Observed(node, seen, others_ready, grace_s, cache[POD].by("node", node.name))
+        pods = cache[POD].by("node", node.name)
+        return Observed(node, seen, others_ready, grace_s, pods, turns.turn_s(cache, node, others_ready))
+
+    def node_keys(cache: Cache, node: Object) -> Iterable[Hashable]:
+        yield from keys(cache, node)
+        for name in turns.zones.stopped():
+            yield ("", name)
 
     return Controller(
         name="node-lifecycle",
         watches=(
-            Watch(NODE, keys, matters, {READY: ready_index}),
+            Watch(NODE, node_keys, matters, {READY: ready_index, ZONE: zone_index}),
             Watch(POD, no_keys, indexes={"node": node_index}),
         ),
         observe=observe,
         plan=plan,
         component="node-controller",
         account="node-controller",
-        listen=lambda add: setup.heartbeats.listen(lambda name: add(("", name))),
+        listen=turns.listen,
     )
+
+
+class Turns:
+    """Asks `zones` for a node's turn, with what there is to know of its zone."""
+
+    def __init__(self, setup: Setup, ears: Ears) -> None:
+        self._ears = ears
+        self._clock = setup.clock
+        self._heartbeats = setup.heartbeats
+        self._grace_s = setup.options.node_grace_s
+        self._add: Callable[[Hashable], None] | None = None
+        self.zones = zones.Zones(setup.options, self._wake)
+
+    def listen(self, add: Callable[[Hashable], None]) -> None:
+        self._add = add
+        self._heartbeats.listen(self._wake)
+
+    def turn_s(self, cache: Cache, node: Object, others_ready: bool) -> float | None:
+        """A node keeps what it was given, and one that nobody may be evicted from has no turn."""
+        if not others_ready or not self._lost(node):
+            self.zones.forget(node.name)
+            return 0.0
+        if taints.emptied(node.view):
+            return 0.0
+        zone = zones.zone_of(node)
+        return self.zones.turn_s(node.name, zone, lambda: self._health(cache, zone), self._clock.now())
+
+    def _wake(self, name: str) -> None:
+        if self._add is not None:
+            self._add(("", name))
+
+    def _lost(self, node: Object) -> bool:
+        """Those that were not heard of lately are, whatever their status says yet."""
+        wait_s = silent_in_s(node, self._ears.seen(node.name), self._grace_s, self._clock.now())
+        return not node.view.ready or (wait_s is not None and wait_s <= 0)
+
+    def _health(self, cache: Cache, zone: str) -> tuple[int, int]:
+        nodes = [node for node in cache[NODE].by(ZONE, zone) if zones.EXCLUDED not in node.labels]
+        lost = sum(map(self._lost, nodes))
+        return len(nodes) - lost, lost
 
 
 class Ears:
@@ -90,20 +141,21 @@ class Ears:
         due = self._due.pop(name, None)
         if due is not None and (now - due).total_seconds() > STALL_S:
             self._awake_since = now
-        seen = self._seen(name)
+        seen = self.seen(name)
         if seen is not None and seen != ALIVE and seen + self._grace > now:
             self._due[name] = seen + self._grace
         return seen
 
     def hears(self, name: str) -> bool:
         """Whether the node was heard of lately."""
-        seen = self._seen(name)
+        seen = self.seen(name)
         return seen == ALIVE or (seen is not None and self._clock.now() - seen < self._grace)
 
     def forget(self, name: str) -> None:
         self._due.pop(name, None)
 
-    def _seen(self, name: str) -> datetime | None:
+    def seen(self, name: str) -> datetime | None:
+        """The last sign of life that counts; asking changes nothing."""
         seen = self._heartbeats.last_seen(name)
         if seen is None or seen == ALIVE or self._awake_since is None:
             return seen
@@ -112,6 +164,10 @@ class Ears:
 
 def ready_index(node: Object) -> Iterable[str]:
     return (str(node.view.ready),)
+
+
+def zone_index(node: Object) -> Iterable[str]:
+    return (zones.zone_of(node),)
 
 
 def no_keys(cache: Cache, found: Object) -> Iterable[Hashable]:
@@ -128,7 +184,11 @@ def keys(cache: Cache, node: Object) -> Iterable[Hashable]:
 def matters(old: Object, new: Object) -> bool:
     a, b = old.view, new.view
     said = [(c.type, c.status) for c in a.status.conditions]
-    return bool(said != [(c.type, c.status) for c in b.status.conditions] or a.spec != b.spec)
+    return bool(
+        said != [(c.type, c.status) for c in b.status.conditions]
+        or a.spec != b.spec
+        or zones.zone_of(old) != zones.zone_of(new)
+    )
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -136,7 +196,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     node = observed.node
     if node.view.metadata.deletion_timestamp is not None:
         return Plan()
-    wait_s = _silent_in_s(observed, now)
+    wait_s = silent_in_s(node, observed.seen, observed.grace_s, now)
     silent = wait_s is not None and wait_s <= 0
     document = node.document()
     conditions = (document.get("status") or {}).get("conditions") or []
@@ -154,24 +214,26 @@ def plan(observed: Observed, now: datetime) -> Plan:
         actions += _not_ready(observed.pods, now)
     actions += _taint(observed, document, conditions, ready, now)
     actions = sorted(actions, key=_order)
-    return Plan(tuple(actions), requeue_after_s=wait_s if wait_s is not None and wait_s > 0 else None)
+    again_s = wait_s if wait_s is not None and wait_s > 0 else None
+    turn_s = observed.turn_s if ready in ("False", "Unknown") and observed.others_ready else None
+    return Plan(tuple(actions), requeue_after_s=soonest(again_s, turn_s or None))
 
 
 def _order(action: Action) -> int:
     return 0 if isinstance(action, Status) and action.object.kind is NODE else 1
 
 
-def _silent_in_s(observed: Observed, now: datetime) -> float | None:
+def silent_in_s(node: Object, seen: datetime | None, grace_s: float, now: datetime) -> float | None:
     """In how many seconds the node counts as silent, if nothing more is heard; None when somebody will tell."""
-    if observed.seen == ALIVE:
+    if seen == ALIVE:
         return None
-    ready = observed.node.view.status.condition("Ready")
+    ready = node.view.status.condition("Ready")
     said = ready.last_heartbeat_time if ready is not None and ready.status != "Unknown" else None
-    heard = max((moment for moment in (observed.seen, said) if moment is not None), default=None)
+    heard = max((moment for moment in (seen, said) if moment is not None), default=None)
     if heard is not None:
-        return (heard + timedelta(seconds=observed.grace_s) - now).total_seconds()
-    created = observed.node.view.metadata.creation_timestamp or now
-    return (created + timedelta(seconds=max(STARTUP_GRACE_S, observed.grace_s)) - now).total_seconds()
+        return (heard + timedelta(seconds=grace_s) - now).total_seconds()
+    created = node.view.metadata.creation_timestamp or now
+    return (created + timedelta(seconds=max(STARTUP_GRACE_S, grace_s)) - now).total_seconds()
 
 
 def _unknown(conditions: list[Document], now: datetime) -> list[Document]:
@@ -209,7 +271,7 @@ def _not_ready(pods: Sequence[Object], now: datetime) -> list[Action]:
 def _taint(
     observed: Observed, document: Document, conditions: Sequence[Document], ready: str, now: datetime
 ) -> list[Action]:
-    evicting = observed.others_ready or ready == "True"
+    evicting = ready == "True" or (observed.others_ready and observed.turn_s == 0)
     said = [(str(found.get("type")), str(found.get("status"))) for found in conditions]
     keys = taints.wanted(said, observed.node.view.spec.unschedulable, evicting)
     present = document.get("spec", {}).get("taints") or []

@@ -68,6 +68,11 @@ def _key(taint: dict[str, Any]) -> Key:
     return (str(taint.get("key", "")), str(taint.get("effect", "")))
 
 
+def emptied(node: Node) -> bool:
+    """Whether pods are told to leave because it is not ready."""
+    return any(taint.key in _EVICTING and taint.effect == NO_EXECUTE for taint in node.spec.taints)
+
+
 def evicting(node: Node) -> list[Taint]:
     return [taint for taint in node.spec.taints if taint.effect == NO_EXECUTE]
 
