@@ -239,7 +239,9 @@ class _Rollout:
         limit = self.deployment.view.spec.revision_history_limit
         if limit == status.NO_LIMIT:
             return
-        cleanable = [found for found in self.old if found.view.metadata.deletion_timestamp is None]
+        spared = rollback.spared(self.deployment, self.new, self.old)
+        dying = [found for found in self.old if found.view.metadata.deletion_timestamp is not None]
+        cleanable = [found for found in self.old if found is not spared and found not in dying]
         surplus = len(cleanable) - limit
         for found in sorted(cleanable, key=revision.number)[: max(0, surplus)]:
             view = found.view

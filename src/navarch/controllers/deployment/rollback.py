@@ -4,12 +4,15 @@ With the annotation `navarch.dev/auto-rollback: "true"` a rollout counts as fail
 passed; when a container of the new revision has crashed three times and waits to be started again; or when its image
 cannot be had for 30 s. Then the template of the last good revision is restored, just as `kubectl rollout undo` does it.
 
-A revision is good once all its pods have been ready for a minute at the same time (a container that crashes after two
-seconds is ready for two); its ReplicaSet remembers that in an annotation. Where no revision is known to be good (the
-Deployment is younger than that, or got the annotation together with its first bad template), the newest one that
-still has available pods is restored, and failing that the newest whose rollout was ever complete. A good revision,
-and the one that a rollback restored, are never rolled back; nor is a failed one that somebody applies again: that is
-taken for insistence, so two parties never fight over the template.
+A revision is good once all its pods are ready and more than half of them have been for a minute (a container that
+crashes after two seconds is ready for two; one that an autoscaler just added proves nothing); its ReplicaSet remembers
+that in an annotation. Where no revision is known to be good, what has been complete and still serves comes before what
+serves, and that before what was ever complete.
+
+It does not flap, since between two rollbacks there is always a template that somebody else put there: a good revision
+is never rolled back, nor is the one that a rollback restored, nor a failed one that is applied again: that is taken for
+insistence, so two parties never fight over the template. All that has to be known for this stands in the objects; what
+failed stands in two places, as a client may replace the Deployment with all its annotations.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from navarch.controllers.deployment.revision import HASH_LABEL, number, without_hash
+from navarch.controllers.deployment.revision import HASH_LABEL, identity_of, number, without_hash
 from navarch.controllers.deployment.status import PROGRESSING, TIMED_OUT, Conditions
 from navarch.controllers.plan import Action, Event, Patch, merge_diff, soonest
 from navarch.controllers.template import template_of
@@ -28,11 +31,14 @@ from navarch.kinds.pod import ContainerStatus, Pod
 AUTO_ROLLBACK = "navarch.dev/auto-rollback"
 GOOD = "navarch.dev/rollout-complete"
 """On a ReplicaSet: `once` when its rollout was complete for a moment, `true` when it proved good."""
+UNDONE = "navarch.dev/rolled-back"
+"""On a ReplicaSet: `true` when its rollout was undone and it did not prove good since."""
 FAILED_REVISIONS = "navarch.dev/failed-revisions"
 """On a Deployment: template hashes that were rolled back, newest last, separated by commas."""
 RESTORED_REVISION = "navarch.dev/restored-revision"
-"""On a Deployment: the template hash that the last rollback restored."""
+"""On a Deployment: the template hash that a rollback restored, as long as nobody else changes the template."""
 ROLLED_BACK = "RolledBack"
+APPLIED_AGAIN = "AppliedAgain"
 
 CRASHES = 3
 PULL_PATIENCE_S = 30.0
@@ -76,6 +82,15 @@ def failed_stamps(deployment: Object) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
+def was_undone(deployment: Object, revision: Object) -> bool:
+    return UNDONE in revision.view.metadata.annotations or stamp(revision) in failed_stamps(deployment)
+
+
+def is_restored(deployment: Object, revision: Object) -> bool:
+    """Whether a rollback put its template there, and nobody another since."""
+    return bool(deployment.view.metadata.annotations.get(RESTORED_REVISION) == stamp(revision))
+
+
 def judge(
     deployment: Object,
     new: Object | None,
@@ -88,51 +103,88 @@ def judge(
     """Decide on the rollout of `new`. pods: of `new`. May set the condition RolledBack."""
     if new is None or not is_wanted(deployment) or deployment.view.spec.paused:
         return Verdict()
+    if is_restored(deployment, new) and (conditions.get(ROLLED_BACK) or {}).get("status") != "True":
+        # a crash came between restoring it and saying so
+        conditions.set(ROLLED_BACK, "True", "Restored", f'Revision {number(new)} ("{new.name}") was restored.')
     unproven_s = _unproven_s(new, pods, now) if complete else None
     if unproven_s == 0:
         return _note_good(deployment, new, conditions)
-    noted: tuple[Action, ...] = ()
-    if complete and GOOD not in new.view.metadata.annotations and new.view.spec.replicas > 0:
-        noted = (Patch(new, {"metadata": {"annotations": {GOOD: "once"}}}),)
-    settled = is_good(new) or stamp(new) == deployment.view.metadata.annotations.get(RESTORED_REVISION)
-    if settled or stamp(new) in failed_stamps(deployment):
-        return Verdict(noted, look_again_s=unproven_s)
+    noted = _noted(deployment, new, old, complete)
+    if is_good(new) or is_restored(deployment, new):
+        return Verdict(noted, look_again_s=None if is_good(new) else unproven_s)
+    if was_undone(deployment, new):
+        return Verdict((*noted, *_left_alone(deployment, new, conditions)), look_again_s=unproven_s)
     trouble, look_again_s = _trouble(new, pods, conditions, now)
     if trouble is None:
         return Verdict(noted, look_again_s=soonest(look_again_s, unproven_s))
-    target = _last_good(deployment, old)
+    target = last_good(deployment, new, old)
     if target is None:
         message = f'Revision {number(new)} ("{new.name}") has failed, and no good one is known: {trouble.message}'
         conditions.set(ROLLED_BACK, "False", "NoGoodRevision", message)
-        return Verdict()
+        return Verdict(noted)
     return Verdict(_undo(deployment, new, target, trouble, conditions), undone=True)
 
 
-def _unproven_s(new: Object, pods: Sequence[Object], now: datetime) -> float | None:
-    """In how many seconds all pods will have been ready for long enough; None when it is not a matter of time."""
-    ready = [pod.view.ready_since for pod in pods if pod.view.live and pod.view.ready_since is not None]
-    if len(ready) < new.view.spec.replicas:
+def spared(deployment: Object, new: Object | None, old: Sequence[Object]) -> Object | None:
+    """The revision that the history limit must not take, as it is what a rollback would restore."""
+    if new is None or not is_wanted(deployment) or is_good(new):
         return None
-    return max([0.0, *(float((since - now).total_seconds()) + PROVEN_S for since in ready)])
+    return last_good(deployment, new, old)
+
+
+def _unproven_s(new: Object, pods: Sequence[Object], now: datetime) -> float | None:
+    """In how many seconds enough pods will have been ready for long enough; None when it is not a matter of time."""
+    replicas = new.view.spec.replicas
+    ready = sorted(pod.view.ready_since for pod in pods if pod.view.live and pod.view.ready_since is not None)
+    if not replicas or len(ready) < replicas:
+        return None
+    return max(0.0, float((ready[replicas // 2] - now).total_seconds()) + PROVEN_S)
+
+
+def _noted(deployment: Object, new: Object, old: Sequence[Object], complete: bool) -> tuple[Action, ...]:
+    """What the objects should remember: which revisions were undone, that the restored one was replaced, and that the
+    new one is complete."""
+    failed = failed_stamps(deployment)
+    actions: list[Action] = [
+        Patch(found, {"metadata": {"annotations": {UNDONE: "true"}}})
+        for found in (new, *old)
+        if stamp(found) in failed and UNDONE not in found.view.metadata.annotations
+    ]
+    if RESTORED_REVISION in deployment.view.metadata.annotations and not is_restored(deployment, new):
+        actions.append(Patch(deployment, {"metadata": {"annotations": {RESTORED_REVISION: None}}}))
+    if complete and GOOD not in new.view.metadata.annotations and new.view.spec.replicas > 0:
+        actions.append(Patch(new, {"metadata": {"annotations": {GOOD: "once"}}}))
+    return tuple(actions)
+
+
+def _left_alone(deployment: Object, new: Object, conditions: Conditions) -> tuple[Action, ...]:
+    """Say, once, that what failed before was applied again."""
+    told = conditions.reason(ROLLED_BACK) == APPLIED_AGAIN
+    message = f'Revision {number(new)} ("{new.name}") was undone before and applied again: it is left alone.'
+    conditions.set(ROLLED_BACK, "False", APPLIED_AGAIN, message)
+    return () if told else (Event(deployment, APPLIED_AGAIN, message, "Warning"),)
 
 
 def _note_good(deployment: Object, new: Object, conditions: Conditions) -> Verdict:
     actions: list[Action] = []
-    if not is_good(new) and new.view.spec.replicas > 0:
-        actions.append(Patch(new, {"metadata": {"annotations": {GOOD: "true"}}}))
-    if stamp(new) != deployment.view.metadata.annotations.get(RESTORED_REVISION):
+    if not is_good(new) or UNDONE in new.view.metadata.annotations:
+        actions.append(Patch(new, {"metadata": {"annotations": {GOOD: "true", UNDONE: None}}}))
+    annotations: dict[str, str | None] = {}
+    if stamp(new) in (failed := failed_stamps(deployment)):
+        annotations[FAILED_REVISIONS] = ",".join(found for found in failed if found != stamp(new)) or None
+    if not is_restored(deployment, new):
         conditions.remove(ROLLED_BACK)
-    failed = failed_stamps(deployment)
-    if stamp(new) in failed:
-        left = ",".join(found for found in failed if found != stamp(new))
-        actions.append(Patch(deployment, {"metadata": {"annotations": {FAILED_REVISIONS: left or None}}}))
+        if RESTORED_REVISION in deployment.view.metadata.annotations:
+            annotations[RESTORED_REVISION] = None
+    if annotations:
+        actions.append(Patch(deployment, {"metadata": {"annotations": annotations}}))
     return Verdict(tuple(actions))
 
 
 def _trouble(
     new: Object, pods: Sequence[Object], conditions: Conditions, now: datetime
 ) -> tuple[Trouble | None, float | None]:
-    if conditions.reason(PROGRESSING) == TIMED_OUT:
+    if _is_late(new, conditions):
         return Trouble(TIMED_OUT, f'ReplicaSet "{new.name}" has timed out progressing.'), None
     look_again_s = None
     for found in sorted(pods, key=lambda pod: pod.name):
@@ -152,18 +204,29 @@ def _trouble(
     return None, look_again_s
 
 
+def _is_late(new: Object, conditions: Conditions) -> bool:
+    """Whether the deadline passed for this revision: until it makes progress, the condition may tell of another."""
+    said = conditions.get(PROGRESSING) or {}
+    return said.get("reason") == TIMED_OUT and f'ReplicaSet "{new.name}"' in str(said.get("message", ""))
+
+
 def _crashes(status: ContainerStatus) -> bool:
     waiting = status.state.waiting
     return status.restart_count >= CRASHES and waiting is not None and waiting.reason == _CRASHING
 
 
-def _last_good(deployment: Object, old: Sequence[Object]) -> Object | None:
-    failed = failed_stamps(deployment)
-    ordered = sorted((found for found in old if stamp(found) not in failed), key=number, reverse=True)
+def last_good(deployment: Object, new: Object, old: Sequence[Object]) -> Object | None:
+    """Of those of other templates that were never undone: the newest of the best kind that there is."""
+    ordered = sorted(
+        (found for found in old if not was_undone(deployment, found) and identity_of(found) != identity_of(new)),
+        key=number,
+        reverse=True,
+    )
     proven = [found for found in ordered if is_good(found)]
     serving = [found for found in ordered if found.view.status.available_replicas > 0]
     complete = [found for found in ordered if GOOD in found.view.metadata.annotations]
-    return next(iter((*proven, *serving, *complete)), None)
+    both = [found for found in serving if found in complete]
+    return next(iter((*proven, *both, *serving, *complete)), None)
 
 
 def _undo(
