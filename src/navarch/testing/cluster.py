@@ -24,7 +24,7 @@ from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.testing.behaviour import Behaviour, behaviours_from_yaml
 from navarch.testing.engine import Engine, Plan
-from navarch.testing.explain import event_lines, explain
+from navarch.testing.explain import event_lines, explain, troubles
 from navarch.testing.faces import Awaited, Blocking
 from navarch.testing.machine import Machine
 from navarch.testing.manifests import Source, documents, kind_of
@@ -191,6 +191,10 @@ class _Running:
         """The newest events as lines, newest last."""
         return self._engine.call_plain(lambda: event_lines(self._engine.control.core.reads, namespace))
 
+    def troubles(self) -> list[str]:
+        """What is not as it should be, as lines: workloads, pods and why, nodes. Empty when all is well."""
+        return self._engine.call_plain(lambda: troubles(self._engine.control.core.reads))
+
     def _target(self, what: str, namespace: str) -> Target:
         return target(self._engine.control.kinds, what, namespace)
 
@@ -252,6 +256,11 @@ class RunningCluster(_Running):
         super().__init__(engine)
         self.client = Blocking(engine, engine.client, engine.control.kinds)
         self.clock = ClusterClock(engine)
+
+    @property
+    def awaited(self) -> RunningAsyncCluster:
+        """The same cluster for coroutines, on whatever asyncio loop they run."""
+        return RunningAsyncCluster(self._engine)
 
     def apply(self, source: Source, *, namespace: str = "default") -> list[Object]:
         """A path, YAML text, or documents, by server-side apply. Raises: ApiError."""

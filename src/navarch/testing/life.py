@@ -22,6 +22,8 @@ LONGEST_BACKOFF_S = 300.0
 PULL_ERROR_S = 2.0
 """How long `ErrImagePull` shows before it is `ImagePullBackOff`."""
 
+ROUNDING_S = 1e-6
+"""Moments that are as near as this are one."""
 KILLED = 137
 LATE = "Pod was active on the node longer than the specified deadline"
 
@@ -36,6 +38,7 @@ class Run:
     """A container at one moment. Times are seconds since the pod came to its node; change_s: when this ends to be so.
 
     state: "waiting", "running" or "terminated". ended: when the run before this one ended (None for the first).
+    exit_reason, exit_message: of the runs that ended, when the behaviour says so.
     """
 
     state: str
@@ -48,6 +51,8 @@ class Run:
     finished_s: float = 0.0
     ready: bool = False
     ended: tuple[float, float, int] | None = None
+    exit_reason: str = ""
+    exit_message: str = ""
 
     @property
     def over(self) -> bool:
@@ -62,6 +67,13 @@ def backoff_s(ended: int) -> float:
 
 def run_at(how: Behaviour, now_s: float, from_s: float, restart: str, probe_delay_s: float = 0.0) -> Run:
     """The container at `now_s`, when it may start at `from_s`. restart: Always, OnFailure or Never."""
+    run = _run_at(how, now_s, from_s, restart, probe_delay_s)
+    if how.exit_reason or how.exit_message:
+        return replace(run, exit_reason=how.exit_reason, exit_message=how.exit_message)
+    return run
+
+
+def _run_at(how: Behaviour, now_s: float, from_s: float, restart: str, probe_delay_s: float) -> Run:
     pulled_s = from_s + how.pull_s
     if now_s < pulled_s or (how.start_s and not how.image_error and now_s < pulled_s + how.start_s):
         return Run("waiting", pulled_s if now_s < pulled_s else pulled_s + how.start_s, "ContainerCreating")
@@ -75,11 +87,11 @@ def run_at(how: Behaviour, now_s: float, from_s: float, restart: str, probe_dela
         if now_s < finished_s:
             break
         number += 1
-        ended = (started_s, finished_s, how.exit_code)
-        final = restart == "Never" or (restart == "OnFailure" and how.exit_code == 0)
+        ended = (started_s, finished_s, how.code(number - 1))
+        final = restart == "Never" or (restart == "OnFailure" and ended[2] == 0)
         again_s = NEVER if final else finished_s + max(backoff_s(number), 0.0 if how.runs_s else 1.0)
         if now_s < again_s:
-            return _between(how, number, ended, again_s)
+            return _between(number, ended, again_s)
         started_s = again_s
         skipped = _skipped(how, number, now_s - started_s)
         number += skipped
@@ -99,7 +111,7 @@ def run_at(how: Behaviour, now_s: float, from_s: float, restart: str, probe_dela
 
 def _skipped(how: Behaviour, number: int, left_s: float) -> int:
     """How many whole runs at the longest back-off fit into `left_s`, not counting the last, nor the last allowed."""
-    if how.runs_s is None or backoff_s(number) < LONGEST_BACKOFF_S:
+    if how.runs_s is None or backoff_s(number) < LONGEST_BACKOFF_S or number < len(how.exit_codes):
         return 0
     whole = max(0, int(left_s // (how.runs_s + LONGEST_BACKOFF_S)) - 1)
     return whole if how.times is None else min(whole, max(0, how.times - number - 1))
@@ -112,14 +124,14 @@ def _without_image(how: Behaviour, now_s: float, pulled_s: float) -> Run:
     return Run("waiting", change_s, how.image_error, "failed to pull and unpack image: not found")
 
 
-def _between(how: Behaviour, number: int, ended: tuple[float, float, int], again_s: float) -> Run:
-    reason = "Completed" if how.exit_code == 0 else "Error"
+def _between(number: int, ended: tuple[float, float, int], again_s: float) -> Run:
+    reason = "Completed" if ended[2] == 0 else "Error"
     if again_s == NEVER or number < 2:
         return Run(
             "terminated",
             again_s,
             reason,
-            exit_code=how.exit_code,
+            exit_code=ended[2],
             restarts=number - 1,
             started_s=ended[0],
             finished_s=ended[1],
@@ -139,7 +151,14 @@ def _readiness(how: Behaviour, age_s: float, probe_delay_s: float) -> tuple[bool
     for begin_s, end_s in how.unready:
         if begin_s <= age_s < end_s:
             return False, end_s
-    return True, min((begin_s for begin_s, _ in how.unready if begin_s > age_s), default=NEVER)
+    next_s = min((begin_s for begin_s, _ in how.unready if begin_s > age_s), default=NEVER)
+    if how.flaps is None:
+        return True, next_s
+    up_s, down_s = how.flaps
+    round_s = first_s + (age_s - first_s + ROUNDING_S) // (up_s + down_s) * (up_s + down_s)
+    if age_s + ROUNDING_S < round_s + up_s:
+        return True, min(next_s, round_s + up_s)
+    return False, round_s + up_s + down_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +260,11 @@ def _init_run(container: Document, how: Behaviour, now_s: float, at_s: float, po
     if container.get("restartPolicy") == "Always":
         run = run_at(how, now_s, at_s, "Always", _probe_delay(container))
         return run, run.started_s if run.state == "running" else None
-    fails = how.exit_code != 0 and how.times is None
     run = run_at(how, now_s, at_s, "Never" if policy == "Never" else "OnFailure")
-    if fails or how.image_error or run.state == "waiting":
+    if how.never_succeeds or how.image_error or run.state == "waiting":
         return run, None
     if run.state == "running":
-        if how.exit_code and how.runs_s is not None and how.times is not None and run.restarts >= how.times:
+        if how.code(0) and how.runs_s is not None and how.times is not None and run.restarts >= how.times:
             return _succeeded(run), run.started_s
         return run, None
     return run, run.finished_s if run.exit_code == 0 else None
@@ -317,10 +335,11 @@ class _Stamp:
     def _at(self, seconds: float) -> str:
         return rfc3339(self._arrived + timedelta(seconds=seconds))
 
-    def _ended(self, run: tuple[float, float, int]) -> Document:
-        reason = "Completed" if run[2] == 0 else "Error"
-        times = {"startedAt": self._at(run[0]), "finishedAt": self._at(run[1])}
-        return {"terminated": {"exitCode": run[2], "reason": reason, **times}}
+    def _ended(self, span: tuple[float, float, int], run: Run) -> Document:
+        reason = run.exit_reason or ("Completed" if span[2] == 0 else "Error")
+        said = {"message": run.exit_message} if run.exit_message else {}
+        times = {"startedAt": self._at(span[0]), "finishedAt": self._at(span[1])}
+        return {"terminated": {"exitCode": span[2], "reason": reason, **said, **times}}
 
     def container(self, spec: Document, run: Run, *, init: bool = False) -> Document:
         state: Document
@@ -330,7 +349,7 @@ class _Stamp:
         elif run.state == "running":
             state = {"running": {"startedAt": self._at(run.started_s)}}
         else:
-            state = self._ended((run.started_s, run.finished_s, run.exit_code))
+            state = self._ended((run.started_s, run.finished_s, run.exit_code), run)
         image = spec.get("image", "")
         return {
             "name": spec["name"],
@@ -340,7 +359,7 @@ class _Stamp:
             "started": run.state == "running",
             "restartCount": run.restarts,
             "state": state,
-            "lastState": self._ended(run.ended) if run.ended else {},
+            "lastState": self._ended(run.ended, run) if run.ended else {},
         }
 
 

@@ -299,8 +299,8 @@ class SimulatedNodes:
         is_job = any(owner.kind == "Job" for owner in pod.view.metadata.owner_references)
 
         def choose(container: Document, init: bool) -> Behaviour:
-            image = container.get("image", "")
-            found = next((b for b in self.behaviours if b.concerns(image, labels)), None)
+            image, name = container.get("image", ""), container.get("name", "")
+            found = next((b for b in self.behaviours if b.concerns(image, labels, name)), None)
             if found is None:
                 found = DONE if init else JOB if is_job else WELL
             elif init and found.runs_s is None and not found.image_error and container.get("restartPolicy") != "Always":

@@ -30,7 +30,7 @@ def at(document: dict[str, Any], seconds: float, *hows: Behaviour) -> tuple[dict
     """The status, and the text that kubectl would show folded into it under `shown`."""
 
     def choose(container: dict[str, Any], init: bool) -> Behaviour:
-        found = next((h for h in hows if h.concerns(container["image"], {})), None)
+        found = next((h for h in hows if h.concerns(container["image"], {}, container["name"])), None)
         return found or (DONE if init else WELL)
 
     moment = live(document, choose, ARRIVED, ARRIVED + timedelta(seconds=seconds), "172.16.0.1", "10.128.0.2")
@@ -204,3 +204,58 @@ def test_ephemeral_containers_keep_their_beginning() -> None:
     assert first[0]["state"] == {"running": {"startedAt": "2030-01-01T00:00:05Z"}}
     document["status"] = {"ephemeralContainerStatuses": first}
     assert at(document, 50)[0]["ephemeralContainerStatuses"] == first
+
+
+def test_each_run_may_end_with_a_code_of_its_own() -> None:
+    how = Behaviour(runs_s=5, exit_codes=(2, 3, 0))
+    job = pod(restartPolicy="OnFailure")
+    ended = [at(job, s, how)[0]["containerStatuses"][0] for s in (6, 11, 25)]
+    assert ended[0]["lastState"]["terminated"]["exitCode"] == 2
+    assert ended[1]["lastState"]["terminated"]["exitCode"] == 3
+    assert ended[2]["state"]["terminated"]["exitCode"] == 0
+    assert (shown(job, 25, how), at(job, 25, how)[1]) == ("0/1 Completed 2", NEVER)
+    start = pod(init=[{"name": "one", "image": "one"}])
+    assert shown(start, 12, Behaviour(image="one", runs_s=5, exit_codes=(1, 0))) == "1/1 Running 0"
+    assert shown(start, 12, Behaviour(image="one", runs_s=5, exit_codes=(1, 4))) == "0/1 Init:CrashLoopBackOff 1"
+
+
+def test_what_an_end_leaves_behind() -> None:
+    how = Behaviour(runs_s=5, exit_code=137, exit_reason="OOMKilled", exit_message="too much")
+    found = at(pod(restartPolicy="Never"), 6, how)[0]["containerStatuses"][0]["state"]["terminated"]
+    assert (found["exitCode"], found["reason"], found["message"]) == (137, "OOMKilled", "too much")
+    before = at(pod(), 21, how)[0]["containerStatuses"][0]["lastState"]["terminated"]
+    assert (before["reason"], before["message"]) == ("OOMKilled", "too much")
+
+
+def test_containers_of_one_pod_behave_by_their_names() -> None:
+    two = pod(containers=[{"name": "main", "image": "web"}, {"name": "log", "image": "web"}])
+    how = Behaviour(container="lo*", never_ready=True)
+    statuses = at(two, 5, how)[0]["containerStatuses"]
+    assert [(one["name"], one["ready"]) for one in statuses] == [("main", True), ("log", False)]
+
+
+def test_readiness_that_comes_and_goes() -> None:
+    how = Behaviour(ready_s=5, flaps=(10, 3))
+    seen = [(s, shown(pod(), s, how)[:3], at(pod(), s, how)[1]) for s in (4, 5, 14, 15, 17, 18, 28, 31)]
+    assert seen == [
+        (4, "0/1", 5),
+        (5, "1/1", 15),
+        (14, "1/1", 15),
+        (15, "0/1", 18),
+        (17, "0/1", 18),
+        (18, "1/1", 28),
+        (28, "0/1", 31),
+        (31, "1/1", 41),
+    ]
+    for bad in ("- {flaps: [0, 3]}", "- {runsSeconds: -1}", "- {exitCodes: [a]}"):
+        with pytest.raises(BadRequest, match="simulated containers"):
+            behaviours_from_yaml(bad)
+
+
+@given(st.floats(0.1, 50), st.floats(0.1, 50), st.floats(0, 30), st.floats(0, 1e5))
+def test_flapping_always_goes_on(up_s: float, down_s: float, ready_s: float, now_s: float) -> None:
+    """The next change lies ahead and is one."""
+    how = Behaviour(ready_s=ready_s, flaps=(up_s, down_s))
+    run = run_at(how, now_s, 0.0, "Always")
+    assert now_s < run.change_s <= now_s + max(up_s, down_s, ready_s) + 1e-3
+    assert run_at(how, run.change_s, 0.0, "Always").ready is not run.ready
