@@ -16,13 +16,15 @@ from navarch.apiserver.prepare import posted
 from navarch.apiserver.state import State
 from navarch.apiserver.verb_delete import delete
 from navarch.base.clock import rfc3339
-from navarch.base.errors import BadRequest, Cause, Forbidden, Internal, TooMany
+from navarch.base.errors import BadRequest, Cause, Conflict, Forbidden, Internal, TooMany
 from navarch.kinds import EVICTION, PODDISRUPTIONBUDGET
 from navarch.kinds.object import Object
 from navarch.objects import condition, selector
 from navarch.objects.value import Document, Draft, dig
 
 RETRY_S = 10
+ATTEMPTS = 8
+"""How often a pod that keeps changing while it is evicted is looked at again."""
 DISRUPTED_MAX = 2000
 """Evictions that the budget's controller has not seen yet."""
 
@@ -42,13 +44,22 @@ async def evict(context: Context, intent: Intent, eviction: Document) -> Documen
         intent.dry_run or "All" in (wanted.get("dryRun") or ()),
         admitted=True,
     )
+    for _ in range(ATTEMPTS):
+        if await _evict(context, intent, options):
+            return SUCCESS
+    raise refusals.modified(intent.kind, intent.name)
+
+
+async def _evict(context: Context, intent: Intent, options: DeleteOptions) -> bool:
+    """False when the pod became ready meanwhile, and its budget is to be asked after all. Raises: as `evict`."""
     state = context.state
     await state.feed.fresh()
     pod = state.get(intent.kind, intent.namespace, intent.name)
     if pod is None:
         raise refusals.not_found(intent.kind, intent.name)
     budget = None if _needs_no_budget(pod.document()) else _budget(context, pod)
-    if budget is not None and not _unhealthy_may_go(budget.document(), pod.document()):
+    unasked = budget is not None and _unhealthy_may_go(budget.document(), pod.document())
+    if budget is not None and not unasked:
         now = rfc3339(state.clock.now())
         await edit(
             state,
@@ -58,12 +69,22 @@ async def evict(context: Context, intent: Intent, eviction: Document) -> Documen
             lambda draft: spend(draft, pod.name, now),
             dry_run=options.dry_run,
         )
+    last = pod
     if not pod.view.terminating and not options.revision and options.uid in ("", pod.uid):
-        await edit(
+        last = await edit(
             state, intent.kind, pod.namespace, pod.name, lambda draft: _mark(draft, state), dry_run=options.dry_run
         )
-    await delete(context, replace(intent, verb="delete", subresource="", dry_run=options.dry_run), options)
-    return SUCCESS
+    guarded = unasked and not options.revision and not options.dry_run
+    if guarded and condition.is_true(last.document(), "Ready"):
+        return False
+    exact = replace(options, uid=last.uid, revision=str(last.revision)) if guarded else options
+    try:
+        await delete(context, replace(intent, verb="delete", subresource="", dry_run=options.dry_run), exact)
+    except Conflict:
+        if guarded:
+            return False
+        raise
+    return True
 
 
 def _mark(draft: Draft, state: State) -> None:

@@ -74,6 +74,10 @@ class SimulationLoop(asyncio.BaseEventLoop):
         self._virtual_s = max(self._virtual_s, scheduled[0].when())
         self._clock_resolution = finest_s(self._virtual_s)
 
+    def leap(self, seconds: float) -> None:
+        """Let time pass in which nothing was done: timers that were due meanwhile fire now, all of them late."""
+        self._virtual_s += seconds
+
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
     ) -> asyncio.Future[Result]:

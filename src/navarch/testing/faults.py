@@ -1,22 +1,16 @@
-"""What goes wrong in a simulation, as a short list of values, and the client through which organs are made to feel it.
+"""What goes wrong in a simulation, as a short list of values, drawn from a seed.
 
-Everything random is drawn from the simulation's own ids, so that a seed says all.
+`weather` says which of them are in force, `faultyclient` makes organs feel them. The last three of the list are those
+of Sieve: a view of the past, states that were never seen, and (`Crash`) an end between two writes.
+Source: Sun et al., Automatic Reliability Testing for Cluster Management Controllers, OSDI 2022.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from navarch.base.clock import Clock, Ids
-from navarch.base.errors import Expired, Retryable, Unavailable
-from navarch.client.client import Client, ObjectList, PatchType, Propagation, WatchEvent
-from navarch.kinds.kind import Kind
-from navarch.kinds.object import Object
-from navarch.objects.value import Document
-
-Result = TypeVar("Result")
+from navarch.base.clock import Ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,205 +51,114 @@ class SlowWatches:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """An organ dies right after its next `writes` writes, and is started afresh."""
+    """An organ (or a controller that runs as one of its own) dies right after its next `writes` writes: the reply never
+    reaches it. It is started afresh."""
 
     at_s: float
     organ: str
     writes: int = 1
 
 
-Fault = NodeLoss | ApiErrors | LostWatches | SlowWatches | Crash
+@dataclass(frozen=True, slots=True)
+class ClockJump:
+    """Time leaps forward, and whatever was to happen meanwhile happens late and at once: what a machine meets that was
+    suspended. suspended: the nodes were so too, and nothing was heard of them."""
+
+    at_s: float
+    by_s: float
+    suspended: bool = False
 
 
-@dataclass(slots=True)
-class Weather:
-    """The faults in force. epoch: goes up whenever all watches are to end."""
+@dataclass(frozen=True, slots=True)
+class StaleView:
+    """For a while an organ's watches say nothing. restarted: it is started afresh meanwhile, and what it then lists is
+    as old: it travels back in time."""
 
-    share: float = 0.0
-    lost_replies: bool = False
-    delay_s: float = 0.0
-    epoch: int = 0
-    expired: bool = False
-    crashing: dict[str, int] = field(default_factory=dict)
-    """organ -> writes left."""
+    at_s: float
+    organ: str
+    for_s: float
+    restarted: bool = False
 
 
-class FaultyClient:
-    """`client.Client` for one organ, in that weather. crashed: called when the organ is to die."""
+@dataclass(frozen=True, slots=True)
+class MissedEvents:
+    """For a while an organ's watches say nothing, and then they are lost: the organ lists anew, and has never seen what
+    came and went meanwhile."""
 
-    def __init__(
-        self, inner: Client, weather: Weather, ids: Ids, clock: Clock, organ: str, crashed: Callable[[], None]
-    ) -> None:
-        self._inner = inner
-        self._weather = weather
+    at_s: float
+    organ: str
+    for_s: float
+
+
+Fault = NodeLoss | ApiErrors | LostWatches | SlowWatches | Crash | ClockJump | StaleView | MissedEvents
+
+
+class _Dice:
+    def __init__(self, ids: Ids) -> None:
         self._ids = ids
-        self._clock = clock
-        self._organ = organ
-        self._crashed = crashed
 
-    def _struck(self) -> bool:
-        return self._weather.share > 0 and self._ids.fraction() < self._weather.share
+    def between(self, low: float, high: float) -> float:
+        return low + (high - low) * self._ids.fraction()
 
-    async def _read(self, asked: Awaitable[Result]) -> Result:
-        if self._struck():
-            _close(asked)
-            raise Unavailable("simulated: the server is not there")
-        return await asked
+    def one(self, names: Sequence[str]) -> str:
+        return names[int(self._ids.fraction() * len(names))]
 
-    async def _write(self, asked: Awaitable[Result]) -> Result:
-        struck = self._struck()
-        if struck and not self._weather.lost_replies:
-            _close(asked)
-            raise Unavailable("simulated: the server is not there")
-        done = await asked
-        left = self._weather.crashing.get(self._organ)
-        if left is not None:
-            self._weather.crashing[self._organ] = left - 1
-            if left <= 1:
-                del self._weather.crashing[self._organ]
-                self._crashed()
-        if struck:
-            raise Retryable("simulated: the reply was lost")
-        return done
+    def chance(self, share: float) -> bool:
+        return self._ids.fraction() < share
 
-    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
-        return await self._read(self._inner.get(kind, namespace, name))
-
-    async def list(
-        self,
-        kind: Kind,
-        namespace: str = "",
-        *,
-        labels: str = "",
-        fields: str = "",
-        limit: int = 0,
-        cont: str = "",
-        revision: str | None = None,
-    ) -> ObjectList:
-        asked = self._inner.list(
-            kind, namespace, labels=labels, fields=fields, limit=limit, cont=cont, revision=revision
-        )
-        return await self._read(asked)
-
-    async def watch(
-        self, kind: Kind, namespace: str = "", *, since: int, labels: str = "", fields: str = ""
-    ) -> AsyncIterator[Sequence[WatchEvent]]:
-        weather = self._weather
-        epoch = weather.epoch
-        if self._struck():
-            raise Retryable("simulated: the server is not there")
-        batches = self._inner.watch(kind, namespace, since=since, labels=labels, fields=fields)
-        try:
-            async for batch in batches:
-                if weather.delay_s:
-                    await self._clock.sleep(weather.delay_s * self._ids.fraction())
-                if weather.epoch != epoch:
-                    if weather.expired:
-                        raise Expired("simulated: too old resource version")
-                    return
-                yield batch
-        finally:
-            close = getattr(batches, "aclose", None)
-            if close is not None:
-                await close()
-
-    async def create(
-        self, kind: Kind, document: Document, *, subresource: str = "", manager: str = "", dry_run: bool = False
-    ) -> Object:
-        return await self._write(
-            self._inner.create(kind, document, subresource=subresource, manager=manager, dry_run=dry_run)
-        )
-
-    async def update(
-        self, kind: Kind, document: Document, *, subresource: str = "", manager: str = "", dry_run: bool = False
-    ) -> Object:
-        return await self._write(
-            self._inner.update(kind, document, subresource=subresource, manager=manager, dry_run=dry_run)
-        )
-
-    async def patch(
-        self,
-        kind: Kind,
-        namespace: str,
-        name: str,
-        patch: Document | Sequence[Document],
-        *,
-        type: PatchType = "merge",
-        subresource: str = "",
-        manager: str = "",
-        dry_run: bool = False,
-    ) -> Object:
-        asked = self._inner.patch(
-            kind, namespace, name, patch, type=type, subresource=subresource, manager=manager, dry_run=dry_run
-        )
-        return await self._write(asked)
-
-    async def apply(
-        self, kind: Kind, document: Document, *, manager: str, force: bool = False, subresource: str = ""
-    ) -> Object:
-        return await self._write(
-            self._inner.apply(kind, document, manager=manager, force=force, subresource=subresource)
-        )
-
-    async def delete(
-        self,
-        kind: Kind,
-        namespace: str,
-        name: str,
-        *,
-        uid: str = "",
-        revision: int = 0,
-        grace_s: int | None = None,
-        propagation: Propagation | None = None,
-        dry_run: bool = False,
-    ) -> Object | None:
-        asked = self._inner.delete(
-            kind,
-            namespace,
-            name,
-            uid=uid,
-            revision=revision,
-            grace_s=grace_s,
-            propagation=propagation,
-            dry_run=dry_run,
-        )
-        return await self._write(asked)
-
-    async def post(self, kind: Kind, namespace: str, name: str, subresource: str, document: Document) -> Document:
-        return await self._write(self._inner.post(kind, namespace, name, subresource, document))
-
-    async def raw(self, method: str, path: str, body: Any = None) -> bytes:
-        return await self._read(self._inner.raw(method, path, body))
-
-
-def _close(asked: Any) -> None:
-    """A request that is never made leaves no coroutine that was never awaited."""
-    close = getattr(asked, "close", None)
-    if close is not None:
-        close()
+    def number(self, most: int) -> int:
+        """From 0 to most - 1."""
+        return int(self._ids.fraction() * most)
 
 
 def drawn(ids: Ids, nodes: Sequence[str], organs: Sequence[str], length_s: float, number: int) -> tuple[Fault, ...]:
-    """So many faults, by chance, over the first `length_s` seconds, in order of time."""
+    """So many faults that concern whole organs, by chance, over the first `length_s` seconds, in order of time."""
+    dice = _Dice(ids)
+    made: list[Fault] = []
+    for _ in range(number):
+        at_s = dice.between(0.0, length_s)
+        match dice.number(5):
+            case 0:
+                made.append(NodeLoss(at_s, dice.one(nodes), dice.between(5.0, 120.0)))
+            case 1:
+                made.append(ApiErrors(at_s, dice.between(1.0, 20.0), dice.between(0.05, 0.5), dice.chance(0.5)))
+            case 2:
+                made.append(LostWatches(at_s, dice.chance(0.5)))
+            case 3:
+                made.append(SlowWatches(at_s, dice.between(1.0, 20.0), dice.between(0.01, 2.0)))
+            case _:
+                made.append(Crash(at_s, dice.one(organs), 1 + dice.number(3)))
+    return tuple(sorted(made, key=lambda fault: fault.at_s))
 
-    def some(low: float, high: float) -> float:
-        return low + (high - low) * ids.fraction()
 
-    def one(names: Sequence[str]) -> str:
-        return names[int(ids.fraction() * len(names))]
+def perturbations(
+    ids: Ids, nodes: Sequence[str], victims: Sequence[str], organs: Sequence[str], length_s: float, number: int
+) -> tuple[Fault, ...]:
+    """So many faults of every sort. victims: the controllers that most of them are aimed at, each an organ of its own;
+    organs: the others. In order of time."""
+    dice = _Dice(ids)
+
+    def aim() -> str:
+        return dice.one(victims) if victims and dice.chance(0.75) else dice.one(organs)
 
     made: list[Fault] = []
     for _ in range(number):
-        at_s = some(0.0, length_s)
-        match int(ids.fraction() * 5):
+        at_s = dice.between(0.0, length_s)
+        match dice.number(12):
             case 0:
-                made.append(NodeLoss(at_s, one(nodes), some(5.0, 120.0)))
+                made.append(NodeLoss(at_s, dice.one(nodes), dice.between(5.0, 120.0)))
             case 1:
-                made.append(ApiErrors(at_s, some(1.0, 20.0), some(0.05, 0.5), ids.fraction() < 0.5))
+                made.append(ApiErrors(at_s, dice.between(1.0, 20.0), dice.between(0.05, 0.5), dice.chance(0.5)))
             case 2:
-                made.append(LostWatches(at_s, ids.fraction() < 0.5))
+                made.append(LostWatches(at_s, dice.chance(0.5)))
             case 3:
-                made.append(SlowWatches(at_s, some(1.0, 20.0), some(0.01, 2.0)))
+                made.append(SlowWatches(at_s, dice.between(1.0, 20.0), dice.between(0.01, 2.0)))
+            case 4:
+                made.append(ClockJump(at_s, dice.between(20.0, 7200.0), dice.chance(0.5)))
+            case 5 | 6 | 7:
+                made.append(Crash(at_s, aim(), 1 + dice.number(4)))
+            case 8 | 9:
+                made.append(StaleView(at_s, aim(), dice.between(1.0, 40.0), dice.chance(0.5)))
             case _:
-                made.append(Crash(at_s, one(organs), 1 + int(ids.fraction() * 3)))
+                made.append(MissedEvents(at_s, aim(), dice.between(1.0, 40.0)))
     return tuple(sorted(made, key=lambda fault: fault.at_s))

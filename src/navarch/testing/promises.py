@@ -1,68 +1,21 @@
-"""What must hold at every moment of a simulation, and how its history is kept.
+"""What must hold of every write of a simulation, whatever it is about; the list of all promises stands below.
 
-A promise looks at one write with the state before it; `Ledger` is that state, made from the writes themselves.
+A promise looks at one write with the state before it. Those of single controllers are in `promises_apps` and
+`promises_cluster`; what must be true in the end, when all is quiet, in `settled`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import msgspec
-import orjson
 
-from navarch.client.client import Client, WatchEvent
-from navarch.kinds.kind import Kind
 from navarch.objects.value import Document, dig
 from navarch.scheduler.requests import PODS, amounts, effective
 from navarch.scheduler.views import PodShape
-from navarch.store.memory import MemoryStore
-from navarch.store.store import Change, Guard, Row
-
-
-class Broken(AssertionError):
-    """A promise was not kept; the message says which, by what, and how to see it again."""
-
-
-class Ledger:
-    """Every object as of the last write, and a digest of all writes so far."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, Document] = {}
-        self.values: dict[str, bytes] = {}
-        self.writes = 0
-        self._digest = hashlib.sha256()
-
-    @property
-    def digest(self) -> str:
-        return self._digest.hexdigest()
-
-    def take(self, key: str, revision: int, value: bytes | None) -> None:
-        self.writes += 1
-        self._digest.update(b"%d %s %d\n" % (revision, key.encode(), -1 if value is None else len(value)))
-        if value is None:
-            self.objects.pop(key, None)
-            self.values.pop(key, None)
-        else:
-            self._digest.update(value)
-            self.objects[key] = orjson.loads(value)
-            self.values[key] = value
-
-    def of(self, kind: str, namespace: str = "") -> Iterator[Document]:
-        for document in self.objects.values():
-            if document.get("kind") == kind and namespace in ("", dig(document, "metadata", "namespace")):
-                yield document
-
-    def owned(self, kind: str, owner: Document) -> list[Document]:
-        uid = owner["metadata"]["uid"]
-        return [one for one in self.of(kind) if any(o.get("uid") == uid for o in owners(one))]
-
-
-def owners(document: Document) -> Sequence[Document]:
-    found: Sequence[Document] = dig(document, "metadata", "ownerReferences", default=())
-    return found
-
+from navarch.testing import promises_apps, promises_cluster
+from navarch.testing.ledger import Ledger, owners, terminating
 
 Promise = Callable[[Ledger, Document | None, Document | None], Iterator[str]]
 """The ledger before a write, the object before and after it; yields what is wrong with it."""
@@ -78,21 +31,25 @@ def surge_of(deployment: Document) -> int:
 
 
 def surge_is_kept(ledger: Ledger, old: Document | None, new: Document | None) -> Iterator[str]:
-    """No write to a ReplicaSet raises the sum over its Deployment's above replicas and surge."""
+    """No write to a ReplicaSet raises the sum over its Deployment's above replicas and surge, as its controller may
+    have read them."""
     if new is None or new.get("kind") != "ReplicaSet" or not owners(new):
         return
     before = int(dig(old, "spec", "replicas", default=0)) if old else 0
     after = int(dig(new, "spec", "replicas", default=0))
     uid = owners(new)[0]["uid"]
-    deployment = next((one for one in ledger.of("Deployment") if one["metadata"]["uid"] == uid), None)
-    if after <= before or deployment is None or dig(deployment, "spec", "strategy", "type") == "Recreate":
+    versions = ledger.versions(uid)
+    if after <= before or not versions or dig(versions[0], "spec", "strategy", "type") == "Recreate":
         return
+    if ledger.travelling:
+        return  # what the other ReplicaSets have may have been read in the past
+    deployment = versions[0]
     others = sum(
         int(dig(one, "spec", "replicas", default=0))
         for one in ledger.owned("ReplicaSet", deployment)
         if one["metadata"]["uid"] != new["metadata"]["uid"]
     )
-    limit = int(dig(deployment, "spec", "replicas", default=1)) + surge_of(deployment)
+    limit = max(int(dig(one, "spec", "replicas", default=1)) + surge_of(one) for one in versions)
     if others + after > limit:
         name = deployment["metadata"]["name"]
         yield f"surge of deployment {name}: {others + after} replicas asked for, {limit} allowed"
@@ -117,14 +74,16 @@ def nodes_have_room(ledger: Ledger, old: Document | None, new: Document | None) 
     if new is None or new.get("kind") != "Pod" or (old and dig(old, "spec", "nodeName")):
         return
     name = dig(new, "spec", "nodeName")
-    node = next((one for one in ledger.of("Node") if one["metadata"]["name"] == name), None) if name else None
-    if node is None:
+    node = ledger.named("Node", "", name) if name else None
+    if node is None or ledger.travelling:
         return
     left = amounts(dig(node, "status", "allocatable", default={}))
     there = [
         pod
         for pod in ledger.of("Pod")
-        if dig(pod, "spec", "nodeName") == name and dig(pod, "status", "phase") not in ("Succeeded", "Failed")
+        if dig(pod, "spec", "nodeName") == name
+        and dig(pod, "status", "phase") not in ("Succeeded", "Failed")
+        and pod["metadata"]["uid"] != new["metadata"]["uid"]
     ]
     for pod in (*there, new):
         for resource, number in _asked(pod).items():
@@ -153,80 +112,38 @@ def addresses_are_unique(ledger: Ledger, old: Document | None, new: Document | N
             yield f"pods {pod['metadata']['name']} and {new['metadata']['name']} both have the address {address}"
 
 
+def time_goes_on(ledger: Ledger, old: Document | None, new: Document | None) -> Iterator[str]:
+    """What only grows never goes back, and what was decided stays so: generations, observed ones, the uid, deletion."""
+    if old is None or new is None:
+        return
+    before, after = old["metadata"], new["metadata"]
+    name = f"{new.get('kind')} {after.get('namespace', '')}/{after.get('name')}"
+    if before.get("uid") != after.get("uid"):
+        yield f"{name} changed its uid"
+        return
+    if after.get("generation", 0) < before.get("generation", 0):
+        yield f"{name} went from generation {before['generation']} back to {after.get('generation')}"
+    seen_before = dig(old, "status", "observedGeneration", default=0)
+    seen = dig(new, "status", "observedGeneration", default=0)
+    if seen < seen_before:
+        yield f"{name} observed generation {seen_before}, and then {seen}"
+    if "generation" in after and seen > after["generation"]:
+        yield f"{name} observed generation {seen}, which is to come: it has {after['generation']}"
+    if before.get("creationTimestamp") != after.get("creationTimestamp"):
+        yield f"{name} was made at another time"
+    if terminating(old) and not terminating(new):
+        yield f"{name} was being deleted and is no more"
+    if terminating(old) and set(after.get("finalizers", ())) - set(before.get("finalizers", ())):
+        yield f"{name} got a finalizer while it was being deleted"
+
+
 PROMISES: tuple[Promise, ...] = (
+    time_goes_on,
     surge_is_kept,
     bound_once,
     nodes_have_room,
     controlled_once,
     addresses_are_unique,
+    *promises_apps.PROMISES,
+    *promises_cluster.PROMISES,
 )
-
-
-class WatchedStore(MemoryStore):
-    """A memory store that tells `heard` of every write: key, revision, value (None: deleted)."""
-
-    def __init__(self, heard: Callable[[str, int, bytes | None], None]) -> None:
-        super().__init__()
-        self._heard = heard
-
-    async def put(self, key: str, value: bytes, expect: int, guards: Sequence[Guard] = ()) -> int:
-        revision = await super().put(key, value, expect, guards)
-        self._heard(key, revision, value)
-        return revision
-
-    async def delete(self, key: str, expect: int) -> int:
-        revision = await super().delete(key, expect)
-        self._heard(key, revision, None)
-        return revision
-
-
-def replayed(changes: Sequence[Change]) -> dict[str, bytes]:
-    """What a watcher who saw `changes` from the beginning believes to be there."""
-    found: dict[str, bytes] = {}
-    for change in changes:
-        if change.value is None:
-            found.pop(change.key, None)
-        else:
-            found[change.key] = change.value
-    return found
-
-
-def differs(believed: dict[str, bytes], rows: Sequence[Row]) -> list[str]:
-    """Keys under which a watcher believes something else than a list says."""
-    listed = {row.key: row.value for row in rows}
-    return sorted(key for key in believed.keys() | listed.keys() if believed.get(key) != listed.get(key))
-
-
-class Follower:
-    """Believes what a watch says from its first list on, and in the end compares that with what a list says."""
-
-    def __init__(self, client: Client, kind: Kind) -> None:
-        self._client = client
-        self._kind = kind
-        self._believed: dict[tuple[str, str], bytes] = {}
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        listed = await self._client.list(self._kind)
-        self._believed = {found.key: found.raw for found in listed.items}
-        revision = listed.revision
-        while True:
-            async for batch in self._client.watch(self._kind, since=revision):
-                for event in batch:
-                    revision = event.revision
-                    self._take(event)
-
-    def _take(self, event: WatchEvent) -> None:
-        if event.object is None:
-            return
-        if event.type == "DELETED":
-            self._believed.pop(event.object.key, None)
-        else:
-            self._believed[event.object.key] = event.object.raw
-
-    async def check(self) -> None:
-        """Raises: Broken, when a byte differs."""
-        listed = {found.key: found.raw for found in (await self._client.list(self._kind)).items}
-        wrong = [key for key in self._believed.keys() | listed.keys() if self._believed.get(key) != listed.get(key)]
-        if wrong:
-            raise Broken(f"a watch of {self._kind.plural} and a list of them differ in {sorted(wrong)[:5]}")

@@ -26,7 +26,8 @@ from navarch.kinds import NAMESPACE, POD, SERVICEACCOUNT
 from navarch.kinds.registry import DEFAULT
 from navarch.objects.value import Document
 from navarch.store.memory import MemoryStore
-from navarch.testing.faults import FaultyClient, Weather
+from navarch.testing.faultyclient import FaultyClient, Process
+from navarch.testing.weather import Weather
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 VERBS = ("start_sandbox", "stop_sandbox", "remove_sandbox", "create_container", "start_container", "stop_container",
@@ -104,7 +105,7 @@ class Storm:
         self.agent: asyncio.Task[None] | None = None
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        client = FaultyClient(self.client, self.weather, self.ids, self.clock, "agent", lambda: None)
+        client = FaultyClient(self.client, self.weather, self.ids, self.clock, Process("agent", lambda: None))
         agent = Agent(
             client,  # type: ignore[arg-type]
             self.runtime,

@@ -149,6 +149,29 @@ def test_an_eviction_spends_the_budget() -> None:
     run(test)
 
 
+def test_a_pod_that_gets_ready_while_it_is_evicted_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = eviction._mark
+
+    def and_ready(draft: Draft, state: Any) -> None:
+        """As if its node had written just before."""
+        marked(draft, state)
+        conditions = [{"type": "Ready", "status": "True"}, *draft.get("status", "conditions")]
+        draft.set(conditions, "status", "conditions")
+
+    async def test(api: Api) -> None:
+        await running(api, ready="False")
+        await budget(api, 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(eviction, "_mark", and_ready)
+            with pytest.raises(Refused, match="would violate the pod's disruption budget"):
+                await api.post(f"{PODS}/web/eviction", EVICTION)
+        assert "deletionTimestamp" not in (await api.get(f"{PODS}/web"))["metadata"]
+        await api.merge(f"{PODS}/web/status", {"status": {"conditions": [{"type": "Ready", "status": "False"}]}})
+        assert (await api.post(f"{PODS}/web/eviction", EVICTION))["status"] == "Success"
+
+    run(test)
+
+
 def test_a_budget_that_nobody_looked_at_yet_refuses() -> None:
     async def test(api: Api) -> None:
         await running(api)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from navarch.base.clock import LoopClock
+from navarch.base.loop import SimulationLoop
+from navarch.controllers import volumes as volume_controllers
+from navarch.controllers.options import Setup
 from navarch.controllers.plan import Create, Delete, Event, Patch, Plan, Status
 from navarch.controllers.volumes import claim as claims
-from navarch.controllers.volumes import ephemeral
+from navarch.controllers.volumes import ephemeral, provision
 from navarch.controllers.volumes import volume as volumes
-from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, STORAGECLASS
+from navarch.kinds import NODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, STORAGECLASS
 from navarch.kinds.object import Object
 from navarch.kinds.storage_match import (
     BIND_COMPLETED,
@@ -358,3 +363,41 @@ def test_a_pods_own_claims_are_made_for_it_and_owned_by_it(make: Make) -> None:
     assert reasons(ephemeral.plan(ephemeral.Observed(pod, {"p-scratch": foreign}), NOW)) == ["FailedBinding"]
     own = claim(make, "p-scratch", metadata={"ownerReferences": make.owner(pod)})
     assert ephemeral.plan(ephemeral.Observed(pod, {"p-scratch": own}), NOW) == Plan()
+
+
+def test_each_controller_declares_what_it_reads() -> None:
+    """Its caches are filled before it begins, whoever else runs beside it, and what was missing wakes it."""
+    setup = Setup(LoopClock(NOW, SimulationLoop()), None)  # type: ignore[arg-type]
+    provisioner = {watch.kind: watch for watch in provision.controller(setup).watches}
+    assert provisioner.keys() >= {PERSISTENTVOLUMECLAIM, PERSISTENTVOLUME, STORAGECLASS, NODE}
+    reclaimer = {watch.kind: watch for watch in volume_controllers.volumes(setup).watches}
+    assert volume_controllers.CLAIMED in reclaimer[PERSISTENTVOLUME].indexes
+
+
+class OneCache:
+    """All objects, by kind."""
+
+    def __init__(self, *objects: Object) -> None:
+        self.objects = objects
+
+    def __getitem__(self, kind: Any) -> Any:
+        found = [one for one in self.objects if one.kind is kind]
+        return SimpleNamespace(list=lambda: found)
+
+
+def test_a_class_that_comes_late_wakes_its_claims(make: Make) -> None:
+    marks = {"annotations": {PROVISIONER: "navarch.dev/local-path"}}
+    mine = claim(make, "mine", metadata=marks, storageClassName="local-path")
+    other = claim(make, "other", metadata=marks, storageClassName="other")
+    found = make.object(STORAGECLASS, "local-path", provisioner="navarch.dev/local-path")
+    watches = provision.controller(Setup(None, None)).watches  # type: ignore[arg-type]
+    keys = next(watch.keys for watch in watches if watch.kind is STORAGECLASS)
+    assert list(keys(OneCache(mine, other), found)) == [mine.key]  # type: ignore[arg-type]
+
+
+def test_a_volume_wakes_its_claim(make: Make) -> None:
+    found = volume(make, "v", claimRef={"namespace": "default", "name": "mine"})
+    watches = provision.expansion(Setup(None, None)).watches  # type: ignore[arg-type]
+    keys = next(watch.keys for watch in watches if watch.kind is PERSISTENTVOLUME)
+    assert list(keys(OneCache(), found)) == [("default", "mine")]  # type: ignore[arg-type]
+    assert list(keys(OneCache(), volume(make, "w"))) == []  # type: ignore[arg-type]

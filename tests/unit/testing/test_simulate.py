@@ -14,8 +14,10 @@ from navarch.base.clock import SeededIds
 from navarch.objects.value import Document
 from navarch.testing import simulate as simulation
 from navarch.testing.faults import drawn
-from navarch.testing.promises import Broken, Ledger, addresses_are_unique, bound_once, nodes_have_room, surge_is_kept
-from navarch.testing.simulate import ORGANS, reproduction, simulate
+from navarch.testing.ledger import Broken, Ledger
+from navarch.testing.promises import addresses_are_unique, bound_once, nodes_have_room, surge_is_kept
+from navarch.testing.simulate import reproduction, simulate
+from navarch.testing.world import ORGANS
 
 SOURCE = Path(__file__).parents[3] / "src"
 SEEDS = (1, 2, 3)
@@ -94,8 +96,8 @@ def meta(name: str, uid: str, owner: str = "") -> Document:
 def test_promises_can_be_broken() -> None:
     ledger = Ledger()
     deployment = {"kind": "Deployment", "metadata": meta("web", "d"), "spec": {"replicas": 4}}
-    ledger.objects["d"] = deployment | {"spec": {"replicas": 4, "strategy": {"rollingUpdate": {"maxSurge": "25%"}}}}
-    ledger.objects["old"] = {"kind": "ReplicaSet", "metadata": meta("old", "o", "d"), "spec": {"replicas": 4}}
+    ledger.put("d", deployment | {"spec": {"replicas": 4, "strategy": {"rollingUpdate": {"maxSurge": "25%"}}}})
+    ledger.put("old", {"kind": "ReplicaSet", "metadata": meta("old", "o", "d"), "spec": {"replicas": 4}})
     new = {"kind": "ReplicaSet", "metadata": meta("new", "n", "d"), "spec": {"replicas": 1}}
     assert list(surge_is_kept(ledger, None, new)) == []
     assert list(surge_is_kept(ledger, None, new | {"spec": {"replicas": 2}})) == [
@@ -105,14 +107,14 @@ def test_promises_can_be_broken() -> None:
     assert list(bound_once(ledger, here, here)) == []
     assert list(bound_once(ledger, here, here | {"spec": {"nodeName": "n2"}})) == ["pod p moved from n1 to n2"]
     addressed = here | {"status": {"podIP": "10.0.0.1"}}
-    ledger.objects["r"] = {"kind": "Pod", "metadata": meta("r", "r"), "status": {"podIP": "10.0.0.1"}}
+    ledger.put("r", {"kind": "Pod", "metadata": meta("r", "r"), "status": {"podIP": "10.0.0.1"}})
     assert list(addresses_are_unique(ledger, here, addressed)) == ["pods r and p both have the address 10.0.0.1"]
     assert list(addresses_are_unique(ledger, addressed, addressed)) == []
     asks = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "3"}}}], "nodeName": "n1"}
     allocatable = {"cpu": "4", "memory": "1Gi", "pods": "9"}
-    ledger.objects["n1"] = {"kind": "Node", "metadata": {"name": "n1"}, "status": {"allocatable": allocatable}}
+    ledger.put("n1", {"kind": "Node", "metadata": {"name": "n1"}, "status": {"allocatable": allocatable}})
     assert list(nodes_have_room(ledger, None, here | {"spec": asks})) == []
-    ledger.objects["q"] = {"kind": "Pod", "metadata": meta("q", "q"), "spec": asks}
+    ledger.put("q", {"kind": "Pod", "metadata": meta("q", "q"), "spec": asks})
     assert list(nodes_have_room(ledger, None, here | {"spec": asks})) == [
         "node n1 is asked for 2000 cpu more than it has, by pod p"
     ]

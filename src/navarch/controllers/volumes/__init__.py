@@ -44,7 +44,10 @@ def claims(setup: Setup) -> Controller[claim.Observed]:
 def volumes(setup: Setup) -> Controller[volume.Observed]:
     return Controller(
         name="persistentvolume-reclaimer",
-        watches=(Watch(PERSISTENTVOLUME, own_key), Watch(PERSISTENTVOLUMECLAIM, _volumes_of)),
+        watches=(
+            Watch(PERSISTENTVOLUME, own_key, indexes={CLAIMED: claimed}),
+            Watch(PERSISTENTVOLUMECLAIM, _volumes_of),
+        ),
         observe=_observe_volume,
         confirm=_confirm,
         plan=volume.plan,

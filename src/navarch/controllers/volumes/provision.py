@@ -8,6 +8,7 @@ Source: https://kubernetes.io/docs/concepts/storage/dynamic-provisioning/
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,12 +61,32 @@ def controller(setup: Setup) -> Controller[Observed]:
 
     return Controller(
         name="local-path-provisioner",
-        watches=(Watch(PERSISTENTVOLUMECLAIM, own_key),),
+        watches=(
+            Watch(PERSISTENTVOLUMECLAIM, own_key),
+            Watch(STORAGECLASS, _claims_of_class),
+            Watch(NODE, _nobody),
+            Watch(PERSISTENTVOLUME, _nobody),
+        ),
         observe=observe,
         plan=plan,
         component=PROVISIONER_NAME,
         account="persistent-volume-binder",
     )
+
+
+def _claims_of_class(cache: Cache, found: Object) -> Iterable[Hashable]:
+    """Those that may have been seen before their class was."""
+    return [one.key for one in cache[PERSISTENTVOLUMECLAIM].list() if _ours(one) and class_of(one) == found.name]
+
+
+def _nobody(cache: Cache, found: Object) -> Iterable[Hashable]:
+    """Read, and to be in the cache before anything is decided; a change of it concerns no claim."""
+    return ()
+
+
+def _claim_of(cache: Cache, volume: Object) -> Iterable[Hashable]:
+    reference = volume.view.spec.claim_ref
+    return ((reference.namespace, reference.name),) if reference is not None else ()
 
 
 def _ours(claim: Object) -> bool:
@@ -137,7 +158,7 @@ class Growing:
 def expansion(setup: Setup) -> Controller[Growing]:
     return Controller(
         name="volume-expand",
-        watches=(Watch(PERSISTENTVOLUMECLAIM, own_key), Watch(PERSISTENTVOLUME, lambda cache, found: ())),
+        watches=(Watch(PERSISTENTVOLUMECLAIM, own_key), Watch(PERSISTENTVOLUME, _claim_of)),
         observe=_observe_growing,
         plan=expand,
         component="volume_expand",
