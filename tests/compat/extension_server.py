@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -71,6 +72,20 @@ RESOURCES = [
 ]
 
 
+def _is_upload(request: Request) -> bool:
+    return request.path == f"{ROOT}/uploads"
+
+
+async def _received(request: Request) -> dict[str, Any]:
+    """How much came, and the hash of it, without keeping it."""
+    found, size = hashlib.sha256(request.body), len(request.body)
+    if request.stream is not None:
+        async for piece in request.stream:
+            found.update(piece)
+            size += len(piece)
+    return {"bytes": size, "sha256": found.hexdigest(), "length": request.headers.get("content-length", "")}
+
+
 @dataclass
 class Extension:
     """Use it as a context. asked: each request, but the aggregator's own questions. down: answer nothing but 500.
@@ -109,7 +124,7 @@ class Extension:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         pair = self._authority.server("fruits", self.names)
         context = server_context(pair, self.front_proxy_authority.encode())
-        async with Server(self._handle, context=context, grace_s=0.5) as server:
+        async with Server(self._handle, context=context, grace_s=0.5, hands_on=_is_upload) as server:
             self.port = await server.listen("127.0.0.1")
             self._started.set()
             await self._stop.wait()
@@ -156,6 +171,8 @@ class Extension:
 
     async def _resource(self, request: Request) -> Response:
         path = request.path.removeprefix(ROOT).strip("/")
+        if path == "uploads":
+            return _json(await _received(request))
         if path == "redirect":
             return Response(302, [("Location", "https://127.0.0.1:1/stolen")])
         if path == "echo" and request.upgrade is not None:

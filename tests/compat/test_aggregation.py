@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from compat_driver import Kubectl, newest, until
 from extension_server import GROUP, NAME, ROOT, VERSION, Extension
 
 from navarch.testing.cluster import RunningCluster
+from tests.compat.conformance.conformance_api import Api
 from tests.compat.conformance.conformance_specs import spec
 
 OURS = "[sig-api-machinery] Aggregator "
@@ -301,6 +304,44 @@ def test_upgrades_pass(served: Kubectl) -> None:
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert b"hello" in answer
     assert b"x-remote-user" not in answer.lower()
+
+
+def uploaded(kubectl: Kubectl, parts: int, chunked: bool) -> tuple[int, Any]:
+    """Post so many parts of a megabyte. chunked: without saying how many."""
+    client = Api(kubectl.kubeconfig)
+    connection = HTTPSConnection(client.host, client.port, context=client.context, timeout=90)
+    try:
+        headers = {} if chunked else {"Content-Length": str(parts << 20)}
+        body = (bytes([number]) * (1 << 20) for number in range(parts))
+        connection.request("POST", f"{ROOT}/uploads", body, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bodies_of_any_size_pass(served: Kubectl, chunked: bool) -> None:
+    """Those that are read here have a limit."""
+    parts = 50
+    status, found = uploaded(served, parts, chunked)
+    wanted = hashlib.sha256()
+    for number in range(parts):
+        wanted.update(bytes([number]) * (1 << 20))
+    assert (status, found["bytes"], found["sha256"]) == (200, parts << 20, wanted.hexdigest())
+    assert found["length"] == ("" if chunked else str(parts << 20))
+
+
+def test_a_client_that_stops_midway_takes_nobody_along(served: Kubectl) -> None:
+    client = Api(served.kubeconfig)
+    for _ in range(3):
+        connection = HTTPSConnection(client.host, client.port, context=client.context, timeout=90)
+        connection.putrequest("POST", f"{ROOT}/uploads")
+        connection.putheader("Content-Length", str(50 << 20))
+        connection.endheaders()
+        connection.send(b"x" * (1 << 20))
+        connection.close()
+    assert uploaded(served, 1, chunked=True)[1]["bytes"] == 1 << 20
 
 
 def test_paths_that_lead_elsewhere(served: Kubectl, extension: Extension) -> None:

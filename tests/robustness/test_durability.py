@@ -22,7 +22,8 @@ def test_kill_9_under_load_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_kills_find_a_store_that_acknowledges_before_it_commits(tmp_path: Path) -> None:
-    assert kills(tmp_path, seed=1, cycles=2, program=weak("early")).wrong != []
+    """A kill that comes between two of its commits shows it: most do."""
+    assert any(kills(tmp_path / f"{seed}", seed, cycles=2, program=weak("early")).wrong for seed in range(1, 6))
 
 
 @pytest.mark.node

@@ -53,12 +53,13 @@ class PodProxy:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             )
+        not_sent = NOT_SENT if request.stream is None else HOP_BY_HOP
         try:
             answer = await self._session.request(
                 request.method,
                 URL(f"{scheme}://{address}:{port}{target}", encoded=True),
-                headers={name: value for name, value in request.headers.items() if name not in NOT_SENT},
-                data=request.body or None,
+                headers={name: value for name, value in request.headers.items() if name not in not_sent},
+                data=request.content or None,
                 allow_redirects=False,
                 ssl=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),

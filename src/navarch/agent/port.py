@@ -81,6 +81,10 @@ class Port:
         except RuntimeFailure as error:
             return refused(Internal(str(error)))
 
+    def hands_on(self, request: Request) -> bool:
+        """Bodies of what is proxied may be of any size."""
+        return request.path.startswith(("/podProxy/", "/nodeProxy/"))
+
     async def _route(self, request: Request) -> Response:
         if SERVER_ORGANIZATION not in request.peer.organizations:
             raise Forbidden("the agent's port is open to the API server only: use kubectl, which asks there")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from navarch.wire.message import Response, Tunnel
@@ -31,11 +31,12 @@ class NodeDialer(Protocol):
         method: str,
         target: str,
         headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
+        body: bytes | AsyncIterator[bytes] = b"",
         *,
         insecure: bool = False,
     ) -> Response:
-        """A plain request; the response's body may be a stream (`logs -f`). insecure: whoever answers is believed.
+        """A plain request; its body may be a stream, and the response's too (`logs -f`). insecure: whoever answers is
+        believed.
 
         Raises:
             base.errors.Unavailable: the node has no reachable agent.

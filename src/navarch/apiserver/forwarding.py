@@ -29,7 +29,8 @@ HOP_BY_HOP = frozenset(
     )
 )
 MADE_ANEW = frozenset(("content-length", "expect"))
-"""What the next connection says of a body that was received whole."""
+"""What the next connection says of a body that was received whole. Of one that is handed on as it comes it cannot know
+how long it is, so that is told."""
 CREDENTIALS = frozenset(("authorization", "x-remote-user", "x-remote-group", "x-remote-uid"))
 CREDENTIAL_PREFIXES = ("x-remote-extra-", "impersonate-")
 
@@ -37,12 +38,13 @@ CREDENTIAL_PREFIXES = ("x-remote-extra-", "impersonate-")
 def sent_on(request: Request) -> list[tuple[str, str]]:
     """The headers of a request for whoever is to answer it, with the client's address added to `X-Forwarded-For`."""
     upgrading = request.upgrade is not None
+    made_anew = MADE_ANEW if request.stream is None else MADE_ANEW - {"content-length"}
     dropped = _of_connection(request.headers.get("connection", "")) | HOP_BY_HOP
     if upgrading:
         dropped -= {"connection", "upgrade"}
     found = []
     for name, value in request.headers.items():
-        if name in dropped or name in MADE_ANEW or _vouches(name):
+        if name in dropped or name in made_anew or _vouches(name):
             continue
         if name == "sec-websocket-protocol":
             value = own_protocols(value)

@@ -67,7 +67,7 @@ class Proxies:
         prefix = call.path.removesuffix(rest)
         headers = [(name, value) for name, value in headers if name != "x-forwarded-uri"]
         headers.append(("x-forwarded-uri", escaped(prefix + path)))
-        answer = await self._dial().request(place.node, request.method, target, headers, request.body)
+        answer = await self._dial().request(place.node, request.method, target, headers, request.content)
         rewriter = Rewriter(prefix, (place.host, request.headers.get("host", "")))
         return rewriter.answer(forwarding.returned(answer))
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Protocol
 
-from navarch.apiserver import exposition, gauges, health, version
+from navarch.apiserver import exposition, gauges, health, routes, version
 from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.plugins import Grants
 from navarch.apiserver.aggregation.aggregator import Aggregator
@@ -19,7 +19,7 @@ from navarch.apiserver.authn.authenticator import Authenticator
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz import escalation
 from navarch.apiserver.authz.authorizer import RulesAuthorizer
-from navarch.apiserver.call import Call, Reads
+from navarch.apiserver.call import ANONYMOUS, Call, Reads
 from navarch.apiserver.chain import Chain
 from navarch.apiserver.connecting import connects
 from navarch.apiserver.dialer import NodeDialer
@@ -33,7 +33,7 @@ from navarch.apiserver.openapi import OpenApi
 from navarch.apiserver.reviews import Answer, Reviews
 from navarch.apiserver.streams import Streams
 from navarch.base.clock import Clock, Ids
-from navarch.base.errors import MethodNotAllowed, NotFound
+from navarch.base.errors import MethodNotAllowed, NotFound, Unavailable
 from navarch.base.metrics import Registry
 from navarch.kinds import CLUSTERROLE
 from navarch.kinds.registry import Kinds
@@ -139,6 +139,12 @@ class ApiServer:
         """Every request, from whatever socket."""
         return self._front(request)
 
+    def hands_on(self, request: Request) -> bool:
+        """Whether a request's body is for a server that it is handed on to, and may be of any size."""
+        call = routes.parse(request, ANONYMOUS)
+        aggregator = self._aggregator
+        return self._streams.hands_on(call) or (aggregator is not None and aggregator.route(call) is not None)
+
     def _stays(self) -> str:
         return "the server is stopping" if self.draining else ""
 
@@ -156,6 +162,8 @@ class ApiServer:
         aggregator = self._aggregator
         if aggregator is not None and aggregator.routes and (remote := aggregator.route(call)) is not None:
             return await aggregator.forward(remote, call)
+        if call.request.stream is not None and not self._streams.serves(call):
+            raise Unavailable("who answers this has just changed, please try again", retry_after_s=1)
         if not call.is_resource:
             if is_openapi(call.path) and call.request.method in ("GET", "HEAD"):
                 return await self._described(call)

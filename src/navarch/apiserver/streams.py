@@ -55,6 +55,10 @@ class Streams:
     def serves(self, call: Call) -> bool:
         return not call.group and (call.resource, call.subresource) in SERVED
 
+    def hands_on(self, call: Call) -> bool:
+        """Whether its body is for whoever it is handed on to."""
+        return not call.group and (call.resource, call.subresource) in PROXIED
+
     async def handle(self, call: Call) -> Response:
         """Raises: ApiError."""
         if call.subresource == "log":

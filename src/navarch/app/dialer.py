@@ -44,7 +44,7 @@ class HttpsDialer:
         method: str,
         target: str,
         headers: Headers = (),
-        body: bytes = b"",
+        body: bytes | AsyncIterator[bytes] = b"",
         *,
         insecure: bool = False,
     ) -> Response:

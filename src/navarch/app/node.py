@@ -107,7 +107,9 @@ async def serve(layout: Layout, settings: Settings) -> None:
     port = Port(runtime, streams, clock, host_address=settings.node_ip, pods=pods, measures=measures)
     try:
         async with (
-            Server(port.handle, context=server_context(who.agent, who.ca), clock=clock) as server,
+            Server(
+                port.handle, context=server_context(who.agent, who.ca), clock=clock, hands_on=port.hands_on
+            ) as server,
             asyncio.TaskGroup() as group,
         ):
             await server.listen("0.0.0.0", settings.agent_port)

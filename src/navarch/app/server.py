@@ -72,7 +72,10 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
         await ensure_dns_service(plane.client(ITSELF, "navarch"), settings)
         context = server_context(who.server, who.ca)
         ending = plane.core.end_watches
-        async with Server(plane.server.handle, context=context, clock=clock, end_streams=ending) as server:
+        served = plane.server
+        async with Server(
+            served.handle, context=context, clock=clock, end_streams=ending, hands_on=served.hands_on
+        ) as server:
             await server.listen("0.0.0.0", settings.api_port)
             await server.listen_unix(layout.server_socket)
             async with asyncio.TaskGroup() as group:

@@ -235,8 +235,15 @@ class Engine:
             return Path(self._directory.name) / "kubeconfig"
 
     async def _serve(self, context: Any) -> int:
-        ending = self.control.core.end_watches
-        server = Server(self.control.server.handle, context=context, clock=self.clock, grace_s=0.5, end_streams=ending)
+        ending, served = self.control.core.end_watches, self.control.server
+        server = Server(
+            served.handle,
+            context=context,
+            clock=self.clock,
+            grace_s=0.5,
+            end_streams=ending,
+            hands_on=served.hands_on,
+        )
         await server.__aenter__()
         self._server = server
         return await server.listen("127.0.0.1", self.plan.port)

@@ -23,7 +23,7 @@ from navarch.base.log import Log
 from navarch.wire import http_reply
 from navarch.wire.http_connection import Connection
 from navarch.wire.http_reply import http_date
-from navarch.wire.http_request import Head
+from navarch.wire.http_request import HandsOn, Head
 from navarch.wire.message import Handler
 
 log = Log("wire.http")
@@ -75,12 +75,15 @@ class Server:
         grace_s: float = 10.0,
         stream_grace_s: float = 1.0,
         end_streams: Callable[[], Awaitable[None]] | None = None,
+        hands_on: HandsOn | None = None,
     ) -> None:
         """grace_s: how long requests may go on once the server closes; stream_grace_s: streams, to end properly.
-        end_streams: called in between, when no request is worked on any more, to let the streams come to their end."""
+        end_streams: called in between, when no request is worked on any more, to let the streams come to their end.
+        hands_on: see there; None for a server that reads every body itself."""
         self.handler = handler
         self.context = context
         self.limits = limits or Limits()
+        self.hands_on = hands_on
         self._clock = clock or SystemClock()
         self._grace_s = grace_s
         self._stream_grace_s = stream_grace_s

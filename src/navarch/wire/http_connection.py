@@ -18,6 +18,7 @@ import httptools
 from navarch.base.errors import ApiError, BadRequest
 from navarch.base.log import Log
 from navarch.wire import http_reply
+from navarch.wire.http_body import Body
 from navarch.wire.http_packing import GZIP_FROM_BYTES, pack, takes_gzip
 from navarch.wire.http_request import Reader, Waiting
 from navarch.wire.http_tls import ServerTls
@@ -47,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._local = local
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._reader = Reader(self, server.limits, server.heads)
+        self._reader = Reader(self, server.limits, server.heads, server.hands_on)
         self.peer = Peer(local=local)
         self.deadline: float | None = None
         """When the server gives up on the peer (loop time): an unfinished request, an unused connection."""
@@ -121,6 +122,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
+        self._reader.fail(ConnectionResetError("the client is gone"))
         if self._tunnel is not None:
             self._tunnel.feed_end()
         if self._drained is not None and not self._drained.done():
@@ -175,6 +177,7 @@ class Connection(asyncio.Protocol):
         while, because closing at once would make the network throw away the answer."""
         self._discarding = True
         self.draining = True
+        self._reader.fail(error)
         self.deadline = self._loop.time() + self._limits.linger_s
         if self.busy:
             return  # the client broke its stream behind a good request: that one is answered, then comes the end
@@ -245,6 +248,10 @@ class Connection(asyncio.Protocol):
             if self._tunnel is not None:
                 await self._tunnel.close()
             return False
+        if isinstance(request.stream, Body) and not request.stream.ended:
+            keep = False  # the rest of its body is not waited for
+            if isinstance(request.stream.error, ApiError) and isinstance(response.body, bytes):
+                response = http_reply.refusal(request.stream.error)
         body = response.body
         if isinstance(body, bytes):
             self._respond(request, response, keep)
@@ -261,7 +268,17 @@ class Connection(asyncio.Protocol):
             self.answered = True
             await self._taken(self._limits.stall_s)
             self.answered = False
+        if isinstance(request.stream, Body):
+            self._leave(request.stream)
         return keep
+
+    def _leave(self, body: Body) -> None:
+        """The request is answered. What still comes of its body is dropped for a while, as of a refused request."""
+        if not body.ended:
+            body.fail(ConnectionAbortedError("the request was answered before its body was read"))
+            self._discarding = True
+            self.deadline = self._loop.time() + self._limits.linger_s
+        self._resume_reading()
 
     async def _pack(self, request: Request, response: Response) -> None:
         if self._local or self.peer.host in NEAR:

@@ -7,7 +7,7 @@ remembered by their bytes, with what the parser made of them; who sends the same
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -17,6 +17,7 @@ import httptools
 
 from navarch.base.errors import TooLarge
 from navarch.wire import http_reply
+from navarch.wire.http_body import CONTINUE, WHOLE_BYTES, Body
 from navarch.wire.message import Peer, Request
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def header_name(raw: bytes) -> str:
     return known
 
 
+HandsOn = Callable[[Request], bool]
+"""Whether a request, whose body has not come, is answered by somebody else, who is to have the body as it comes."""
+
+
 class Head(NamedTuple):
     """The headers of a request whose connection goes on after it. length: of its body. size: of it all, as counted
     against the limit."""
@@ -55,7 +60,8 @@ class Head(NamedTuple):
 
 @dataclass(slots=True)
 class Waiting:
-    """A complete request. keep: the connection may go on after it. old: of HTTP/1.0, which knows no chunks."""
+    """A complete request, or one whose body is handed on as it comes. keep: the connection may go on after it. old: of
+    HTTP/1.0, which knows no chunks."""
 
     request: Request
     keep: bool
@@ -77,17 +83,22 @@ class Owner(Protocol):
 
     def send(self, data: bytes) -> None: ...
 
+    def set_reading(self, wanted: bool) -> None: ...
+
 
 class Reader:
-    """`feed` it what comes; it hands complete requests to its owner. heads: what was read before, by its bytes."""
+    """`feed` it what comes; it hands complete requests to its owner. heads: what was read before, by its bytes.
+    hands_on: None where every body is read as a whole."""
 
     __slots__ = (
-        *("_body", "_body_bytes", "_head_bytes", "_header_count", "_headers", "_heads", "_idle", "_limits", "_owner"),
-        *("_parser", "_url", "in_head"),
+        *("_body", "_body_bytes", "_hands_on", "_head_bytes", "_header_count", "_headers", "_heads", "_idle"),
+        *("_limits", "_owner", "_parser", "_stream", "_url", "in_head"),
     )
 
-    def __init__(self, owner: Owner, limits: Limits, heads: dict[bytes, Head]) -> None:
+    def __init__(self, owner: Owner, limits: Limits, heads: dict[bytes, Head], hands_on: HandsOn | None) -> None:
         self._owner = owner
+        self._hands_on = hands_on
+        self._stream: Body | None = None
         self._limits = limits
         self._heads = heads
         self._parser: httptools.HttpRequestParser | None = None
@@ -108,6 +119,11 @@ class Reader:
         self._head_bytes = 0
         self._header_count = 0
         self.in_head = False
+
+    def fail(self, error: Exception) -> None:
+        """Nothing more will be fed: who reads a body that has not all come is told."""
+        if self._stream is not None:
+            self._stream.fail(error)
 
     def feed(self, data: bytes) -> None:
         """Raises: HttpParserUpgrade, with where the other protocol begins; HttpParserError; ApiError; ValueError."""
@@ -181,13 +197,35 @@ class Reader:
     def on_headers_complete(self) -> None:
         self.in_head = False
         self._owner.give(self._limits.body_s)
-        declared = self._headers.get("content-length", "")
-        if declared and int(declared) > self._limits.body_bytes:
+        declared = int(self._headers.get("content-length", "0") or "0")
+        if (declared > WHOLE_BYTES or "transfer-encoding" in self._headers) and self._streamed():
+            return
+        if declared > self._limits.body_bytes:
             raise TooLarge(self._too_large())
-        if self._headers.get("expect", "").lower() == "100-continue":
-            self._owner.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._expects():
+            self._owner.send(CONTINUE)
+
+    def _expects(self) -> bool:
+        return self._headers.get("expect", "").lower() == "100-continue"
+
+    def _streamed(self) -> bool:
+        """Hand the request over without its body, if that is for somebody else."""
+        parser, owner = self._parser, self._owner
+        if self._hands_on is None or "upgrade" in self._headers:
+            return False
+        assert parser is not None
+        request = _request(parser.get_method().decode(), self._url, self._headers, b"", owner.peer)
+        if not self._hands_on(request):
+            return False
+        self._stream = request.stream = Body(owner, self._expects())
+        owner.deadline = None  # how long it may take is for those to say who answer it
+        owner.take(Waiting(request, parser.should_keep_alive(), False, parser.get_http_version() == "1.0"))
+        return True
 
     def on_body(self, data: bytes) -> None:
+        if self._stream is not None:
+            self._stream.feed(data)
+            return
         self._body_bytes += len(data)
         if self._body_bytes > self._limits.body_bytes:
             raise TooLarge(self._too_large())
@@ -196,6 +234,11 @@ class Reader:
     def on_message_complete(self) -> None:
         parser = self._parser
         assert parser is not None
+        if self._stream is not None:
+            self._idle = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+            self._stream.end()
+            self._stream = None
+            return
         body = self._body
         whole = body[0] if len(body) == 1 else b"".join(body)
         request = _request(parser.get_method().decode(), self._url, self._headers, whole, self._owner.peer)

@@ -59,6 +59,13 @@ class Request:
     """Answers with a status (101) and headers, and hands over the connection. None where that is not possible."""
     parsed: tuple[Any, Sequence[str]] | None = None
     """The body, where somebody has read it already, and what he found doubled in it."""
+    stream: AsyncIterator[bytes] | None = None
+    """The body as it comes, of any size, for whoever hands it on (`Server.hands_on`): `body` is empty then."""
+
+    @property
+    def content(self) -> bytes | AsyncIterator[bytes]:
+        """The body, in the form that it has."""
+        return self.body if self.stream is None else self.stream
 
     def param(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

@@ -57,6 +57,29 @@ def test_method_path_headers_and_body_arrive_and_the_answer_comes_back() -> None
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("length", ["1000000", ""])
+def test_a_body_goes_on_as_it_comes_and_says_its_length_if_it_has_one(length: str) -> None:
+    async def content() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * 100_000
+
+    async def counted(request: Request) -> Response:
+        how = request.headers.get("transfer-encoding", request.headers.get("content-length", ""))
+        return Response(200, (), f"{how} {len(request.body)}".encode())
+
+    async def play() -> None:
+        proxy = PodProxy()
+        async with Server(counted) as server:
+            port = await server.listen(tls=False)
+            headers = {"content-length": length} if length else {"transfer-encoding": "chunked"}
+            request = Request("POST", "/x", "/x", headers, stream=content())
+            answer = await proxy.serve(request, "127.0.0.1", port, "http", "/")
+            assert await body_of(answer) == f"{length or 'chunked'} 1000000".encode()
+            await proxy.close()
+
+    asyncio.run(play())
+
+
 def test_redirects_are_handed_back() -> None:
     async def play() -> None:
         async with pod() as (proxy, port):

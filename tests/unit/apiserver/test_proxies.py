@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ import pytest
 from server_driver import ADMIN, FakeTunnel, Served, peer, served
 
 from navarch.kinds import CLUSTERROLE, CLUSTERROLEBINDING, ENDPOINTSLICE, NODE, POD, SERVICE
-from navarch.wire.message import UPGRADED, Peer, Response
+from navarch.wire.message import UPGRADED, Peer, Request, Response
 
 PODS = "/api/v1/namespaces/default/pods"
 SERVICES = "/api/v1/namespaces/default/services"
@@ -96,6 +97,39 @@ def test_where_requests_go() -> None:
             ("n1", "POST", "/healthz", b"body"),
             ("n1", "POST", "/nodeProxy/http/9100/metrics", b"body"),
         ]
+
+    served(scenario)
+
+
+def test_whose_bodies_may_be_of_any_size() -> None:
+    async def scenario(server: Served) -> None:
+        for path, wanted in (
+            (f"{PROXY}/upload", True),
+            (f"{SERVICES}/svc:80/proxy", True),
+            ("/api/v1/nodes/n1/proxy/x", True),
+            (PODS, False),
+            (f"{PODS}/proxy", False),
+            (f"{PODS}/web/exec", False),
+            ("/apis/apps/v1/namespaces/default/deployments/web/proxy", False),
+            ("/proxy", False),
+        ):
+            assert server.api.hands_on(Request("POST", path, path, {})) is wanted, path
+
+    served(scenario)
+
+
+def test_a_body_is_handed_on_as_it_comes() -> None:
+    async def content() -> AsyncIterator[bytes]:
+        yield b"a part"
+
+    async def scenario(server: Served) -> None:
+        await world(server)
+        stream = content()
+        for path, status in ((f"{PROXY}/x", 200), (PODS, 503)):  # the latter was another server's a moment ago
+            request = Request("POST", path, path, {"content-length": "5000000"}, peer=ADMIN, stream=stream)
+            assert (await server.api.handle(request)).status == status
+        assert server.dialer.asked == [("n1", "POST", "/podProxy/default/web/http/8080/x", stream)]
+        assert server.dialer.headers["content-length"] == "5000000"
 
     served(scenario)
 

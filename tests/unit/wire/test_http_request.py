@@ -39,7 +39,7 @@ class Owner:
 
 def read(*pieces: bytes, heads: dict[bytes, Head] | None = None, limits: Limits | None = None) -> Owner:
     owner = Owner()
-    reader = Reader(owner, limits or Limits(), {} if heads is None else heads)
+    reader = Reader(owner, limits or Limits(), {} if heads is None else heads, None)
     for piece in pieces:
         reader.feed(piece)
     return owner

@@ -65,7 +65,7 @@ async def forward(reach: Reach, remote: Remote, pair: Pair | None, call: Call) -
     patience_s = LONG_HEADERS_S if long_running(call) else HEADERS_S
     try:
         answer = await reach.outgoing.open(
-            target, request.method, query, headers=headers, body=request.body, headers_s=patience_s
+            target, request.method, query, headers=headers, body=request.content, headers_s=patience_s
         )
     except Unreachable as error:
         return refused(503, f"error trying to reach service: {error}")
