@@ -299,7 +299,7 @@ def test_openapi_v3_is_complete_and_addressed_by_content() -> None:
 
 def test_too_many_at_once_are_told_to_come_again() -> None:
     async def scenario(server: Served) -> None:
-        server.api.gate.settings = Seats(total=1)
+        server.api.gate.settings = Seats(total=1, wait_s=0.1)
         gate = asyncio.Event()
         handle = server.core.handle
 

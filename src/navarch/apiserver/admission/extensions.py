@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
 import orjson
@@ -64,6 +63,8 @@ class BrokenPlugin(Exception):
 def installed() -> dict[str, Judge]:
     """What entry points name, by their names. Raises: BrokenPlugin."""
     found: dict[str, Judge] = {}
+    from importlib.metadata import entry_points  # thirty modules, which a cluster in a library does without
+
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             judge = point.load()
