@@ -54,6 +54,8 @@ def many(context: Context, call: Call, kind: Kind, page: Page, form: Form) -> Re
         include = tables.include_of(call.request.param("includeObject"))
         row = bound(tables.row, include=include, now=context.state.clock.now(), meta=form.meta)
         head = tables.head(kind, *tail, meta=form.meta)
+        if (order := kind.row_order) is not None:
+            items = sorted(items, key=lambda one: order(one.document()))
         return reply.respond_list(head, items, row, form, call.warnings, context.state.aside)
     if form.as_:
         reply.check_partial(form, "PartialObjectMetadataList")

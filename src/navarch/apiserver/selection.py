@@ -69,7 +69,7 @@ def field_reader(kind: Kind) -> Callable[[Object], FieldValues]:
     paths = list(kind.fields.values())
     if not paths:
         return lambda _: ()
-    shape = _nested("Selectable", paths)
+    shape = _nested("Selectable", [*paths, *kind.field_fallbacks.values()])
     decode = msgspec.json.Decoder(shape).decode
     follows = tuple((_follow(shape, path), kind.field_zeros.get(name, "")) for name, path in kind.fields.items())
 
@@ -77,15 +77,29 @@ def field_reader(kind: Kind) -> Callable[[Object], FieldValues]:
         value = decode(found.raw)
         return tuple(_text(follow(value), zero) for follow, zero in follows)
 
-    return read
+    if not kind.field_fallbacks:
+        return read
+    instead = tuple(_follow(shape, kind.field_fallbacks.get(name, path)) for name, path in kind.fields.items())
+
+    def read_either(found: Object) -> FieldValues:
+        value = decode(found.raw)
+        return tuple(
+            _text(follow(value) or other(value), zero) for (follow, zero), other in zip(follows, instead, strict=True)
+        )
+
+    return read_either
 
 
 MOST_COMPARED = 2_000
 """Of one selector: with as many as fit into a URL, one list of many objects would take longer than a request may."""
 
 
+EMPTY = -3
+
+
 class FieldRequirement(NamedTuple):
-    """place: the field's index in `kind.fields`, below 0 for the name (-1) and the namespace (-2)."""
+    """place: the field's index in `kind.fields`, below 0 for the name (-1), the namespace (-2) and what is always
+    empty."""
 
     name: str
     place: int
@@ -97,6 +111,8 @@ class FieldRequirement(NamedTuple):
             actual = found.name
         elif self.place == -2:
             actual = found.namespace
+        elif self.place == EMPTY:
+            actual = ""
         else:
             actual = values[self.place]
         return (actual == self.value) is self.equal
@@ -177,15 +193,17 @@ def _fields(kind: Kind, text: str) -> tuple[FieldRequirement, ...]:
     if not text:
         return ()
     terms = selector.fields(text)
-    selector.check_fields(terms, kind.fields)
+    aliases = kind.field_aliases
+    selector.check_fields(terms, {**kind.fields, **aliases} if aliases else kind.fields)
     numbers = {path: number for number, path in enumerate((kind.stored_as or kind).fields.values())}
     places = {name: numbers[path] for name, path in kind.fields.items()}
     names = list((kind.stored_as or kind).fields)
     places |= {"metadata.name": -1, "metadata.namespace": -2}
     found = []
     for term in terms.terms:
-        place = places[term.field]
-        found.append(FieldRequirement(names[place] if place >= 0 else term.field, place, not term.negated, term.value))
+        field = aliases.get(term.field, term.field)
+        place = places[field] if field else EMPTY
+        found.append(FieldRequirement(names[place] if place >= 0 else field, place, not term.negated, term.value))
     return tuple(found)
 
 

@@ -17,12 +17,14 @@ from navarch.apiserver.negotiate import META_VERSION
 from navarch.apiserver.reply import list_metadata, partial
 from navarch.base.errors import BadRequest
 from navarch.client.client import EventType
-from navarch.kinds import printing
+from navarch.kinds import POD, printing
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.object import Object
 from navarch.objects import jsonpath
 from navarch.objects.value import Document, dig
 
+TYPES = {"date": "string", "time": "date"}
+"""How columns are told of whose cells are ages and times, of kinds that are no custom resources."""
 Include = Literal["None", "Metadata", "Object"]
 Cell = Callable[[Document, datetime], Any]
 
@@ -41,7 +43,7 @@ def definitions(kind: Kind) -> bytes:
         [
             {
                 "name": column.name,
-                "type": "string" if column.type == "date" and not kind.custom else column.type,
+                "type": column.type if kind.custom else TYPES.get(column.type, column.type),
                 "format": column.format,
                 "description": column.description or _described(kind, column),
                 "priority": column.priority,
@@ -117,11 +119,24 @@ def _cell(column: Column) -> Cell:
     return lambda document, now: find(document)
 
 
+def _completed(reason: str, message: str) -> bytes:
+    return orjson.dumps({"type": "Completed", "status": "True", "reason": reason, "message": message})
+
+
+COMPLETED = {
+    "Succeeded": _completed("Succeeded", "The pod has completed successfully."),
+    "Failed": _completed("Failed", "The pod failed."),
+}
+"""What is said of the rows of pods that are through, by phase."""
+
+
 def row(found: Object, include: Include, now: datetime, meta: str = META_VERSION) -> bytes:
     """One object as a row."""
     document = orjson.loads(found.raw)
     shown = _kept if found.kind.custom else _shown
     cells = orjson.dumps([shown(cell(document, now)) for cell in _cells(found.kind)])
+    if found.kind is POD and dig(document, "status", "phase") in COMPLETED:
+        cells += b',"conditions":[%b]' % COMPLETED[document["status"]["phase"]]
     if include == "None":
         return b'{"cells":%b,"object":null}' % cells
     return b'{"cells":%b,"object":%b}' % (cells, found.raw if include == "Object" else partial(found, meta))

@@ -109,6 +109,7 @@ IPADDRESS = Kind(
     name_rule=address_name,
     counts_generation=False,
     columns=(Column("ParentRef", _parent, description="What has the address."),),
+    age=False,
 )
 
 SERVICECIDR = Kind(

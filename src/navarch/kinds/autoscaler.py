@@ -124,8 +124,8 @@ HORIZONTALPODAUTOSCALER = Kind(
         Column("Reference", _reference, description="What it scales."),
         Column("Targets", _targets, description="What its metrics are, and should be."),
         Column("MinPods", _least, description="The fewest pods."),
-        Column("MaxPods", ".spec.maxReplicas", type="integer", description="The most pods."),
-        Column("Replicas", _replicas, type="integer", description="How many there are."),
+        Column("MaxPods", ".spec.maxReplicas", description="The most pods."),
+        Column("Replicas", _replicas, description="How many there are."),
     ),
 )
 

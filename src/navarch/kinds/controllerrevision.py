@@ -55,6 +55,6 @@ CONTROLLERREVISION = Kind(
     counts_generation=False,
     columns=(
         Column("Controller", _controller, description="What it is a revision of."),
-        Column("Revision", ".revision", type="integer", description="Its number."),
+        Column("Revision", ".revision", description="Its number."),
     ),
 )

@@ -16,6 +16,9 @@ from navarch.objects.value import Document, Draft, dig
 
 GROUP = "storage.k8s.io"
 
+DEFAULT_ATTRIBUTES = "volumeattributesclass.alpha.kubernetes.io/is-default-class"
+"""The annotation of the VolumeAttributesClass that is shown as the default."""
+
 
 class CSIDriverSpec(View, frozen=True):
     attach_required: bool = True
@@ -96,6 +99,16 @@ def _attached(found: Document, now: datetime) -> bool:
     return bool(dig(found, "status", "attached"))
 
 
+def _free(found: Document, now: datetime) -> str:
+    return str(found.get("capacity", UNSET))
+
+
+def _class_name(found: Document, now: datetime) -> str:
+    name = dig(found, "metadata", "name", default="")
+    is_default = dig(found, "metadata", "annotations", DEFAULT_ATTRIBUTES) == "true"
+    return f"{name} (default)" if is_default else str(name)
+
+
 def _flag(field: str) -> Any:
     return lambda found, now: bool(dig(found, "spec", field))
 
@@ -143,8 +156,9 @@ CSISTORAGECAPACITY = Kind(
     counts_generation=False,
     columns=(
         Column("StorageClassName", ".storageClassName", description="The class of the volumes."),
-        Column("Capacity", ".capacity", description="How much is free for them."),
+        Column("Capacity", _free, description="How much is free for them."),
     ),
+    age=False,
 )
 
 VOLUMEATTACHMENT = Kind(
@@ -176,5 +190,9 @@ VOLUMEATTRIBUTESCLASS = Kind(
     namespaced=False,
     rules=attributes_rules,
     counts_generation=False,
-    columns=(Column("DriverName", ".driverName", description="The driver that knows the attributes."),),
+    columns=(
+        Column("Name", _class_name, format="name", description="The name of the class."),
+        Column("DriverName", ".driverName", description="The driver that knows the attributes."),
+    ),
+    named=False,
 )

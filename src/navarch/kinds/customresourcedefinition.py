@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from navarch.kinds.customresourcedefinition_rules import rules, status_rules
-from navarch.kinds.kind import Column, Kind
+from navarch.kinds.kind import CREATED_AT, Kind
 from navarch.objects.value import Document, Draft, dig
 
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
@@ -80,6 +80,6 @@ CUSTOMRESOURCEDEFINITION = Kind(
     rules=rules,
     subresources=("status",),
     subresource_rules={"status": status_rules},
-    columns=(Column("Created At", ".metadata.creationTimestamp", description="When the definition was made."),),
+    columns=(CREATED_AT,),
     age=False,
 )

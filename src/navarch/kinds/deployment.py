@@ -153,8 +153,8 @@ DEPLOYMENT = Kind(
     subresource_rules={"status": workload_status.deployment},
     columns=(
         Column("Ready", _ready, description="How many pods are ready, of how many."),
-        Column("Up-to-date", _updated, type="integer", description="How many pods are of the declared version."),
-        Column("Available", _available, type="integer", description="How many have been ready for long enough."),
+        Column("Up-to-date", _updated, description="How many pods are of the declared version."),
+        Column("Available", _available, description="How many have been ready for long enough."),
         AGE,
         Column("Containers", container_names, priority=1, description="The names of the template's containers."),
         Column("Images", container_images, priority=1, description="Their images."),

@@ -55,16 +55,13 @@ def prepare_claim(draft: Draft, old: Document | None) -> None:
 
 
 def _state(found: Document, now: datetime) -> str:
-    words = [
-        word
-        for word, holds in (
-            ("deleted", dig(found, "metadata", "deletionTimestamp") is not None),
-            ("allocated", dig(found, "status", "allocation") is not None),
-            ("reserved", bool(dig(found, "status", "reservedFor"))),
-        )
-        if holds
-    ]
-    return ",".join(words) if "allocated" in words else ",".join([*words, "pending"])
+    words = ["deleted"] if dig(found, "metadata", "deletionTimestamp") is not None else []
+    if dig(found, "status", "allocation") is None:
+        return words[0] if words else "pending"
+    words.append("allocated")
+    if dig(found, "status", "reservedFor"):
+        words.append("reserved")
+    return ",".join(words)
 
 
 RESOURCECLAIM = Kind(

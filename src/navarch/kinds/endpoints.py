@@ -105,15 +105,17 @@ def joined(ip: str, port: int) -> str:
 
 
 def _endpoints(endpoints: Document, now: datetime) -> str:
+    if not endpoints.get("subsets"):
+        return NONE
     texts: list[str] = []
-    for subset in endpoints.get("subsets") or ():
+    for subset in endpoints["subsets"]:
         addresses = [address.get("ip", "") for address in subset.get("addresses") or ()]
         if ports := subset.get("ports"):
             texts += [joined(ip, port.get("port", 0)) for port in ports for ip in addresses]
         else:
             texts += addresses
     shown = ",".join(texts[:SHOWN])
-    return f"{shown} + {len(texts) - SHOWN} more..." if len(texts) > SHOWN else shown or NONE
+    return f"{shown} + {len(texts) - SHOWN} more..." if len(texts) > SHOWN else shown
 
 
 ENDPOINTS = Kind(

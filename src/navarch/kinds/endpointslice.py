@@ -17,7 +17,7 @@ from navarch.kinds.reference import ObjectReference
 from navarch.kinds.rules import Faults, is_ip
 from navarch.kinds.view import ObjectMeta, View
 from navarch.objects import names
-from navarch.objects.value import Document, Draft, dig
+from navarch.objects.value import Document, Draft
 
 SHOWN = 3
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
@@ -207,11 +207,12 @@ def _limited(texts: list[str]) -> str:
 
 
 def _ports(slice_: Document, now: datetime) -> str:
-    return _limited([str(port["port"]) if "port" in port else "*" for port in slice_.get("ports") or ()])
+    """A port without a number is any; one with a name is shown by it, and the usual name is empty."""
+    return _limited([str(port.get("port", port.get("name", "*"))) for port in slice_.get("ports") or ()])
 
 
 def _endpoints(slice_: Document, now: datetime) -> str:
-    return _limited([dig(found, "addresses", 0, default="") for found in slice_.get("endpoints") or ()])
+    return _limited([one for found in slice_.get("endpoints") or () for one in found.get("addresses") or ()])
 
 
 ENDPOINTSLICE = Kind(

@@ -243,7 +243,7 @@ COLUMNS = (
     Column("Source", _source, priority=1, description="Who tells."),
     Column("Message", _message, description="What happened."),
     Column("First Seen", _first_seen, priority=1, description="How long ago it first happened."),
-    Column("Count", _count, type="integer", priority=1, description="How often it happened."),
+    Column("Count", _count, priority=1, description="How often it happened."),
     Column("Name", ".metadata.name", priority=1, format="name", description="The event's own name."),
 )
 
@@ -279,6 +279,7 @@ EVENT = Kind(
         "source": ("source", "component"),
         "type": ("type",),
     },
+    field_fallbacks={"source": ("reportingComponent",)},
 )
 
 EVENTS_EVENT = Kind(

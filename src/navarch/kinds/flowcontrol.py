@@ -6,6 +6,7 @@ Source: https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from navarch.kinds.flowcontrol_rules import level_rules, schema_rules, status_rules
 from navarch.kinds.kind import AGE, Column, Kind
@@ -51,28 +52,33 @@ def _missing(found: Document, now: datetime) -> str:
     return next((one.get("status", "?") for one in conditions if one.get("type") == "Dangling"), "?")
 
 
-def _shares(found: Document, now: datetime) -> str:
-    own = "limited" if dig(found, "spec", "type") == "Limited" else "exempt"
-    return str(dig(found, "spec", own, "nominalConcurrencyShares", default=NONE))
+def _shares(found: Document, now: datetime) -> Any:
+    """Only of what is limited."""
+    return dig(found, "spec", "limited", "nominalConcurrencyShares", default=NONE)
 
 
-def _queues(found: Document, now: datetime) -> str:
+def _queues(found: Document, now: datetime) -> Any:
     return _of_queuing(found, "queues")
 
 
-def _hand(found: Document, now: datetime) -> str:
+def _hand(found: Document, now: datetime) -> Any:
     return _of_queuing(found, "handSize")
 
 
-def _length(found: Document, now: datetime) -> str:
+def _length(found: Document, now: datetime) -> Any:
     return _of_queuing(found, "queueLengthLimit")
 
 
-def _of_queuing(found: Document, field: str) -> str:
-    return str(dig(found, "spec", "limited", "limitResponse", "queuing", field, default=NONE))
+def _of_queuing(found: Document, field: str) -> Any:
+    return dig(found, "spec", "limited", "limitResponse", "queuing", field, default=NONE)
+
+
+def _precedence(found: Document) -> tuple[int, str]:
+    return dig(found, "spec", "matchingPrecedence", default=0), dig(found, "metadata", "name", default="")
 
 
 FLOWSCHEMA = Kind(
+    row_order=_precedence,
     group=GROUP,
     version="v1",
     name="FlowSchema",
@@ -85,7 +91,7 @@ FLOWSCHEMA = Kind(
     subresource_rules={"status": status_rules},
     columns=(
         Column("PriorityLevel", ".spec.priorityLevelConfiguration.name", description="The level of what it matches."),
-        Column("MatchingPrecedence", ".spec.matchingPrecedence", type="integer", description="Lower ones match first."),
+        Column("MatchingPrecedence", ".spec.matchingPrecedence", description="Lower ones match first."),
         Column("DistinguisherMethod", _method, description="How its requests are told apart."),
         AGE,
         Column("MissingPL", _missing, description="Whether its level does not exist."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from navarch.kinds import warnings
-from navarch.kinds.ingress_rules import CLASS_ANNOTATION, class_rules, rules, status_rules
+from navarch.kinds.ingress_rules import class_rules, rules, status_rules
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE
 from navarch.objects.value import Document, Draft, dig
@@ -28,22 +28,24 @@ def default_class(draft: Draft) -> None:
 
 
 def _class(found: Document, now: datetime) -> str:
-    annotated = dig(found, "metadata", "annotations", CLASS_ANNOTATION)
-    return str(dig(found, "spec", "ingressClassName") or annotated or NONE)
+    return str(dig(found, "spec", "ingressClassName", default=NONE))
 
 
 def _hosts(found: Document, now: datetime) -> str:
-    hosts = [rule["host"] for rule in dig(found, "spec", "rules", default=()) if rule.get("host")]
-    if not hosts:
-        return "*"
-    more = len(hosts) - SHOWN_HOSTS
-    text = ",".join(hosts[:SHOWN_HOSTS])
-    return f"{text} + {more} more..." if more > 0 else text
+    """More are told of where a rule follows the last host that is shown, whether it has a host or not."""
+    rules = dig(found, "spec", "rules", default=())
+    hosts: list[str] = []
+    for rule in rules:
+        if len(hosts) == SHOWN_HOSTS:
+            return f"{','.join(hosts)} + {len(rules) - SHOWN_HOSTS} more..."
+        if rule.get("host"):
+            hosts.append(rule["host"])
+    return ",".join(hosts) or "*"
 
 
 def _address(found: Document, now: datetime) -> str:
     points = dig(found, "status", "loadBalancer", "ingress", default=())
-    return ",".join(dict.fromkeys(point.get("ip") or point.get("hostname", "") for point in points))
+    return ",".join(sorted({point.get("ip") or point.get("hostname") or "" for point in points} - {""}))
 
 
 def _ports(found: Document, now: datetime) -> str:

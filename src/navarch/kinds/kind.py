@@ -36,8 +36,8 @@ class Column:
     """A column of `kubectl get`.
 
     source: a JSON path from the document's root (`.spec.replicas`), or a function of the document and the present.
-    type: OpenAPI type, `date` for an age (the source is a time, the cell how long ago it was). priority: above 0 it
-    is shown only by `-o wide`.
+    type: OpenAPI type, `date` for an age (the source is a time, the cell how long ago it was), `time` for the time
+    itself. priority: above 0 it is shown only by `-o wide`.
     """
 
     name: str
@@ -52,6 +52,8 @@ METADATA_FIELDS = {"metadata.name": ("metadata", "name"), "metadata.namespace": 
 
 NAME = Column("Name", ".metadata.name", format="name")
 AGE = Column("Age", ".metadata.creationTimestamp", type="date")
+CREATED_AT = Column("Created At", ".metadata.creationTimestamp", type="time", description="When it was made.")
+"""All that kinds have to show that have no columns of their own."""
 
 
 def no_rules(new: Document, old: Document | None) -> Iterable[Cause]:
@@ -90,6 +92,9 @@ class Kind:
         `from_stored`, and watches and lists are those of the stored kind. Both only rename fields.
     fields: selectable fields beyond metadata.name and metadata.namespace: selector -> path in the stored document.
     field_zeros: what an absent one of them is, where that is not "". `selectable` reads both.
+    field_fallbacks: where the value of one of them stands instead, while its own place is empty.
+    row_order: the key by which tables of them are sorted, where that is not by name.
+    field_aliases: other names of theirs, which selectors may use too; "" for a name whose value is always empty.
     scale: paths of (replicas in spec, replicas in status, selector in status or "" ) when `scale` is a subresource.
     grace: for graceful deletion: seconds a new deletion grants when the client names none; None deletes at once,
         whatever the client names.
@@ -130,6 +135,9 @@ class Kind:
     age: bool = True
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     field_zeros: Mapping[str, str] = field(default_factory=dict)
+    field_aliases: Mapping[str, str] = field(default_factory=dict)
+    field_fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    row_order: Callable[[Document], Any] | None = None
     scale: tuple[str, str, str] | None = None
     grace: Callable[[Document], int | None] | None = None
     verbs: tuple[str, ...] = ALL_VERBS

@@ -105,5 +105,5 @@ NAMESPACE = Kind(
     subresources=("status", "finalize"),
     counts_generation=False,
     columns=(Column("Status", ".status.phase", description="Active, or Terminating."),),
-    fields={"status.phase": ("status", "phase"), "name": ("metadata", "name")},
+    fields={"status.phase": ("status", "phase")},
 )

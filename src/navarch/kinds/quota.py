@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from navarch.kinds.kind import Column, Kind
+from navarch.kinds.kind import CREATED_AT, Column, Kind
 from navarch.kinds.quota_rules import limit_rules, quota_rules
 from navarch.kinds.view import ObjectMeta, Quantity, View
 from navarch.objects.value import Document, Draft, dig
@@ -103,7 +103,7 @@ LIMITRANGE = Kind(
     default=default_limits,
     rules=limit_rules,
     counts_generation=False,
-    columns=(Column("Created At", ".metadata.creationTimestamp", description="When it was made."),),
+    columns=(CREATED_AT,),
     age=False,
 )
 

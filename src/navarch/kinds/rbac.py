@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from navarch.base.errors import Cause
-from navarch.kinds.kind import AGE, Column, Kind
+from navarch.kinds.kind import AGE, CREATED_AT, Column, Kind
 from navarch.kinds.reference import NamedReference
 from navarch.kinds.rules import Faults
 from navarch.kinds.view import LabelSelector, ObjectMeta, View
@@ -177,7 +177,7 @@ def _accounts(binding: Document, now: datetime) -> str:
     return _subjects(binding, "ServiceAccount")
 
 
-ROLE_COLUMNS = (Column("Created At", ".metadata.creationTimestamp", description="When it was made."),)
+ROLE_COLUMNS = (CREATED_AT,)
 BINDING_COLUMNS = (
     Column("Role", _role, description="The role that it grants."),
     AGE,

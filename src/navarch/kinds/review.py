@@ -12,6 +12,7 @@ import msgspec
 from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind, Rules, no_rules
 from navarch.kinds.reference import ObjectReference
+from navarch.kinds.replicaset import current, desired
 from navarch.kinds.rules import Faults
 from navarch.kinds.view import ObjectMeta, View
 from navarch.objects.value import Document, Draft, dig
@@ -190,7 +191,7 @@ SCALE = Kind(
     rules=scale_rules,
     verbs=(),
     columns=(
-        Column("Desired", ".spec.replicas", type="integer", description="How many there should be."),
-        Column("Available", ".status.replicas", type="integer", description="How many there are."),
+        Column("Desired", desired, type="integer", description="How many there should be."),
+        Column("Available", current, type="integer", description="How many there are."),
     ),
 )

@@ -157,7 +157,7 @@ def prepare_claim(draft: Draft, old: Document | None) -> None:
 
 def storage_class(document: Document, now: datetime) -> str:
     annotated = dig(document, "metadata", "annotations", CLASS_ANNOTATION)
-    return str(annotated or dig(document, "spec", "storageClassName", default=""))
+    return str(dig(document, "spec", "storageClassName", default="") if annotated is None else annotated)
 
 
 def _phase(document: Document, now: datetime) -> str:
@@ -187,7 +187,7 @@ def _attributes(document: Document, now: datetime) -> str:
 
 
 def _claim_capacity(claim: Document, now: datetime) -> str:
-    return str(dig(claim, "status", "capacity", "storage", default="")) if _bound(claim) else ""
+    return str(dig(claim, "status", "capacity", "storage", default="0")) if _bound(claim) else ""
 
 
 def _claim_modes(claim: Document, now: datetime) -> str:
@@ -278,7 +278,7 @@ STORAGECLASS = Kind(
         Column("Provisioner", ".provisioner", description="What makes volumes of it."),
         Column("ReclaimPolicy", ".reclaimPolicy", description="What follows a claim's end."),
         Column("VolumeBindingMode", ".volumeBindingMode", description="When a claim gets its volume."),
-        Column("AllowVolumeExpansion", _expansion, type="boolean", description="Whether claims may grow."),
+        Column("AllowVolumeExpansion", _expansion, description="Whether claims may grow."),
     ),
     named=False,
 )

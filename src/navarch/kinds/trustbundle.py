@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import ssl
 from collections.abc import Iterable
+from datetime import datetime
 
 from navarch.base.certificate import read_der
 from navarch.base.errors import Cause
 from navarch.kinds.certificates import GROUP, check_signer, pem_blocks
 from navarch.kinds.kind import Column, Kind
+from navarch.kinds.printing import NONE
 from navarch.kinds.rules import Faults
 from navarch.objects import names
 from navarch.objects.value import Document, dig
@@ -96,6 +98,10 @@ def _certificate(type_: str, body: str) -> tuple[bytes, str]:
     return data, "" if found.authority else "does not have the CA bit set"
 
 
+def _signer(found: Document, now: datetime) -> str:
+    return dig(found, "spec", "signerName") or NONE
+
+
 CLUSTERTRUSTBUNDLE = Kind(
     group=GROUP,
     version="v1beta1",
@@ -105,7 +111,7 @@ CLUSTERTRUSTBUNDLE = Kind(
     rules=rules,
     name_rule=any_name,
     counts_generation=False,
-    columns=(Column("SignerName", ".spec.signerName", description="Whose certificates it is about."),),
+    columns=(Column("SignerName", _signer, description="Whose certificates it is about."),),
     age=False,
     fields={"spec.signerName": ("spec", "signerName")},
 )

@@ -84,9 +84,22 @@ def _reference(found: Document, now: datetime) -> str:
     reference = dig(found, "spec", "paramRef")
     if reference is None:
         return UNSET
-    if "name" not in reference:
-        return "*"
-    return f"{reference['namespace']}/{reference['name']}" if reference.get("namespace") else str(reference["name"])
+    if reference.get("name"):
+        return f"{reference.get('namespace') or '*'}/{reference['name']}"
+    selector = reference.get("selector")
+    return UNSET if selector is None else _as_go(selector)
+
+
+def _as_go(selector: Document) -> str:
+    """A label selector as Kubernetes prints this one."""
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    terms = "".join(
+        f"LabelSelectorRequirement{{Key:{one.get('key', '')},Operator:{one.get('operator', '')},"
+        f"Values:[{' '.join(one.get('values') or ())}],}},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    both = f"MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{terms}}}"
+    return f"&LabelSelector{{{both},}}"
 
 
 VALIDATINGWEBHOOKCONFIGURATION = Kind(

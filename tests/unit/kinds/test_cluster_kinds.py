@@ -334,7 +334,7 @@ def test_cells() -> None:
     assert cells(VALIDATINGADMISSIONPOLICY, policy()) == [1, "<unset>"]
     named = binding(paramRef={"name": "p", "namespace": "n"})
     assert cells(VALIDATINGADMISSIONPOLICYBINDING, named) == ["n/p"]
-    assert cells(PRIORITYLEVELCONFIGURATION, complete(PRIORITYLEVELCONFIGURATION, level())) == ["30", "64", "8", "50"]
+    assert cells(PRIORITYLEVELCONFIGURATION, complete(PRIORITYLEVELCONFIGURATION, level())) == [30, 64, 8, 50]
     assert cells(FLOWSCHEMA, flow()) == ["<none>", "?"]
     assert cells(APISERVICE, service()) == ["Local", "Unknown"]
     failed = {"type": "Available", "status": "False", "reason": "MissingEndpoints"}

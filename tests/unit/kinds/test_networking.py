@@ -198,10 +198,14 @@ def cells(kind: Kind, spec: Document, **more: Any) -> list[Any]:
 
 def test_cells() -> None:
     hosts = {"rules": [{"host": f"{name}.example.com"} for name in "abcde"], "tls": [{}]}
-    status = {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"hostname": "lb"}]}}
+    status = {"loadBalancer": {"ingress": [{"hostname": "lb"}, {"ip": "10.0.0.1"}, {"hostname": "lb"}, {}]}}
     shown = "a.example.com,b.example.com,c.example.com + 2 more..."
     assert cells(INGRESS, {**hosts, "ingressClassName": "x"}, status=status) == ["x", shown, "10.0.0.1,lb", "80, 443"]
     assert cells(INGRESS, {}) == ["<none>", "*", "", "80"]
+    hosts["rules"] = [{}, *hosts["rules"][:3]]
+    assert cells(INGRESS, hosts)[1] == "a.example.com,b.example.com,c.example.com"
+    hosts["rules"].append({})
+    assert cells(INGRESS, hosts)[1] == "a.example.com,b.example.com,c.example.com + 2 more...", "all rules are counted"
     assert cells(INGRESSCLASS, {"parameters": {"apiGroup": "g.io", "kind": "K", "name": "n"}}) == ["K.g.io/n"]
     assert cells(NETWORKPOLICY, {}) == ["<none>"]
     assert cells(IPADDRESS, {"parentRef": {"resource": "services", "namespace": "n", "name": "a"}}) == ["services/n/a"]

@@ -51,5 +51,6 @@ POD = Kind(
         "status.nominatedNodeName": ("status", "nominatedNodeName"),
     },
     field_zeros={"spec.hostNetwork": "false"},
+    field_aliases={"spec.host": "spec.nodeName", "status.podIPs": ""},
     grace=grace,
 )
