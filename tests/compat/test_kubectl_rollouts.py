@@ -92,3 +92,111 @@ def test_a_wait_for_a_condition(web: Kubectl) -> None:
     assert "condition met" in web("wait", "--for=jsonpath={.status.readyReplicas}=2", "deploy/web")
     assert len(web("wait", "--for=condition=Ready", "pod", "-l", "app=web").splitlines()) == 2
     assert "timed out waiting" in web.refused("wait", "--for=condition=Nope", "deploy/web", "--timeout=2s")
+
+
+DAEMON = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: daemon}}
+  updateStrategy: {rollingUpdate: {maxUnavailable: 100%}}
+  template:
+    metadata: {labels: {app: daemon}}
+    spec: {terminationGracePeriodSeconds: 0, containers: [{name: web, image: "nginx:1"}]}
+"""
+STATEFUL = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: web}
+spec:
+  replicas: 2
+  podManagementPolicy: Parallel
+  selector: {matchLabels: {app: stateful}}
+  template:
+    metadata: {labels: {app: stateful}}
+    spec: {terminationGracePeriodSeconds: 0, containers: [{name: web, image: "nginx:1"}]}
+"""
+SETS = {"daemonset": DAEMON, "statefulset": STATEFUL}
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_every_way_of_rolling_a_set(kubectl: Kubectl, kind: str) -> None:
+    """By ControllerRevisions, which kubectl reads and applies itself."""
+    target = f"{kind}/web"
+
+    def roll(image: str, cause: str) -> None:
+        kubectl("set", "image", target, f"web={image}")
+        kubectl("annotate", target, f"kubernetes.io/change-cause={cause}", "--overwrite")
+        settled()
+
+    def settled() -> str:
+        return kubectl("rollout", "status", target, "--timeout=100s")
+
+    def history() -> list[str]:
+        return [line.split()[0] for line in kubectl("rollout", "history", target).splitlines()[2:] if line]
+
+    def images() -> set[str]:
+        pods = kubectl.read("pods", "-l", f"app={kind.removesuffix('set')}")["items"]
+        return {pod["spec"]["containers"][0]["image"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+
+    kubectl.apply(SETS[kind])
+    settled()
+    roll("nginx:2", "second")
+    roll("nginx:3", "third")
+    assert history() == ["1", "2", "3"]
+    assert re.search(r"Image:\s+nginx:2", kubectl("rollout", "history", target, "--revision=2"))
+    assert "unable to find the specified revision" in kubectl.refused("rollout", "history", target, "--revision=9")
+    assert kubectl("rollout", "undo", target) == f"{kind}.apps/web rolled back\n"
+    settled()
+    until(lambda: images() == {"nginx:2"})
+    until(lambda: history() == ["1", "3", "4"])
+    assert kubectl("rollout", "undo", target, "--to-revision=1") == f"{kind}.apps/web rolled back\n"
+    settled()
+    until(lambda: images() == {"nginx:1"})
+    until(lambda: history() == ["3", "4", "5"])
+    same = kubectl("rollout", "undo", target, "--to-revision=5")
+    if "1.32" not in str(kubectl.program):  # which looks for a `creationTimestamp: null` that is written no longer
+        assert "skipped rollback (current template already matches revision 5)" in same
+    assert "unable to find specified revision 1 in history" in kubectl.refused(
+        "rollout", "undo", target, "--to-revision=1"
+    )
+    assert kubectl("rollout", "restart", target) == f"{kind}.apps/web restarted\n"
+    settled()
+    for verb, word in (("pause", "pausing"), ("resume", "resuming")):
+        assert f'{kind}s.apps "web" {word} is not supported' in kubectl.refused("rollout", verb, target)
+
+
+def test_the_status_of_sets_that_roll_by_hand_or_in_part(kubectl: Kubectl) -> None:
+    kubectl.apply(STATEFUL)
+    kubectl("rollout", "status", "sts/web", "--timeout=100s")
+    part = '{"spec":{"updateStrategy":{"rollingUpdate":{"partition":1}}}}'
+    kubectl("patch", "sts/web", "--type=merge", "-p", part)
+    kubectl("set", "image", "sts/web", "web=nginx:2")
+    text = kubectl("rollout", "status", "sts/web", "--timeout=100s")
+    assert text.endswith("partitioned roll out complete: 1 new pods have been updated...\n")
+    kubectl(
+        "patch", "sts/web", "--type=merge", "-p", '{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}'
+    )
+    refused = kubectl.refused("rollout", "status", "sts/web", "--timeout=100s")
+    assert "rollout status is only available for RollingUpdate strategy type" in refused
+
+
+def test_a_rollout_that_is_undone_by_itself(web: Kubectl) -> None:
+    """What users see of it: the condition, the event, and that the same template stays when it is applied again."""
+    web("annotate", "deploy/web", "navarch.dev/auto-rollback=true")
+    web("patch", "deploy/web", "-p", '{"spec":{"progressDeadlineSeconds":1}}')
+    pending = '{"spec":{"template":{"spec":{"nodeSelector":{"no":"such"}}}}}'
+    web("patch", "deploy/web", "-p", pending)
+    assert web("wait", "--for=condition=RolledBack", "deploy/web", "--timeout=100s").endswith("condition met\n")
+    assert "nodeSelector" not in web.read("deploy", "web")["spec"]["template"]["spec"]
+    web("rollout", "status", "deploy/web", "--timeout=100s")
+    told = until(lambda: web.read("events", "--field-selector=reason=RolledBack")["items"])
+    assert re.match(r'Revision 2 \("web-.+"\) was undone and revision 1 \("web-.+"\) restored: ', told[0]["message"])
+    assert [row[0] for row in revisions(web)] == ["2", "3"]
+    web("patch", "deploy/web", "-p", pending)
+    told_again = "jsonpath={.status.conditions[?(@.type=='RolledBack')].reason}=AppliedAgain"
+    web("wait", f"--for={told_again}", "deploy/web", "--timeout=100s")
+    waited = web.run("rollout", "status", "deploy/web", "--timeout=100s")
+    assert "exceeded its progress deadline" in waited.stderr
+    assert "nodeSelector" in web.read("deploy", "web")["spec"]["template"]["spec"]

@@ -131,9 +131,15 @@ def _document(owner: Object, wanted: Candidate, number: int, label: str) -> Docu
             "ownerReferences": [new_owner_reference(owner)],
             **({"annotations": dict(annotations)} if annotations else {}),
         },
-        "data": {"spec": {"template": {**template, "$patch": "replace"}}},
+        "data": _in_order({"spec": {"template": {**template, "$patch": "replace"}}}),
         "revision": number,
     }
+
+
+def _in_order(data: Document) -> Document:
+    """`kubectl rollout undo` compares bytes, of keys in order, to find that there is nothing to undo."""
+    ordered: Document = orjson.loads(orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
+    return ordered
 
 
 def surplus(old: Sequence[Object], limit: int, in_use: Collection[str]) -> list[Delete]:

@@ -194,6 +194,34 @@ def test_never_outside_of_the_bounds(case: tuple[Bounds, Memory, int, int]) -> N
     assert bounds.least <= verdict.replicas <= bounds.most
 
 
+@given(
+    cases(), st.none() | st.dictionaries(st.sampled_from(["p0", "p1", "p2"]), st.integers(0, 900)), st.integers(0, 120)
+)
+def test_a_scale_is_written_only_within_the_bounds_and_only_to_change_it(
+    case: tuple[Bounds, Memory, int, int], used: dict[str, int] | None, present: int
+) -> None:
+    """Whatever is measured, or nothing. Brought back from outside of the bounds, it is at the nearer one."""
+    bounds, memory, _, _ = case
+    spec: dict[str, Any] = {"minReplicas": bounds.least, "maxReplicas": bounds.most, "metrics": [CPU]}
+    if bounds.behavior is not None:
+        spec["behavior"] = bounds.behavior
+    target = {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}
+    autoscaler = made(HORIZONTALPODAUTOSCALER, "web", spec={**spec, "scaleTargetRef": target})
+    scale = made(DEPLOYMENT, "web", spec={"replicas": present}, status={"replicas": present, "selector": "app=web"})
+    reading = Problem("none") if used is None else Reading({name: sample(milli) for name, milli in used.items()})
+    found = decide(Observed(autoscaler, scale, memory, pods(3), [reading]), NOW).plan
+    written = [action.document["spec"]["replicas"] for action in found.actions if isinstance(action, Update)]
+    assert all(bounds.least <= replicas <= bounds.most and replicas != present for replicas in written)
+    assert len(written) <= 1
+    if present == 0:
+        assert not written, "one that was scaled to nothing by hand stays so"
+    elif not bounds.least <= present <= bounds.most:
+        assert written == [min(max(present, bounds.least), bounds.most)]
+    elif used is None:
+        assert not written
+    assert found.requeue_after_s == 15
+
+
 @given(cases())
 def test_never_faster_than_the_policies(case: tuple[Bounds, Memory, int, int]) -> None:
     bounds, memory, current, wanted = case

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from navarch.controllers.claims import Claim
@@ -328,6 +328,15 @@ def test_doubles_of_a_revision_become_one(make: Make) -> None:
     assert found.actions == (Patch(pod, label), Delete(double))
 
 
+def test_a_revision_is_written_in_the_order_that_kubectl_compares(make: Make) -> None:
+    found = look(daemonset(make, pod={"dnsPolicy": "Default", "activeDeadlineSeconds": 1}), [], [])
+    (created,) = found.actions
+    assert isinstance(created, Create)
+    template = created.document["data"]["spec"]["template"]
+    assert list(template) == ["$patch", "metadata", "spec"]
+    assert list(template["spec"]) == sorted(template["spec"])
+
+
 def test_selecting_everything_is_refused(make: Make) -> None:
     (event,) = look(daemonset(make, selector={}), [node(make, "a")], []).actions
     assert isinstance(event, Event)
@@ -337,6 +346,68 @@ def test_selecting_everything_is_refused(make: Make) -> None:
 def test_one_that_is_being_deleted_does_nothing(make: Make) -> None:
     owner = daemonset(make, metadata={"deletionTimestamp": ago(1)})
     assert look(owner, [node(make, "a")], []) == Plan()
+
+
+ON_NODE = st.tuples(st.booleans(), st.sampled_from(["serves", "starts", "leaves", "Failed", "Succeeded"]))
+PLACES = st.lists(
+    st.tuples(st.sampled_from(["fits", "stays", "not", "gone"]), st.lists(ON_NODE, max_size=3)), max_size=6
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PLACES, st.integers(0, 3), st.integers(0, 3), st.booleans())
+def test_what_a_plan_never_does(places: list[Any], surge: int, unavailable: int, by_hand: bool) -> None:
+    """Never a second pod of one version on a node, never one where none belongs, and where nothing is out of place,
+    never more nodes without a good pod than allowed."""
+    make = Make()
+    update = {"maxSurge": surge, "maxUnavailable": unavailable if unavailable or surge else 1}
+    update = {"maxSurge": surge, "maxUnavailable": 0} if surge else update
+    strategy = {"type": "OnDelete"} if by_hand else {"type": "RollingUpdate", "rollingUpdate": update}
+    before = daemonset(make, "i", updateStrategy=strategy)
+    after = daemonset(make, "j", generation="2", updateStrategy=strategy)
+    taints = {"fits": (), "stays": ("x:NoSchedule",), "not": ("x:NoExecute",)}
+    nodes = [node(make, f"n{at}", *taints[what]) for at, (what, _) in enumerate(places) if what != "gone"]
+    pods, of = [], {}
+    how: dict[str, dict[str, Any]] = {"serves": {}, "starts": {"ready_s": None}, "leaves": {"deleting": True}}
+    for at, (_, present) in enumerate(places):
+        for number, (new, state) in enumerate(present):
+            name = f"p{at}-{number}"
+            shape = how.get(state) or ({"phase": state} if state in ("Failed", "Succeeded") else {})
+            pods.append(daemon(make, after if new else before, f"n{at}", name, **shape))
+            of[name] = (at, new, state)
+    found = look(after, nodes, pods, revision(make, before), revision(make, after, 2))
+    coming, going = made(found), [name for name in deleted(found) if name in of]
+    assert len(set(coming)) == len(coming)
+    assert len(set(going)) == len(going)
+    assert all(of[name][2] != "leaves" for name in going)
+    for name in coming:
+        what, present = places[int(name.removeprefix("n"))]
+        assert what == "fits"
+        staying = [(new, state) for new, state in present if state != "leaves" and state not in ("Failed", "Succeeded")]
+        assert not any(new for new, _ in staying)
+        assert surge or not present, "without a surge the node is free first"
+    tidy = all(
+        what == "fits" and len(present) == 1 and present[0][1] in ("serves", "starts") for what, present in places
+    )
+    if tidy and not surge:
+        lost = [name for name in going if of[name][2] == "serves"]
+        down = sum(state != "serves" for _, ((_, state),) in places)
+        assert len(lost) <= (0 if by_hand else max(0, update["maxUnavailable"] - down))
+        assert not any(of[name][1] for name in going)
+
+
+@given(st.lists(st.integers(1, 30), unique=True, max_size=8), st.integers(0, 5), st.sets(st.integers(0, 7)))
+def test_forgetting_revisions_takes_the_oldest_that_nothing_uses(
+    numbers: list[int], limit: int, used: set[int]
+) -> None:
+    make = Make()
+    known = [make.object(CONTROLLERREVISION, f"r{number}", data={}, revision=number) for number in sorted(numbers)]
+    in_use = {known[at].name for at in used if at < len(known)}
+    gone = [action.object for action in surplus(known, limit, in_use)]
+    assert len(gone) <= max(0, len(known) - limit)
+    assert not in_use & {one.name for one in gone}
+    spare = [one for one in known if one.name not in in_use]
+    assert gone == spare[: len(gone)]
 
 
 def somewhere(name: str, old: int, new: int, available: tuple[bool, bool]) -> OnNode:

@@ -442,3 +442,16 @@ def test_one_that_ends_while_suspended_has_begun(make: Make) -> None:
     assert status_of(found)["startTime"] == ago(0)
     nothing = look(job(make, completions=0, suspend=True))
     assert "startTime" not in status_of(nothing)
+
+
+@given(
+    st.integers(0, 1000), st.integers(0, 2000), st.sampled_from(["", "Complete", "Failed", "Suspended"]), st.booleans()
+)
+def test_no_finished_job_goes_before_its_time(ttl_s: int, ended_s: int, over: str, forgotten: bool) -> None:
+    make = Make()
+    held = [{"type": over, "status": "True", "lastTransitionTime": ago(ended_s)}] if over else []
+    found = ttl_plan(job(make, {"conditions": held}, **({} if forgotten else {"ttlSecondsAfterFinished": ttl_s})), NOW)
+    finished = over in ("Complete", "Failed") and not forgotten
+    gone = [action for action in found.actions if isinstance(action, Delete)]
+    assert bool(gone) == (finished and ended_s >= ttl_s)
+    assert found.requeue_after_s == (ttl_s - ended_s if finished and ended_s < ttl_s else None)
