@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import count
 from typing import Any, cast
@@ -112,6 +112,10 @@ class Informer:
     def by(self, index: str, value: str) -> Sequence[Object]:
         """Those that the index function `index` files under `value`."""
         return self._at(self._indexes[index].keys(value))
+
+    def each(self, index: str, value: str) -> Iterator[Object]:
+        """The same one by one, for who may not need them all; to be gone through before the cache moves."""
+        return (self._objects[key] for key in self._indexes[index].keys(value))
 
     def _at(self, keys: Iterable[Key]) -> Sequence[Object]:
         objects = self._objects

@@ -49,9 +49,14 @@ def claim(owner: Object, selector: Selector, informer: Informer) -> Claim:
     """What of the informer's kind belongs to `owner`, now or soon. The informer needs the index `ORPHANS`."""
     kept: list[Object] = []
     lost: list[Object] = []
+    fits: dict[int, bool] = {}
     for found in informer.owned_by(owner.uid):
         if found.namespace == owner.namespace and controlled_by(found, owner):
-            (kept if selector.matches(found.labels) else lost).append(found)
+            labels = found.labels  # mostly the same mapping for all: asked about once
+            fit = fits.get(id(labels))
+            if fit is None:
+                fit = fits[id(labels)] = selector.matches(labels)
+            (kept if fit else lost).append(found)
     orphans = [
         found
         for found in informer.by(ORPHANS, owner.namespace)

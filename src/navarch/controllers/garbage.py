@@ -102,7 +102,8 @@ class Collector:
             yield from self._waiting_owners(cache, found)
             return
         if found.owners:
-            yield _key(found)
+            if not self._is_kept(cache, found):
+                yield _key(found)
             yield from self._waiting_owners(cache, found)
         if found.terminating and _held_by(found):
             yield _key(found)
@@ -132,6 +133,11 @@ class Collector:
         if owner is None or owner.uid != reference.uid:
             return Owner(reference, kind, None)
         return Owner(reference, kind, True, _is_foreground(owner))
+
+    def _is_kept(self, cache: Cache, found: Object) -> bool:
+        """Whether all its owners are there and stay; should one of them go, its own change names its dependents."""
+        owners = (self._owner(cache, found, reference) for reference in found.references)
+        return not found.terminating and all(owner.present and not owner.waiting for owner in owners)
 
     def _waiting_owners(self, cache: Cache, found: Object) -> Iterable[Key]:
         for reference in found.references:

@@ -5,7 +5,8 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, ItemsView, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -52,7 +53,7 @@ def controller(
         if owner is None:
             return None
         found = claim(owner, selector_of(owner), cache[POD])
-        surplus = sum(pod.view.live for pod in found.kept) > owner.view.spec.replicas
+        surplus = sum(map(_live, found.kept)) > owner.view.spec.replicas
         return Observed(owner, found, related(cache, owner) if surplus else ())
 
     of_controller = controller_key(kind)
@@ -75,6 +76,11 @@ def controller(
     )
 
 
+def _live(pod: Object) -> bool:
+    """As `Pod.live`, without a closer look, for there may be thousands."""
+    return not pod.terminating and not pod.glance.terminal
+
+
 async def confirm(client: Client, observed: Observed) -> Observed:
     if not observed.claim.orphans or await still_there(client, observed.owner):
         return observed
@@ -87,14 +93,14 @@ def plan(observed: Observed, now: datetime) -> Plan:
     spec = owner.view.spec
     closing = owner.view.metadata.deletion_timestamp is not None
     actions: list[Action] = []
-    kept = [pod for pod in observed.claim.kept if pod.view.live]
+    kept = [pod for pod in observed.claim.kept if _live(pod)]
     if not closing:
-        orphans = [pod for pod in observed.claim.orphans if pod.view.live]
+        orphans = [pod for pod in observed.claim.orphans if _live(pod)]
         actions += [adopt(pod, owner) for pod in orphans]
-        actions += [release(pod, owner) for pod in observed.claim.lost if pod.view.live]
+        actions += [release(pod, owner) for pod in observed.claim.lost if _live(pod)]
         kept += orphans
         actions += _scale(observed, kept, now)
-    leaving = [pod for pod in observed.claim.kept if pod.view.terminating and not pod.view.terminal]
+    leaving = [pod for pod in observed.claim.kept if pod.terminating and not pod.glance.terminal]
     made = partial(status, owner, kept, len(leaving), now)
     return Plan(
         tuple(actions),
@@ -121,10 +127,13 @@ def status(owner: Object, pods: Sequence[Object], terminating: int, now: datetim
     old = document.get("status") or {}
     wanted = labels_of(msgspec.json.decode(owner.view.spec.template)).items()
     min_ready_s = owner.view.spec.min_ready_seconds
+    ready = [pod for pod in pods if pod.glance.ready]
     counts = {
-        "fullyLabeledReplicas": sum(wanted <= pod.labels.items() for pod in pods),
-        "readyReplicas": sum(pod.view.ready for pod in pods),
-        "availableReplicas": sum(is_available(pod.view, min_ready_s, now) for pod in pods),
+        "fullyLabeledReplicas": _labelled(pods, wanted),
+        "readyReplicas": len(ready),
+        "availableReplicas": sum(is_available(pod.view, min_ready_s, now) for pod in ready)
+        if min_ready_s
+        else len(ready),
     }
     found: Document = {"replicas": len(pods)} | {name: count for name, count in counts.items() if count}
     if owner.kind.group == "apps":
@@ -134,6 +143,13 @@ def status(owner: Object, pods: Sequence[Object], terminating: int, now: datetim
     if conditions := _conditions(old.get("conditions"), failure, now):
         found["conditions"] = conditions
     return found
+
+
+def _labelled(pods: Sequence[Object], wanted: ItemsView[str, str]) -> int:
+    """How many have all the labels; pods of one template share theirs."""
+    shared = Counter(id(pod.labels) for pod in pods)
+    known = {id(pod.labels): pod.labels for pod in pods}
+    return sum(number for which, number in shared.items() if wanted <= known[which].items())
 
 
 def _conditions(old: list[dict[str, Any]] | None, failure: Failure | None, now: datetime) -> list[dict[str, Any]]:

@@ -103,5 +103,5 @@ def rank(question: Question, able: Mask) -> Ints:
     for score in scores.ALL:
         points = score.ask(question, able)
         if points is not None:
-            total += score.weight * points.astype(np.int64)
+            total += score.weight * points.astype(np.int64, copy=False)
     return total

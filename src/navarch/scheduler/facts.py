@@ -41,7 +41,8 @@ class Weighted:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A topology spread constraint. key: stands for `counts`, which says whether a pod is one of the set."""
+    """A topology spread constraint. key: stands for `counts`, which says whether a pod is one of the set. owner: the
+    uid that all pods of the set have among their owners, if there is one."""
 
     max_skew: int
     topology_key: str
@@ -50,6 +51,7 @@ class Spread:
     honors_taints: bool
     key: Key
     counts: Callable[[PodFacts], bool]
+    owner: str = ""
 
 
 Port = tuple[str, str, int]

@@ -2,8 +2,9 @@
 
 A node has a column number for as long as it exists; arrays are `[resource, node]`, so that a question to all nodes is
 one pass over memory. What filters and scores need beyond resources they ask for by a key: `per_node` (a function of
-the node alone) and `per_pods` (a sum over the node's pods). The table computes such a column once and then keeps it
-current, so that the thousandth pod of a template costs additions only. It knows nothing of why a question is asked.
+the node alone), `per_pods` (a sum over the node's pods) and `per_load` (a function of what the node has and of what is
+asked of it). The table computes such a column once and then keeps it current, so that the thousandth pod of a template
+costs additions only. It knows nothing of why a question is asked.
 
 Not safe to use from two tasks across an await: one task owns it.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,24 @@ PerPod = Callable[[PodFacts], int]
 REMEMBERED = 512
 """How many asked-for columns of each sort are kept; the longest unused goes first."""
 
+REMEMBERED_LOADS = 48
+"""As many of those that every pod changes."""
+
 HeldAs = tuple[str, PodTerm, int]
 """How pods on nodes look upon others: ("anti" | "affinity" | "preferred", the term, its weight)."""
 
 NO_LABELS: Labels = {}
+
+
+class Load(NamedTuple):
+    """What some nodes have and what is asked of them, as `Table.allocatable`, `requested` and `scored`."""
+
+    allocatable: Ints
+    requested: Ints
+    scored: Ints
+
+
+PerLoad = Callable[[Load], npt.NDArray[Any]]
 
 
 @dataclass(slots=True)
@@ -45,9 +60,21 @@ class _NodeColumn:
 
 @dataclass(slots=True)
 class _PodColumn:
+    """owner: the uid of the one whose pods alone count; "" for all."""
+
     ask: PerPod
     values: Ints
     by_namespace: bool
+    owner: str
+
+
+@dataclass(slots=True)
+class _LoadColumn:
+    """stale: the nodes of which it has to be asked again."""
+
+    ask: PerLoad
+    values: npt.NDArray[Any]
+    stale: set[int]
 
 
 def _held(pod: PodFacts) -> list[HeldAs]:
@@ -89,6 +116,10 @@ class Table:
         self._waiting: dict[str, dict[str, PodFacts]] = {}
         self._per_node: OrderedDict[Hashable, _NodeColumn] = OrderedDict()
         self._per_pods: OrderedDict[Hashable, _PodColumn] = OrderedDict()
+        self._per_load: OrderedDict[Hashable, _LoadColumn] = OrderedDict()
+        self._of_all: dict[Hashable, _PodColumn] = {}
+        self._of_owner: dict[str, dict[Hashable, _PodColumn]] = {}
+        self._owned: dict[str, dict[str, int]] = {}
         self._domains: dict[str, dict[str, int]] = {}
         self._namespaces: dict[str, Labels] = {}
 
@@ -137,8 +168,8 @@ class Table:
             self._namespaces.pop(name, None)
         else:
             self._namespaces[name] = labels
-        for key in [key for key, column in self._per_pods.items() if column.by_namespace]:
-            del self._per_pods[key]
+        for key in [key for key, column in self._of_all.items() if column.by_namespace]:
+            self._forget(key)
 
     def set_node(self, node: NodeFacts) -> None:
         """Adds the node or takes note of how it is now."""
@@ -153,6 +184,7 @@ class Table:
             self._allocatable[row, index] = number
         for column in self._per_node.values():
             column.values[index] = column.ask(node)
+        self._reload(index)
         for pod in self._waiting.pop(node.name, {}).values():
             self._put(pod, index, 1)
 
@@ -173,6 +205,7 @@ class Table:
         self._allocatable[:, index] = 0
         for column in self._per_node.values():
             column.values[index] = 0
+        self._reload(index)
         self._free.append(index)
 
     def add(self, pod: PodFacts, node: str) -> None:
@@ -218,16 +251,39 @@ class Table:
         self._requested[3, index] += sign
         self._scored[0, index] += sign * pod.scored.get(CPU, 0)
         self._scored[1, index] += sign * pod.scored.get(MEMORY, 0)
+        self._reload(index)
         if sign > 0:
             self._on[index][pod.uid] = pod
         else:
             del self._on[index][pod.uid]
-        for column in self._per_pods.values():
+        self._count(pod, index, sign, self._of_all)
+        for owner in pod.owners:
+            self._own(owner, pod, index, sign)
+        for way in _held(pod):
+            self._hold(way, index, sign)
+
+    def _own(self, owner: str, pod: PodFacts, index: int, sign: int) -> None:
+        owned = self._owned.setdefault(owner, {})
+        if sign > 0:
+            owned[pod.uid] = index
+        else:
+            del owned[pod.uid]
+            if not owned:
+                del self._owned[owner]
+        if columns := self._of_owner.get(owner):
+            self._count(pod, index, sign, columns)
+
+    @staticmethod
+    def _count(pod: PodFacts, index: int, sign: int, columns: dict[Hashable, _PodColumn]) -> None:
+        for column in columns.values():
             number = column.ask(pod)
             if number:
                 column.values[index] += sign * number
-        for way in _held(pod):
-            self._hold(way, index, sign)
+
+    def _reload(self, index: int) -> None:
+        """The node has more or less than before, or more or less is asked of it."""
+        for column in self._per_load.values():
+            column.stale.add(index)
 
     def _hold(self, way: HeldAs, index: int, sign: int) -> None:
         counts = self.held.get(way)
@@ -254,21 +310,56 @@ class Table:
             self._per_node.move_to_end(key)
         return column.values[: self.width]
 
-    def per_pods(self, key: Hashable, ask: PerPod, *, by_namespace: bool = False) -> Ints:
+    def per_pods(self, key: Hashable, ask: PerPod, *, by_namespace: bool = False, owner: str = "") -> Ints:
         """The sum of `ask(pod)` over each node's pods. `ask` must depend on `key` and the pod alone.
 
-        by_namespace: `ask` also reads `namespace_labels`.
+        by_namespace: `ask` also reads `namespace_labels`. owner: a uid, where `ask` is 0 for the pods of others: then
+        they cost nothing.
         """
         column = self._per_pods.get(key)
-        if column is None:
-            column = _PodColumn(ask, np.zeros(self._capacity, np.int64), by_namespace)
+        if column is not None:
+            self._per_pods.move_to_end(key)
+            return column.values[: self.width]
+        column = _PodColumn(ask, np.zeros(self._capacity, np.int64), by_namespace, owner)
+        if owner:
+            for uid, index in self._owned.get(owner, {}).items():
+                column.values[index] += ask(self._on[index][uid])
+            self._of_owner.setdefault(owner, {})[key] = column
+        else:
             for index, pods in enumerate(self._on):
                 column.values[index] = sum(ask(pod) for pod in pods.values())
-            self._per_pods[key] = column
-            if len(self._per_pods) > REMEMBERED:
-                self._per_pods.popitem(last=False)
-        else:
-            self._per_pods.move_to_end(key)
+            self._of_all[key] = column
+        self._per_pods[key] = column
+        if len(self._per_pods) > REMEMBERED:
+            self._forget(next(iter(self._per_pods)))
+        return column.values[: self.width]
+
+    def _forget(self, key: Hashable) -> None:
+        """A column of `per_pods`."""
+        column = self._per_pods.pop(key)
+        if not column.owner:
+            del self._of_all[key]
+            return
+        columns = self._of_owner[column.owner]
+        del columns[key]
+        if not columns:
+            del self._of_owner[column.owner]
+
+    def per_load(self, key: Hashable, ask: PerLoad) -> npt.NDArray[Any]:
+        """`ask` of every node's load, asked again only of those whose load changed. What `ask` says of a node must
+        depend on `key` and that node's load alone; what it says of free columns means nothing."""
+        column = self._per_load.get(key)
+        if column is None:
+            everything = Load(self._allocatable, self._requested, self._scored)
+            column = self._per_load[key] = _LoadColumn(ask, ask(everything), set())
+            if len(self._per_load) > REMEMBERED_LOADS:
+                self._per_load.popitem(last=False)
+            return column.values[: self.width]
+        self._per_load.move_to_end(key)
+        if column.stale:
+            at = np.fromiter(column.stale, np.int64, len(column.stale))
+            column.values[at] = ask(Load(self._allocatable[:, at], self._requested[:, at], self._scored[:, at]))
+            column.stale.clear()
         return column.values[: self.width]
 
     def domains(self, topology_key: str) -> Ints:
@@ -340,6 +431,7 @@ class Table:
             summed.values = np.append(summed.values, np.zeros(more, np.int64))
         for way, counts in self.held.items():
             self.held[way] = np.append(counts, np.zeros(more, np.int64))
+        self._per_load.clear()
 
     def _row(self, resource: str) -> int:
         row = self.rows.get(resource)

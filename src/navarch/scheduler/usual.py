@@ -46,7 +46,7 @@ def usual_spreads(pod: PodFacts, selectors: Iterable[dict[str, str]]) -> tuple[S
         return all(_selects(selector, other) for selector in mine)
 
     key: Key = ("usual", namespace, owner, tuple(labels_key(selector) for selector in mine))
-    return tuple(Spread(skew, topology, 1, True, False, key, counts) for topology, skew in SPREADS)
+    return tuple(Spread(skew, topology, 1, True, False, key, counts, owner) for topology, skew in SPREADS)
 
 
 def selector_of(service: Object) -> dict[str, str]:

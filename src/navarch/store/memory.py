@@ -42,6 +42,7 @@ class MemoryStore:
     async def put(self, key: str, value: bytes, expect: int, guards: Sequence[Guard] = ()) -> int:
         previous = self._expected(key, expect)
         self._revision = revision = self._revision + 1
+        value = bytes(memoryview(value))  # encoders leave room behind what they wrote, as much again
         self._rows[key] = Row(key, value, revision, previous.created if previous else revision)
         self._window.publish((Change(key, revision, value, previous),))
         return revision

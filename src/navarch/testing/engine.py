@@ -33,6 +33,7 @@ from navarch.kinds.metrics import METERED
 from navarch.kinds.registry import DEFAULT
 from navarch.store.memory import MemoryStore
 from navarch.testing.behaviour import Behaviour
+from navarch.testing.collector import PATIENCE
 from navarch.testing.heartbeats import SimulatedHeartbeats
 from navarch.testing.machine import Machine
 from navarch.testing.nodes import SimulatedNodes
@@ -135,7 +136,7 @@ class Engine:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            with PATIENCE, asyncio.Runner(loop_factory=lambda: self.loop) as runner:
                 runner.run(self._main())
         except BaseException as error:  # noqa: BLE001 - told to whoever asks next
             self._failure = error

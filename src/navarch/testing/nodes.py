@@ -103,7 +103,7 @@ class SimulatedNodes:
         self._nodes: dict[str, _Node] = {}
         self._known: dict[str, _Pod] = {}
         self._pods = self._informers.of(POD)
-        self._pods.index("node", lambda pod: (str(pod.view.spec.node_name),))
+        self._pods.index("node", lambda pod: (pod.glance.node,))
         self._pods.subscribe(self._on_pod)
         self._informers.of(NODE).subscribe(self._on_node)
 

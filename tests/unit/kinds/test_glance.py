@@ -49,7 +49,12 @@ STATUS = st.fixed_dictionaries(
     optional={
         "phase": st.sampled_from(["Pending", "Running", "Succeeded", "Failed", "Unknown"]),
         "podIP": st.just("10.0.0.1"),
-        "conditions": st.lists(st.just({"type": "Ready", "status": "True"}), max_size=1),
+        "conditions": st.lists(
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["Ready", "Initialized"]), "status": st.sampled_from(["True", "False"])}
+            ),
+            max_size=3,
+        ),
     },
 )
 PODS = st.fixed_dictionaries({"metadata": METADATA}, optional={"spec": SPEC, "status": STATUS})
@@ -68,6 +73,7 @@ def test_the_glance_of_a_pod_says_what_its_view_does(document: dict[str, Any]) -
     assert glance.scheduler == document.get("spec", {}).get("schedulerName", SCHEDULER)
     assert (glance.phase, glance.terminal) == (view.status.phase, view.terminal)
     assert glance.generation == view.metadata.generation
+    assert glance.ready == view.ready
     assert glance.claims == any(
         volume.persistent_volume_claim is not None or volume.ephemeral is not None for volume in view.spec.volumes
     )

@@ -49,10 +49,12 @@ def controller(setup: Setup) -> Controller[Observed]:
         return found
 
     def bound(cache: Cache, pod: Object) -> Iterable[Hashable]:
-        """A pod that no node has yet bears no taints."""
+        """A pod bears the taints of its node; should that be tainted later, its own change names its pods."""
         if leaving and cache[POD].get(*pod.key) is None:
             leaving.discard(pod.uid)
-        return (pod.key,) if pod.glance.node else ()
+        node = cache[NODE].get("", pod.glance.node) if pod.glance.node else None
+        tainted = node is not None and bool(taints.evicting(node.view))
+        return (pod.key,) if tainted or pod.uid in leaving else ()
 
     return Controller(
         name="taint-eviction",

@@ -58,7 +58,7 @@ def controller(setup: Setup) -> Controller[Observed]:
             turns.zones.forget(key[1])
             return None
         seen = ears.last_heard(node.name)
-        others_ready = any(ears.hears(other.name) for other in cache[NODE].by(READY, "True") if other is not node)
+        others_ready = any(ears.hears(other.name) for other in cache[NODE].each(READY, "True") if other is not node)
         pods = cache[POD].by("node", node.name)
         return Observed(node, seen, others_ready, grace_s, pods, turns.turn_s(cache, node, others_ready))
 

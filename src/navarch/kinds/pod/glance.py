@@ -5,6 +5,7 @@ Controllers and indexes ask this of every pod at every change, and seldom more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,7 +19,7 @@ SCHEDULER = "default-scheduler"
 
 class PodGlance(NamedTuple):
     """generation: 0 where nobody counted; while it stays, so does the spec. claims: whether any of its volumes may be a
-    claim's. resource_claims: whether it may name any."""
+    claim's. resource_claims: whether it may name any. ready: as `Pod.ready`."""
 
     node: str
     scheduler: str
@@ -26,6 +27,7 @@ class PodGlance(NamedTuple):
     generation: int
     claims: bool
     resource_claims: bool
+    ready: bool
 
     @property
     def terminal(self) -> bool:
@@ -57,8 +59,14 @@ class _Spec(msgspec.Struct, rename="camel", gc=False):
 _NOTHING = _Spec()
 
 
+class _Condition(msgspec.Struct, gc=False):
+    type: str | None = None
+    status: str | None = None
+
+
 class _Status(msgspec.Struct, gc=False):
     phase: str | None = None
+    conditions: list[_Condition | None] | None = None
 
 
 class PodEnvelope(Envelope):
@@ -78,4 +86,12 @@ class PodEnvelope(Envelope):
             self.metadata.generation or 0,
             claims,
             len(spec.resource_claims) > NULL,
+            status is not None and _ready(status.conditions or ()),
         )
+
+
+def _ready(conditions: Sequence[_Condition | None]) -> bool:
+    for one in conditions:
+        if one is not None and one.type == "Ready":
+            return one.status == "True"
+    return False

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from navarch.scheduler.facts import PodFacts, Port
-from navarch.scheduler.question import Filter, News, Question, Rejection
+from navarch.scheduler.question import ALL_NODES, Filter, News, Question, Rejection
 from navarch.scheduler.requests import PODS
+from navarch.scheduler.table import Ints, Load, Mask
 
 ANY = "0.0.0.0"
 
@@ -33,6 +36,8 @@ def _ports(q: Question) -> Iterator[Rejection]:
 
 def _fit(q: Question) -> Iterator[Rejection]:
     rows, wanted = q.table.demand(q.pod)
+    if q.at == ALL_NODES and (_room(q, rows, wanted) | ~q.table.present).all():
+        return
     allocatable = q.table.allocatable[rows, q.at]
     short = allocatable - q.table.requested[rows, q.at] < wanted[:, None]
     if not short.any():
@@ -43,6 +48,17 @@ def _fit(q: Question) -> Iterator[Rejection]:
             resource = q.table.resource(int(number))
             reason = "Too many pods" if resource == PODS else f"Insufficient {resource}"
             yield Rejection(reason, short[row], final=never[row])
+
+
+def _room(q: Question, rows: Ints, wanted: Ints) -> Mask:
+    """The nodes with room for the pod."""
+
+    def ask(load: Load) -> Mask:
+        enough: Mask = load.allocatable[rows] - load.requested[rows] >= wanted[:, None]
+        found: Mask = np.logical_and.reduce(enough, axis=0)
+        return found
+
+    return q.table.per_load(("room", rows.tobytes(), wanted.tobytes()), ask)
 
 
 NODE_PORTS = Filter("NodePorts", _ports, frozenset({News.NODE_ADDED, News.POD_GONE}))

@@ -21,7 +21,7 @@ def counted(table: Table, spread: Spread) -> Ints:
     def ask(pod: PodFacts) -> int:
         return int(not pod.terminating and spread.counts(pod))
 
-    return table.per_pods(("spread", spread.key), ask)
+    return table.per_pods(("spread", spread.key), ask, owner=spread.owner)
 
 
 def considered(table: Table, pod: PodFacts, spread: Spread) -> Mask:

@@ -14,6 +14,8 @@ from navarch.scheduler.table import Mask
 
 def _interpod(q: Question, able: Mask) -> npt.NDArray[Any] | None:
     table, pod = q.table, q.pod
+    if not pod.preferred and not table.held:
+        return None
     total = np.zeros(table.width, np.int64)
     for wish in pod.preferred:
         total += wish.weight * in_domain(table, wish.term.topology_key, counted(table, (wish.term,)))

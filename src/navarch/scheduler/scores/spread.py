@@ -33,6 +33,8 @@ def _spread(q: Question, able: Mask) -> npt.NDArray[Any] | None:
     for spread in spreads:
         domains = table.domains(spread.topology_key)
         length = table.domain_count(spread.topology_key)
+        if length == 1:
+            continue  # no node has the label
         counts = counted(table, spread)
         if spread.topology_key == HOSTNAME:
             number, here = int(np.count_nonzero(asked)), counts
