@@ -86,7 +86,9 @@ def soaks() -> list[str]:
         figures = found["figures"]
         if "writes" not in figures:
             continue  # what it found stands among the goals
-        cells = (found["what"], found["n"], found["wrong"], figures["writes"], f"{figures['slowest_start_s']} s")
+        slowest = figures.get("slowest_start_s")
+        start = "" if slowest is None else f"{slowest} s"
+        cells = (found["what"], found["n"], found["wrong"], figures["writes"], start)
         rows.append("| " + " | ".join(map(str, cells)) + " |")
     return rows
 

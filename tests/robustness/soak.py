@@ -26,6 +26,7 @@ import scenes
 from history import record
 from masters import masters
 from serverprocess import serving
+from sifting import sift
 
 ROOT = Path(__file__).parents[2]
 Unit = Callable[[Path, int], dict[str, Any]]
@@ -69,6 +70,12 @@ SOAKS = {
         1,
         _history_etcd,
     ),
+    "sieve": Soak(
+        "seeds of the simulation: two scenes, every controller alone in its turn, four faults in each",
+        10_000,
+        100,
+        lambda folder, number: sift(folder, number, 100),
+    ),
 }
 
 
@@ -89,7 +96,7 @@ def total(units: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in [key for key in units[0] if key not in ("wrong", "seed")]:
         values = [unit[name] for unit in units]
-        found[name] = round(max(values), 2) if name.endswith("_s") else sum(values)
+        found[name] = round(max(values) if name.endswith("_s") else sum(values), 2)
     return found
 
 

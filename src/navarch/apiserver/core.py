@@ -11,6 +11,7 @@ from navarch.apiserver.admission.accounts import Issue
 from navarch.apiserver.admission.extensions import Judge
 from navarch.apiserver.admission.plugins import Grants, plugins
 from navarch.apiserver.admission.pods import PATIENCE_S
+from navarch.apiserver.admission.review import Plugins
 from navarch.apiserver.admission.webhooks import Webhooks
 from navarch.apiserver.aggregation.aggregator import Aggregator
 from navarch.apiserver.aside import Aside
@@ -81,7 +82,7 @@ class Core:
             webhooks,
             extensions.plugins(judges or {}, metrics),
         )
-        self._context: Context = Context(self._state, chosen, authorizer, dict(answers or {}))
+        self._context: Context = Context(self._state, Plugins(chosen), authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)
         self._addresses = AddressBook(self._state, self.local(ITSELF, "navarch"))
         self._establisher = Establisher(self._state, self.local(ITSELF, "navarch"))

@@ -156,7 +156,7 @@ def perturbations(
             case 4:
                 made.append(ClockJump(at_s, dice.between(20.0, 7200.0), dice.chance(0.5)))
             case 5 | 6 | 7:
-                made.append(Crash(at_s, aim(), 1 + dice.number(4)))
+                made.append(Crash(at_s * 0.6, aim(), 1 + dice.number(4)))
             case 8 | 9:
                 made.append(StaleView(at_s, aim(), dice.between(1.0, 40.0), dice.chance(0.5)))
             case _:

@@ -71,6 +71,11 @@ class FaultyClient:
     async def _write(self, asked: Awaitable[Result], counts: bool = True) -> Result:
         if self._process.dead:
             await self._end(asked)
+        try:
+            await self._travel()
+        except asyncio.CancelledError:
+            _close(asked)
+            raise
         struck = self._struck()
         if struck and not self._weather.lost_replies:
             _close(asked)
@@ -82,9 +87,15 @@ class FaultyClient:
             ACTOR.reset(before)
         if counts:
             await self._count()
+        await self._travel()
         if struck:
             raise Retryable("simulated: the reply was lost")
         return done
+
+    async def _travel(self) -> None:
+        """Between the organ and the server, one way."""
+        if self._weather.latency_s:
+            await self._clock.sleep(self._weather.latency_s * self._ids.fraction())
 
     async def _count(self) -> None:
         """One write less until the organ dies, if it is to."""
@@ -134,8 +145,9 @@ class FaultyClient:
         batches = self._inner.watch(kind, namespace, since=since, labels=labels, fields=fields)
         try:
             async for batch in batches:
-                if weather.delay_s:
-                    await self._clock.sleep(weather.delay_s * self._ids.fraction())
+                late_s = max(weather.delay_s, weather.latency_s)
+                if late_s:
+                    await self._clock.sleep(late_s * self._ids.fraction())
                 hold = weather.holds.get(self._organ)
                 if hold is not None:
                     await hold.over.wait()

@@ -68,6 +68,26 @@ def enough_are_asked_for(ledger: Ledger, old: Document | None, new: Document | N
         yield f"deployment {name}: {others + after} pods are asked for, {least} have to be available"
 
 
+def no_more_than_asked_for(ledger: Ledger, old: Document | None, new: Document | None) -> Iterator[str]:
+    """A ReplicaSet or ReplicationController makes no pod beyond its replicas: it knows those that it has made."""
+    if old is not None or new is None or new.get("kind") != "Pod" or ledger.travelling:
+        return
+    versions = ledger.versions(controller_uid(new))
+    if not versions or versions[0].get("kind") not in ("ReplicaSet", "ReplicationController"):
+        return
+    most = max(int(dig(one, "spec", "replicas", default=1)) for one in versions)
+    there = len(_active([pod for pod in ledger.owned("Pod", versions[0]) if _for_long(ledger, pod)]))
+    if there + 1 > most:
+        name = versions[0]["metadata"]["name"]
+        yield f"{versions[0]['kind']} {name} makes pod {there + 1}, {most} are asked for"
+
+
+def _for_long(ledger: Ledger, pod: Document) -> bool:
+    """Nobody sees it otherwise; of one owner since it was made, as its controller knows."""
+    uid = pod["metadata"]["uid"]
+    return all(controller_uid(one) == controller_uid(pod) and not over(one) for one in ledger.versions(uid))
+
+
 # -- StatefulSets
 
 
@@ -304,6 +324,7 @@ def schedules_are_kept(ledger: Ledger, old: Document | None, new: Document | Non
 PROMISES = (
     remember_successes,
     enough_are_asked_for,
+    no_more_than_asked_for,
     identities_come_in_order,
     identities_go_in_order,
     pods_end_on_their_nodes,

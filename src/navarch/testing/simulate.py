@@ -40,6 +40,9 @@ QUIET_S = 900.0
 FAULTS_WITHIN_S = 75.0
 """Scenes that are not `rollouts` take some minutes; they are struck in the first of them."""
 
+LATENCIES_S = (0.0, 0.02, 0.2)
+"""What a request or a delivery takes at most: the seed chooses one for the whole history."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -146,6 +149,8 @@ async def _history(asked: _Asked, judge: _Judge) -> Outcome:
     scenes = plays.chosen(ids, asked.scenes)
     victims = plays.victims(ids, scenes)
     faults = _faults(asked, ids, names, scenes, victims)
+    if scenes != (plays.ROLLOUTS,):
+        weather.latency_s = LATENCIES_S[int(ids.fraction() * len(LATENCIES_S))]
     seen: list[Change] = []
     try:
         async with asyncio.TaskGroup() as group:
@@ -210,6 +215,7 @@ async def _play(world: World, asked: _Asked, scenes: Sequence[str], faults: Sequ
                     group.create_task(plays.run(name, user))
     finally:
         ACTOR.reset(before)
+    world.weather.crashing.clear()
     await world.clock.sleep(QUIET_S)
     wrong = [*unsettled(world.ledger), *(what for user in users for what in user.unexpected(world.ledger))]
     if wrong:

@@ -30,9 +30,11 @@ class Hold:
 
 @dataclass(slots=True)
 class Weather:
-    """epoch: goes up whenever all watches are to end."""
+    """latency_s: how long a request or a delivery takes at most when all is well. delay_s: how late watches are.
+    epoch: goes up whenever all watches are to end."""
 
     clock: Clock | None = None
+    latency_s: float = 0.0
     share: float = 0.0
     lost_replies: bool = False
     delay_s: float = 0.0

@@ -234,7 +234,6 @@ async def bring(world: World, faults: Sequence[Fault]) -> None:
         for fault in faults:
             await world.clock.sleep(max(0.0, began + fault.at_s - world.clock.monotonic()))
             group.create_task(_strike(world, fault))
-    world.weather.crashing.clear()
 
 
 async def _strike(world: World, fault: Fault) -> None:

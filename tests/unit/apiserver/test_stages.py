@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navarch.apiserver.admission.review import Plugin, asks_nobody, passes, stages
+from navarch.apiserver.call import ITSELF
 from navarch.apiserver.core import Core
 from navarch.base.clock import SeededIds, SystemClock
 from navarch.kinds import CONFIGMAP, NODE, PERSISTENTVOLUMECLAIM, POD, SERVICE
@@ -64,3 +67,18 @@ def test_none_of_the_built_in_ones_is(kind: Kind, creates: bool) -> None:
         return tuple(Core(MemoryStore(), DEFAULT, SystemClock(), SeededIds(1))._context.plugins)
 
     assert_nobody_is_left_out(asyncio.run(made()), kind, creates)
+
+
+def test_a_server_is_forgotten_when_it_is_closed() -> None:
+    """A test process makes thousands, one after the other."""
+
+    async def one() -> weakref.ref[Core]:
+        core = Core(MemoryStore(), DEFAULT, SystemClock(), SeededIds(1))
+        await core.start()
+        await core.local(ITSELF, "test").create(NODE, {"metadata": {"name": "n"}})
+        await core.close()
+        return weakref.ref(core)
+
+    found = asyncio.run(one())
+    gc.collect()
+    assert found() is None

@@ -74,6 +74,15 @@ def test_a_rollout_asks_for_enough() -> None:
     assert said == "deployment web: 2 pods are asked for, 3 have to be available"
 
 
+def test_no_more_pods_are_made_than_are_asked_for() -> None:
+    owner = new("ReplicaSet", "web", spec={"replicas": 1})
+    there, made = (new("Pod", name, owner="ReplicaSet-web") for name in "ab")
+    promise = promises_apps.no_more_than_asked_for
+    assert judged(promise, ledger_of(owner, there), None, made) == "ReplicaSet web makes pod 2, 1 are asked for"
+    assert not judged(promise, ledger_of(owner, going(there)), None, made)
+    assert not judged(promise, ledger_of(owner), None, made)
+
+
 def test_identities_come_in_order() -> None:
     owner = new("StatefulSet", "db", spec={"replicas": 3})
     second = new("Pod", "db-1", owner="StatefulSet-db")

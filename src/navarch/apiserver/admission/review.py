@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from navarch.kinds.kind import Kind
@@ -13,6 +12,10 @@ from navarch.objects.value import Document, Draft
 if TYPE_CHECKING:
     from navarch.apiserver.options import Intent
     from navarch.apiserver.state import State
+
+
+KNOWN = 4096
+"""For so many kinds, at most, it is remembered which plugins do something."""
 
 
 @dataclass(slots=True)
@@ -127,9 +130,27 @@ class Stages(NamedTuple):
     judging: tuple[Plugin, ...]
 
 
-@lru_cache(maxsize=4096)
+class Plugins(tuple["Plugin", ...]):
+    """All plugins of a server. It remembers which of them do something for a kind for as long as itself is there, and
+    no longer: plugins know their server, of which a test process makes thousands."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.known: dict[tuple[Kind, bool], Stages] = {}
+
+
 def stages(plugins: tuple[Plugin, ...], kind: Kind, creates: bool) -> Stages:
     """Found once: at each write only those are called that do something there."""
+    if not isinstance(plugins, Plugins):
+        return _stages(plugins, kind, creates)
+    found = plugins.known.get((kind, creates))
+    if found is None:
+        if len(plugins.known) >= KNOWN:
+            plugins.known.clear()
+        found = plugins.known[kind, creates] = _stages(plugins, kind, creates)
+    return found
+
+
+def _stages(plugins: tuple[Plugin, ...], kind: Kind, creates: bool) -> Stages:
     found = [plugin for plugin in plugins if plugin.called(kind, creates)]
     asking = {plugin for plugin in found if plugin.concerns is not asks_nobody}
     return Stages(
