@@ -23,6 +23,8 @@ NOT_AT_FIRST = frozenset(
     ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 )
 NOT_COUNTED = ("apiVersion", "kind", "metadata", "status")
+LENIENT = frozenset(("admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io"))
+"""Groups whose objects, like custom resources, may have finalizers of any name."""
 CONTENT = ("labels", "annotations", "ownerReferences", "finalizers")
 STATUS_ALONE = frozenset(
     (
@@ -116,12 +118,12 @@ def rules(kind: Kind, new: Document, old: Document | None) -> Iterable[Cause]:
     metadata = new["metadata"]
     if old is None:
         yield from _name_rules(kind, metadata)
-        yield from _content_rules(metadata)
+        yield from _content_rules(kind, metadata)
         return
     was = old["metadata"]
     if metadata is not was and metadata != was:
         if any(metadata.get(field) != was.get(field) for field in CONTENT):
-            yield from _content_rules(metadata)
+            yield from _content_rules(kind, metadata)
         yield from _update_rules(metadata, was)
 
 
@@ -143,7 +145,7 @@ def _name_rules(kind: Kind, metadata: Document) -> Iterator[Cause]:
         yield Cause("FieldValueForbidden", "Forbidden: not allowed on this type", "metadata.namespace")
 
 
-def _content_rules(metadata: Document) -> Iterator[Cause]:
+def _content_rules(kind: Kind, metadata: Document) -> Iterator[Cause]:
     for key, value in (metadata.get("labels") or {}).items():
         for message in names.label_key(key):
             yield Cause("FieldValueInvalid", f'Invalid value: "{key}": {message}', "metadata.labels")
@@ -158,7 +160,7 @@ def _content_rules(metadata: Document) -> Iterator[Cause]:
         message = f"Too long: may not be more than {ANNOTATIONS_BYTES} bytes"
         yield Cause("FieldValueTooLong", message, "metadata.annotations")
     yield from _owner_rules(metadata.get("ownerReferences") or ())
-    yield from _finalizer_rules(metadata.get("finalizers") or ())
+    yield from _finalizer_rules(metadata.get("finalizers") or (), strict=not kind.custom and kind.group not in LENIENT)
 
 
 def _owner_rules(owners: Iterable[Document]) -> Iterator[Cause]:
@@ -179,11 +181,17 @@ def _owner_rules(owners: Iterable[Document]) -> Iterator[Cause]:
         yield Cause("FieldValueInvalid", message, "metadata.ownerReferences")
 
 
-def _finalizer_rules(finalizers: Iterable[str]) -> Iterator[Cause]:
+def _finalizer_rules(finalizers: Iterable[str], strict: bool) -> Iterator[Cause]:
+    """strict: whether one without a domain must be one that Kubernetes knows."""
     present = list(finalizers)
     for finalizer in present:
         for message in names.qualified_name(finalizer):
             yield Cause("FieldValueInvalid", f'Invalid value: "{finalizer}": {message}', "metadata.finalizers")
+    if strict:
+        for index, finalizer in enumerate(present):
+            if not names.is_finalizer(finalizer):
+                message = f'Invalid value: "{finalizer}": {names.NO_FINALIZER}'
+                yield Cause("FieldValueInvalid", message, f"metadata.finalizers[{index}]")
     if "orphan" in present and "foregroundDeletion" in present:
         message = "Invalid value: finalizers orphan and foregroundDeletion cannot be both set"
         yield Cause("FieldValueInvalid", message, "metadata.finalizers")

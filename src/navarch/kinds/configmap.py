@@ -27,15 +27,15 @@ class ConfigMap(View, frozen=True):
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
+    frozen(faults, new, old, "data", "binaryData")
     text: Document = new.get("data") or {}
     binary: Document = new.get("binaryData") or {}
     keys(faults, text, "data")
     keys(faults, binary, "binaryData")
-    for key in text.keys() & binary.keys():
+    for key in sorted(text.keys() & binary.keys()):
         faults.invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
     if text_bytes(text) + decoded_bytes(binary) > DATA_MAX_BYTES:
         faults.too_long("[]", DATA_MAX_BYTES)  # how Kubernetes writes the path of the object itself
-    frozen(faults, new, old, "data", "binaryData")
     return faults.causes
 
 

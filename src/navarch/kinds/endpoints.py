@@ -13,7 +13,7 @@ from navarch.base.errors import Cause
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE
 from navarch.kinds.reference import ObjectReference
-from navarch.kinds.rules import Faults, address, not_special
+from navarch.kinds.rules import Faults, address, is_loose_ip, not_special
 from navarch.kinds.view import ObjectMeta, View
 from navarch.objects import names
 from navarch.objects.value import Document, Draft
@@ -80,12 +80,15 @@ def not_out_of_reach(faults: Faults, value: str, field: str) -> None:
 
 
 def _address(faults: Faults, found: Document, path: str) -> None:
-    if address(faults, ip := found.get("ip", ""), f"{path}.ip"):
-        not_out_of_reach(faults, ip, f"{path}.ip")
+    good = address(faults, ip := found.get("ip", ""), f"{path}.ip")
     if hostname := found.get("hostname"):
         faults.checked(f"{path}.hostname", hostname, names.dns_label(hostname))
     if (node := found.get("nodeName")) is not None:
         faults.checked(f"{path}.nodeName", node, names.dns_subdomain(node))
+    if good:
+        not_out_of_reach(faults, ip, f"{path}.ip")
+    elif not is_loose_ip(ip):
+        faults.invalid(f"{path}.ip", ip, "must be a valid IP address")
 
 
 def _port(faults: Faults, port: Document, named: bool, path: str) -> None:

@@ -15,7 +15,6 @@ from navarch.objects import names
 from navarch.objects.value import Document, Draft, dig
 
 FINALIZER = "kubernetes"
-STANDARD_FINALIZERS = (FINALIZER, "orphan", "foregroundDeletion")
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -62,6 +61,15 @@ def prepare_finalize(draft: Draft, old: Document) -> None:
 
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """An update keeps the finalizers that are stored, and there is nothing else."""
+    faults = Faults()
+    for finalizer in dig(new, "spec", "finalizers", default=()) if old is None else ():
+        _finalizer(faults, finalizer, "spec.finalizers")
+    return faults.causes
+
+
+def finalize_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """The paths have numbers here alone."""
     faults = Faults()
     for index, finalizer in enumerate(dig(new, "spec", "finalizers", default=())):
         _finalizer(faults, finalizer, f"spec.finalizers[{index}]")
@@ -70,9 +78,8 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
 
 def _finalizer(faults: Faults, finalizer: str, field: str) -> None:
     faults.checked(field, finalizer, names.qualified_name(finalizer))
-    if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
-        detail = "name is neither a standard finalizer name nor is it fully qualified"
-        faults.invalid(field, finalizer, detail)
+    if not names.is_finalizer(finalizer):
+        faults.invalid(field, finalizer, names.NO_FINALIZER)
 
 
 def status_rules(new: Document, old: Document | None) -> Iterable[Cause]:
@@ -97,7 +104,7 @@ NAMESPACE = Kind(
     view=Namespace,
     default=default,
     rules=rules,
-    subresource_rules={"status": status_rules, "finalize": rules},
+    subresource_rules={"status": status_rules, "finalize": finalize_rules},
     prepare=prepare,
     name_rule=names.dns_label,
     subresource_prepare={"finalize": prepare_finalize},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,7 @@ from navarch.objects.value import Document, Draft, dig
 ROLE_PREFIX = "node-role.kubernetes.io/"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 ROLE_LABEL = "kubernetes.io/role"
+OLD_TAINTS = "scheduler.alpha.kubernetes.io/taints"
 ATTACHED_FOR = "volumes.kubernetes.io/controller-managed-attach-detach"
 """The annotation of nodes whose agent leaves attaching volumes to the controller."""
 
@@ -130,17 +132,62 @@ def default(draft: Draft) -> None:
     draft.default({}, "status")
     draft.default({"kubeletEndpoint": {"Port": 0}}, "status", "daemonEndpoints")
     draft.default(dict.fromkeys(NODE_INFO, ""), "status", "nodeInfo")
+    _default_networks(draft)
     capacity = draft.get("status", "capacity")
     if capacity and not draft.get("status", "allocatable"):
         draft.set(capacity, "status", "allocatable")
 
 
+def _default_networks(draft: Draft) -> None:
+    """The two forms of the same; where they differ, the older one is heeded."""
+    single, several = draft.get("spec", "podCIDR"), draft.get("spec", "podCIDRs")
+    if single and (not several or several[0] != single):
+        draft.set([single], "spec", "podCIDRs")
+    elif several and not single:
+        draft.set(several[0], "spec", "podCIDR")
+
+
+def prepare(draft: Draft, old: Document | None) -> None:
+    """Where an agent finds its configuration is no longer said here; whoever said it before may go on."""
+    if draft.has("spec", "configSource") and dig(old or {}, "spec", "configSource") is None:
+        draft.remove("spec", "configSource")
+
+
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """Of a new node, of one that changes and of a write to its status."""
     faults = Faults()
-    spec: Document = new.get("spec") or {}
+    if old is not None:
+        return _updated(faults, new, old.get("spec") or {})
+    _taints(faults, new)
+    _amounts(faults, new)
+    networks: list[str] = dig(new, "spec", "podCIDRs", default=[])
+    good = [network(faults, cidr, f"spec.podCIDRs[{index}]") for index, cidr in enumerate(networks)]
+    if len(networks) > 1:
+        if all(good) and len({":" in cidr for cidr in networks}) < len(networks):
+            faults.invalid("spec.podCIDRs", networks, "may specify no more than one CIDR for each IP family")
+        for index in sorted(repeats(networks)):
+            faults.duplicate(f"spec.podCIDRs[{index}]", networks[index])
+    return faults.causes
+
+
+def _taints(faults: Faults, node: Document) -> None:
+    """Of the field, and of the annotation that was before it."""
+    annotated = dig(node, "metadata", "annotations", OLD_TAINTS)
+    if annotated:
+        path = "metadata.annotations"
+        try:
+            taints = msgspec.json.decode(annotated, type=list[dict[str, Any]])
+        except msgspec.DecodeError as error:
+            faults.invalid(path, OLD_TAINTS, str(error))
+        else:
+            _check_taints(faults, taints, f"{path}.{OLD_TAINTS}")
+    _check_taints(faults, dig(node, "spec", "taints", default=()), "metadata.taints")  # where Kubernetes tells it
+
+
+def _check_taints(faults: Faults, taints: Iterable[Document], where: str) -> None:
     seen: set[tuple[str, str]] = set()
-    for index, taint in enumerate(spec.get("taints") or ()):
-        path = f"metadata.taints[{index}]"  # where Kubernetes tells it
+    for index, taint in enumerate(taints):
+        path = f"{where}[{index}]"
         key, effect = taint.get("key", ""), taint.get("effect", "")
         faults.checked(f"{path}.key", key, names.label_key(key))
         if messages := names.label_value(taint.get("value", "")):
@@ -149,27 +196,27 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
         if (key, effect) in seen:
             faults.duplicate(path, taint, "taints must be unique by key and effect pair")
         seen.add((key, effect))
-    was: Document = (old or {}).get("spec") or {}
-    networks: list[str] = spec.get("podCIDRs") or []
-    for index, cidr in enumerate(networks):
-        network(faults, cidr, f"spec.podCIDRs[{index}]", was.get("podCIDRs") or ())
-    if len(networks) > 1 and len({":" in cidr for cidr in networks}) < len(networks):
-        faults.invalid("spec.podCIDRs", networks, "may specify no more than one CIDR for each IP family")
+
+
+def _amounts(faults: Faults, new: Document) -> None:
     for side in ("capacity", "allocatable"):
         for name, value in dig(new, "status", side, default={}).items():
             resource_amount(faults, name, value, f"status.{side}.{name}")
-    if old is not None:
-        _updated(faults, new, was)
-    return faults.causes
 
 
-def _updated(faults: Faults, new: Document, was: Document) -> None:
+def _updated(faults: Faults, new: Document, was: Document) -> Iterable[Cause]:
+    """was: the stored spec."""
+    _amounts(faults, new)
     addresses: list[Document] = dig(new, "status", "addresses", default=[])
     for index in sorted(repeats(addresses)):
         faults.duplicate(f"status.addresses[{index}]", addresses[index])
     for field, told in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
         if was.get(field) and dig(new, "spec", field) != was[field]:
             faults.forbidden(f"spec.{field}", f'node updates may not change {told} except from "" to valid')
+    _taints(faults, new)
+    if dig(new, "spec", "externalID", default="") != was.get("externalID", ""):
+        faults.forbidden("spec.externalID", "may not be updated")
+    return faults.causes
 
 
 def _status(node: Document, now: datetime) -> str:
@@ -231,6 +278,8 @@ NODE = Kind(
     view=Node,
     default=default,
     rules=rules,
+    prepare=prepare,
+    subresource_rules={"status": rules},
     warn=warnings.node,
     subresources=("status", "proxy"),
     counts_generation=False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from navarch.kinds.kind import CREATED_AT, Column, Kind
-from navarch.kinds.quota_rules import limit_rules, quota_rules
+from navarch.kinds.quota_rules import limit_rules, quota_rules, quota_status_rules
 from navarch.kinds.view import ObjectMeta, Quantity, View
 from navarch.objects.value import Document, Draft, dig
 
@@ -117,6 +117,7 @@ RESOURCEQUOTA = Kind(
     rules=quota_rules,
     prepare=prepare_quota,
     subresources=("status",),
+    subresource_rules={"status": quota_status_rules},
     counts_generation=False,
     columns=(
         Column("Request", _requests, description="What is used of everything but limits."),

@@ -25,6 +25,7 @@ from navarch.objects import names, quantity
 from navarch.objects.value import Document, dig
 
 LIMIT_TYPES = ("Container", "PersistentVolumeClaim", "Pod")
+LAST_SIDE = "maxLimitRequestRatio"
 SIDES = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 ORDERED = (
     ("min", "max", "min", "min value {} is greater than max value {}"),
@@ -75,8 +76,11 @@ def limit_rules(new: Document, old: Document | None) -> Iterable[Cause]:
 def _limit_item(faults: Faults, item: Document, type_: str, path: str) -> None:
     """Whatever is given keeps the order: min, default request, default, max."""
     found: dict[str, Document] = {}
-    before = len(faults.causes)
+    readable = True
     for side in SIDES:
+        if side == LAST_SIDE and type_ == "PersistentVolumeClaim" and "storage" not in {**found["min"], **found["max"]}:
+            detail = "either minimum or maximum storage value is required, but neither was provided"
+            faults.required(f"{path}.limits", detail)
         amounts: Document = item.get(side) or {}
         if type_ == "Pod" and side.startswith("default"):
             if amounts:
@@ -89,21 +93,21 @@ def _limit_item(faults: Faults, item: Document, type_: str, path: str) -> None:
                 resource_name(faults, name, field)
             else:
                 general_name(faults, name, field)
-            _number(faults, value, field)
-    if type_ == "PersistentVolumeClaim" and "storage" not in found["min"] and "storage" not in found["max"]:
-        detail = "either minimum or maximum storage value is required, but neither was provided"
-        faults.required(f"{path}.limits", detail)
-    if len(faults.causes) > before:
+            readable = _number(faults, value, field) and readable
+    if not readable:
         return
     for name in sorted({name for amounts in found.values() for name in amounts}):
         _in_order(faults, name, {side: found[side][name] for side in SIDES if name in found[side]}, path)
 
 
-def _number(faults: Faults, value: quantity.Quantity, field: str) -> None:
+def _number(faults: Faults, value: quantity.Quantity, field: str) -> bool:
+    """Whether it is one."""
     try:
         quantity.nano(value)
     except quantity.BadQuantity as error:
         faults.invalid(field, value, str(error))
+        return False
+    return True
 
 
 def _in_order(faults: Faults, name: str, given: dict[str, quantity.Quantity], path: str) -> None:
@@ -145,6 +149,15 @@ def quota_rules(new: Document, old: Document | None) -> Iterable[Cause]:
         _selector(faults, spec, hard, scopes)
     if old is not None and set(scopes) != set(dig(old, "spec", "scopes", default=())):
         faults.invalid("spec.scopes", scopes, IMMUTABLE)
+    return faults.causes
+
+
+def quota_status_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    faults = Faults()
+    for side in ("hard", "used"):
+        for name, value in dig(new, "status", side, default={}).items():
+            _quota_name(faults, name, f"status.{side}[{name}]")
+            resource_amount(faults, name, value, f"status.{side}[{name}]")
     return faults.causes
 
 

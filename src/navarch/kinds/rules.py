@@ -227,6 +227,11 @@ def _mapped(text: str) -> bool:
     return found.version == 6 and found.ipv4_mapped is not None
 
 
+def is_loose_ip(text: str) -> bool:
+    """Whether it would be an address with leading zeros allowed."""
+    return is_ip(text) or (":" not in text and is_ip(_ZEROS.sub("", text)))
+
+
 def address(faults: Faults, value: str, field: str, known: Collection[str] = ()) -> bool:
     """Whether it is good. known: what the object held before, which may stay."""
     if value in known:

@@ -35,6 +35,10 @@ JSON_KEYS = {
 }
 
 
+JSON_TYPES = {bool: "bool", int: "number", float: "number", str: "string", list: "array"}
+"""What is no mapping, as Kubernetes' parser calls it."""
+
+
 class Secret(View, frozen=True):
     """data: base64, as it stands in the document."""
 
@@ -90,6 +94,9 @@ def _no_pair(certificate: bytes, key: bytes) -> str:
 
 def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
+    if old is not None:
+        faults.immutable("type", new.get("type", OPAQUE), old.get("type", OPAQUE))
+        frozen(faults, new, old, "data")
     data: Document = new.get("data") or {}
     keys(faults, data, "data")
     if decoded_bytes(data) > DATA_MAX_BYTES:
@@ -107,21 +114,24 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
         faults.required("data[password]")
     if type_ == ACCOUNT_TOKEN and not dig(new, "metadata", "annotations", ACCOUNT_NAME):
         faults.required(f"metadata.annotations[{ACCOUNT_NAME}]")
-    if old is not None:
-        faults.immutable("type", type_, old.get("type", OPAQUE))
-    frozen(faults, new, old, "data")
     return faults.causes
 
 
 def _json(faults: Faults, data: Document, key: str) -> None:
-    """A list of registries' passwords, which is JSON; the message never shows what it is."""
+    """A mapping of registries to passwords in JSON; the message never shows what it is."""
     if key not in data:
         faults.required(f"data[{key}]")
         return
+    text = base64.b64decode(data[key])
     try:
-        orjson.loads(base64.b64decode(data[key]))
+        found = orjson.loads(text)
     except ValueError as error:
-        faults.invalid(f"data[{key}]", "<secret contents redacted>", str(error))
+        problem = str(error) if text.strip() else "unexpected end of JSON input"
+    else:
+        type_ = JSON_TYPES.get(type(found))
+        problem = f"json: cannot unmarshal {type_} into Go value of type map[string]interface {{}}" if type_ else ""
+    if problem:
+        faults.invalid(f"data[{key}]", "<secret contents redacted>", problem)
 
 
 def _entries(document: Document, now: datetime) -> int:

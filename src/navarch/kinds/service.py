@@ -14,7 +14,7 @@ import msgspec
 from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import NONE, pairs
-from navarch.kinds.service_rules import drop_unfit, inherit, rules
+from navarch.kinds.service_rules import drop_unfit, inherit, rules, status_rules
 from navarch.kinds.view import Condition, ObjectMeta, View
 from navarch.objects import names
 from navarch.objects.value import Document, Draft, dig
@@ -117,6 +117,9 @@ def default(draft: Draft) -> None:
         filled["ports"] = [_port(port) for port in ports]
     if filled != spec:
         draft.set(filled, "spec")
+    for index in draft.each("status", "loadBalancer", "ingress") if filled["type"] == "LoadBalancer" else ():
+        if draft.get("status", "loadBalancer", "ingress", index, "ip"):
+            draft.default("VIP", "status", "loadBalancer", "ingress", index, "ipMode")
 
 
 def _port(port: Document) -> Document:
@@ -183,6 +186,7 @@ SERVICE = Kind(
     warn=warnings.service,
     prepare=prepare,
     subresources=("status", "proxy"),
+    subresource_rules={"status": status_rules},
     counts_generation=False,
     columns=(
         Column("Type", _type, description="How the service is reached."),

@@ -23,9 +23,14 @@ POLICIES = ("Cluster", "Local")
 DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 OUTSIDE = ("LoadBalancer", "NodePort")
 HEADLESS = "None"
+HINTS, TOPOLOGY = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
+FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
+IP_MODES = ("Proxy", "VIP")
+FIXED = "may not change once set"
+RELEASED = "must be set to 'SingleStack' when releasing the secondary {}"
 AFFINITY_MAX_S = 86400
 FAMILIES = ("IPv4", "IPv6")
-AGENT_PORT = 10250
 NOT_FOR_NAMES = "may not be set for ExternalName services"
 ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
 
@@ -99,10 +104,12 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     faults = Faults()
     spec: Document = new.get("spec") or {}
     was: Document = (old or {}).get("spec") or {}
-    if old is not None and spec == was:
+    annotations: Document = (new.get("metadata") or {}).get("annotations") or {}
+    if old is not None and spec == was and annotations == ((old.get("metadata") or {}).get("annotations") or {}):
         return ()
     if old is not None:
         _update(faults, spec, was)
+    _topology(faults, annotations)
     type_ = spec.get("type")
     headless = spec.get("clusterIP") == HEADLESS
     ports = spec.get("ports") or []
@@ -122,7 +129,7 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
             not_special(faults, found, field)
     faults.one_of("spec.type", type_, TYPES)
     _pairs(faults, ports, type_)
-    _load_balancer(faults, spec, was, type_)
+    _load_balancer(faults, spec, was, annotations)
     _policies(faults, spec, type_)
     return faults.causes
 
@@ -131,26 +138,64 @@ def _update(faults: Faults, spec: Document, was: Document) -> None:
     """What a service was given it keeps, unless it becomes, or was, a mere name."""
     now, before = spec.get("type"), was.get("type")
     if now != "ExternalName" and before != "ExternalName":
-        if was.get("clusterIPs") and spec.get("clusterIPs") != was["clusterIPs"]:
-            faults.invalid("spec.clusterIPs[0]", spec.get("clusterIPs"), "may not change once set")
-        if was.get("ipFamilies") and (spec.get("ipFamilies") or [None])[0] != was["ipFamilies"][0]:
-            faults.invalid("spec.ipFamilies[0]", spec.get("ipFamilies"), "may not change once set")
+        _kept_addresses(faults, spec, was)
+        _kept_families(faults, spec, was)
     if now == before == "LoadBalancer":
         chosen = spec.get("loadBalancerClass")
         if chosen != was.get("loadBalancerClass"):
-            faults.invalid("spec.loadBalancerClass", chosen, "may not change once set")
+            faults.invalid("spec.loadBalancerClass", chosen, FIXED)
         port, had = spec.get("healthCheckNodePort"), was.get("healthCheckNodePort")
         if spec.get("externalTrafficPolicy") == was.get("externalTrafficPolicy") == "Local" and port != had and port:
             faults.forbidden("spec.healthCheckNodePort", IMMUTABLE)
 
 
+def _kept_addresses(faults: Faults, spec: Document, was: Document) -> None:
+    """One of a second family may come and go; a service without addresses may become another such."""
+    now: list[str] = spec.get("clusterIPs") or []
+    before: list[str] = was.get("clusterIPs") or []
+    if now == before == [HEADLESS]:
+        return
+    if len(now) == len(before):
+        for index, found in enumerate(before):
+            if found != now[index]:
+                faults.invalid(f"spec.clusterIPs[{index}]", now, FIXED)
+        return
+    if not now:
+        faults.invalid("spec.clusterIPs[0]", now, "primary clusterIP can not be unset")
+    elif before and now[0] != before[0]:
+        faults.invalid("spec.clusterIPs[0]", now, FIXED)
+    if len(now) == 1 and before and spec.get("ipFamilyPolicy") != "SingleStack":
+        faults.invalid("spec.ipFamilyPolicy", spec.get("ipFamilyPolicy"), RELEASED.format("clusterIP"))
+
+
+def _kept_families(faults: Faults, spec: Document, was: Document) -> None:
+    if [HEADLESS] in (spec.get("clusterIPs"), was.get("clusterIPs")):
+        return
+    now: list[str] = spec.get("ipFamilies") or []
+    before: list[str] = was.get("ipFamilies") or []
+    if len(now) == len(before):
+        if now != before:
+            faults.invalid("spec.ipFamilies[0]", now, FIXED)
+        return
+    if len(now) < len(before) and not spec.get("clusterIPs"):
+        faults.invalid("spec.ipFamilies[0]", now, "primary ipFamily can not be unset")
+    if now and before and now[0] != before[0]:
+        faults.invalid("spec.ipFamilies[0]", spec.get("clusterIPs"), FIXED)
+    if len(now) == 1 and before and spec.get("ipFamilyPolicy") != "SingleStack":
+        faults.invalid("spec.ipFamilyPolicy", spec.get("ipFamilyPolicy"), RELEASED.format("ipFamily"))
+
+
+def _topology(faults: Faults, annotations: Document) -> None:
+    """The two names of one annotation say the same."""
+    mode, hints = annotations.get(TOPOLOGY), annotations.get(HINTS)
+    if None not in (mode, hints) and mode != hints:
+        detail = f"must match annotations[{HINTS}] when both are specified"
+        faults.invalid(f"metadata.annotations[{TOPOLOGY}]", mode, detail)
+
+
 def _by_type(faults: Faults, spec: Document, headless: bool) -> None:
     match spec.get("type"):
         case "LoadBalancer" | "NodePort" as type_:
-            for index, port in enumerate(spec.get("ports") or () if type_ == "LoadBalancer" else ()):
-                if port.get("port") == AGENT_PORT:
-                    detail = f"may not expose port {AGENT_PORT} externally since it is used by kubelet"
-                    faults.invalid(f"spec.ports[{index}].port", AGENT_PORT, detail)
             if headless:
                 faults.invalid("spec.clusterIPs[0]", HEADLESS, f"may not be set to 'None' for {type_} services")
         case "ExternalName":
@@ -219,21 +264,28 @@ def _cluster_addresses(faults: Faults, spec: Document, was: Document) -> None:
     elif several and single != several[0]:
         faults.invalid("spec.clusterIPs", several, "first value must match `clusterIP`")
     families: list[str] = spec.get("ipFamilies") or []
-    for index in sorted(repeats(families)):
-        faults.duplicate(f"spec.ipFamilies[{index}]", families[index])
+    again = repeats(families)
+    for index, family in enumerate(families):
+        if family not in FAMILIES:
+            faults.unsupported(f"spec.ipFamilies[{index}]", family, FAMILIES)
+        if index in again:
+            faults.duplicate(f"spec.ipFamilies[{index}]", family)
+    policy = spec.get("ipFamilyPolicy")
+    if policy is not None and policy not in FAMILY_POLICIES:
+        faults.unsupported("spec.ipFamilyPolicy", policy, FAMILY_POLICIES)
     good = True
     for index, found in enumerate(several):
         if index == 0 and found == HEADLESS:
             if len(several) > 1:
                 faults.invalid("spec.clusterIPs", several, "'None' must be the first and only value")
                 good = False
-        elif found:
+        else:
             good = address(faults, found, f"spec.clusterIPs[{index}]", was.get("clusterIPs") or ()) and good
     if len(several) > len(FAMILIES):
         faults.invalid("spec.clusterIPs", several, "may only hold up to 2 values")
     if not good or single == HEADLESS:
         return
-    if len(several) > 1 and (len(several) > len(FAMILIES) or len({":" in found for found in several}) == 1):
+    if len(several) > 1 and len({":" in found for found in several}) == 1:
         faults.invalid("spec.clusterIPs", several, "may specify no more than one IP for each IP family")
     for index, (found, family) in enumerate(zip(several, families, strict=False)):
         if found and family in FAMILIES and (":" in found) != (family == "IPv6"):
@@ -241,7 +293,8 @@ def _cluster_addresses(faults: Faults, spec: Document, was: Document) -> None:
             faults.invalid(f"spec.clusterIPs[{index}]", found, detail)
 
 
-def _load_balancer(faults: Faults, spec: Document, was: Document, type_: Any) -> None:
+def _load_balancer(faults: Faults, spec: Document, was: Document, annotations: Document) -> None:
+    type_ = spec.get("type")
     field = "spec.LoadBalancerSourceRanges"  # in this spelling
     ranges = spec.get("loadBalancerSourceRanges") or ()
     if ranges and type_ != "LoadBalancer":
@@ -249,6 +302,12 @@ def _load_balancer(faults: Faults, spec: Document, was: Document, type_: Any) ->
     for index, found in enumerate(ranges):
         if found not in (was.get("loadBalancerSourceRanges") or ()):
             network(faults, found.strip(), f"{field}[{index}]")
+    if not ranges and (annotated := annotations.get(RANGES)) is not None:
+        field = f"metadata.annotations[{RANGES}]"
+        if type_ != "LoadBalancer":
+            faults.forbidden(field, ONLY_BALANCED)
+        for found in annotated.split(",") if annotated.strip() else ():
+            network(faults, found.strip(), field)
     chosen = spec.get("loadBalancerClass")
     if type_ != "LoadBalancer":
         for name in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
@@ -267,9 +326,43 @@ def _policies(faults: Faults, spec: Document, type_: Any) -> None:
     if (port := spec.get("healthCheckNodePort")) and not (type_ == "LoadBalancer" and external == "Local"):
         detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
         faults.invalid("spec.healthCheckNodePort", port, detail)
+    elif port:
+        faults.checked("spec.healthCheckNodePort", port, names.port(port))
     internal = spec.get("internalTrafficPolicy")
     if internal is not None and internal not in POLICIES:
         faults.unsupported("spec.internalTrafficPolicy", internal, POLICIES)
     distribution = spec.get("trafficDistribution")
     if distribution is not None and distribution not in DISTRIBUTIONS:
         faults.unsupported("spec.trafficDistribution", distribution, DISTRIBUTIONS)
+
+
+def status_rules(new: Document, old: Document | None) -> Iterable[Cause]:
+    """Of where load balancers say that a service is reached."""
+    faults = Faults()
+    path = "status.loadBalancer.ingress"
+    points = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    before = (((old or {}).get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    if points and (new.get("spec") or {}).get("type") != "LoadBalancer":
+        faults.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")
+        return faults.causes
+    known = {point.get("ip", "") for point in before}
+    for index, point in enumerate(points):
+        _reached(faults, point, f"{path}[{index}]", known)
+    return faults.causes
+
+
+def _reached(faults: Faults, point: Document, where: str, known: set[str]) -> None:
+    ip, mode, host = point.get("ip"), point.get("ipMode"), point.get("hostname")
+    if ip:
+        address(faults, ip, f"{where}.ip", known)
+    if mode is None:
+        if ip:
+            faults.required(f"{where}.ipMode", "must be specified when `ip` is set")
+    elif not ip:
+        faults.forbidden(f"{where}.ipMode", "may not be specified when `ip` is not set")
+    elif mode not in IP_MODES:
+        faults.unsupported(f"{where}.ipMode", mode, IP_MODES)
+    if host:
+        faults.checked(f"{where}.hostname", host, names.dns_subdomain(host))
+        if is_ip(host):
+            faults.invalid(f"{where}.hostname", host, "must be a DNS name, not an IP address")

@@ -255,3 +255,12 @@ def path_segment(text: str) -> Messages:
     if text in (".", ".."):
         return (f"may not be '{text}'",)
     return tuple(f"may not contain '{character}'" for character in ("/", "%") if character in text)
+
+
+STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+NO_FINALIZER = "name is neither a standard finalizer name nor is it fully qualified"
+
+
+def is_finalizer(text: str) -> bool:
+    """Whether a finalizer is somebody's, by a domain, or one that Kubernetes knows."""
+    return "/" in text or text in STANDARD_FINALIZERS

@@ -366,6 +366,7 @@ def test_bad_metadata_is_refused_with_all_its_causes() -> None:
             "metadata.name",
             "metadata.labels",
             "metadata.finalizers",
+            "metadata.finalizers[0]",
             "metadata.ownerReferences[0].uid",
         }
         assert refused.value.code == 422

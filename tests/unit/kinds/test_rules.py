@@ -210,7 +210,7 @@ PVC_SOURCE: Document = {"name": "a", "kind": "PersistentVolumeClaim"}
         (
             NAMESPACE,
             {"spec": {"finalizers": ["mine"]}},
-            "spec.finalizers[0]",
+            "spec.finalizers",
             'Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified',
         ),
         (

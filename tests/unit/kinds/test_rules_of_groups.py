@@ -216,6 +216,7 @@ def subset(**fields: Any) -> Document:
                 ("subsets[0].addresses[0].ip", "Invalid", "must be a valid IP address"),
                 ("subsets[0].addresses[0].hostname", "Invalid", "a lowercase RFC 1123 label must consist of"),
                 ("subsets[0].addresses[0].nodeName", "Invalid", "a lowercase RFC 1123 subdomain must consist of"),
+                ("subsets[0].addresses[0].ip", "Invalid", "must be a valid IP address"),
             ],
         ),
         (
