@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from navarch.base.errors import BadRequest
+from navarch.kinds.podspec.annotation_rules import annotated
 from navarch.kinds.podspec.rules import pod_spec
 from navarch.kinds.rules import Faults, check_annotations, check_labels
 from navarch.objects import selector
@@ -20,6 +21,8 @@ def template(faults: Faults, found: Document, path: str) -> None:
     check_labels(faults, metadata.get("labels"), f"{path}.labels")
     check_annotations(faults, metadata.get("annotations"), f"{path}.annotations")
     spec: Document = found.get("spec") or {}
+    if annotations := metadata.get("annotations"):
+        annotated(faults, annotations, spec, f"{path}.annotations")
     pod_spec(faults, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"

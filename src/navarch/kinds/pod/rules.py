@@ -5,15 +5,16 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/#pod-update-and-repla
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from navarch.base.errors import Cause
 from navarch.kinds.pod.prepare import qos_class
+from navarch.kinds.podspec import annotation_rules
+from navarch.kinds.podspec.annotation_rules import MIRROR
 from navarch.kinds.podspec.placement_rules import REQUIRED
 from navarch.kinds.podspec.rules import pod_spec
-from navarch.kinds.rules import INT32_MAX, Faults, changed_fields
+from navarch.kinds.rules import Faults, changed_fields
 from navarch.objects.value import Document, dig
 
 MUTABLE = (
@@ -21,8 +22,6 @@ MUTABLE = (
     "`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
     "(allow it to be set to 1 if it was previously negative)"
 )
-MIRROR = "kubernetes.io/config.mirror"
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 FROZEN = f"pod updates may not change fields other than {MUTABLE}"
 
 
@@ -45,18 +44,9 @@ def _annotated(faults: Faults, new: Document, old: Document | None) -> None:
     was: Document = ((old or {}).get("metadata") or {}).get("annotations") or {}
     if found == was:
         return
-    mirror, cost = f"metadata.annotations[{MIRROR}]", found.get(DELETION_COST)
-    if old is not None and found.get(MIRROR) != was.get(MIRROR):
-        what = "remove or update" if MIRROR in was else "add"
-        faults.forbidden(mirror, f"may not {what} mirror pod annotation")
-    if MIRROR in found and not (new.get("spec") or {}).get("nodeName"):
-        faults.invalid(mirror, found[MIRROR], "must set spec.nodeName if mirror pod annotation is set")
-    if cost is not None and cost != was.get(DELETION_COST) and not _is_cost(cost):
-        faults.invalid(f"metadata.annotations[{DELETION_COST}]", cost, "must be a 32bit integer")
-
-
-def _is_cost(text: str) -> bool:
-    return re.fullmatch("-?[1-9][0-9]*|0", text) is not None and -INT32_MAX - 1 <= int(text) <= INT32_MAX
+    if old is not None:
+        annotation_rules.changed(faults, found, was, "metadata.annotations")
+    annotation_rules.annotated(faults, found, new.get("spec") or {}, "metadata.annotations", was)
 
 
 def _created(faults: Faults, spec: Document) -> None:
