@@ -24,7 +24,7 @@ from navarch.testing import scenario as scenarios
 from navarch.testing import trace as traces
 from navarch.testing.behaviour import behaviours_from_yaml
 from navarch.testing.fleet import Fleet, add_file, group_of
-from navarch.testing.report import NodeUse, Report, Trouble
+from navarch.testing.report import NodeUse, Report, Trouble, Workload
 from navarch.testing.scenario import Progress, Scenario, Tell
 
 FEW_NODES = 3
@@ -275,9 +275,15 @@ def show_workloads(found: Report) -> None:
     for one in troubled[:ROWS_SHOWN]:
         after = told(one.took_seconds) if one.took_seconds is not None else "-"
         ready = "-" if one.name.startswith("cronjob/") else f"{one.ready}/{one.wanted}"
-        rows.append((one.namespace, one.name, ready, after, "well" if one.well else "not well", one.note))
+        rows.append((one.namespace, one.name, ready, after, _state(one), one.note))
     output.table(("NAMESPACE", "WORKLOAD", "READY", "AFTER", "STATE", "NOTE"), rows)
     _more(len(troubled) - ROWS_SHOWN, "workloads")
+
+
+def _state(one: Workload) -> str:
+    if one.well:
+        return "well"
+    return "not done" if one.name.startswith("job/") and not one.note else "not well"
 
 
 def show_troubles(title: str, found: Sequence[Trouble]) -> None:

@@ -267,7 +267,9 @@ class _Run:
             notes.append(f"namespaces that no manifest brings were made: {', '.join(self.made_namespaces)}")
         late = sum(step.at_s > self.scenario.length_s for step in self.scenario.steps)
         if late:
-            notes.append(f"{late} steps of the trace lie after the end and were left out")
+            notes.append(
+                f"left out, since they lie after the end: {late} of {len(self.scenario.steps)} steps of the trace"
+            )
         return Report(
             seed=self.scenario.seed,
             start=rfc3339(self.scenario.start),
