@@ -4,12 +4,14 @@ Each scene is a whole cluster in a process of its own: API server, every control
 on the memory store; nothing is left out, and nothing is written past the API. Nodes are Ready before a scene's time
 begins. It ends when the Deployments' own status, as a watch delivers it, says that every replica is available.
 
-`python benchmarks/scale.py SCENE [NUMBER [NODES]]` runs one alone, at another size too: `replicas`, `deployments`,
-`crowd`. With NAVARCH_PROFILE=FILE the cluster's thread is profiled.
+`python benchmarks/scale.py SCENE` runs one alone: `replicas`, `deployments`, `crowd`; `--pods` and `--nodes` give it
+another size, `--save DATE` stores its figures beside those of the others. With NAVARCH_PROFILE=FILE the cluster's
+thread is profiled.
 """
 
 from __future__ import annotations
 
+import argparse
 import cProfile
 import gc
 import json
@@ -18,10 +20,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ground import memory_mb
+from ground import RESULTS, conditions, memory_mb
 
 import navarch
 from navarch.kinds import DEPLOYMENT, NAMESPACE, POD
@@ -31,6 +34,7 @@ A_DEPLOYMENT = 500
 """Pods of each Deployment in the crowd."""
 A_NAMESPACE = 10
 """Deployments in each of its namespaces."""
+CLIENTS = 32
 
 
 def deployment(name: str, namespace: str, replicas: int) -> dict[str, Any]:
@@ -60,9 +64,14 @@ def replicas(c: RunningCluster, number: int) -> None:
 
 
 def deployments(c: RunningCluster, number: int) -> None:
-    """Many of one replica each, one namespace, made one after the other."""
-    for one in range(number):
+    """Many of one replica each in one namespace, made by 32 clients at once."""
+
+    def made(one: int) -> None:
         c.client.create(DEPLOYMENT, deployment(f"web-{one:05}", "default", 1))
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for _ in clients.map(made, range(number)):
+            pass
 
 
 def crowd(c: RunningCluster, number: int) -> None:
@@ -147,5 +156,27 @@ def measure() -> dict[str, Any]:
     return {name: alone(name) for name in SCENES}
 
 
+def save(name: str, figures: dict[str, float], date: str) -> None:
+    """Beside what is stored of the other scenes, whose conditions stay their own."""
+    path = RESULTS / "scale.json"
+    stored = json.loads(path.read_text()) if path.exists() else {"conditions": {}, "figures": {}}
+    stored["conditions"] |= {name: conditions(date)}
+    stored["figures"] |= {name: figures}
+    path.write_text(json.dumps(stored, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scene", choices=SCENES)
+    parser.add_argument("--pods", type=int, default=0)
+    parser.add_argument("--nodes", type=int, default=0)
+    parser.add_argument("--save", metavar="DATE")
+    asked = parser.parse_args()
+    found = scene(asked.scene, asked.pods, asked.nodes)
+    if asked.save:
+        save(asked.scene, found, asked.save)
+    print(json.dumps(found, indent=2))
+
+
 if __name__ == "__main__":
-    print(json.dumps(scene(sys.argv[1], *map(int, sys.argv[2:])), indent=2))
+    main()
