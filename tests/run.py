@@ -1,7 +1,8 @@
 """Runs everything that a change must pass: `./navarch test [pytest arguments]`.
 
-First it brings what the tests need from Debian, then the static checks, then pytest over all of `tests/` in one run, in
-the order of how soon a mistake shows. With arguments, only pytest runs, with them.
+First it brings what the tests need from Debian, then the static checks, then pytest over all of `tests/`, in the order
+of how soon a mistake shows: what shares nothing but the processors in one process for each of them, file by file, then
+one after another what starts servers and works on the machine. With arguments, only pytest runs, with them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ TEST_PACKAGES = {
     "/usr/bin/jq": "jq",
     "/bin/busybox": "busybox-static",
 }
-STAGES = ("house", "unit", "conformance", "compat", "journeys", "robustness", "node")
+BESIDE = ("house", "unit", "conformance")
+ALONE = ("compat", "journeys", "robustness", "node")
+WORKERS = min(4, os.cpu_count() or 1)
 CHECKS = (
     ("ruff", [str(BIN / "ruff"), "check", "."]),
     ("format", [str(BIN / "ruff"), "format", "--check", "."]),
@@ -56,10 +59,13 @@ def main(arguments: list[str]) -> int:
         if done.returncode:
             print(done.stdout + done.stderr)
             return done.returncode
-    stages = [f"tests/{stage}" for stage in STAGES if (ROOT / "tests" / stage).is_dir()]
     options = ("-q", "--timeout=600", "--durations=15", "--hypothesis-profile=fixed")
-    command = [sys.executable, "-m", "pytest", *options, *stages]
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    for stages, more in ((BESIDE, ("-n", str(WORKERS), "--dist=loadfile")), (ALONE, ())):
+        folders = [f"tests/{stage}" for stage in stages if (ROOT / "tests" / stage).is_dir()]
+        done = subprocess.run([sys.executable, "-m", "pytest", *options, *more, *folders], cwd=ROOT, env=environment)
+        if done.returncode:
+            return done.returncode
+    return 0
 
 
 if __name__ == "__main__":

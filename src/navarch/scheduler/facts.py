@@ -194,6 +194,8 @@ def _asked(encoded: bytes) -> _Asked:
 
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
+SPREADING = ("ReplicationController", "ReplicaSet", "StatefulSet")
+"""Whose pods are spread without being asked: those of the others run to an end, or on every node."""
 _encode_spec = msgspec.json.Encoder().encode
 
 
@@ -246,9 +248,14 @@ def _made(
         terminating=meta.deletion_timestamp is not None,
         phase=intern(status.phase),
         nominated=status.nominated_node_name,
-        owners=pod.owners,
+        owners=_spread_by(pod),
         claims=claims,
     )
+
+
+def _spread_by(pod: Object) -> tuple[str, ...]:
+    controller = pod.controller
+    return (controller.uid,) if controller is not None and controller.kind in SPREADING else ()
 
 
 def _claims(pod: Object) -> tuple[tuple[str, bool], ...]:

@@ -34,7 +34,7 @@ class Make:
         metadata |= {"labels": labels or {}, "creationTimestamp": created}
         if owner:
             metadata["ownerReferences"] = [
-                {"apiVersion": "v1", "kind": "X", "name": owner, "uid": owner, "controller": True}
+                {"apiVersion": "v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}
             ]
         if deleted:
             metadata["deletionTimestamp"] = created

@@ -9,6 +9,7 @@ import pytest
 from navarch.kinds import POD
 from navarch.kinds.object import Object
 from navarch.scheduler.facts import PodFacts, facts_again, pod_facts
+from navarch.scheduler.usual import usual_spreads
 
 
 def pod(**parts: Any) -> Object:
@@ -18,6 +19,10 @@ def pod(**parts: Any) -> Object:
     for part, more in parts.items():
         document[part] = {**document[part], **more}  # type: ignore[dict-item]
     return Object.of(POD, document)
+
+
+def controlled_by(version: str, kind: str) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "name": "n", "uid": "9", "controller": True}
 
 
 @pytest.mark.parametrize(
@@ -38,7 +43,7 @@ def test_what_is_none_of_its_business_comes_to_the_same_facts(parts: dict[str, A
     [
         {"metadata": {"labels": {"a": "b"}}},
         {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
-        {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "n", "uid": "9"}]}},
+        {"metadata": {"ownerReferences": [controlled_by("apps/v1", "ReplicaSet")]}},
         {"spec": {"nodeName": "n"}},
         {"spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "2"}}}]}},
         {"spec": {"schedulingGates": [{"name": "g"}]}},
@@ -59,3 +64,19 @@ def vars_of(found: Object) -> dict[str, Any]:
 
 def fields(facts: PodFacts) -> dict[str, Any]:
     return {name: getattr(facts, name) for name in facts.__struct_fields__}
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "spread"),
+    [
+        ("v1", "ReplicationController", ("9",)),
+        ("apps/v1", "ReplicaSet", ("9",)),
+        ("apps/v1", "StatefulSet", ("9",)),
+        ("apps/v1", "DaemonSet", ()),
+        ("batch/v1", "Job", ()),
+    ],
+)
+def test_pods_of_what_runs_on_and_on_are_spread_unasked(version: str, kind: str, spread: tuple[str, ...]) -> None:
+    found = pod_facts(pod(metadata={"ownerReferences": [controlled_by(version, kind)]}))
+    assert found.owners == spread
+    assert bool(usual_spreads(found, ())) == bool(spread)
