@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import ParamSpec, TypeVar
 
+from navarch.apiserver import trace
 from navarch.base import beside
 from navarch.base.errors import TooMany
 
@@ -60,7 +61,12 @@ class Aside:
         if self._inline:
             return work(*args, **kwargs)
         self.done += 1
-        return await asyncio.get_running_loop().run_in_executor(_thread(), _slowly, partial(work, *args, **kwargs))
+        loop = asyncio.get_running_loop()
+        came = loop.time()
+        try:
+            return await loop.run_in_executor(_thread(), _slowly, partial(work, *args, **kwargs))
+        finally:
+            trace.note(getattr(work, "__name__", "work").strip("_"), loop.time() - came)
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from navarch.apiserver import deadlines, routes
+from navarch.apiserver import deadlines, routes, trace
 from navarch.apiserver.authn.authenticator import Authenticator
 from navarch.apiserver.authn.impersonation import impersonated
 from navarch.apiserver.authz.messages import refused
@@ -210,7 +210,9 @@ class Chain:
         gate = self._gate
         ticket = gate.enter(known.schema, call)
         if ticket.turn is not None:
+            came = self._clock.monotonic()
             await gate.wait(ticket)
+            trace.note("waiting for a seat", self._clock.monotonic() - came)
         sat = self._clock.monotonic()
         try:
             if not known.allowed:
@@ -241,6 +243,7 @@ class Chain:
             agent=call.request.headers.get("user-agent", ""),
             code=response.status,
             audit_id=audit_id,
+            steps=trace.told(asyncio.get_running_loop().time() - took_s),
         )
 
 

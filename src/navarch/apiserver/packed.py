@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
 import orjson
 
 from navarch.apiserver import reply
+from navarch.apiserver.aside import LARGE_BYTES, Aside
 from navarch.apiserver.negotiate import PROTOBUF, Form
 from navarch.kinds.object import Object
 from navarch.objects.value import Document
@@ -25,6 +26,7 @@ PACKED_BYTES = 65_536
 """Of a long list's objects between two looks at what else there is to do: some milliseconds."""
 
 Message = Callable[[Object], bytes]
+Large = Callable[[Object], Awaitable[bytes]]
 
 
 class Packed:
@@ -44,7 +46,17 @@ class Packed:
         known = found.packed
         if known is not None:
             return known
-        made = found.packed = protobuf_encode.message(orjson.loads(found.raw))
+        return self._keep(found, _made(found.raw))
+
+    async def message_aside(self, found: Object, aside: Aside) -> bytes:
+        """The same of a large object, beside the loop. Raises: LookupError."""
+        if found.packed is not None:
+            return found.packed
+        made = await aside.run(_made, found.raw)
+        return found.packed or self._keep(found, made)
+
+    def _keep(self, found: Object, made: bytes) -> bytes:
+        found.packed = made
         self._kept.append(found)
         self._kept_bytes += len(made) + len(found.raw)
         while self._kept_bytes > self._most_bytes:
@@ -55,6 +67,14 @@ class Packed:
 
     def body(self, found: Object) -> bytes:
         return protobuf_encode.envelope(found.kind.api_version, found.kind.name, self.message(found))
+
+    async def body_aside(self, found: Object, aside: Aside) -> AsyncIterator[bytes]:
+        message = await self.message_aside(found, aside)
+        yield protobuf_encode.envelope(found.kind.api_version, found.kind.name, message)
+
+
+def _made(raw: bytes) -> bytes:
+    return protobuf_encode.message(orjson.loads(raw))
 
 
 def partial_message(found: Object, form: Form) -> bytes:
@@ -67,13 +87,18 @@ def partial_body(found: Object, form: Form) -> bytes:
 
 
 def respond_list(
-    named: tuple[str, str], metadata: Document, items: Sequence[Object], message: Message, warnings: Sequence[str]
+    named: tuple[str, str],
+    metadata: Document,
+    items: Sequence[Object],
+    message: Message,
+    warnings: Sequence[str],
+    large: Large | None = None,
 ) -> Response:
-    """named: the list's kind and apiVersion. message: makes that of one item."""
+    """named: the list's kind and apiVersion. message: makes that of one item; large: of one that takes long."""
     headers = [("content-type", PROTOBUF), *reply.warning_headers(warnings)]
     if len(items) <= reply.SLICE_OBJECTS and not reply.is_large(items, reply.SLICE_BYTES):
         return Response(200, headers, b"".join(_body(named, metadata, [message(item) for item in items])))
-    return Response(200, headers, _slices(named, metadata, items, message), packable=True)
+    return Response(200, headers, _slices(named, metadata, items, message, large), packable=True)
 
 
 def _body(named: tuple[str, str], metadata: Document, items: Iterable[bytes]) -> list[bytes]:
@@ -85,12 +110,16 @@ def _body(named: tuple[str, str], metadata: Document, items: Iterable[bytes]) ->
 
 
 async def _slices(
-    named: tuple[str, str], metadata: Document, items: Sequence[Object], message: Message
+    named: tuple[str, str], metadata: Document, items: Sequence[Object], message: Message, large: Large | None
 ) -> AsyncIterator[bytes]:
     """A list says how long it is before its first item: all are packed before anything is sent, others being served in
     between."""
     messages: list[bytes] = []
     for piece in reply.pieces(items, PACKED_BYTES):
+        if large is not None and len(piece[-1].raw) > LARGE_BYTES:  # a piece ends where it has enough
+            messages += map(message, piece[:-1])
+            messages.append(await large(piece[-1]))
+            continue
         messages += map(message, piece)
         await asyncio.sleep(0)
     parts = _body(named, metadata, messages)

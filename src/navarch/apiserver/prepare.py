@@ -255,16 +255,14 @@ def _judged(intent: Intent, new: Document, old: Document | None) -> None:
 
 async def _mutated(steps: Stages, review: Review) -> None:
     """All that may change the object: a second time where somebody outside did, and what settles it once."""
-    for plugin in steps.changing:
-        plugin.mutate(review)
-        if plugin.concerns(review):
-            await _asked(plugin.ask_mutate, review)
-    if review.again:
-        review.round = 1
+    for number in (0, 1):
+        review.round = number
         for plugin in steps.changing:
             plugin.mutate(review)
             if plugin.concerns(review):
                 await _asked(plugin.ask_mutate, review)
+        if not review.again:
+            break
     for plugin in steps.settling:
         plugin.mutate(review)
 

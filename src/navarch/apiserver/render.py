@@ -38,6 +38,9 @@ def one(context: Context, call: Call, kind: Kind, found: Object, form: Form, sta
         body = reply.partial(found, form.meta)
     elif form.type == PROTOBUF:
         headers = [("content-type", PROTOBUF), *reply.warning_headers(call.warnings)]
+        if found.packed is None and len(found.raw) > LARGE_BYTES:
+            body_aside = context.state.packed.body_aside(found, context.state.aside)
+            return Response(status, headers, body_aside, packable=True)
         return Response(status, headers, context.state.packed.body(found))
     else:
         body = found.raw
@@ -63,8 +66,13 @@ def many(context: Context, call: Call, kind: Kind, page: Page, form: Form) -> Re
     else:
         named = (f"{kind.name}List", kind.api_version)
     if form.type == PROTOBUF:
-        message = bound(packed.partial_message, form=form) if form.as_ else context.state.packed.message
-        return packed.respond_list(named, reply.list_metadata(*tail), items, message, call.warnings)
+        metadata = reply.list_metadata(*tail)
+        if form.as_:
+            message = bound(packed.partial_message, form=form)
+            return packed.respond_list(named, metadata, items, message, call.warnings)
+        known = context.state.packed
+        large = bound(known.message_aside, aside=context.state.aside)
+        return packed.respond_list(named, metadata, items, known.message, call.warnings, large)
     write = bound(reply.partial, meta=form.meta) if form.as_ else reply.raw
     head = reply.list_head(named[0], named[1], *tail)
     return reply.respond_list(head, items, write, form, call.warnings, context.state.aside)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+from navarch.apiserver import trace
 from navarch.base.clock import Clock
 from navarch.base.errors import ApiError
 from navarch.base.metrics import Registry
@@ -45,4 +46,7 @@ class StoreCounts:
             if series is None:
                 series = self._took.series(operation, kind.group, kind.plural)
                 self._series[operation, kind] = series
-            self._took.observe_in(series, self._clock.monotonic() - began)
+            took_s = self._clock.monotonic() - began
+            self._took.observe_in(series, took_s)
+            if took_s > trace.WORTH_S:
+                trace.note(f"store {operation}", took_s)

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Hashable
 from types import TracebackType
 
+from navarch.apiserver import trace
+
 
 class Turns:
     """`async with turns.of(key)`: first come, first served; nothing is kept of keys that nobody writes."""
@@ -46,8 +48,10 @@ class _Turn:
             return self
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(mine)
+        came = mine.get_loop().time()
         try:
             await mine
+            trace.note("waiting for other writers of the object", mine.get_loop().time() - came)
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():
                 self._pass_on()  # the turn had come already
@@ -55,7 +59,7 @@ class _Turn:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.leave()
 

@@ -101,6 +101,7 @@ class Server:
         self._piece = self._chunk = b""
         self._pieces: list[bytes] = []
         self._whole = b""
+        self._forgets = False
         self._date = ""
         self._date_until = 0.0
 
@@ -240,13 +241,26 @@ class Server:
         """Framed for the chunked coding, once for all connections that send the same piece."""
         if piece is not self._piece:
             self._piece, self._chunk = piece, http_reply.chunk(piece)
+            self._forget_later()
         return self._chunk
 
     def joined(self, pieces: list[bytes]) -> bytes:
         """In one, once for all connections that send the same pieces. The list is not to be changed any more."""
         if pieces != self._pieces:
             self._pieces, self._whole = pieces, b"".join(pieces)
+            self._forget_later()
         return self._whole
+
+    def _forget_later(self) -> None:
+        """What several connections send is the same within one tick, and may be large."""
+        if not self._forgets:
+            self._forgets = True
+            asyncio.get_running_loop().call_soon(self._forget)
+
+    def _forget(self) -> None:
+        self._forgets = False
+        self._piece = self._chunk = self._whole = b""
+        self._pieces = []
 
     def date(self) -> str:
         """The `Date` header, made once a second."""

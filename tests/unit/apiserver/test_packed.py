@@ -66,6 +66,26 @@ def test_long_lists_come_in_pieces_and_are_whole() -> None:
     run(test)
 
 
+def test_large_objects_are_packed_beside_the_loop() -> None:
+    async def test(api: Api) -> None:
+        texts = [char * 700_000 for char in "xyz"]
+        for number, text in enumerate(texts):
+            await api.post(CONFIGMAPS, config(f"large-{number}", text=text))
+            await api.post(CONFIGMAPS, config(f"small-{number}"))
+        listed = await api.get(CONFIGMAPS)
+        aside = api.core.aside
+        before = aside.done
+        assert decode((await sent(api, f"{CONFIGMAPS}/large-0", GO))[1])["data"] == {"text": texts[0]}
+        assert aside.done == before + 1
+        _, body = await sent(api, CONFIGMAPS, GO)
+        assert body == packed_list("ConfigMapList", "v1", listed["metadata"], listed["items"])
+        assert aside.done == before + 3, "what was packed before is kept"
+        assert (await sent(api, f"{CONFIGMAPS}/large-2", GO))[0] == PROTOBUF
+        assert aside.done == before + 3
+
+    run(test)
+
+
 def test_metadata_alone() -> None:
     async def test(api: Api) -> None:
         made = await api.post(CONFIGMAPS, config("a"))

@@ -219,6 +219,18 @@ def test_head_has_no_body() -> None:
     serve(scenario)
 
 
+def test_what_several_connections_send_is_made_once_and_not_kept() -> None:
+    async def scenario(connect: Callable[[], Awaitable[Wire]], server: Server) -> None:
+        piece, pieces = b"x" * 100_000, [b"a" * 100_000, b"b" * 100_000]
+        assert server.chunk(piece) is server.chunk(piece)
+        assert server.joined(pieces) is server.joined(list(pieces))
+        await asyncio.sleep(0)
+        assert (server._piece, server._chunk, server._pieces, server._whole) == (b"", b"", [], b"")
+        assert server.joined(pieces) == pieces[0] + pieces[1]
+
+    serve(scenario)
+
+
 def test_streams_are_chunked_and_end_with_the_client() -> None:
     closed = asyncio.Event()
 

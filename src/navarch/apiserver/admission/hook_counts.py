@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from navarch.apiserver import trace
 from navarch.base.clock import Clock
 from navarch.base.metrics import Registry
 
@@ -67,10 +68,11 @@ class Counted:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         took_s = self._counts.clock.monotonic() - self._started_s
         self._counts.durations.observe(took_s, *self._labels, self._rejected)
+        trace.note(f"webhook {self._labels[0]}", took_s)
         self._counts.requests.add(*self._labels, str(self._code), self._rejected)
 
     def failed_open(self, code: int) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from navarch.apiserver import refusals
+from navarch.apiserver import refusals, trace
 from navarch.apiserver.admission import conditions, hook_answers
 from navarch.apiserver.admission.hook_answers import CallFailed, Denied, Verdict, internal
 from navarch.apiserver.admission.hook_counts import HookCounts
@@ -132,6 +132,7 @@ class Webhooks:
             except ApiError as error:
                 refused[index] = error
 
+        trace.share()
         async with asyncio.TaskGroup() as group:
             for index, (hook, kind) in enumerate(asked):
                 if kind is not None:
