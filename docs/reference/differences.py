@@ -23,22 +23,17 @@ class Difference:
 ALPHA = "alpha versions are off in a cluster unless somebody asks for them, and nobody can ask here"
 CBOR = "an alpha feature of Kubernetes, off unless asked for"
 POD_CERTIFICATES = "beta, off unless asked for; only nodes make them, and ours have no use for them yet"
-MIGRATION = "beta, off unless asked for; there is one stored version of everything, so nothing to migrate"
 WORDS = "said in our own words"
 
 ALL = (
     Difference(DISCOVERY, "*alpha* is not served", ALPHA),
     Difference(DISCOVERY, "certificates.k8s.io/v1beta1/podcertificaterequests is not served", POD_CERTIFICATES),
-    Difference(DISCOVERY, "storagemigration.k8s.io/v1beta1/*", MIGRATION),
     Difference(OPENAPI, "path /apis/*alpha* is not served", ALPHA),
     Difference(OPENAPI, "path */podcertificaterequests* is not served", POD_CERTIFICATES),
-    Difference(OPENAPI, "path /apis/storagemigration.k8s.io/* is not served", MIGRATION),
     Difference(OPENAPI, "path /apis/internal.apiserver.k8s.io/ is not served", ALPHA),
     Difference(OPENAPI, "path /logs/* is not served", "it shows files of the server's machine, and is off by default"),
     Difference(OPENAPI, "definition *alpha* is missing", ALPHA),
     Difference(OPENAPI, "definition *.PodCertificateRequest* is missing", POD_CERTIFICATES),
-    Difference(OPENAPI, "definition io.k8s.api.storagemigration.* is missing", MIGRATION),
-    Difference(OPENAPI, "definition *.GroupResource is missing", "only StorageVersionMigration refers to it"),
     Difference(OPENAPI, "*: consumes application/*cbor", CBOR),
     Difference(OPENAPI, "*: produces application/cbor*", CBOR),
     Difference(OPENAPI, "description of operations", WORDS),

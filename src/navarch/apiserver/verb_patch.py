@@ -13,10 +13,10 @@ import orjson
 from navarch.apiserver import bodies, decode, ownership
 from navarch.apiserver.context import Context
 from navarch.apiserver.options import Intent
-from navarch.apiserver.refusals import invalid, unfit_patch
+from navarch.apiserver.refusals import conflict, unfit_patch
 from navarch.apiserver.verb_create import addressed, create_decoded
 from navarch.apiserver.verb_update import change
-from navarch.base.errors import AlreadyExists, BadRequest, Cause, Invalid, UnsupportedMediaType
+from navarch.base.errors import AlreadyExists, BadRequest, Invalid, UnsupportedMediaType
 from navarch.kinds.object import Object
 from navarch.kinds.schema import schema_for
 from navarch.objects import patch as algorithms
@@ -92,10 +92,9 @@ async def apply(context: Context, intent: Intent, wanted: Document) -> tuple[Obj
 async def _create(context: Context, intent: Intent, checked: Document) -> Object:
     metadata = checked["metadata"]
     if metadata.get("uid"):
-        cause = Cause(
-            "FieldValueInvalid", f'Invalid value: "{metadata["uid"]}": the object does not exist', "metadata.uid"
-        )
-        raise invalid(intent.kind, intent.name, [cause])
+        uid = metadata["uid"]
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise conflict(intent.kind, intent.name, why)
     named = {**checked, "metadata": {**metadata, "name": intent.name}}
     state = context.state
     first = partial(ownership.applied, intent, None, named, state.clock.now(), state.kinds, {})

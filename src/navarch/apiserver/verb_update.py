@@ -11,6 +11,7 @@ from navarch.apiserver.aside import LARGE_BYTES
 from navarch.apiserver.context import Context
 from navarch.apiserver.decode import Body
 from navarch.apiserver.options import Intent
+from navarch.apiserver.stored import Revived
 from navarch.apiserver.verb_create import addressed, create, unsaved
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
@@ -83,7 +84,7 @@ async def _change(context: Context, intent: Intent, make: Change, leave: Callabl
             written = await ownership.converting(state.conversions, partial(make, stored), intent.aside)
         expected(kind, written, old)
         prepared = await prepare.updated(state, context.plugins, intent, written, stored, leave)
-        if prepared.same and (not kind.conversion or old.kind.api_version == kind.api_version):
+        if prepared.same and not stored_otherwise(kind, old):
             prepared.review.give_back()
             return old
         if intent.dry_run:
@@ -105,6 +106,11 @@ async def _change(context: Context, intent: Intent, make: Change, leave: Callabl
             give_back(undo)
             raise
     raise refusals.modified(kind, intent.name)
+
+
+def stored_otherwise(kind: Kind, old: Object) -> bool:
+    """Whether the present version or schema would store it in other bytes, so that a write of nothing is one."""
+    return isinstance(old, Revived) or (kind.conversion is not None and old.kind.api_version != kind.api_version)
 
 
 def expected(kind: Kind, written: Document, old: Object) -> None:

@@ -97,6 +97,7 @@ from navarch.kinds.service import SERVICE
 from navarch.kinds.serviceaccount import SERVICEACCOUNT
 from navarch.kinds.statefulset import STATEFULSET
 from navarch.kinds.storage import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, STORAGECLASS
+from navarch.kinds.storagemigration import STORAGEVERSIONMIGRATION
 from navarch.kinds.trustbundle import CLUSTERTRUSTBUNDLE
 from navarch.kinds.webhook import (
     MUTATINGADMISSIONPOLICY,
@@ -192,6 +193,7 @@ ALL: tuple[Kind, ...] = (
     RESOURCESLICE_V1BETA1,
     FLOWSCHEMA,
     PRIORITYLEVELCONFIGURATION,
+    STORAGEVERSIONMIGRATION,
 )
 
 BODIES: tuple[Kind, ...] = (
@@ -269,6 +271,7 @@ __all__ = [
     "SERVICECIDR",
     "STATEFULSET",
     "STORAGECLASS",
+    "STORAGEVERSIONMIGRATION",
     "SUBJECTACCESSREVIEW",
     "TOKENREQUEST",
     "TOKENREVIEW",

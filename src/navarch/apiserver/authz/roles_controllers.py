@@ -220,6 +220,10 @@ statefulset-controller
   delete,update | core | persistentvolumeclaims
   update | core | pods/finalizers
   record
+storage-version-migrator-controller
+  get,list,patch,watch | * | *
+  patch,update | storagemigration.k8s.io | storageversionmigrations/status
+  patch,update | apiextensions.k8s.io | customresourcedefinitions/status
 ttl-after-finished-controller
   delete,read | batch | jobs
   record
