@@ -7,41 +7,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import orjson
+
 from navarch.base.clock import rfc3339
+from navarch.base.errors import ApiError, NotFound
+from navarch.client.client import Client
 from navarch.controllers.controller import Cache, Controller, Watch, own_key
 from navarch.controllers.options import Setup
 from navarch.controllers.plan import Action, Event, Plan, Status, soonest
-from navarch.kinds import DEPLOYMENT, POD, PODDISRUPTIONBUDGET, REPLICASET, REPLICATIONCONTROLLER
+from navarch.kinds import DEPLOYMENT, POD, PODDISRUPTIONBUDGET, REPLICASET, REPLICATIONCONTROLLER, STATEFULSET
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
+from navarch.kinds.registry import Kinds
+from navarch.kinds.view import LabelSelector, OwnerReference
 from navarch.objects import condition
 from navarch.objects.selector import from_view
 from navarch.objects.value import Document
 
+ALLOWED = "DisruptionAllowed"
+COUNTS = ("currentHealthy", "desiredHealthy", "expectedPods")
 EVICTION_TIMEOUT = timedelta(minutes=2)
 """An eviction that was allowed must have led to a deletion by then."""
 SCALABLE: Mapping[tuple[str, str], Kind] = {
-    (kind.group, kind.name): kind for kind in (DEPLOYMENT, REPLICASET, REPLICATIONCONTROLLER)
+    (kind.group, kind.name): kind for kind in (DEPLOYMENT, REPLICASET, REPLICATIONCONTROLLER, STATEFULSET)
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """scale: pods that the controllers of these pods ask for; None when a pod has no controller that says so.
-
-    unmanaged: a pod without such a controller, for the message.
-    """
+    """scale: pods that the controllers of these pods ask for. unmanaged: whether a pod has no controller; such pods are
+    not counted. others: controllers of other kinds, each with a pod of its, that the API itself is to be asked about.
+    problem: why nobody can say how many pods there should be."""
 
     budget: Object
     pods: Sequence[Object]
-    scale: int | None = 0
-    unmanaged: str = ""
+    scale: int = 0
+    unmanaged: bool = False
+    others: Sequence[tuple[OwnerReference, str]] = ()
+    problem: str = ""
 
 
 def controller(setup: Setup) -> Controller[Observed]:
+    async def confirm(client: Client, observed: Observed) -> Observed:
+        """Ask what custom resources scale their pods to."""
+        for reference, pod in observed.others:
+            found = await _asked(client, setup.kinds, observed.budget.namespace, reference, pod)
+            if isinstance(found, str):
+                return replace(observed, problem=found)
+            observed = replace(observed, scale=observed.scale + found)
+        return observed
+
     return Controller(
         name="disruption",
         watches=(
@@ -50,6 +68,7 @@ def controller(setup: Setup) -> Controller[Observed]:
             *(Watch(kind, owner_keys, scale_changed) for kind in SCALABLE.values()),
         ),
         observe=observe,
+        confirm=confirm,
         plan=plan,
         component="controllermanager",
         account="disruption-controller",
@@ -87,26 +106,73 @@ def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
         return None
     selector = from_view(budget.view.spec.selector)
     pods = [pod for pod in cache[POD].list(budget.namespace) if selector.matches(pod.labels)]
-    owners: dict[str, int] = {}
+    if not _is_relative(budget):
+        return Observed(budget, pods)
+    scales: dict[str, int] = {}
+    others: dict[str, tuple[OwnerReference, str]] = {}
     for pod in pods:
-        owner = _scaled_by(cache, pod)
-        if owner is None:
-            return Observed(budget, pods, None, pod.name)
-        owners[owner.uid] = owner.view.spec.replicas
-    return Observed(budget, pods, sum(owners.values()))
+        reference = pod.controller
+        if reference is None:
+            continue
+        owner = _scaled_by(cache, pod, reference)
+        if owner is not None:
+            scales[owner.uid] = owner.view.spec.replicas
+        elif _known(reference) is not None:
+            return Observed(budget, pods, problem=_nobody(pod.name))
+        else:
+            others.setdefault(reference.uid, (reference, pod.name))
+    unmanaged = any(pod.controller is None for pod in pods)
+    return Observed(budget, pods, sum(scales.values()), unmanaged, tuple(others.values()))
 
 
-def _scaled_by(cache: Cache, pod: Object) -> Object | None:
-    """The controller that says how many pods there should be: a Deployment before its ReplicaSet."""
-    found: Object | None = None
-    below = pod
-    while True:
-        reference = below.view.metadata.controller
-        kind = SCALABLE.get((reference.api_version.rpartition("/")[0], reference.kind)) if reference else None
-        owner = cache[kind].get(pod.namespace, reference.name) if kind is not None and reference else None
-        if owner is None or owner.uid != reference.uid:
-            return found
-        found = below = owner
+def _is_relative(budget: Object) -> bool:
+    """Whether it asks for a share of what there should be, and not for a number of what there is."""
+    spec = budget.view.spec
+    return spec.max_unavailable is not None or isinstance(spec.min_available, str)
+
+
+def _known(reference: OwnerReference) -> Kind | None:
+    return SCALABLE.get((reference.api_version.rpartition("/")[0], reference.kind))
+
+
+def _scaled_by(cache: Cache, pod: Object, reference: OwnerReference) -> Object | None:
+    """The controller that says how many pods there should be: a Deployment instead of its ReplicaSet."""
+    kind = _known(reference)
+    owner = cache[kind].get(pod.namespace, reference.name) if kind is not None else None
+    if owner is None or owner.uid != reference.uid:
+        return None
+    above = owner.controller
+    if kind is not REPLICASET or above is None or _known(above) is not DEPLOYMENT:
+        return owner
+    deployment = cache[DEPLOYMENT].get(pod.namespace, above.name)
+    return deployment if deployment is not None and deployment.uid == above.uid else None
+
+
+def _nobody(pod: str) -> str:
+    return f'found no controllers for pod "{pod}"'
+
+
+async def _asked(client: Client, kinds: Kinds, namespace: str, owner: OwnerReference, pod: str) -> int | str:
+    """How many pods a controller of any kind asks for, by its scale; or why that is not known."""
+    group = owner.api_version.rpartition("/")[0]
+    named = kinds.named(owner.api_version, owner.kind)
+    kind = named or next((one for one in kinds if (one.group, one.name) == (group, owner.kind)), None)
+    if kind is None:
+        return _nobody(pod)
+    if kind.scale is None:
+        where = f"{kind.group}/{kind.version}" if kind.group else f"/{kind.version}"
+        return f"{where}, Resource={kind.plural} does not implement the scale subresource"
+    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    try:
+        raw = await client.raw("GET", f"{root}/namespaces/{namespace}/{kind.plural}/{owner.name}/scale")
+    except NotFound:
+        return _nobody(pod)
+    except ApiError as error:
+        return str(error)
+    found: Document = orjson.loads(raw)
+    if found["metadata"].get("uid") != owner.uid:
+        return _nobody(pod)
+    return int(found["spec"].get("replicas", 0))
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -115,39 +181,69 @@ def plan(observed: Observed, now: datetime) -> Plan:
     view = budget.view
     if view.metadata.deletion_timestamp is not None:
         return Plan()
+    if observed.problem:
+        return _failed(observed, now)
     actions: list[Action] = []
-    if not pods:
-        actions.append(Event(budget, "NoPods", "No matching pods found"))
-    expected, desired, problem = _expected(observed)
+    if view.status.observed_generation != view.metadata.generation:
+        if not pods:
+            actions.append(Event(budget, "NoPods", "No matching pods found"))
+        if observed.unmanaged:
+            actions.append(Event(budget, "UnmanagedPods", _unmanaged(view.spec.selector), "Warning"))
+    expected, desired = _expected(observed)
     disrupted, late, next_s = _disrupted(observed, now)
     if late:
         message = "Pod was expected by PDB {}/{} to be deleted but it wasn't".format(*budget.key)
         actions += [Event(pod, "NotDeleted", message, "Warning") for pod in late]
     healthy = sum(pod.view.ready and not pod.view.terminating and pod.name not in disrupted for pod in pods)
-    allowed = max(0, healthy - desired) if expected > 0 and not problem else 0
-    if problem:
-        actions.append(Event(budget, "CalculateExpectedPodCountFailed", problem, "Warning"))
-    made = _status(observed, (expected, desired, healthy, allowed), disrupted, problem, now)
-    said = view.status.observed_generation == view.metadata.generation
-    if said:
-        actions = [action for action in actions if isinstance(action, Event) and action.reason == "NotDeleted"]
+    allowed = max(0, healthy - desired) if expected > 0 else 0
+    made = _status(observed, (expected, desired, healthy, allowed), disrupted, now)
     return Plan(tuple(actions), status=Status(budget, made), requeue_after_s=next_s)
 
 
-def _expected(observed: Observed) -> tuple[int, int, str]:
-    """(expected pods, pods that must stay healthy, what is wrong)."""
-    spec = observed.budget.view.spec
-    least, most = spec.min_available, spec.max_unavailable
-    if isinstance(least, int):
-        return len(observed.pods), least, ""
-    if observed.scale is None:
-        return 0, 0, f"found no controllers for pod {observed.unmanaged!r}".replace("'", '"')
-    scale = observed.scale
-    if most is not None:
-        return scale, max(0, scale - _part(most, scale)), ""
-    if least is not None:
-        return scale, _part(least, scale), ""
-    return len(observed.pods), 0, ""
+def _failed(observed: Observed, now: datetime) -> Plan:
+    """Nobody may go; the rest of the status stays as it was. Told when it is news."""
+    budget, problem = observed.budget, observed.problem
+    old = budget.document().get("status") or {}
+    before = condition.get(old.get("conditions"), ALLOWED) or {}
+    new = {
+        "type": ALLOWED,
+        "status": "False",
+        "reason": "SyncFailed",
+        "message": problem,
+        "observedGeneration": old.get("observedGeneration", 0),
+    }
+    made = {**dict.fromkeys(COUNTS, 0), **old, "disruptionsAllowed": 0}
+    made["conditions"] = condition.set(old.get("conditions"), new, now)
+    message = f"Failed to calculate the number of expected pods: {problem}"
+    told = Event(budget, "CalculateExpectedPodCountFailed", message, "Warning")
+    return Plan(() if before.get("message") == problem else (told,), status=Status(budget, made))
+
+
+def _unmanaged(selector: LabelSelector | None) -> str:
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector or LabelSelector()).match_labels.items()))
+    requirements = "".join(
+        f"LabelSelectorRequirement{{Key:{one.key},Operator:{one.operator},Values:[{' '.join(one.values)}],}},"
+        for one in (selector or LabelSelector()).match_expressions
+    )
+    shown = (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{requirements}}},}}"
+    )
+    return (
+        f"Pods selected by this PodDisruptionBudget (selector: {shown}) were found to be unmanaged. As a result, the "
+        "status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for "
+        'these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
+    )
+
+
+def _expected(observed: Observed) -> tuple[int, int]:
+    """(expected pods, pods that must stay healthy)."""
+    spec, scale = observed.budget.view.spec, observed.scale
+    if spec.max_unavailable is not None:
+        return scale, max(0, scale - _part(spec.max_unavailable, scale))
+    if isinstance(spec.min_available, str):
+        return scale, _part(spec.min_available, scale)
+    return (0, 0) if spec.min_available is None else (len(observed.pods), spec.min_available)
 
 
 def _part(value: int | str, total: int) -> int:
@@ -180,18 +276,15 @@ def _status(
     observed: Observed,
     counts: tuple[int, int, int, int],
     disrupted: Mapping[str, datetime],
-    problem: str,
     now: datetime,
 ) -> Document:
     budget = observed.budget
     old = budget.document().get("status") or {}
     expected, desired, healthy, allowed = counts
-    if problem:
-        new = {"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": problem}
-    elif allowed:
-        new = {"type": "DisruptionAllowed", "status": "True", "reason": "SufficientPods", "message": ""}
+    if allowed:
+        new = {"type": ALLOWED, "status": "True", "reason": "SufficientPods", "message": ""}
     else:
-        new = {"type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": ""}
+        new = {"type": ALLOWED, "status": "False", "reason": "InsufficientPods", "message": ""}
     generation = budget.view.metadata.generation
     found: Document = {
         "currentHealthy": healthy,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from navarch.apiserver.call import User
 from navarch.app.control_plane import ControlPlane, Settings
 from navarch.base.clock import LoopClock, SeededIds
@@ -22,6 +24,7 @@ from navarch.controllers import Options
 from navarch.kinds import (
     CLUSTERROLE,
     CONFIGMAP,
+    CUSTOMRESOURCEDEFINITION,
     DEPLOYMENT,
     ENDPOINTS,
     ENDPOINTSLICE,
@@ -33,6 +36,7 @@ from navarch.kinds import (
     REPLICASET,
     SERVICE,
     SERVICEACCOUNT,
+    STATEFULSET,
 )
 from navarch.kinds.kind import Kind
 from navarch.kinds.registry import DEFAULT
@@ -524,6 +528,49 @@ def test_a_budget_says_how_many_may_go() -> None:
             return counts == [4, 3, 4] and status["disruptionsAllowed"] == 1
 
         await town.until(allowed)
+
+    play(script)
+
+
+def test_a_budget_counts_what_statefulsets_and_custom_resources_ask_for() -> None:
+    crd = {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "fleets", "singular": "fleet", "kind": "Fleet"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                "subresources": {"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}},
+            }
+        ],
+    }
+
+    async def script(town: Town) -> None:
+        await town.create(CUSTOMRESOURCEDEFINITION, "fleets.example.com", spec=crd)
+        template = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        spec = {"replicas": 3, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template}
+        await town.create(STATEFULSET, "db", spec=spec)
+        await asyncio.sleep(30)
+        at = "/apis/example.com/v1/namespaces/default/fleets"
+        body = {"apiVersion": "example.com/v1", "kind": "Fleet", "metadata": {"name": "f"}, "spec": {"size": 4}}
+        fleet = orjson.loads(await town.client.raw("POST", at, body=orjson.dumps(body)))["metadata"]
+        owner = {"apiVersion": "example.com/v1", "kind": "Fleet", "name": "f", "uid": fleet["uid"], "controller": True}
+        for name in ("a", "b"):
+            metadata = {"labels": {"app": "fleet"}, "ownerReferences": [owner]}
+            await town.create(POD, name, metadata=metadata, spec=template["spec"])
+        for app in ("db", "fleet"):
+            wanted = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": app}}}
+            await town.create(PODDISRUPTIONBUDGET, app, spec=wanted)
+
+        async def counted() -> bool:
+            found = [(await town.get(PODDISRUPTIONBUDGET, app)).get("status", {}) for app in ("db", "fleet")]
+            seen = [(one.get("expectedPods"), one.get("desiredHealthy"), one.get("currentHealthy")) for one in found]
+            return seen == [(3, 2, 3), (4, 3, 2)] and [one["disruptionsAllowed"] for one in found] == [1, 0]
+
+        await town.until(counted, 60)
 
     play(script)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navarch.base.clock import rfc3339
-from navarch.controllers import clusterrole, disruption, namespace
+from navarch.controllers import clusterrole, disruption, namespace, staleness
 from navarch.controllers.options import Options
 from navarch.controllers.plan import Delete, Event, Patch, Plan, Status, Update, merge_diff
 from navarch.kinds import CLUSTERROLE, CONFIGMAP, NAMESPACE, POD, PODDISRUPTIONBUDGET
@@ -40,13 +40,14 @@ def counts(found: Plan) -> tuple[int, int, int, int]:
         ({"maxUnavailable": "30%"}, 5, 0, 5, (5, 3, 5, 2)),
         ({"maxUnavailable": 9}, 3, 0, 3, (3, 0, 3, 3)),
         ({"minAvailable": 0}, 0, 0, None, (0, 0, 0, 0)),
+        ({}, 3, 0, None, (0, 0, 3, 0)),
     ],
 )
 def test_how_many_may_go(
     make: Make, spec: dict[str, Any], healthy: int, sick: int, scale: int | None, wanted: tuple[int, int, int, int]
 ) -> None:
     pods = [make.pod(f"h{n}") for n in range(healthy)] + [make.pod(f"s{n}", ready_s=None) for n in range(sick)]
-    found = disruption.plan(disruption.Observed(budget(make, **spec), pods, scale, "x"), NOW)
+    found = disruption.plan(disruption.Observed(budget(make, **spec), pods, scale or 0), NOW)
     assert counts(found) == wanted
     assert isinstance(found.status, Status)
     (condition,) = found.status.status["conditions"]
@@ -55,26 +56,93 @@ def test_how_many_may_go(
 
 
 def test_a_percentage_needs_a_controller_that_says_of_what(make: Make) -> None:
-    seen = disruption.Observed(budget(make, maxUnavailable="30%"), [make.pod("alone")], None, "alone")
-    found = disruption.plan(seen, NOW)
-    assert counts(found)[3] == 0
+    why = 'found no controllers for pod "alone"'
+    before = {"expectedPods": 5, "desiredHealthy": 4, "currentHealthy": 5, "disruptionsAllowed": 1}
+    guarded = budget(make, before, maxUnavailable="30%")
+    found = disruption.plan(disruption.Observed(guarded, [make.pod("alone")], problem=why), NOW)
+    assert counts(found) == (5, 4, 5, 0), "nobody may go; the rest is as it was"
     assert isinstance(found.status, Status)
-    assert found.status.status["conditions"][0]["reason"] == "SyncFailed"
-    assert [action.reason for action in found.actions if isinstance(action, Event)] == [
-        "CalculateExpectedPodCountFailed"
-    ]
+    (condition,) = found.status.status["conditions"]
+    assert (condition["status"], condition["reason"], condition["message"]) == ("False", "SyncFailed", why)
+    message = f"Failed to calculate the number of expected pods: {why}"
+    assert found.actions == (Event(guarded, "CalculateExpectedPodCountFailed", message, "Warning"),)
+    told = budget(make, found.status.status, maxUnavailable="30%")
+    again = disruption.plan(disruption.Observed(told, [make.pod("alone")], problem=why), NOW)
+    assert (again.actions, again.status) == ((), Status(told, told.document()["status"]))
+
+
+def test_pods_without_a_controller_are_told_of_and_not_counted(make: Make) -> None:
+    found = disruption.plan(disruption.Observed(budget(make, maxUnavailable=1), [make.pod("alone")], 0, True), NOW)
+    (event,) = found.actions
+    assert isinstance(event, Event)
+    assert (event.reason, event.type) == ("UnmanagedPods", "Warning")
+    shown = "&LabelSelector{MatchLabels:map[string]string{app: web,},MatchExpressions:[]LabelSelectorRequirement{},}"
+    assert f"(selector: {shown}) were found to be unmanaged." in event.message
+    assert counts(found) == (0, 0, 1, 0)
+
+
+SIZES = st.one_of(st.integers(0, 12), st.integers(0, 130).map(lambda share: f"{share}%"))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["minAvailable", "maxUnavailable"]), SIZES, max_size=1),
+    st.lists(st.tuples(st.booleans(), st.booleans(), st.one_of(st.none(), st.integers(-50, 300))), max_size=12),
+    st.integers(0, 12),
+)
+def test_no_more_may_go_than_there_are_healthy_ones_to_spare(
+    spec: dict[str, Any], rows: list[tuple[bool, bool, int | None]], scale: int
+) -> None:
+    make = Make()
+    pods, marked = [], {}
+    for number, (ready, deleting, marked_s) in enumerate(rows):
+        name = f"p{number}"
+        pods.append(make.pod(name, ready_s=1 if ready else None, deleting=deleting))
+        if marked_s is not None:
+            marked[name] = ago(marked_s)
+    found = disruption.plan(disruption.Observed(budget(make, {"disruptedPods": marked}, **spec), pods, scale), NOW)
+    expected, desired, healthy, allowed = counts(found)
+    assert allowed == 0 or (expected > 0 and allowed <= healthy - desired)
+    under_way = [row for row in rows if row[0] and not row[1] and row[2] is not None and row[2] <= 120]
+    standing = [row for row in rows if row[0] and not row[1]]
+    assert healthy == len(standing) - len(under_way), "who is about to go counts for nothing"
+    if isinstance(spec.get("minAvailable"), int):
+        assert healthy - allowed >= min(healthy, spec["minAvailable"])
+
+
+def test_a_disruption_that_did_not_come_is_off_after_two_minutes(make: Make) -> None:
+    def marked(since_s: float, reason: str = "EvictionByEvictionAPI", **more: Any) -> Object:
+        document = make.pod("p", **more).document()
+        mark = {"type": "DisruptionTarget", "status": "True", "reason": reason, "lastTransitionTime": ago(since_s)}
+        document["status"]["conditions"].append(mark)
+        return Object.of(POD, document)
+
+    assert staleness.plan(marked(30), NOW) == Plan(requeue_after_s=90)
+    found = staleness.plan(marked(120), NOW)
+    assert isinstance(found.status, Status)
+    assert found.status.status["conditions"][-1] == {
+        "type": "DisruptionTarget",
+        "status": "False",
+        "lastTransitionTime": ago(0),
+    }
+    for left in (
+        marked(500, "TerminationByKubelet"),
+        marked(500, phase="Failed"),
+        marked(500, deleting=True),
+        make.pod("p"),
+    ):
+        assert staleness.plan(left, NOW) == Plan()
 
 
 def test_pods_under_eviction_do_not_count_for_two_minutes(make: Make) -> None:
     marked = {"disruptedPods": {"a": rfc3339(NOW - timedelta(seconds=30)), "gone": ago(1)}, "observedGeneration": 1}
     pods = [make.pod("a"), make.pod("b"), make.pod("c")]
-    found = disruption.plan(disruption.Observed(budget(make, marked, minAvailable=1), pods, None), NOW)
+    found = disruption.plan(disruption.Observed(budget(make, marked, minAvailable=1), pods), NOW)
     assert counts(found) == (3, 1, 2, 1)
     assert isinstance(found.status, Status)
     assert list(found.status.status["disruptedPods"]) == ["a"]
     assert found.requeue_after_s == 91
     late = {"disruptedPods": {"a": ago(121)}, "observedGeneration": 1}
-    found = disruption.plan(disruption.Observed(budget(make, late, minAvailable=1), pods, None), NOW)
+    found = disruption.plan(disruption.Observed(budget(make, late, minAvailable=1), pods), NOW)
     assert counts(found) == (3, 1, 3, 2)
     assert [action.reason for action in found.actions if isinstance(action, Event)] == ["NotDeleted"]
 

@@ -102,6 +102,7 @@ ResourceClaimTemplate: Age
 ResourceSlice: Node, Driver, Pool, Age
 FlowSchema: PriorityLevel, MatchingPrecedence, DistinguisherMethod, Age, MissingPL
 PriorityLevelConfiguration: Type, NominalConcurrencyShares, Queues, HandSize, QueueLengthLimit, Age
+StorageVersionMigration: Age
 """
 """Behind the name, which is the first everywhere but of events. `/` is a type that is not `string`, `+` one that only
 wide output shows."""
