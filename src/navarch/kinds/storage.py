@@ -5,9 +5,8 @@ Source: https://kubernetes.io/docs/concepts/storage/persistent-volumes/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-
-import msgspec
 
 from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
@@ -98,6 +97,20 @@ class PersistentVolumeClaim(View, frozen=True):
     status: PersistentVolumeClaimStatus = PersistentVolumeClaimStatus()
 
 
+class TopologyRequirement(View, frozen=True):
+    key: str
+    values: tuple[str, ...] = ()
+
+
+class TopologyTerm(View, frozen=True):
+    match_label_expressions: tuple[TopologyRequirement, ...] = ()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels is there; a term without expressions is nowhere."""
+        wanted = self.match_label_expressions
+        return bool(wanted) and all(labels.get(one.key) in one.values for one in wanted)
+
+
 class StorageClass(View, frozen=True):
     metadata: ObjectMeta = ObjectMeta()
     provisioner: str = ""
@@ -106,7 +119,11 @@ class StorageClass(View, frozen=True):
     mount_options: tuple[str, ...] = ()
     allow_volume_expansion: bool = False
     volume_binding_mode: str = "Immediate"
-    allowed_topologies: tuple[msgspec.Raw, ...] = ()
+    allowed_topologies: tuple[TopologyTerm, ...] = ()
+
+    def allows(self, labels: Mapping[str, str]) -> bool:
+        """Whether its volumes may be made where a node has these labels."""
+        return not self.allowed_topologies or any(term.holds(labels) for term in self.allowed_topologies)
 
     @property
     def is_default(self) -> bool:

@@ -81,9 +81,12 @@ class Disks:
         found = self.classes.get(class_of(claim))
         return found is not None and found.view.volume_binding_mode == WAIT
 
-    def can_be_made(self, claim: Object) -> bool:
+    def can_be_made(self, claim: Object, node: NodeFacts) -> bool:
+        """Whether somebody makes volumes of its class, and there."""
         found = self.classes.get(class_of(claim))
-        return found is not None and found.view.provisioner != NO_PROVISIONER
+        if found is None or found.view.provisioner == NO_PROVISIONER:
+            return False
+        return bool(found.view.allows(node.labels))
 
     def trouble(self, pod: PodFacts) -> str:
         """Why the pod can go nowhere, as Kubernetes says it; "" when its claims do not stand in its way."""
@@ -150,7 +153,7 @@ def settle(disks: Disks, pod: PodFacts, node: NodeFacts) -> Needs | None:
         if found is not None:
             taken.add(found.name)
             given.append((found, claim))
-        elif disks.can_be_made(claim):
+        elif disks.can_be_made(claim, node):
             asked.append(claim)
         else:
             return None

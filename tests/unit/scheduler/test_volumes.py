@@ -44,8 +44,16 @@ def claim(name: str, volume: str = "", storage_class: str = "late", **annotation
     return Object.of(PERSISTENTVOLUMECLAIM, {"metadata": metadata, "spec": spec})
 
 
-def late(provisioner: str = "kubernetes.io/no-provisioner") -> Object:
-    document = {"metadata": {"name": "late"}, "provisioner": provisioner, "volumeBindingMode": "WaitForFirstConsumer"}
+def late(provisioner: str = "kubernetes.io/no-provisioner", *nodes: str) -> Object:
+    """nodes: where its volumes may be made, everywhere if none is named."""
+    document: dict[str, Any] = {
+        "metadata": {"name": "late"},
+        "provisioner": provisioner,
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    if nodes:
+        wanted = {"key": "kubernetes.io/hostname", "values": list(nodes)}
+        document["allowedTopologies"] = [{"matchLabelExpressions": [wanted]}]
     return Object.of(STORAGECLASS, document)
 
 
@@ -117,6 +125,12 @@ def test_what_can_be_made_is_asked_for_and_the_choice_stands(make: Make) -> None
     waits = needs(chosen, pod(make, "a"), "n2")
     assert waits is not None
     assert (waits.given, waits.asked) == ((), ())
+
+
+def test_volumes_are_made_where_their_class_allows_it(make: Make) -> None:
+    assert able(table(make, late("x.io/y", "n2", "n9"), claim("a")), pod(make, "a")) == ["n2"]
+    nowhere = table(make, late("x.io/y", "n9"), claim("a"))
+    assert "2 node(s) didn't find available persistent volumes to bind" in refused(nowhere, pod(make, "a"))
 
 
 def test_claims_that_stop_the_pod_everywhere_are_told_without_a_count(make: Make) -> None:

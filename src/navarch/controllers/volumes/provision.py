@@ -111,6 +111,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
         return _failed(observed, "configuration error, no node was specified")
     if observed.node is None:  # it has gone since: the scheduler is to choose again
         return Plan((Patch(claim, {"metadata": {"annotations": {SELECTED_NODE: None}}}),))
+    if not observed.storage_class.view.allows(observed.node.labels):
+        return _failed(observed, f"the class allows no volumes on the node {observed.node.name}")
     if claim.view.spec.volume_mode != "Filesystem":
         return _failed(observed, "only volumes of the mode Filesystem can be made")
     if not set(claim.view.spec.access_modes) <= MODES:
