@@ -1,4 +1,5 @@
-"""Collects pods that nobody else will: of nodes that are gone, or out of service, and the oldest of too many finished.
+"""Collects pods that nobody else will: of nodes that are gone, or out of service; those that were deleted before they
+had a node; and the oldest of too many finished.
 
 Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-garbage-collection
 """
@@ -16,7 +17,7 @@ from navarch.controllers.endpoints.targets import node_index
 from navarch.controllers.node import taints
 from navarch.controllers.node.eviction import disrupted
 from navarch.controllers.options import Setup
-from navarch.controllers.plan import Action, Delete, Plan
+from navarch.controllers.plan import Action, Delete, Plan, Status
 from navarch.kinds import NODE, POD
 from navarch.kinds.object import Object
 
@@ -43,7 +44,14 @@ class Ended:
     most: int
 
 
-Observed = OfNode | Ended
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A pod that is being deleted and has no node whose agent would finish it."""
+
+    pod: Object
+
+
+Observed = OfNode | Ended | Unplaced
 
 
 def controller(setup: Setup) -> Controller[Observed]:
@@ -52,6 +60,8 @@ def controller(setup: Setup) -> Controller[Observed]:
 
     def keys(cache: Cache, pod: Object) -> Iterable[Hashable]:
         node = pod.glance.node
+        if not node and pod.terminating:
+            yield ("pod", *pod.key)
         if node and (pod.terminating or cache[NODE].get("", node) is None):
             yield ("node", node)
         if most and pod.glance.terminal and cache[POD].count(ENDED, "yes") > most:
@@ -60,6 +70,9 @@ def controller(setup: Setup) -> Controller[Observed]:
     def observe(cache: Cache, key: tuple[str, ...]) -> Observed | None:
         if key == ("ended",):
             return Ended(cache[POD].by(ENDED, "yes"), most)
+        if key[0] == "pod":
+            pod = cache[POD].get(*key[1:])
+            return Unplaced(pod) if pod is not None and pod.terminating and not pod.glance.node else None
         name = key[1]
         pods, node = cache[POD].by("node", name), cache[NODE].get("", name)
         if not pods or node is not None:
@@ -84,7 +97,7 @@ def controller(setup: Setup) -> Controller[Observed]:
 
 async def confirm(client: Client, observed: Observed) -> Observed:
     """Ask the API whether the node is really gone."""
-    if isinstance(observed, Ended) or observed.since is None:
+    if not isinstance(observed, OfNode) or observed.since is None:
         return observed
     try:
         await client.get(NODE, "", observed.node)
@@ -99,24 +112,33 @@ def plan(observed: Observed, now: datetime) -> Plan:
         surplus = len(observed.pods) - observed.most
         oldest = sorted(observed.pods, key=lambda pod: (pod.view.metadata.creation_timestamp or _LONG_AGO, pod.name))
         return Plan(tuple(Delete(pod, grace_s=0) for pod in oldest[: max(0, surplus)]))
+    if isinstance(observed, Unplaced):
+        return Plan(_remove([observed.pod]))
     if observed.since is None:
-        stuck = [pod for pod in observed.pods if pod.view.terminating]
-        return Plan(_remove(stuck, "DeletionByPodGC", "PodGC: node is out of service", now))
+        return Plan(_remove([pod for pod in observed.pods if pod.view.terminating]))
     if not observed.pods:
         return Plan()
     left_s = QUARANTINE_S - (now - observed.since).total_seconds()
     if left_s > 0:
         return Plan(requeue_after_s=left_s)
-    return Plan(_remove(observed.pods, "DeletionByPodGC", "PodGC: node no longer exists", now))
+    why = "PodGC: node no longer exists"
+    told = [
+        disrupted(pod, "DeletionByPodGC", why, now, phase="Failed") for pod in observed.pods if not pod.view.terminal
+    ]
+    return Plan((*(status for one in told for status in one), *(Delete(pod, grace_s=0) for pod in observed.pods)))
 
 
-def _remove(pods: Sequence[Object], reason: str, message: str, now: datetime) -> tuple[Action, ...]:
-    """Nobody is left to stop their containers, so they go at once."""
-    actions: list[Action] = []
-    for pod in pods:
-        if not pod.view.terminal:
-            actions += disrupted(pod, reason, message, now, phase="Failed")
-    return (*actions, *(Delete(pod, grace_s=0) for pod in pods))
+def _remove(pods: Sequence[Object]) -> tuple[Action, ...]:
+    """Nobody is left to stop their containers, so they go at once. Those that are held by a finalizer have failed."""
+    failed = [
+        Status(pod, {**(pod.document().get("status") or {}), "phase": "Failed"})
+        for pod in pods
+        if not pod.view.terminal
+    ]
+    return (
+        *failed,
+        *(Delete(pod, grace_s=0) for pod in pods if pod.view.metadata.deletion_grace_period_seconds != 0),
+    )
 
 
 def _node_keys(cache: Cache, node: Object) -> Iterable[Hashable]:

@@ -176,6 +176,19 @@ def test_pods_of_a_node_that_is_there_stay(rows: list[tuple[bool, str]], gone_s:
     assert len(deletes(left)) == max(0, len(ended) - most)
 
 
+@given(st.sampled_from(["Pending", "Failed", "Succeeded"]), flags)
+def test_what_was_deleted_before_it_had_a_node_has_failed(phase: str, started: bool) -> None:
+    """A finalizer may hold it, and whoever holds it has to learn that it will never run."""
+    make = Make()
+    metadata: dict[str, Any] = {"deletionTimestamp": ago(1), "finalizers": ["example.com/counted"]}
+    metadata["deletionGracePeriodSeconds"] = 30 if started else 0
+    pod = make.object(POD, "p", metadata=metadata, spec={"containers": []}, status={"phase": phase})
+    found = podgc.plan(podgc.Unplaced(pod), NOW)
+    phases = [action.status["phase"] for action in found.actions if isinstance(action, Status)]
+    assert phases == (["Failed"] if phase == "Pending" else [])
+    assert deletes(found) == (["p"] if started else [])
+
+
 # nodes
 
 

@@ -62,6 +62,7 @@ def test_silence_makes_it_unknown_tainted_and_its_pods_unready(make: Make) -> No
     assert conditions["Ready"]["lastTransitionTime"] == ago(0)
     assert conditions["Ready"]["lastHeartbeatTime"] == ago(60)
     assert conditions["MemoryPressure"]["reason"] == "NodeStatusNeverUpdated"
+    assert conditions["MemoryPressure"]["lastHeartbeatTime"] == ago(3600), "when the node came"
     assert status.status["capacity"] == {"cpu": "1"}
     assert keys_of(found) == [(taints.UNREACHABLE, "NoSchedule"), (taints.UNREACHABLE, "NoExecute")]
     unready = [a for a in found.actions if isinstance(a, Status) and a.object.kind is not NODE]

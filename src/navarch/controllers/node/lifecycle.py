@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from navarch.base.clock import rfc3339
 from navarch.client.lease import ALIVE
 from navarch.controllers.controller import Cache, Controller, Watch
 from navarch.controllers.endpoints.targets import node_index
@@ -202,7 +203,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     conditions = (document.get("status") or {}).get("conditions") or []
     actions: list[Action] = []
     if silent:
-        unknown = _unknown(conditions, now)
+        unknown = _unknown(conditions, node.view.metadata.creation_timestamp or now, now)
         if unknown != conditions:
             actions.append(Status(node, {**(document.get("status") or {}), "conditions": unknown}))
         conditions = unknown
@@ -236,7 +237,7 @@ def silent_in_s(node: Object, seen: datetime | None, grace_s: float, now: dateti
     return (created + timedelta(seconds=max(STARTUP_GRACE_S, grace_s)) - now).total_seconds()
 
 
-def _unknown(conditions: list[Document], now: datetime) -> list[Document]:
+def _unknown(conditions: list[Document], created: datetime, now: datetime) -> list[Document]:
     """What the node said is no longer known."""
     for type_ in _WATCHED:
         old = condition.get(conditions, type_)
@@ -247,8 +248,9 @@ def _unknown(conditions: list[Document], now: datetime) -> list[Document]:
         else:
             reason, message = "NodeStatusUnknown", "Kubelet stopped posting node status."
         new = {"type": type_, "status": "Unknown", "reason": reason, "message": message}
-        if old and "lastHeartbeatTime" in old:
-            new["lastHeartbeatTime"] = old["lastHeartbeatTime"]
+        heartbeat = rfc3339(created) if old is None else old.get("lastHeartbeatTime")
+        if heartbeat is not None:
+            new["lastHeartbeatTime"] = heartbeat
         conditions = condition.set(conditions, new, now)
     return conditions
 
@@ -261,7 +263,7 @@ def _not_ready(pods: Sequence[Object], now: datetime) -> list[Action]:
             continue
         status = pod.document().get("status") or {}
         old = condition.get(status.get("conditions"), "Ready") or {}
-        new = {**old, "type": "Ready", "status": "False", "reason": "NodeNotReady"}
+        new = {**old, "type": "Ready", "status": "False"}
         new.pop("lastTransitionTime", None)
         actions.append(Status(pod, {**status, "conditions": condition.set(status.get("conditions"), new, now)}))
         actions.append(Event(pod, "NodeNotReady", "Node is not ready", "Warning"))
