@@ -42,6 +42,11 @@ class HandClock:
             if due <= self.moment:
                 woken.set()
 
+    def sleeps(self, at_most_s: float) -> bool:
+        """Whether somebody sleeps who wakes within that time: who does not yet would sleep through a turn."""
+        latest = self.moment + timedelta(seconds=at_most_s)
+        return any(due <= latest and not woken.is_set() for due, woken in self._sleepers)
+
     async def sleep(self, seconds: float) -> None:
         if seconds < 1:
             await asyncio.sleep(0)

@@ -30,6 +30,9 @@ ENDPOINTS = "/api/v1/namespaces/default/endpoints/kubernetes"
 SLICE = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
 
 
+RENEW_S = 10.0
+
+
 def place(*addresses: str, port: int = 6443) -> Place:
     return Place("10.96.0.1", addresses, port)
 
@@ -56,6 +59,14 @@ async def until(server: Served, wanted: list[str]) -> None:
     async with asyncio.timeout(20):
         while await addresses(server) != (wanted, wanted):  # noqa: ASYNC110 - other tasks write them
             await asyncio.sleep(0.005)
+
+
+async def turn(server: Served, seconds: float) -> None:
+    """Once whoever is to hear of it has gone to sleep."""
+    async with asyncio.timeout(20):
+        while not server.clock.sleeps(RENEW_S):  # noqa: ASYNC110 - another task does
+            await asyncio.sleep(0.005)
+    server.clock.turn(seconds)
 
 
 async def leases(server: Served) -> list[Any]:
@@ -92,10 +103,10 @@ def test_who_falls_silent_is_forgotten_and_its_lease_removed_later() -> None:
         await presence(server, ONE, "a").announce()  # and nothing more, as if it had been killed
         second = asyncio.create_task(presence(server, TWO, "b").run())
         await until(server, ["192.0.2.1", "192.0.2.2"])
-        server.clock.turn(16)
+        await turn(server, 16)
         await until(server, ["192.0.2.2"])
         assert len(await leases(server)) == 2
-        server.clock.turn(3600)
+        await turn(server, 3600)
         async with asyncio.timeout(20):
             while len(await leases(server)) > 1:
                 server.clock.turn(16)  # it may not have gone to sleep when the hour passed
@@ -112,12 +123,12 @@ def test_endpoints_that_somebody_changed_are_put_right() -> None:
         document = (await server.ask("GET", ENDPOINTS))[1]
         document["subsets"][0]["addresses"] = [{"ip": "192.0.2.9"}]
         assert (await server.ask("PUT", ENDPOINTS, body=document))[0] == 200
-        server.clock.turn(11)
+        await turn(server, 11)
         await until(server, ["192.0.2.1"])
         before = [(await server.ask("GET", path))[1]["metadata"]["resourceVersion"] for path in (ENDPOINTS, SLICE)]
         for _ in range(3):
             renewed = (await leases(server))[0]["spec"]["renewTime"]
-            server.clock.turn(11)
+            await turn(server, 11)
             async with asyncio.timeout(20):
                 while (await leases(server))[0]["spec"]["renewTime"] == renewed:  # noqa: ASYNC110 - another task writes
                     await asyncio.sleep(0.005)
