@@ -190,7 +190,8 @@ def test_a_rollout_that_is_undone_by_itself(web: Kubectl) -> None:
     web("patch", "deploy/web", "-p", pending)
     assert web("wait", "--for=condition=RolledBack", "deploy/web", "--timeout=100s").endswith("condition met\n")
     assert "nodeSelector" not in web.read("deploy", "web")["spec"]["template"]["spec"]
-    web("rollout", "status", "deploy/web", "--timeout=100s")
+    whole = "jsonpath={.status.conditions[?(@.type=='Progressing')].reason}=NewReplicaSetAvailable"
+    web("wait", f"--for={whole}", "deploy/web", "--timeout=100s")  # with such a deadline, `status` might give up
     told = until(lambda: web.read("events", "--field-selector=reason=RolledBack")["items"])
     assert re.match(r'Revision 2 \("web-.+"\) was undone and revision 1 \("web-.+"\) restored: ', told[0]["message"])
     assert [row[0] for row in revisions(web)] == ["2", "3"]
