@@ -14,6 +14,7 @@ from navarch.base.errors import Forbidden
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 LIMITS = "/api/v1/namespaces/default/limitranges"
+CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
 QUOTAS = "/api/v1/namespaces/default/resourcequotas"
 
 
@@ -139,6 +140,25 @@ def test_limit_ranges_fill_in_and_refuse() -> None:
             await api.post(PODS, large)
         assert refused.value.code == 403
         assert "minimum cpu usage per Container is 50m, but request is 10m" in refused.value.message
+
+    run(test)
+
+
+def test_claims_have_bounds() -> None:
+    async def test(api: Api) -> None:
+        item = {"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "5Gi"}}
+        await api.post(LIMITS, {"metadata": {"name": "l"}, "spec": {"limits": [item]}})
+
+        async def claim(name: str, size: str) -> None:
+            spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+            await api.post(CLAIMS, {"metadata": {"name": name}, "spec": spec})
+
+        await claim("a", "1Gi")
+        await claim("b", "5Gi")
+        with pytest.raises(Refused, match="minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 1Mi"):
+            await claim("c", "1Mi")
+        with pytest.raises(Refused, match="maximum storage usage per PersistentVolumeClaim is 5Gi, but request is 6Gi"):
+            await claim("c", "6Gi")
 
     run(test)
 

@@ -1,4 +1,5 @@
-"""LimitRanger: what containers of a namespace request and may use when they do not say, and at least and at most.
+"""LimitRanger: what containers of a namespace request and may use when they do not say, and at least and at most; how
+small and how large its claims may be.
 
 Source: https://kubernetes.io/docs/concepts/policy/limit-range/
 """
@@ -51,7 +52,11 @@ def _fill(review: Review, item: LimitRangeItem, at: tuple[str | int, ...], word:
 
 def validate(review: Review) -> None:
     """Raises: Forbidden, with all that is too much or too little."""
-    if not (review.is_on("pods") and review.creates):
+    if not review.creates:
+        return
+    if review.is_on("persistentvolumeclaims"):
+        _refuse(review, _claim_broken(review))
+    if not review.is_on("pods"):
         return
     pod = review.draft.document
     containers = [*(dig(pod, "spec", "containers") or ()), *(dig(pod, "spec", "initContainers") or ())]
@@ -60,6 +65,22 @@ def validate(review: Review) -> None:
         subjects = containers if item.type == "Container" else [{"resources": _sum(dig(pod, "spec", "containers"))}]
         for subject in subjects:
             found.extend(_broken(item, subject.get("resources") or {}))
+    _refuse(review, found)
+
+
+def _claim_broken(review: Review) -> list[str]:
+    """Of a claim only what it requests is bounded."""
+    requests: Mapping[str, Any] = review.draft.get("spec", "resources", "requests") or {}
+    found: list[str] = []
+    for item in _items(review, "PersistentVolumeClaim"):
+        for which, bounds, sign in (("minimum", item.min, -1), ("maximum", item.max, 1)):
+            for resource, bound in sorted(bounds.items()):
+                found.extend(_compare(which, resource, item.type, bound, "request", requests.get(resource), sign))
+    return found
+
+
+def _refuse(review: Review, found: list[str]) -> None:
+    """Raises: Forbidden, where anything was found."""
     if found:
         said = found[0] if len(found) == 1 else f"[{', '.join(dict.fromkeys(found))}]"
         raise refusals.forbidden(review.intent.kind, review.intent.name, said)

@@ -66,7 +66,7 @@ PODS_BY_THEIR_NAMESPACE = (
         mutate=limits.mutate,
         validate=limits.validate,
         reads=(LIMITRANGE,),
-        kinds=(POD,),
+        kinds=(POD, PERSISTENTVOLUMECLAIM),
         creations=True,
     ),
     Plugin(
