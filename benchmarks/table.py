@@ -61,6 +61,18 @@ GOALS = (
     Goal("state in etcd: patch a label", "etcd", "patch_label_cpu_ms", "ms of the server's CPU"),
     Goal("state in etcd: a get alone, from one end to the other", "etcd", "get_alone_ms", "ms"),
     Goal("state in etcd: a create alone", "etcd", "create_alone_ms", "ms"),
+    Goal("library: from `import navarch` to a cluster that is ready", "library", "ready_s", "s", 1),
+    Goal("the same", "library", "ready_cpu_s", "s of CPU"),
+    Goal("library: one more in the same process", "library", "one_more_s", "s", 0.1),
+    Goal("the same", "library", "one_more_cpu_s", "s of CPU"),
+    Goal("library: 100 tests, each with a cluster and a Deployment of its own", "library", "tests_100_s", "s", 60),
+    Goal("the same", "library", "tests_100_cpu_s", "s of CPU"),
+    Goal("library: an idle month of 50 nodes with 500 pods", "library", "month_s", "s", 5),
+    Goal("library: a day of 100 hourly CronJobs", "library", "day_s", "s", 60),
+    Goal("the same", "library", "day_cpu_s", "s of CPU"),
+    Goal(
+        "the same, each of its 2,400 Jobs: events and what expires included", "library", "day_writes_per_job", "writes"
+    ),
     Goal("server ready, a new cluster", "api", "first_start_s", "s", 3),
     Goal("server ready, 10,000 pods stored", "api", "start_with_10000_pods_s", "s", 3),
     Goal("`up` until the node is Ready, packages there", "machine", "up_to_ready_s", "s", 5),
