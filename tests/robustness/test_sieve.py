@@ -21,6 +21,7 @@ BY_OTHERS = {
     "attachdetach",
     "legacy-service-account-token-cleaner",
     "storage-version-migrator",
+    "stale-disruption",
 }
 """They have a part in every scene, or in none (node ranges, drivers, old tokens and migrations), and
 no scene of their own."""
