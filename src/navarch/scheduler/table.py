@@ -257,7 +257,7 @@ class Table:
         else:
             del self._on[index][pod.uid]
         self._count(pod, index, sign, self._of_all)
-        for owner in pod.owners:
+        for owner in dict.fromkeys(pod.owners):
             self._own(owner, pod, index, sign)
         for way in _held(pod):
             self._hold(way, index, sign)

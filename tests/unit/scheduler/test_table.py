@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,3 +154,13 @@ def test_a_load_is_asked_again_only_of_nodes_whose_load_changed(make: Any) -> No
     table.add(make.pod("c", cpu="2"), "n5")
     assert table.per_load("cpu", ask).tolist() == [0, 0, 0, 2000, 0, 2000, 0, 0, 0, 0]
     assert asked[1:] == [2]
+
+
+def test_an_owner_that_is_named_twice_counts_once(make: Any) -> None:
+    table = make.table(make.node("n1"))
+    assert owned(table).tolist() == [0]
+    pod = msgspec.structs.replace(make.pod("a", owner="o1"), owners=("o1", "o1"))
+    table.add(pod, "n1")
+    assert owned(table).tolist() == [1]
+    table.remove(pod.uid)
+    assert owned(table).tolist() == [0]
