@@ -77,7 +77,8 @@ class KeyQueue(Generic[Key]):
         self._working.discard(key)
         if key in self._again:
             self._again.discard(key)
-            self.add(key)
+            self._waiting[key] = None  # taken in once already: the limit is for new ones
+            self._wake()
 
     def _wake(self) -> None:
         while self._getters:

@@ -32,6 +32,8 @@ from navarch.testing.machine import Addresses, Machine, node_address, ready_cond
 from navarch.testing.usage import node_usage
 
 WORKERS = 16
+MOST_KEYS = 10_000_000
+"""The queue is bounded by the pods and nodes that there are."""
 RETRY_S = 1.0
 VERSION = "v1.36.0"
 
@@ -97,7 +99,7 @@ class SimulatedNodes:
         self._own_informers = informers is None
         self._events = Events(client, clock)
         self._bugs = BugReport(log)
-        self._queue: KeyQueue[Key] = KeyQueue()
+        self._queue: KeyQueue[Key] = KeyQueue(MOST_KEYS)
         self._alarms = _Alarms()
         self._numbers = count()
         self._nodes: dict[str, _Node] = {}

@@ -47,6 +47,19 @@ def test_a_cancelled_reader_loses_no_wake_up() -> None:
     asyncio.run(run())
 
 
+def test_who_is_done_may_come_again_though_the_queue_is_full() -> None:
+    async def run() -> None:
+        queue: KeyQueue[int] = KeyQueue(2)
+        queue.add(1)
+        assert await queue.get() == 1
+        for key in (1, 2, 3):
+            queue.add(key)
+        queue.done(1)
+        assert [await queue.get() for _ in range(3)] == [2, 3, 1]
+
+    asyncio.run(run())
+
+
 def test_the_queue_is_bounded() -> None:
     queue: KeyQueue[int] = KeyQueue(limit=2)
     queue.add(1)
