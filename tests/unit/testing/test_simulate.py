@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from navarch.base.clock import SeededIds
+from navarch.controllers import account
 from navarch.objects.value import Document
 from navarch.testing import simulate as simulation
-from navarch.testing.faults import drawn
+from navarch.testing.faults import drawn, perturbations
 from navarch.testing.ledger import Broken, Ledger
 from navarch.testing.promises import addresses_are_unique, bound_once, nodes_have_room, surge_is_kept
-from navarch.testing.simulate import reproduction, simulate
+from navarch.testing.scenes import SCENES
+from navarch.testing.simulate import reproduction, sieve, simulate
 from navarch.testing.world import ORGANS
 
 SOURCE = Path(__file__).parents[3] / "src"
@@ -31,12 +33,24 @@ def test_a_seed_run_twice_gives_the_same_history(seed: int) -> None:
     assert first.writes > 50
 
 
-def test_neither_hashes_nor_addresses_of_the_process_matter() -> None:
+EVERYTHING = ("--seed", "20", "--count", "3", "--nodes", "3", "--steps", "0", "--faults", "4", "--scenes", "any")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "digest"),
+    [
+        (("--seed", "1", "--steps", "6", "--faults", "6"), lambda: simulate(1, steps=6, faults=6).digest),
+        (EVERYTHING, lambda: sieve(22).digest),
+    ],
+)
+def test_neither_hashes_nor_addresses_of_the_process_matter(
+    arguments: tuple[str, ...], digest: Callable[[], str]
+) -> None:
     """Sets are ordered by hashes, which differ from one process to the next."""
     digests = set()
     for hash_seed in ("1", "2"):
         ran = subprocess.run(
-            [sys.executable, "-m", "navarch.testing.simulate", "--seed", "1", "--steps", "6", "--faults", "6"],
+            [sys.executable, "-m", "navarch.testing.simulate", *arguments],
             env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
@@ -45,7 +59,7 @@ def test_neither_hashes_nor_addresses_of_the_process_matter() -> None:
         )
         digests.add(ran.stdout)
     assert len(digests) == 1
-    assert simulate(1, steps=6, faults=6).digest in digests.pop()
+    assert digest() in digests.pop()
 
 
 def test_seeds_differ() -> None:
@@ -84,6 +98,50 @@ def test_faults_are_drawn_from_the_seed() -> None:
     times = [fault.at_s for fault in drawn(SeededIds(3), ("n1",), ORGANS, 100.0, 12)]
     assert times == sorted(times)
     assert all(0 <= at_s < 100 for at_s in times)
+
+
+def test_most_perturbations_are_aimed_at_the_victims() -> None:
+    def draw(seed: int) -> object:
+        return perturbations(SeededIds(seed), ("n1",), ("job",), ("controllers",), 50.0, 200)
+
+    assert draw(1) == draw(1) != draw(2)
+    aimed = [fault.organ for fault in draw(1) if hasattr(fault, "organ")]  # type: ignore[attr-defined]
+    assert aimed.count("job") > aimed.count("controllers") > 0
+
+
+@pytest.mark.parametrize("name", sorted(SCENES))
+def test_every_scene_ends_well_when_nothing_goes_wrong(name: str) -> None:
+    outcome = simulate(5, nodes=3, faults=0, scenes=(name,))
+    assert outcome.scenes == (name,)
+    assert outcome.writes > 10
+
+
+def test_there_is_no_such_scene() -> None:
+    with pytest.raises(ValueError, match="there is no scene 'opera': use any, rollouts or one of deployment, "):
+        simulate(1, scenes=("opera",))
+
+
+def test_what_is_wrong_in_the_end_is_told_with_its_faults_and_its_last_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unhappy(ledger: Ledger) -> Iterator[str]:
+        yield "ConfigMap default/owners is not to anybody's taste"
+
+    monkeypatch.setattr(simulation, "unsettled", unhappy)
+    with pytest.raises(Broken) as broken:
+        simulate(1, nodes=1, faults=2, scenes=("owners",))
+    said = str(broken.value)
+    assert "after 900 s of quiet: ConfigMap default/owners is not" in said
+    assert "/core/configmaps/default/owners\n    " in said
+    assert "played: owners; controllers alone: garbagecollector; what went wrong:" in said
+    assert reproduction(1, 1, 30, 2, ("owners",)) in said
+
+
+def test_a_bug_that_an_organ_outlives_is_a_broken_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_plan(observed: object, now: object) -> object:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(account.Plan, "__init__", broken_plan)
+    with pytest.raises(Broken, match="a bug was reported"):
+        simulate(1, nodes=1, steps=1, faults=0)
 
 
 def meta(name: str, uid: str, owner: str = "") -> Document:
