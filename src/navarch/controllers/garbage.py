@@ -193,10 +193,11 @@ def plan(observed: Observed, now: datetime) -> Plan:
         gone = {owner.reference.uid for owner in (*absent, *waiting)}
         return Plan((_without_owners(found, gone),)) if gone else Plan()
     if waiting and observed.dependents:
-        return Plan((*_unblock(observed), Delete(found, propagation="Foreground")))
+        freed = _unblock(observed)
+        return Plan((*freed, Delete(found, propagation="Foreground", guarded=not freed)))
     if not observed.owners:
         return Plan()
-    return Plan((Delete(found, propagation=_policy(found)),))
+    return Plan((Delete(found, propagation=_policy(found), guarded=True),))  # it may have been given an owner since
 
 
 def _policy(found: Object) -> Propagation:

@@ -57,13 +57,13 @@ def test_an_object_goes_when_all_its_owners_are_gone(make: Make) -> None:
     rs = make.object(REPLICASET, "rs")
     pod = owned(make, "p", rs)
     assert outcome(pod, rs) == ()
-    assert outcome(pod) == (Delete(pod, propagation="Background"),)
+    assert outcome(pod) == (Delete(pod, propagation="Background", guarded=True),)
 
 
 def test_an_owner_of_the_same_name_but_another_uid_is_another(make: Make) -> None:
     pod = owned(make, "p", make.object(REPLICASET, "rs"))
     again = make.object(REPLICASET, "rs", metadata={"uid": "another"})
-    assert outcome(pod, again) == (Delete(pod, propagation="Background"),)
+    assert outcome(pod, again) == (Delete(pod, propagation="Background", guarded=True),)
 
 
 def test_with_one_owner_left_it_only_loses_the_reference(make: Make) -> None:
@@ -87,7 +87,7 @@ def test_foreground_waits_for_what_blocks(make: Make) -> None:
     rs = going(make, REPLICASET, "rs", "foregroundDeletion", "other")
     pod = owned(make, "p", rs)
     assert outcome(rs, pod) == ()
-    assert outcome(pod, rs) == (Delete(pod, propagation="Background"),)
+    assert outcome(pod, rs) == (Delete(pod, propagation="Background", guarded=True),)
     assert outcome(rs) == (Patch(rs, {"metadata": {"finalizers": ["other"]}}),)
     document = pod.document()
     document["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = False
@@ -99,7 +99,7 @@ def test_what_has_dependents_itself_goes_in_the_foreground_too(make: Make) -> No
     deployment = going(make, DEPLOYMENT, "d", "foregroundDeletion")
     rs = owned(make, "rs", deployment, kind=REPLICASET)
     pod = owned(make, "p", rs)
-    assert outcome(rs, deployment, pod) == (Delete(rs, propagation="Foreground"),)
+    assert outcome(rs, deployment, pod) == (Delete(rs, propagation="Foreground", guarded=True),)
 
 
 def test_two_that_own_each_other_do_not_wait_for_ever(make: Make) -> None:
