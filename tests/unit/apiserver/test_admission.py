@@ -159,6 +159,51 @@ def test_claims_have_bounds() -> None:
             await claim("c", "1Mi")
         with pytest.raises(Refused, match="maximum storage usage per PersistentVolumeClaim is 5Gi, but request is 6Gi"):
             await claim("c", "6Gi")
+        await api.merge(f"{LIMITS}/l", {"spec": {"limits": [{**item, "max": {"storage": "2Gi"}}]}})
+        with pytest.raises(Refused, match="maximum storage usage per PersistentVolumeClaim is 2Gi, but request is 5Gi"):
+            await api.merge(f"{CLAIMS}/b", {"metadata": {"labels": {"x": "y"}}})
+
+    run(test)
+
+
+def sized(cpu: str, limit: str = "") -> dict[str, Any]:
+    return {"requests": {"cpu": cpu}, "limits": {"cpu": limit or cpu}}
+
+
+def a_sized_pod(name: str, *containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    made = [{"name": f"c{i}", "image": "i:1", "resources": one} for i, one in enumerate(containers)]
+    return {"metadata": {"name": name}, "spec": {"containers": made, **spec}}
+
+
+def test_a_pod_is_bounded_as_a_whole() -> None:
+    """With its init containers and sidecars, also where not every container says something."""
+
+    async def test(api: Api) -> None:
+        item = {"type": "Pod", "min": {"cpu": "100m"}, "max": {"cpu": "1"}}
+        await api.post(LIMITS, {"metadata": {"name": "l"}, "spec": {"limits": [item]}})
+        await api.post(PODS, a_sized_pod("a", sized("600m"), {}))
+        first = {"name": "first", "image": "i:1", "resources": sized("1100m")}
+        with pytest.raises(Refused, match="maximum cpu usage per Pod is 1, but limit is 1100m"):
+            await api.post(PODS, a_sized_pod("b", sized("600m"), initContainers=[first]))
+        sidecar = {"name": "beside", "image": "i:1", "resources": sized("500m"), "restartPolicy": "Always"}
+        with pytest.raises(Refused, match="maximum cpu usage per Pod is 1, but limit is 1100m"):
+            await api.post(PODS, a_sized_pod("b", sized("600m"), initContainers=[sidecar]))
+        with pytest.raises(Refused, match="maximum cpu usage per Pod is 1, but limit is 2"):
+            await api.post(PODS, a_sized_pod("b", {}, resources=sized("1", "2")))
+        with pytest.raises(Refused, match=r"minimum cpu usage per Pod is 100m\.  No request is specified"):
+            await api.post(PODS, a_sized_pod("b", {}))
+
+    run(test)
+
+
+def test_a_pod_that_is_resized_stays_within_bounds() -> None:
+    async def test(api: Api) -> None:
+        await api.post(LIMITS, limit(max={"cpu": "1"}))
+        await api.post(PODS, a_sized_pod("a", sized("600m")))
+        await api.merge(f"{PODS}/a", {"metadata": {"labels": {"x": "y"}}})
+        larger = {"spec": {"containers": [{"name": "c0", "resources": sized("2")}]}}
+        with pytest.raises(Refused, match="maximum cpu usage per Container is 1, but limit is 2"):
+            await api.strategic(f"{PODS}/a/resize", larger)
 
     run(test)
 
@@ -172,6 +217,9 @@ def test_the_ratio_of_limits_to_requests() -> None:
             await api.post(PODS, pod)
         with pytest.raises(Refused, match="but no request is specified"):
             await api.post(PODS, a_pod())
+        pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+        with pytest.raises(Refused, match="but no limit is specified or limit is 0"):
+            await api.post(PODS, pod)
 
     run(test)
 

@@ -12,6 +12,7 @@ from typing import Any
 from navarch.apiserver import refusals
 from navarch.apiserver.admission.review import Review
 from navarch.kinds import LIMITRANGE
+from navarch.kinds.podspec.totals import containers_total, written
 from navarch.kinds.quota import LimitRangeItem
 from navarch.objects import quantity
 from navarch.objects.value import Document, dig
@@ -52,20 +53,32 @@ def _fill(review: Review, item: LimitRangeItem, at: tuple[str | int, ...], word:
 
 def validate(review: Review) -> None:
     """Raises: Forbidden, with all that is too much or too little."""
-    if not review.creates:
+    if review.intent.verb == "delete":
         return
     if review.is_on("persistentvolumeclaims"):
         _refuse(review, _claim_broken(review))
-    if not review.is_on("pods"):
+    elif review.is_on("pods", "resize") or (review.creates and review.is_on("pods")):
+        spec = review.draft.get("spec")
+        found: list[str] = []
+        for item in _items(review, "Container", "Pod"):
+            for requests, limits in _subjects(item.type, spec):
+                found.extend(_broken(item, requests, limits))
+        _refuse(review, found)
+
+
+def _subjects(type_: str, spec: Document) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """What is to be bounded, as requests and limits: each container, or the pod as a whole."""
+    if type_ == "Pod":
+        yield _whole(spec, "requests"), _whole(spec, "limits")
         return
-    pod = review.draft.document
-    containers = [*(dig(pod, "spec", "containers") or ()), *(dig(pod, "spec", "initContainers") or ())]
-    found: list[str] = []
-    for item in _items(review, "Container", "Pod"):
-        subjects = containers if item.type == "Container" else [{"resources": _sum(dig(pod, "spec", "containers"))}]
-        for subject in subjects:
-            found.extend(_broken(item, subject.get("resources") or {}))
-    _refuse(review, found)
+    for one in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+        yield dig(one, "resources", "requests") or {}, dig(one, "resources", "limits") or {}
+
+
+def _whole(spec: Document, side: str) -> dict[str, Any]:
+    """What a pod takes at its largest; what it says of itself as a whole goes before what its containers say."""
+    total = containers_total(spec, side)
+    return {name: written(total[name], spec, side, name) for name in total} | (dig(spec, "resources", side) or {})
 
 
 def _claim_broken(review: Review) -> list[str]:
@@ -86,19 +99,7 @@ def _refuse(review: Review, found: list[str]) -> None:
         raise refusals.forbidden(review.intent.kind, review.intent.name, said)
 
 
-def _sum(containers: list[Document] | None) -> Document:
-    """The resources of all containers together, for resources that every one of them gives."""
-    found: Document = {}
-    for side in ("requests", "limits"):
-        given = [dig(container, "resources", side) or {} for container in containers or ()]
-        names = set.intersection(*(set(one) for one in given)) if given else set()
-        found[side] = {name: quantity.total(one[name] for one in given) for name in sorted(names)}
-    return found
-
-
-def _broken(item: LimitRangeItem, resources: Document) -> Iterator[str]:
-    requests: Mapping[str, Any] = resources.get("requests") or {}
-    limits: Mapping[str, Any] = resources.get("limits") or {}
+def _broken(item: LimitRangeItem, requests: Mapping[str, Any], limits: Mapping[str, Any]) -> Iterator[str]:
     for resource, least in sorted(item.min.items()):
         yield from _compare("minimum", resource, item.type, least, "request", requests.get(resource), -1)
         if resource in limits:
@@ -112,6 +113,8 @@ def _broken(item: LimitRangeItem, resources: Document) -> Iterator[str]:
         request, limit = (quantity.nano(amounts.get(resource, 0)) for amounts in (requests, limits))
         if not request:
             yield f"{start}, but no request is specified or request is 0"
+        elif not limit:
+            yield f"{start}, but no limit is specified or limit is 0"
         elif limit > quantity.parse(ratio) * request:
             yield f"{start}, but provided ratio is {limit / request:f}"
 

@@ -67,7 +67,6 @@ PODS_BY_THEIR_NAMESPACE = (
         validate=limits.validate,
         reads=(LIMITRANGE,),
         kinds=(POD, PERSISTENTVOLUMECLAIM),
-        creations=True,
     ),
     Plugin(
         "ServiceAccount",
