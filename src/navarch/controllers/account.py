@@ -65,10 +65,11 @@ def root_ca(setup: Setup) -> Controller[Observed]:
             document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
             return Plan((Create(CONFIGMAP, document),))
         present = existing.document().get("data") or {}
-        if present == data:
+        if present == data and existing.view.metadata.annotations.get(ROOT_CA_NOTE):
             return Plan()
         changes = {**{key: None for key in present if key != ROOT_CA_KEY}, **data}
-        return Plan((Patch(existing, {"data": changes}),))
+        noted = {"annotations": {ROOT_CA_NOTE: ROOT_CA_TEXT}}
+        return Plan((Patch(existing, {"metadata": noted, "data": changes}),))
 
     return _controller("root-ca", CONFIGMAP, ROOT_CA, plan, "root-ca-cert-publisher")
 

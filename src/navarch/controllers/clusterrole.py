@@ -22,7 +22,7 @@ AGGREGATING = "aggregating"
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """parts: the roles that it selects, by name; itself never among them."""
+    """parts: the roles that it selects, selector by selector, of each by name; itself never among them."""
 
     role: Object
     parts: Sequence[Object]
@@ -54,12 +54,8 @@ def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
     if role is None or role.view.aggregation_rule is None:
         return None
     selectors = [from_view(selector) for selector in role.view.aggregation_rule.cluster_role_selectors]
-    parts = [
-        found
-        for found in cache[CLUSTERROLE].list()
-        if found.uid != role.uid and any(selector.matches(found.labels) for selector in selectors)
-    ]
-    return Observed(role, sorted(parts, key=lambda found: found.name))
+    others = sorted((found for found in cache[CLUSTERROLE].list() if found.uid != role.uid), key=lambda one: one.name)
+    return Observed(role, [found for one in selectors for found in others if one.matches(found.labels)])
 
 
 def plan(observed: Observed, now: datetime) -> Plan:

@@ -13,7 +13,7 @@ from datetime import datetime
 from navarch.client.client import Client
 from navarch.controllers.controller import Cache, Controller, Watch, custom_watches, own_key
 from navarch.controllers.options import Setup
-from navarch.controllers.plan import Action, Delete, Plan, Status, Update
+from navarch.controllers.plan import Action, Delete, Failure, Plan, Status, Update
 from navarch.kinds import EVENT, NAMESPACE, POD
 from navarch.kinds.kind import Kind
 from navarch.kinds.namespace import FINALIZER
@@ -87,9 +87,10 @@ def plan(observed: Observed, now: datetime) -> Plan:
     """Never raises."""
     namespace, content = observed.namespace, observed.content
     if not content:
-        status = Status(namespace, {**_status(observed, now), "phase": "Terminating"})
+        status = Status(namespace, _status(observed, now, {}, {}))
         return Plan((status, Update(namespace, _released(namespace), subresource="finalize")))
     due = {POD: content[POD]} if POD in content else content
+    left = {kind: why for kind in due if (why := _unexpected(namespace, kind, due[kind], now))}
     actions: list[Action] = [
         Delete(found, propagation="Background")
         for kind in due
@@ -98,8 +99,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     ]
     return Plan(
         tuple(actions),
-        status=Status(namespace, _status(observed, now)),
-        failed=lambda failures: (Status(namespace, _status(observed, now, str(failures[0].error))),),
+        status=Status(namespace, _status(observed, now, due, left)),
+        failed=lambda failures: (Status(namespace, _status(observed, now, due, {**left, **_refused(failures)})),),
         requeue_after_s=0.0 if actions else LOOK_AGAIN_S,
     )
 
@@ -111,14 +112,35 @@ def _released(namespace: Object) -> Document:
     return {**document, "spec": {**document["spec"], "finalizers": left}}
 
 
-def _status(observed: Observed, now: datetime, failure: str = "") -> Document:
+def _refused(failures: Sequence[Failure]) -> dict[Kind, str]:
+    """Of each kind, why the first of it could not be deleted."""
+    deletions = [one for one in reversed(failures) if isinstance(one.action, Delete)]
+    return {one.action.object.kind: one.message for one in deletions if isinstance(one.action, Delete)}
+
+
+def _unexpected(namespace: Object, kind: Kind, found: Sequence[Object], now: datetime) -> str:
+    """What is to be said of objects that were all deleted, and are there though nothing is known to hold them."""
+    if any(one.view.metadata.deletion_timestamp is None or one.view.metadata.finalizers for one in found):
+        return ""
+    patience_s = 0
+    if kind is POD:
+        graces_s = (pod.view.spec.termination_grace_period_seconds for pod in found if not pod.glance.terminal)
+        patience_s = max(graces_s, default=0)
+    if (now - namespace.view.metadata.deletion_timestamp).total_seconds() < patience_s:
+        return ""
+    resource = f"{kind.group}/{kind.version}, Resource={kind.plural}"
+    return f"unexpected items still remain in namespace: {namespace.name} for gvr: {resource}"
+
+
+def _status(
+    observed: Observed, now: datetime, due: Mapping[Kind, Sequence[Object]], failures: Mapping[Kind, str]
+) -> Document:
+    """due: whose turn it is; while there are pods, the rest is not looked at."""
     old = observed.namespace.document().get("status") or {}
-    remaining = {kind: len(found) for kind, found in observed.content.items()}
-    finalizers = Counter(
-        name for found in observed.content.values() for one in found for name in one.view.metadata.finalizers
-    )
+    remaining = {kind: len(found) for kind, found in due.items()}
+    finalizers = Counter(name for found in due.values() for one in found for name in one.view.metadata.finalizers)
     conditions = old.get("conditions")
-    for type_, bad, reason, message in _findings(remaining, finalizers, failure):
+    for type_, bad, reason, message in _findings(remaining, finalizers, sorted(failures.values())):
         status = "True" if bad else "False"
         new = {"type": type_, "status": status, "reason": reason, "message": message}
         conditions = condition.set(conditions, new, now)
@@ -126,7 +148,7 @@ def _status(observed: Observed, now: datetime, failure: str = "") -> Document:
 
 
 def _findings(
-    remaining: Mapping[Kind, int], finalizers: Mapping[str, int], failure: str
+    remaining: Mapping[Kind, int], finalizers: Mapping[str, int], failures: Sequence[str]
 ) -> Iterable[tuple[str, bool, str, str]]:
     """(type, whether it is True, reason, message) of each condition."""
     yield (
@@ -141,8 +163,8 @@ def _findings(
         "ParsedGroupVersions",
         "All legacy kube types successfully parsed",
     )
-    if failure:
-        message = f"Failed to delete all resource types, 1 remaining: {failure}"
+    if failures:
+        message = f"Failed to delete all resource types, {len(failures)} remaining: {', '.join(failures)}"
         yield "NamespaceDeletionContentFailure", True, "ContentDeletionFailed", message
     else:
         message = "All content successfully deleted, may be waiting on finalization"

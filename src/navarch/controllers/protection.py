@@ -11,6 +11,7 @@ from datetime import datetime
 
 from navarch.base.errors import NotFound
 from navarch.client.client import Client
+from navarch.controllers.claims import controlled_by
 from navarch.controllers.controller import Cache, Controller, Watch, own_key
 from navarch.controllers.options import Setup
 from navarch.controllers.plan import Patch, Plan
@@ -29,7 +30,7 @@ class Observed:
 
 
 def claims(setup: Setup) -> Controller[Observed]:
-    """A claim goes when no pod that is on a node uses it any more."""
+    """A claim goes when no pod that is on a node names it any more, and be it one that ended."""
     return Controller(
         name="pvc-protection",
         watches=(
@@ -80,19 +81,33 @@ def _claims_of_pod(cache: Cache, pod: Object) -> Iterable[Hashable]:
 
 def _pod_matters(old: Object, new: Object) -> bool:
     a, b = old.glance, new.glance
-    return bool(a.terminal != b.terminal or a.node != b.node)
+    return bool(a.node != b.node or (b.claims and new.terminating and _is_shut_down(new) != _is_shut_down(old)))
 
 
-def uses(pod: Object) -> bool:
-    """Whether it is on a node and not at its end."""
-    return bool(pod.glance.node) and not pod.glance.terminal
+def _is_shut_down(pod: Object) -> bool:
+    """Deleted, and its node is done with it or was not waited for: it may be held by a finalizer alone."""
+    metadata = pod.view.metadata
+    return metadata.deletion_timestamp is not None and metadata.deletion_grace_period_seconds == 0
+
+
+def uses(pod: Object, claim: Object) -> bool:
+    """Whether it is on a node and names the claim, or has it as its own and is not done with it."""
+    if not pod.glance.node or not pod.glance.claims:
+        return False
+    for volume in pod.view.spec.volumes:
+        if volume.persistent_volume_claim is not None:
+            if volume.persistent_volume_claim.claim_name == claim.name:
+                return True
+        elif volume.ephemeral is not None and f"{pod.name}-{volume.name}" == claim.name and controlled_by(claim, pod):
+            return not _is_shut_down(pod)
+    return False
 
 
 def _observe_claim(cache: Cache, key: tuple[str, str]) -> Observed | None:
     found = cache[PERSISTENTVOLUMECLAIM].get(*key)
     if found is None:
         return None
-    used = any(uses(pod) for pod in cache[POD].by("claim", f"{key[0]}/{key[1]}"))
+    used = any(uses(pod, found) for pod in cache[POD].by("claim", f"{key[0]}/{key[1]}"))
     return Observed(found, PVC_PROTECTION, used)
 
 
@@ -105,7 +120,7 @@ async def _confirm(client: Client, observed: Observed) -> Observed:
         listed = await client.list(POD, found.namespace)
     except NotFound:
         return observed
-    used = any(uses(pod) and found.name in claim_names(pod) for pod in listed.items)
+    used = any(uses(pod, found) for pod in listed.items)
     return Observed(found, observed.finalizer, used)
 
 

@@ -223,8 +223,8 @@ def base_name(pod: str, claim: str) -> str:
     whole = f"{pod}-{claim}-"
     if len(whole) <= BASE_MAX:
         return whole
-    first = pod[: len(pod) * BASE_MAX // len(whole)]
-    return f"{first}-{claim[: len(claim) * BASE_MAX // len(first + '-')]}"[:BASE_MAX]
+    first, second = (part[: len(part) * BASE_MAX // len(whole)] for part in (pod, claim))
+    return f"{first}-{second}"
 
 
 def _new(pod: Object, one: PodResourceClaim, template: Object) -> Create:

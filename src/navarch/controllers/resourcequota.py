@@ -16,15 +16,18 @@ from navarch.kinds import PERSISTENTVOLUMECLAIM, POD, RESOURCEQUOTA, SERVICE
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.kinds.quota import ResourceQuota
-from navarch.kinds.quota_usage import CLASS_SUFFIX, PLAIN, Shares, is_counted, is_subject
+from navarch.kinds.quota_usage import CLASS_SUFFIX, LIMITED, PLAIN, PLAIN_REQUESTS, Shares, is_counted, is_subject
 from navarch.kinds.registry import Kinds
 from navarch.objects import quantity
+
+OF_PODS = frozenset((*PLAIN_REQUESTS, *(f"limits.{name}" for name in LIMITED)))
+OF_SERVICES = frozenset(("services.nodeports", "services.loadbalancers"))
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """used: what is taken of each resource that the quota bounds, in nano-units. over_s: until a pod that is being
-    deleted should be gone."""
+    """used: what is taken of each resource that the quota bounds, in nano-units; of what nothing here can take there is
+    nothing. over_s: until a pod that is being deleted should be gone."""
 
     quota: Object
     used: Mapping[str, int]
@@ -93,7 +96,7 @@ def observer(
             shares.forget(key[0])
             return None
         quota: ResourceQuota = found.view
-        used = dict.fromkeys(quota.spec.hard, 0)
+        used = {name: 0 for name in quota.spec.hard if counted(kinds, (name,))}
         for kind in counted(kinds, used):
             for one in shares.of(kind, key[0], cache[kind].list(key[0]), now()):
                 if is_subject(quota.spec, one.traits):
@@ -116,7 +119,7 @@ def counted(kinds: Kinds, hard: Iterable[str]) -> list[Kind]:
         if kind is POD:
             mine = mine or any(_is_of_pods(name) for name in plain - PLAIN)
         elif kind is SERVICE:
-            mine = mine or any(name.startswith("services.") for name in plain)
+            mine = mine or not OF_SERVICES.isdisjoint(plain)
         elif kind is PERSISTENTVOLUMECLAIM:
             mine = mine or any(_is_of_storage(name) for name in plain)
         if mine:
@@ -125,7 +128,9 @@ def counted(kinds: Kinds, hard: Iterable[str]) -> list[Kind]:
 
 
 def _is_of_pods(name: str) -> bool:
-    return not (_is_of_storage(name) or name.startswith("services."))
+    if name in OF_PODS or name.startswith("hugepages-"):
+        return True
+    return name.startswith("requests.") and not _is_of_storage(name)
 
 
 def _is_of_storage(name: str) -> bool:
@@ -148,6 +153,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if quota.metadata.deletion_timestamp is not None:
         return Plan()
     hard = {name: quantity.canonical(value) for name, value in quota.spec.hard.items()}
-    used = {name: quantity.text(observed.used[name], quantity.style_of(hard[name])) for name in hard}
+    known = [name for name in hard if name in observed.used]
+    used = {name: quantity.text(observed.used[name], quantity.style_of(hard[name])) for name in known}
     status = {"hard": hard, "used": used} if hard else {}
     return Plan(status=Status(observed.quota, status), requeue_after_s=observed.over_s)

@@ -21,6 +21,8 @@ from navarch.objects import condition
 from navarch.objects.value import Document, dig
 
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
+MANAGED, ALLOCATOR = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
+"""The label of addresses that the API server handed out; others' hold no network."""
 READY = {"type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready"}
 TERMINATING = {
     "type": "Ready",
@@ -75,7 +77,7 @@ def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
     if not _deleted(network):
         return Observed(network, held=False)
     others = [one for other in cache[SERVICECIDR].list() if not _deleted(other) for one in _networks(other)]
-    addresses = [found.name for found in cache[IPADDRESS].list()]
+    addresses = [found.name for found in cache[IPADDRESS].list() if found.labels.get(MANAGED) == ALLOCATOR]
     return Observed(network, held=any(_only_here(one, _networks(network), others) for one in addresses))
 
 

@@ -53,6 +53,7 @@ class PersistentVolumeSpec(View, frozen=True):
     host_path: HostPathSource | None = None
     local: LocalSource | None = None
     csi: CSIVolumeSource | None = None
+    volume_attributes_class_name: str = ""
 
 
 class PersistentVolumeStatus(View, frozen=True):
@@ -80,6 +81,7 @@ class PersistentVolumeClaimSpec(View, frozen=True):
     volume_mode: str = "Filesystem"
     data_source: NamedReference | None = None
     data_source_ref: NamedReference | None = None
+    volume_attributes_class_name: str = ""
 
 
 class PersistentVolumeClaimStatus(View, frozen=True):

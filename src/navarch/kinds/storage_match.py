@@ -25,9 +25,9 @@ NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
 def class_of(found: Object) -> str:
-    """The class of a volume or a claim, "" for none; the annotation of old goes first."""
+    """The class of a volume or a claim, "" for none; the annotation of old goes first, even where it says ""."""
     view = found.view
-    return str(view.metadata.annotations.get(CLASS_ANNOTATION) or view.spec.storage_class_name or "")
+    return str(view.metadata.annotations.get(CLASS_ANNOTATION, view.spec.storage_class_name) or "")
 
 
 def names_no_class(claim: Object) -> bool:
@@ -68,16 +68,21 @@ def _offers(volume: Object, claim: Object) -> bool:
     return (
         view.metadata.deletion_timestamp is None
         and view.spec.volume_mode == claim.view.spec.volume_mode
+        and view.spec.volume_attributes_class_name == claim.view.spec.volume_attributes_class_name
         and quantity.compare(capacity(volume), requested(claim)) >= 0
     )
 
 
 def mismatch(volume: Object, claim: Object) -> str:
     """Why a claim cannot have the volume that it names, "" when it can."""
+    if volume.view.metadata.deletion_timestamp is not None:
+        return f'the volume is marked for deletion "{volume.name}"'
     if quantity.compare(capacity(volume), requested(claim)) < 0:
         return "requested PV is too small"
     if class_of(volume) != class_of(claim):
         return "storageClassName does not match"
+    if volume.view.spec.volume_attributes_class_name != claim.view.spec.volume_attributes_class_name:
+        return "volumeAttributesClassName does not match"
     if volume.view.spec.volume_mode != claim.view.spec.volume_mode:
         return "incompatible volumeMode"
     if not set(claim.view.spec.access_modes) <= set(volume.view.spec.access_modes):

@@ -134,16 +134,18 @@ def test_a_namespace_goes_last_and_pods_go_first(content: dict[Any, list[bool]])
     assert not any(action.object.terminating for action in found.actions if isinstance(action, Delete))
 
 
-@given(flags, flags, st.dictionaries(st.sampled_from(["ca.crt", "other"]), st.sampled_from(["PEM", "old"])))
-def test_what_every_namespace_has_is_made_once_and_put_right(exists: bool, known: bool, data: dict[str, str]) -> None:
+@given(flags, flags, flags, st.dictionaries(st.sampled_from(["ca.crt", "other"]), st.sampled_from(["PEM", "old"])))
+def test_what_every_namespace_has_is_made_once_and_put_right(
+    exists: bool, known: bool, noted: bool, data: dict[str, str]
+) -> None:
     make = Make()
     shop = make.object(NAMESPACE, "shop")
-    present = make.object(CONFIGMAP, "kube-root-ca.crt", "shop", data=data) if exists else None
+    metadata = {"annotations": {account.ROOT_CA_NOTE: account.ROOT_CA_TEXT}} if noted else {}
+    present = make.object(CONFIGMAP, "kube-root-ca.crt", "shop", metadata=metadata, data=data) if exists else None
     made = account.root_ca(Setup(CLOCK, HEARTS, Options(root_ca="PEM" if known else ""))).plan
     found = made(account.Observed(shop, present), NOW)
     assert len([action for action in found.actions if isinstance(action, Create)]) == int(known and not exists)
-    if not known or (exists and data == {"ca.crt": "PEM"}):
-        assert found == Plan()
+    assert (found == Plan()) == (not known or (exists and noted and data == {"ca.crt": "PEM"}))
     tokens = account.service_account(Setup(CLOCK, HEARTS)).plan
     assert len(tokens(account.Observed(shop, present), NOW).actions) == int(not exists)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from navarch.base.clock import rfc3339
 from navarch.controllers import clusterrole, disruption, namespace, staleness
 from navarch.controllers.options import Options
-from navarch.controllers.plan import Delete, Event, Patch, Plan, Status, Update, merge_diff
-from navarch.kinds import CLUSTERROLE, CONFIGMAP, NAMESPACE, POD, PODDISRUPTIONBUDGET
+from navarch.controllers.plan import Delete, Event, Failure, Patch, Plan, Status, Update, merge_diff
+from navarch.kinds import CLUSTERROLE, CONFIGMAP, NAMESPACE, POD, PODDISRUPTIONBUDGET, ROLE
 from navarch.kinds.object import Object
 from navarch.objects.patch import merge_patch
 from tests.unit.controllers.conftest import NOW, Make, ago
@@ -173,6 +174,45 @@ def test_what_remains_is_a_condition(make: Make) -> None:
     assert conditions["NamespaceDeletionContentFailure"][0] == "False"
 
 
+def test_while_there_are_pods_nothing_else_is_told_of(make: Make) -> None:
+    pod, config = make.pod("p"), make.object(CONFIGMAP, "c", metadata={"finalizers": ["example.com/x"]})
+    found = namespace.plan(namespace.Observed(closing(make), {CONFIGMAP: [config], POD: [pod]}), NOW)
+    assert told(found)["NamespaceContentRemaining"] == "Some resources are remaining: pods. has 1 resource instances"
+    assert told(found)["NamespaceFinalizersRemaining"] == "All content-preserving finalizers finished"
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "phase", "late"), [(0, "Running", True), (30, "Running", False), (30, "Failed", True)]
+)
+def test_pods_that_stay_longer_than_they_may_are_told_of(make: Make, grace_s: int, phase: str, late: bool) -> None:
+    spec = {"terminationGracePeriodSeconds": grace_s}
+    pod = make.object(POD, "p", metadata={"deletionTimestamp": ago(1)}, spec=spec, status={"phase": phase})
+    found = namespace.plan(namespace.Observed(closing(make), {POD: [pod]}), NOW)
+    assert found.actions == ()
+    message = (
+        "Failed to delete all resource types, 1 remaining: unexpected items still remain in namespace: shop "
+        "for gvr: /v1, Resource=pods"
+    )
+    done = "All content successfully deleted, may be waiting on finalization"
+    assert told(found)["NamespaceDeletionContentFailure"] == (message if late else done)
+
+
+def test_of_each_kind_that_could_not_be_deleted_one_reason_is_told(make: Make) -> None:
+    configs, roles = [make.object(CONFIGMAP, name) for name in "ab"], [make.object(ROLE, "r")]
+    found = namespace.plan(namespace.Observed(closing(make), {CONFIGMAP: configs, ROLE: roles}), NOW)
+    assert found.failed is not None
+    failures = [Failure(action, ValueError(f"no {number}")) for number, action in enumerate(found.actions)]
+    (status,) = found.failed(failures)
+    assert isinstance(status, Status)
+    message = "Failed to delete all resource types, 2 remaining: no 0, no 2"
+    assert told(Plan(status=status))["NamespaceDeletionContentFailure"] == message
+
+
+def told(found: Plan) -> dict[str, str]:
+    assert found.status is not None
+    return {one["type"]: one["message"] for one in found.status.status["conditions"]}
+
+
 def test_an_empty_namespace_is_let_go(make: Make) -> None:
     found = namespace.plan(namespace.Observed(closing(make)), NOW)
     status, update = found.actions
@@ -190,6 +230,19 @@ def test_rules_are_joined_without_doubles(make: Make) -> None:
     assert clusterrole.plan(clusterrole.Observed(role, parts), NOW).actions == (Patch(role, {"rules": [pods, nodes]}),)
     done = make.object(CLUSTERROLE, "all", aggregationRule={"clusterRoleSelectors": []}, rules=[pods, nodes])
     assert clusterrole.plan(clusterrole.Observed(done, parts), NOW).actions == ()
+
+
+def test_rules_come_selector_by_selector(make: Make) -> None:
+    selectors = [{"matchLabels": {"part": "late"}}, {"matchLabels": {"part": "early"}}]
+    role = make.object(CLUSTERROLE, "all", aggregationRule={"clusterRoleSelectors": selectors})
+    parts = [make.object(CLUSTERROLE, name, metadata={"labels": {"part": part}}) for name, part in PARTS]
+    cache = {CLUSTERROLE: SimpleNamespace(get=lambda *key: role, list=lambda: [role, *parts])}
+    found = clusterrole.observe(cache, ("", "all"))  # type: ignore[arg-type]
+    assert found is not None
+    assert [one.name for one in found.parts] == ["b", "c", "a"]
+
+
+PARTS = (("c", "late"), ("a", "early"), ("b", "late"))
 
 
 def test_options_have_the_values_of_an_ordinary_installation() -> None:

@@ -43,7 +43,7 @@ def test_a_claim_is_let_go_when_nobody_uses_it(make: Make) -> None:
 
 @pytest.mark.parametrize(
     ("node", "phase", "used"),
-    [("", "Pending", False), ("n1", "Pending", True), ("n1", "Running", True), ("n1", "Succeeded", False)],
+    [("", "Pending", False), ("n1", "Pending", True), ("n1", "Running", True), ("n1", "Succeeded", True)],
 )
 def test_pods_on_nodes_use_their_claims(make: Make, node: str, phase: str, used: bool) -> None:
     volumes = [
@@ -53,4 +53,24 @@ def test_pods_on_nodes_use_their_claims(make: Make, node: str, phase: str, used:
     ]
     pod = make.object(POD, "p", spec={"nodeName": node, "volumes": volumes}, status={"phase": phase})
     assert list(claim_names(pod)) == ["data", "p-scratch"]
-    assert uses(pod) is used
+    assert uses(pod, claim(make)) is used
+    own = make.object(PERSISTENTVOLUMECLAIM, "p-scratch", metadata={"ownerReferences": make.owner(pod)})
+    assert uses(pod, own) is used
+    assert not uses(pod, make.object(PERSISTENTVOLUMECLAIM, "p-scratch")), "somebody else's, of the same name"
+    assert not uses(pod, make.object(PERSISTENTVOLUMECLAIM, "other"))
+
+
+@pytest.mark.parametrize(("grace_s", "own_is_used"), [(30, True), (0, False)])
+def test_a_pod_whose_node_is_done_with_it_gives_up_its_own_claims_alone(
+    make: Make, grace_s: int, own_is_used: bool
+) -> None:
+    """It may be a finalizer of it that waits for the claim to go."""
+    volumes = [
+        {"name": "v", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}},
+    ]
+    metadata = {"deletionTimestamp": ago(1), "deletionGracePeriodSeconds": grace_s, "finalizers": ["a/b"]}
+    pod = make.object(POD, "p", metadata=metadata, spec={"nodeName": "n1", "volumes": volumes})
+    own = make.object(PERSISTENTVOLUMECLAIM, "p-scratch", metadata={"ownerReferences": make.owner(pod)})
+    assert uses(pod, own) is own_is_used
+    assert uses(pod, claim(make))

@@ -190,3 +190,7 @@ def test_names_leave_room_and_keep_both_parts(pod_name: str, claim_name: str) ->
     assert made[0] == pod_name[0] or len(pod_name) * BASE_MAX < len(pod_name) + len(claim_name) + 2
     if len(pod_name) + len(claim_name) + 2 <= BASE_MAX:
         assert made == f"{pod_name}-{claim_name}-"
+
+
+def test_both_parts_of_a_long_name_are_shortened_alike() -> None:
+    assert base_name("p" * 40, "c" * 40) == f"{'p' * 27}-{'c' * 27}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 from navarch.controllers.plan import Plan
-from navarch.controllers.resourcequota import Observed, counted, plan
+from navarch.controllers.resourcequota import Observed, counted, observer, plan
 from navarch.kinds import RESOURCEQUOTA
+from navarch.kinds.quota_usage import Shares
 from navarch.kinds.registry import DEFAULT
 from tests.unit.controllers.conftest import Make
 
@@ -25,6 +28,19 @@ def test_only_kinds_that_are_named_are_counted() -> None:
         "persistentvolumeclaims"
     ]
     assert names("count/events", "count/nodes", "count/nothing.example.com") == []
+    assert names("example.com/gpu", "limits.example.com/gpu", "services.others") == [], "nothing takes any of these"
+
+
+def test_of_what_nothing_can_take_no_use_is_told(make: Make) -> None:
+    quota = make.object(RESOURCEQUOTA, "q", metadata={"namespace": "default"}, spec={"hard": {"pods": 3, "x.io/y": 1}})
+    cache = defaultdict(lambda: SimpleNamespace(list=lambda namespace: []))
+    cache[RESOURCEQUOTA] = SimpleNamespace(get=lambda *key: quota)  # type: ignore[assignment]
+    found = observer(DEFAULT, Shares(), lambda: NOW)(cache, ("default", "q"))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.used == {"pods": 0}
+    status = plan(found, NOW).status
+    assert status is not None
+    assert status.status == {"hard": {"pods": "3", "x.io/y": "1"}, "used": {"pods": "0"}}
 
 
 def test_the_status_says_what_is_used(make: Make) -> None:

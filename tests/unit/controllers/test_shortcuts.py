@@ -91,6 +91,10 @@ def _terminal(pod: Any) -> Any:
     return pod.terminal
 
 
+def _done(pod: Any) -> Any:
+    return pod.metadata.deletion_timestamp is not None and pod.metadata.deletion_grace_period_seconds == 0
+
+
 SAID = [
     (
         targets.pod_matters,
@@ -106,7 +110,10 @@ SAID = [
     ),
     (resourcequota._pod_changed, moved(_terminal, _going, _phase, lambda pod: pod.metadata.generation)),
     (podgc._matters, moved(_node, _going, _terminal)),
-    (protection._pod_matters, moved(_node, _terminal)),
+    (
+        protection._pod_matters,
+        lambda old, new: moved(_node)(old, new) or (new.glance.claims and moved(_done)(old, new)),
+    ),
     (eviction.pod_matters, moved(_node, lambda pod: pod.spec.tolerations)),
     (
         garbage.matters,

@@ -110,6 +110,7 @@ def test_the_smallest_that_fits_is_chosen(make: Make) -> None:
         {"phase": "Pending"},
         {"storageClassName": "slow"},
         {"volumeMode": "Block"},
+        {"volumeAttributesClassName": "gold"},
         {"metadata": GONE},
         {"labels": {"tier": "b"}},
         {"claimRef": {"namespace": "default", "name": "other"}},
@@ -169,6 +170,8 @@ def test_a_user_who_names_both_sides_gets_no_marks_of_the_controller(make: Make)
         ({"storageClassName": "slow"}, "storageClassName does not match"),
         ({"volumeMode": "Block"}, "incompatible volumeMode"),
         ({"modes": ("ReadOnlyMany",)}, "incompatible accessMode"),
+        ({"volumeAttributesClassName": "gold"}, "volumeAttributesClassName does not match"),
+        ({"metadata": GONE}, 'the volume is marked for deletion "v"'),
     ],
 )
 def test_a_claim_that_names_what_it_cannot_have_is_told(make: Make, given: dict[str, Any], message: str) -> None:
@@ -191,14 +194,17 @@ def test_a_claim_that_names_the_volume_of_another_waits(make: Make) -> None:
 def test_why_a_claim_waits_is_said(make: Make) -> None:
     waits = make.object(STORAGECLASS, "late", provisioner="x.io/y", volumeBindingMode="WaitForFirstConsumer")
     none = make.object(STORAGECLASS, "none", provisioner="kubernetes.io/no-provisioner")
+    former = make.object(STORAGECLASS, "former", provisioner="kubernetes.io/glusterfs")
     soon = make.object(STORAGECLASS, "soon", provisioner="x.io/y")
     late = claim(make, storageClassName="late")
     assert reasons(claims.plan(claims.Observed(claim(make)), NOW)) == ["FailedBinding"]
     assert reasons(claims.plan(claims.Observed(late, storage_class=waits), NOW)) == ["WaitForFirstConsumer"]
     assert reasons(claims.plan(claims.Observed(late), NOW)) == ["ProvisioningFailed"]
-    assert reasons(claims.plan(claims.Observed(claim(make, storageClassName="none"), storage_class=none), NOW)) == [
-        "ProvisioningFailed"
-    ]
+    for one in (none, former):
+        asks = claim(make, storageClassName=one.name)
+        (said,) = claims.plan(claims.Observed(asks, storage_class=one), NOW).actions
+        provisioner = one.document()["provisioner"]
+        assert said == Event(asks, "ProvisioningFailed", f"no volume plugin matched name: {provisioner}", "Warning")
     found = claims.plan(claims.Observed(claim(make, storageClassName="soon"), storage_class=soon), NOW)
     asked = found.actions[0]
     assert isinstance(asked, Patch)
@@ -215,6 +221,71 @@ def test_a_claim_without_a_class_takes_the_default_when_there_is_one(make: Make)
     assert isinstance(patch, Patch)
     assert patch.changes == {"spec": {"storageClassName": "usual"}}
     assert reasons(claims.plan(claims.Observed(claim(make, storageClassName="")), NOW)) == ["FailedBinding"]
+
+
+@pytest.mark.parametrize(
+    ("stuck", "message"),
+    [(["a"], "waiting for pod a to be scheduled"), (["a", "b"], "waiting for pods a,b to be scheduled")],
+)
+def test_pods_that_find_no_node_are_named(make: Make, stuck: list[str], message: str) -> None:
+    waits = make.object(STORAGECLASS, "late", provisioner="x.io/y", volumeBindingMode="WaitForFirstConsumer")
+    late = claim(make, storageClassName="late")
+    (said,) = claims.plan(claims.Observed(late, storage_class=waits, stuck=stuck), NOW).actions
+    assert said == Event(late, "WaitForPodScheduled", message)
+
+
+def test_a_pod_that_finds_no_node_wakes_its_claims(make: Make) -> None:
+    spec: dict[str, Any] = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}
+    unscheduled = {"conditions": [{"type": "PodScheduled", "status": "False"}]}
+    new = make.object(POD, "p", spec=spec)
+    told = make.object(POD, "p", spec=spec, status=unscheduled)
+    placed = make.object(POD, "p", spec={**spec, "nodeName": "n1"}, status=unscheduled)
+    ended = make.object(POD, "p", spec=spec, status={**unscheduled, "phase": "Failed"})
+    watch = next(one for one in volume_controllers.claims(Setup(None, None)).watches if one.kind is POD)  # type: ignore[arg-type]
+    assert list(watch.keys(OneCache(), told)) == [("default", "data")]  # type: ignore[arg-type]
+    for other in (new, placed, ended):
+        assert list(watch.keys(OneCache(), other)) == []  # type: ignore[arg-type]
+    assert watch.changed is not None
+    assert watch.changed(new, told)
+    assert not watch.changed(told, told)
+    assert not watch.changed(told, placed)
+
+
+def test_of_default_classes_the_youngest_and_of_equals_the_first_is_taken(make: Make) -> None:
+    def usual(name: str, made: int) -> Object:
+        marks = {"storageclass.kubernetes.io/is-default-class": "true"}
+        return make.object(STORAGECLASS, name, metadata={"annotations": marks, "creationTimestamp": ago(made)})
+
+    found = [usual("old", 9), usual("b", 1), usual("a", 1), make.object(STORAGECLASS, "unmarked")]
+    assert volume_controllers._default_class(OneCache(*found)) is found[2]  # type: ignore[arg-type]
+
+
+def test_attributes_are_the_volumes_when_a_claim_becomes_bound_and_the_drivers_later(make: Make) -> None:
+    wanted = claim(make, volumeName="v", volumeAttributesClassName="gold")
+    kept = volume(make, "v", claimRef=kept_for(wanted), volumeAttributesClassName="gold")
+    found = claims.plan(claims.Observed(wanted, named=kept), NOW).status
+    assert found is not None
+    assert found.status["currentVolumeAttributesClassName"] == "gold"
+    changed = claim(
+        make,
+        volumeName="v",
+        volumeAttributesClassName="iron",
+        annotations={BIND_COMPLETED: "yes"},
+        phase="Bound",
+        status={"currentVolumeAttributesClassName": "silver"},
+    )
+    found = claims.plan(claims.Observed(changed, named=kept), NOW).status
+    assert found is not None
+    assert found.status["currentVolumeAttributesClassName"] == "silver"
+
+
+def test_a_claim_whose_volume_forgot_it_is_bound_to_nothing(make: Make) -> None:
+    """A volume that is kept for its name alone may be another's."""
+    wanted = claim(make, volumeName="v", annotations={BIND_COMPLETED: "yes"}, phase="Bound")
+    found = claims.plan(claims.Observed(wanted, volume(make, "v", claimRef=kept_for(wanted, uid=False))), NOW)
+    assert reasons(found) == ["ClaimMisbound"]
+    again = claims.plan(claims.Observed(wanted, volume(make, "v")), NOW)
+    assert phase(again) == "Bound", "a volume that nobody has is bound again"
 
 
 @pytest.mark.parametrize("case", ["no name", "no volume", "misbound"])
@@ -323,6 +394,14 @@ def test_what_follows_a_claims_end(make: Make, policy: str, maker: str, follows:
         assert volumes.plan(volumes.Observed(told, None), NOW) == Plan()
 
 
+def test_why_a_folder_of_a_node_is_not_removed_is_said(make: Make) -> None:
+    given: dict[str, Any] = {"claimRef": {"namespace": "default", "name": "data", "uid": "gone"}}
+    given |= {"persistentVolumeReclaimPolicy": "Delete", "phase": "Released", "hostPath": {"path": "/data"}}
+    (said,) = volumes.plan(volumes.Observed(volume(make, "v", **given), None), NOW).actions
+    assert isinstance(said, Event)
+    assert said.message == "host_path deleter only supports /tmp/.+ but received provided /data"
+
+
 def test_a_volume_whose_claim_chose_another_is_free_again(make: Make) -> None:
     wanted = claim(make, volumeName="other")
     ours = volume(make, "v", claimRef=kept_for(wanted), metadata={"annotations": {BOUND_BY_CONTROLLER: "yes"}})
@@ -353,6 +432,8 @@ def test_a_pods_own_claims_are_made_for_it_and_owned_by_it(make: Make) -> None:
     pod = make.object(POD, "p", spec=spec)
     (made,) = ephemeral.plan(ephemeral.Observed(pod), NOW).actions
     assert isinstance(made, Create)
+    message = "ephemeral volume scratch: create PVC p-scratch: {error}"
+    assert made.refused == Event(pod, "FailedBinding", message, "Warning")
     metadata = made.document["metadata"]
     assert (metadata["name"], metadata["labels"], metadata["ownerReferences"]) == (
         "p-scratch",

@@ -14,12 +14,13 @@ from navarch.base.errors import NotFound
 from navarch.client.client import Client
 from navarch.controllers.controller import Cache, Controller, Watch, own_key
 from navarch.controllers.options import Setup
+from navarch.controllers.protection import claim_index, claim_names
 from navarch.controllers.volumes import claim, volume
-from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, STORAGECLASS
+from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, STORAGECLASS
 from navarch.kinds.object import Object
 from navarch.kinds.storage_match import class_of, completed, names_no_class
 
-FREE, CLAIMED, WAITING, NAMED = "free", "claimed", "waiting", "named"
+FREE, CLAIMED, WAITING, NAMED, USED = "free", "claimed", "waiting", "named", "claim"
 UNCLASSED = "\n"
 """In the index of waiting claims, those that take the default class; no class has that name."""
 
@@ -32,6 +33,7 @@ def claims(setup: Setup) -> Controller[claim.Observed]:
             Watch(PERSISTENTVOLUMECLAIM, own_key, indexes={WAITING: _waiting, NAMED: _named}),
             Watch(PERSISTENTVOLUME, _claims_of, indexes={FREE: _free, CLAIMED: claimed}),
             Watch(STORAGECLASS, _claims_of_class),
+            Watch(POD, _claims_of_stuck, _got_stuck, {USED: claim_index}),
         ),
         observe=_observe_claim,
         plan=claim.plan,
@@ -100,10 +102,28 @@ def _volumes_of(cache: Cache, found: Object) -> Iterable[Hashable]:
     return [*kept, ("", name)] if name else kept
 
 
+def stuck(pod: Object) -> bool:
+    """Whether the scheduler looked for a node for it and found none; most pods have no claims, which is seen first."""
+    glance = pod.glance
+    if not glance.claims or glance.node or glance.terminal:
+        return False
+    return any(one.type == "PodScheduled" and one.status == "False" for one in pod.view.status.conditions)
+
+
+def _got_stuck(old: Object, new: Object) -> bool:
+    return stuck(new) and not stuck(old)
+
+
+def _claims_of_stuck(cache: Cache, pod: Object) -> Iterable[Hashable]:
+    """They wait for its node, and say so."""
+    return [(pod.namespace, name) for name in claim_names(pod)] if stuck(pod) else []
+
+
 def _default_class(cache: Cache) -> Object | None:
-    """The youngest of those that are marked, as admission chooses it."""
+    """The youngest of those that are marked, of equals the first by name, as admission chooses it."""
     marked = [found for found in cache[STORAGECLASS].list() if found.view.is_default]
-    return max(marked, key=lambda one: (one.view.metadata.creation_timestamp, one.name), default=None)
+    by_name = sorted(marked, key=lambda one: one.name)
+    return max(by_name, key=lambda one: one.view.metadata.creation_timestamp, default=None)
 
 
 def _observe_claim(cache: Cache, key: tuple[str, str]) -> claim.Observed | None:
@@ -119,6 +139,7 @@ def _observe_claim(cache: Cache, key: tuple[str, str]) -> claim.Observed | None:
         volumes=() if found.view.spec.volume_name else (*kept, *informer.by(FREE, name)),
         storage_class=cache[STORAGECLASS].get("", name) if name else None,
         default_class=_default_class(cache) if names_no_class(found) else None,
+        stuck=sorted(pod.name for pod in cache[POD].by(USED, f"{found.namespace}/{found.name}") if stuck(pod)),
     )
 
 

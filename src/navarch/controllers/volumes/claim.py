@@ -20,7 +20,6 @@ from navarch.kinds.storage import StorageClass
 from navarch.kinds.storage_match import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
-    NO_PROVISIONER,
     OLD_PROVISIONER,
     PROVISIONER,
     SELECTED_NODE,
@@ -35,18 +34,22 @@ from navarch.kinds.storage_match import (
 from navarch.objects.value import Document
 
 WAIT_FOR_CONSUMER = "WaitForFirstConsumer"
+OF_THE_CLUSTER = "kubernetes.io/"
+"""How provisioners begin that would be in the cluster itself; there are none any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """named: the volume of `spec.volumeName`. volumes: those that are kept for the claim, and the free ones of its
-    class. default_class: for claims that name no class."""
+    class. default_class: for claims that name no class. stuck: the names of pods that use the claim and found no node.
+    """
 
     claim: Object
     named: Object | None = None
     volumes: Sequence[Object] = ()
     storage_class: Object | None = None
     default_class: Object | None = None
+    stuck: Sequence[str] = ()
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -76,8 +79,7 @@ def _without_volume(observed: Observed) -> Plan:
         return Plan((Patch(claim, {"spec": {"storageClassName": default.name}}),))
     name = class_of(claim)
     if delayed(observed):
-        message = "waiting for first consumer to be created before binding"
-        return _waits(claim, Event(claim, "WaitForFirstConsumer", message))
+        return _waits(claim, _waits_for_pods(observed))
     if not name:
         message = "no persistent volumes available for this claim and no storage class is set"
         return _waits(claim, Event(claim, "FailedBinding", message))
@@ -85,8 +87,8 @@ def _without_volume(observed: Observed) -> Plan:
         message = f'storageclass.storage.k8s.io "{name}" not found'
         return _waits(claim, Event(claim, "ProvisioningFailed", message, "Warning"))
     provisioner = observed.storage_class.view.provisioner
-    if provisioner == NO_PROVISIONER:
-        message = f"no volume plugin matched name: {NO_PROVISIONER}"
+    if provisioner.startswith(OF_THE_CLUSTER):
+        message = f"no volume plugin matched name: {provisioner}"
         return _waits(claim, Event(claim, "ProvisioningFailed", message, "Warning"))
     annotations = {PROVISIONER: provisioner, OLD_PROVISIONER: provisioner}
     present = claim.view.metadata.annotations
@@ -101,12 +103,25 @@ def _without_volume(observed: Observed) -> Plan:
     return Plan((asked, Event(claim, "ExternalProvisioning", message)), _pending(claim))
 
 
+def _waits_for_pods(observed: Observed) -> Event:
+    claim, pods = observed.claim, observed.stuck
+    if not pods:
+        return Event(claim, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+    message = f"waiting for pod{'s' if len(pods) > 1 else ''} {','.join(pods)} to be scheduled"
+    return Event(claim, "WaitForPodScheduled", message)
+
+
 def _waits(claim: Object, said: Event) -> Plan:
     return Plan((said,), _pending(claim))
 
 
 def _pending(claim: Object) -> Status:
-    return Status(claim, {**(claim.document().get("status") or {}), "phase": "Pending"})
+    return Status(claim, {**_own(claim), "phase": "Pending"})
+
+
+def _own(claim: Object) -> Document:
+    """Its status without what it has from its volume."""
+    return {key: value for key, value in (claim.document().get("status") or {}).items() if key not in LENT}
 
 
 def _names_volume(observed: Observed, now: datetime) -> Plan:
@@ -132,7 +147,7 @@ def _bound_once(observed: Observed, now: datetime) -> Plan:
     if volume is None:
         return _lost(claim, "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
     reference = volume.view.spec.claim_ref
-    if reference is None or is_for(volume, claim):
+    if reference is None or reference.uid == claim.uid:
         return bind(volume, claim, now)
     message = "Two claims are bound to the same volume, this one is bound incorrectly"
     return _lost(claim, "ClaimMisbound", message)
@@ -140,12 +155,11 @@ def _bound_once(observed: Observed, now: datetime) -> Plan:
 
 def _lost(claim: Object, reason: str, message: str) -> Plan:
     """Its sizes are told no more; the event comes once."""
-    kept = {key: value for key, value in (claim.document().get("status") or {}).items() if key not in LENT}
     said = () if claim.view.status.phase == "Lost" else (Event(claim, reason, message, "Warning"),)
-    return Plan(said, Status(claim, {**kept, "phase": "Lost"}))
+    return Plan(said, Status(claim, {**_own(claim), "phase": "Lost"}))
 
 
-LENT = ("accessModes", "capacity")
+LENT = ("accessModes", "capacity", "currentVolumeAttributesClassName")
 """Of a claim's status, what it has from its volume."""
 
 
@@ -169,11 +183,14 @@ def bind(volume: Object, claim: Object, now: datetime) -> Plan:
 
 
 def _bound(volume: Object, claim: Object) -> Document:
-    """The size is taken over when the claim becomes bound; later it changes with the expansion alone."""
+    """The size and the class of attributes are taken over when the claim becomes bound; later they change with the
+    expansion and the driver alone."""
     status: Document = {**(claim.document().get("status") or {}), "phase": "Bound"}
     status["accessModes"] = list(volume.view.spec.access_modes)
     if claim.view.status.phase != "Bound" or not claim.view.status.capacity:
         status["capacity"] = dict(volume.document()["spec"]["capacity"])
+    if claim.view.status.phase != "Bound" and (attributes := volume.view.spec.volume_attributes_class_name):
+        status["currentVolumeAttributesClassName"] = attributes
     return status
 
 

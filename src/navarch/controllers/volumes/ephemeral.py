@@ -65,7 +65,9 @@ def plan(observed: Observed, now: datetime) -> Plan:
         name = f"{pod.name}-{volume['name']}"
         present = observed.claims.get(name)
         if present is None:
-            actions.append(Create(PERSISTENTVOLUMECLAIM, _claim(pod, name, template)))
+            message = f"ephemeral volume {volume['name']}: create PVC {name}: {{error}}"
+            refused = Event(pod, "FailedBinding", message, "Warning")
+            actions.append(Create(PERSISTENTVOLUMECLAIM, _claim(pod, name, template), refused=refused))
         elif not controlled_by(present, pod):
             where = f"{pod.namespace}/{name}"
             why = f"PVC {where} was not created for pod {pod.namespace}/{pod.name} (pod is not owner)"

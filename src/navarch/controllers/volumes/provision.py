@@ -184,7 +184,7 @@ def expand(observed: Growing, now: datetime) -> Plan:
     maker = volume.view.metadata.annotations.get(PROVISIONED_BY, "")
     if maker != PROVISIONER_NAME:
         message = "waiting for an external controller to expand this PVC"
-        return Plan((Event(claim, "ExternalExpanding", message),) if maker else ())
+        return Plan((Event(claim, "ExternalExpanding", message),))
     size = claim.document()["spec"]["resources"]["requests"]["storage"]
     grown = Patch(volume, {"spec": {"capacity": {"storage": size}}})
     status: Document = {**(claim.document().get("status") or {})}

@@ -8,6 +8,7 @@ Source: https://kubernetes.io/docs/concepts/storage/persistent-volumes/#reclaimi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from navarch.kinds.storage_match import BOUND_BY_CONTROLLER, PROVISIONED_BY
 from navarch.objects.value import Document
 
 GIVEN_UP = ("Released", "Failed")
+DELETABLE = re.compile("/tmp/.+")
+"""The folders on nodes that Kubernetes would remove itself, where its controllers run; here none are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,11 @@ def _released(volume: Object, now: datetime) -> Plan:
     if policy == "Delete" and provisioner == PROVISIONER_NAME:
         return Plan(() if volume.view.metadata.deletion_timestamp is not None else (Delete(volume),))
     message, reason = "No recycler plugin found for the volume!", "VolumeFailedRecycle"
-    if policy == "Delete":
+    path = volume.view.spec.host_path.path if volume.view.spec.host_path is not None else None
+    if policy == "Delete" and path is not None and not DELETABLE.search(path):
+        message = f"host_path deleter only supports {DELETABLE.pattern} but received provided {path}"
+        reason = "VolumeFailedDelete"
+    elif policy == "Delete":
         message = f'error getting deleter volume plugin for volume "{volume.name}": no deletable volume plugin matched'
         reason = "VolumeFailedDelete"
     if status.phase == "Failed" and status.message == message:
