@@ -16,7 +16,17 @@ from navarch.kinds import PERSISTENTVOLUMECLAIM, POD, RESOURCEQUOTA, SERVICE
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.kinds.quota import ResourceQuota
-from navarch.kinds.quota_usage import CLASS_SUFFIX, LIMITED, PLAIN, PLAIN_REQUESTS, Shares, is_counted, is_subject
+from navarch.kinds.quota_usage import (
+    CLAIMS_OF_DEVICES,
+    CLASS_SUFFIX,
+    DEVICES_SUFFIX,
+    LIMITED,
+    PLAIN,
+    PLAIN_REQUESTS,
+    Shares,
+    is_counted,
+    is_subject,
+)
 from navarch.kinds.registry import Kinds
 from navarch.objects import quantity
 
@@ -122,6 +132,8 @@ def counted(kinds: Kinds, hard: Iterable[str]) -> list[Kind]:
             mine = mine or not OF_SERVICES.isdisjoint(plain)
         elif kind is PERSISTENTVOLUMECLAIM:
             mine = mine or any(_is_of_storage(name) for name in plain)
+        elif kind.resource == CLAIMS_OF_DEVICES:
+            mine = mine or any(name.endswith(DEVICES_SUFFIX) for name in plain)
         if mine:
             found.append(kind)
     return found

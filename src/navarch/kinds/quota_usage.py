@@ -40,6 +40,9 @@ PLAIN_REQUESTS = ("cpu", "memory", "ephemeral-storage")
 LIMITED = ("cpu", "memory", "ephemeral-storage")
 OVER = ("Succeeded", "Failed")
 CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
+CLAIMS_OF_DEVICES, DEVICES_SUFFIX = "resourceclaims.resource.k8s.io", ".deviceclass.resource.k8s.io/devices"
+DEVICES_MAX = 32
+"""What one claim can have allocated at most."""
 ATTRIBUTES_SUFFIX = ".volumeattributesclass.storage.k8s.io/"
 
 
@@ -51,6 +54,8 @@ def is_counted(kind: Kind) -> bool:
 def usage(kind: Kind, document: Document, now: datetime) -> Usage:
     """Everything that the object takes of whatever quota may name it."""
     found: Usage = {f"count/{kind.resource}": quantity.NANO}
+    if kind.resource == CLAIMS_OF_DEVICES:
+        found.update(_devices(document))
     if kind.group:
         return found
     if kind.plural == "pods":
@@ -115,6 +120,20 @@ def _claim(claim: Document) -> Usage:
     if name:
         found[f"{name}{CLASS_SUFFIX}requests.storage"] = storage
         found[f"{name}{CLASS_SUFFIX}persistentvolumeclaims"] = quantity.NANO
+    return found
+
+
+def _devices(claim: Document) -> Usage:
+    """Of every class as many as may be allocated: where there is a choice, the largest of each class."""
+    found: Usage = {}
+    for request in dig(claim, "spec", "devices", "requests", default=()):
+        largest: Usage = {}
+        for one in request.get("firstAvailable") or (request.get("exactly") or {},):
+            name = f"{one.get('deviceClassName', '')}{DEVICES_SUFFIX}"
+            mode = one.get("allocationMode", "ExactCount")
+            number = {"ExactCount": one.get("count", 1), "All": DEVICES_MAX}.get(mode, 0)
+            largest[name] = max(largest.get(name, 0), number * quantity.NANO)
+        found = summed((found, largest))
     return found
 
 

@@ -24,6 +24,7 @@ def test_only_kinds_that_are_named_are_counted() -> None:
     assert names("cpu") == names("limits.memory") == names("requests.example.com/gpu") == ["pods"]
     assert names("configmaps", "count/deployments.apps") == ["configmaps", "deployments.apps"]
     assert names("services.nodeports") == ["services"]
+    assert names("gpu.deviceclass.resource.k8s.io/devices") == ["resourceclaims.resource.k8s.io"]
     assert names("requests.storage", "a.storageclass.storage.k8s.io/persistentvolumeclaims") == [
         "persistentvolumeclaims"
     ]

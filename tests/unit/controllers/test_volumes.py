@@ -446,6 +446,20 @@ def test_a_pods_own_claims_are_made_for_it_and_owned_by_it(make: Make) -> None:
     assert ephemeral.plan(ephemeral.Observed(pod, {"p-scratch": own}), NOW) == Plan()
 
 
+def test_a_claim_that_goes_wakes_the_pods_that_want_its_name(make: Make) -> None:
+    """And be it another's: until then theirs could not be made."""
+    needs = make.object(POD, "p", spec={"volumes": [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}}]})
+    names = make.object(
+        POD, "q", spec={"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "p-scratch"}}]}
+    )
+    pods = {"default/p-scratch": [needs, names]}
+    cache = {POD: SimpleNamespace(by=lambda index, key: pods.get(key, []))}
+    watches = ephemeral.controller(Setup(None, None)).watches  # type: ignore[arg-type]
+    keys = next(watch.keys for watch in watches if watch.kind is PERSISTENTVOLUMECLAIM)
+    assert list(keys(cache, claim(make, "p-scratch"))) == [needs.key]  # type: ignore[arg-type]
+    assert list(keys(cache, claim(make, "other"))) == []  # type: ignore[arg-type]
+
+
 def test_each_controller_declares_what_it_reads() -> None:
     """Its caches are filled before it begins, whoever else runs beside it, and what was missing wakes it."""
     setup = Setup(LoopClock(NOW, SimulationLoop()), None)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navarch.kinds import CONFIGMAP, DEPLOYMENT, EVENT, NODE, PERSISTENTVOLUMECLAIM, POD, SERVICE
+from navarch.kinds import CONFIGMAP, DEPLOYMENT, EVENT, NODE, PERSISTENTVOLUMECLAIM, POD, RESOURCECLAIM, SERVICE
 from navarch.kinds.object import Object
 from navarch.kinds.quota import ResourceQuotaSpec, ScopedRequirement, ScopeSelector
 from navarch.kinds.quota_usage import Shares, is_counted, is_subject, pod_total, traits, unsaid, usage
@@ -89,6 +89,26 @@ def test_what_others_take() -> None:
     assert usage(CONFIGMAP, {}, NOW) == {"count/configmaps": ONE, "configmaps": ONE}
     assert not is_counted(EVENT)
     assert not is_counted(NODE)
+
+
+def test_devices_are_counted_by_their_class_at_their_most() -> None:
+    def some(name: str, **more: Any) -> dict[str, Any]:
+        return {"deviceClassName": name, "allocationMode": "ExactCount", "count": 1, **more}
+
+    requests = [
+        {"name": "a", "exactly": some("gpu", count=2)},
+        {"name": "b", "exactly": some("net", allocationMode="All")},
+        {"name": "c", "exactly": some("net", allocationMode="Unknown")},
+        {"name": "d", "firstAvailable": [some("gpu", count=4), some("gpu", count=3), some("tpu", count=5)]},
+    ]
+    taken = usage(RESOURCECLAIM, {"spec": {"devices": {"requests": requests}}}, NOW)
+    assert {name: amount // quantity.NANO for name, amount in taken.items()} == {
+        "count/resourceclaims.resource.k8s.io": 1,
+        "gpu.deviceclass.resource.k8s.io/devices": 6,
+        "net.deviceclass.resource.k8s.io/devices": 32,
+        "tpu.deviceclass.resource.k8s.io/devices": 5,
+    }
+    assert usage(RESOURCECLAIM, {"spec": {}}, NOW).keys() == {"count/resourceclaims.resource.k8s.io"}
 
 
 def test_what_containers_must_say() -> None:

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from navarch.controllers.claims import controlled_by
-from navarch.controllers.controller import Cache, Controller, Watch, controller_key, new_owner_reference, own_key
+from navarch.controllers.controller import Cache, Controller, Watch, new_owner_reference, own_key
 from navarch.controllers.options import Setup
 from navarch.controllers.plan import Action, Create, Event, Plan
+from navarch.controllers.protection import claim_index
 from navarch.kinds import PERSISTENTVOLUMECLAIM, POD
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, dig
+
+CLAIM = "claim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,10 @@ class Observed:
 def controller(setup: Setup) -> Controller[Observed]:
     return Controller(
         name="ephemeral-volume",
-        watches=(Watch(POD, _needs, _unchanging), Watch(PERSISTENTVOLUMECLAIM, controller_key(POD))),
+        watches=(
+            Watch(POD, _needs, _unchanging, {CLAIM: claim_index}),
+            Watch(PERSISTENTVOLUMECLAIM, _pods_of, _unchanging),
+        ),
         observe=observe,
         plan=plan,
         component="ephemeral_volume",
@@ -38,8 +44,14 @@ def controller(setup: Setup) -> Controller[Observed]:
 
 
 def _unchanging(old: Object, new: Object) -> bool:
-    """A pod's volumes are what they were when it was made."""
+    """A pod's volumes are what they were when it was made, and so is whose a claim is."""
     return False
+
+
+def _pods_of(cache: Cache, claim: Object) -> Iterable[Hashable]:
+    """Those whose own claim it is, or that it has the name of: once another's is gone, theirs can be made."""
+    pods = cache[POD].by(CLAIM, f"{claim.namespace}/{claim.name}")
+    return [key for pod in pods for key in _needs(cache, pod)]
 
 
 def _needs(cache: Cache, pod: Object) -> Iterable[Hashable]:
