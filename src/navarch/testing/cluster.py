@@ -288,7 +288,7 @@ class RunningCluster(_Running):
         wanted = self._target(what, namespace)
         waiting = self._engine.submit(self._wait(wanted, until, leap_s))
         try:
-            return waiting.result(timeout_s)
+            return self._engine.result(waiting, timeout_s)
         except (TimeoutError, FutureTimeout):
             waiting.cancel()
             waited = f"within {leap_s:g} s of the cluster's time" if leap_s else f"after {timeout_s:g} s"

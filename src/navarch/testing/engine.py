@@ -7,6 +7,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError as FutureCancelled
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +46,8 @@ NODES_USER = User("system:simulated-nodes", groups=("system:masters", AUTHENTICA
 CONTEXT = "navarch-library"
 logging.getLogger("navarch").addHandler(logging.NullHandler())  # a library is silent unless it is asked to speak
 
+ENDING_S = 10.0
+"""How long whoever was cut off waits to be told why."""
 REGISTER_TOGETHER = 64
 READY_S = 10.0
 PLACE = Place("10.96.0.1", ("192.0.2.1",), 6443)
@@ -107,6 +110,9 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="navarch", daemon=True)
         self._ready: Future[None] = Future()
         self._failure: BaseException | None = None
+        self._asked: set[Future[Any]] = set()
+        self._asking = threading.Lock()
+        self._over = False
         self._stop: asyncio.Event | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._server: Server | None = None
@@ -142,6 +148,21 @@ class Engine:
             self._failure = error
             if not self._ready.done():
                 self._ready.set_exception(error)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Nobody waits for a loop that is closed: what it did not come to is cancelled."""
+        with self._asking:
+            self._over = True
+            left = list(self._asked)
+        for future in left:
+            future.cancel()
+
+    def _gone(self) -> Unavailable:
+        if self._failure is not None:
+            return Unavailable(f"the cluster broke down: {self._failure!r}")
+        return Unavailable("the cluster is not running: use it inside its `with` block")
 
     async def _main(self) -> None:
         self._stop = asyncio.Event()
@@ -192,21 +213,43 @@ class Engine:
 
     def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
         """Start it there. Raises: Unavailable, when the cluster is not running."""
-        if not self._thread.is_alive():
-            work.close()
-            if self._failure is not None:
-                raise Unavailable(f"the cluster broke down: {self._failure!r}") from self._failure
-            raise Unavailable("the cluster is not running: use it inside its `with` block")
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError("the cluster's own thread must not wait for itself")
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
+        with self._asking:
+            if not self._over and self._thread.is_alive():
+                future = asyncio.run_coroutine_threadsafe(work, self.loop)
+                self._asked.add(future)
+                future.add_done_callback(self._asked.discard)
+                return future
+        work.close()
+        raise self._gone() from self._failure
+
+    def result(self, future: Future[Result], timeout_s: float | None = None) -> Result:
+        """Of what was submitted. Raises: Unavailable, when the cluster ended meanwhile; TimeoutError."""
+        try:
+            return future.result(timeout_s)
+        except FutureCancelled:
+            self._thread.join(ENDING_S)
+            if self._thread.is_alive():
+                raise
+            raise self._gone() from self._failure
 
     def call(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return self.submit(work).result()
+        return self.result(self.submit(work))
 
     async def ask(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return await asyncio.wrap_future(self.submit(work))
+        future = self.submit(work)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if caller is None or caller.cancelling():
+                raise
+            await asyncio.to_thread(self._thread.join, ENDING_S)
+            if self._thread.is_alive():
+                raise
+            raise self._gone() from self._failure
 
     def call_plain(self, function: Callable[[], Result]) -> Result:
         """A plain function, on the cluster's loop."""
