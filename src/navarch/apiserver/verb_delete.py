@@ -138,8 +138,8 @@ async def _delete(context: Context, intent: Intent, options: DeleteOptions, leav
             return Outcome(unsaved(old.kind, left, old.revision), deletion.remove)
         try:
             if deletion.remove:
-                await state.remove(old)
-                return Outcome(unsaved(old.kind, deletion.document or document, old.revision), True)
+                revision = await state.remove(old)
+                return Outcome(unsaved(old.kind, deletion.document or document, revision), True)
             if deletion.document is None:
                 return Outcome(old, False)
             return Outcome(await state.put(kind, intent.namespace, intent.name, deletion.document, old.revision), False)

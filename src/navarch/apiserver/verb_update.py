@@ -92,13 +92,13 @@ async def _change(context: Context, intent: Intent, make: Change, leave: Callabl
             return unsaved(intent.written, prepared.document, old.revision)
         undo, guards = prepared.review.undo, state.guards("", prepared.review.fences, at)
         try:
-            last = unsaved(intent.written, prepared.document, old.revision) if finished(prepared.document) else None
+            last = prepared.document if finished(prepared.document) else None
             value = b"" if last is not None else await state.encoded(kind, prepared.document)
             del stored, written, prepared  # freed while the caches still have them, not after the disk was waited for
             if last is None:
                 return await state.put_value(kind, old.namespace, old.name, value, old.revision, guards)
-            await state.remove(old)  # this was the last thing that its deletion waited for
-            return last
+            # this was the last thing that its deletion waited for, and whoever did it can tell when that is seen
+            return unsaved(intent.written, last, await state.remove(old))
         except (Stale, Overtaken):
             give_back(undo)
             await state.feed.fresh()

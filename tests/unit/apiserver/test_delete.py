@@ -34,9 +34,23 @@ def test_finalizers_hold_an_object_until_the_last_is_gone() -> None:
         assert undone["metadata"]["deletionTimestamp"]
         await api.merge(f"{CONFIGMAPS}/one", {"metadata": {"finalizers": ["example.com/b"]}})
         await api.get(f"{CONFIGMAPS}/one")
-        await api.merge(f"{CONFIGMAPS}/one", {"metadata": {"finalizers": None}})
+        last = await api.merge(f"{CONFIGMAPS}/one", {"metadata": {"finalizers": None}})
         with pytest.raises(Refused, match="not found"):
             await api.get(f"{CONFIGMAPS}/one")
+        listed = await api.get(CONFIGMAPS)
+        assert last["metadata"]["resourceVersion"] == listed["metadata"]["resourceVersion"], "that of its deletion"
+
+    run(test)
+
+
+def test_what_is_deleted_is_told_as_of_its_deletion() -> None:
+    """Whoever deleted it can wait until a watch has come so far."""
+
+    async def test(api: Api) -> None:
+        await api.post(PODS, a_pod("one"))
+        gone = await api.delete(f"{PODS}/one")
+        listed = await api.get(PODS)
+        assert gone["metadata"]["resourceVersion"] == listed["metadata"]["resourceVersion"]
 
     run(test)
 
