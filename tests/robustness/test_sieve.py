@@ -15,16 +15,6 @@ from navarch.testing.world import controller_names
 
 SEEDS = 200
 SLICE = 20
-BY_OTHERS = {
-    "node-ipam",
-    "trust-bundle",
-    "attachdetach",
-    "legacy-service-account-token-cleaner",
-    "storage-version-migrator",
-    "stale-disruption",
-}
-"""They have a part in every scene, or in none (node ranges, drivers, old tokens and migrations), and
-no scene of their own."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
@@ -36,5 +26,4 @@ def test_nothing_that_goes_wrong_breaks_a_promise(first: int) -> None:
 def test_every_controller_is_struck() -> None:
     about = {name for scene in SCENES.values() for name in scene.about}
     known = set(controller_names(LoopClock(EPOCH, SimulationLoop())))
-    assert about <= known
-    assert known - about <= BY_OTHERS
+    assert about == known

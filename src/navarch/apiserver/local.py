@@ -201,6 +201,8 @@ class LocalClient:
         metadata = document.get("metadata") or {}
         name, namespace = metadata.get("name") or "", metadata.get("namespace") or ""
         self._allow(verb, kind, namespace, name, subresource)
+        if kind.custom:  # whoever holds it may have had it before its definition changed, and another version is stored
+            kind = self._context.state.kinds.resource(kind.group, kind.version, kind.plural) or kind
         return Intent(
             kind, self._user, verb, namespace, name, subresource, manager or self._manager, dry_run, "Strict", []
         )

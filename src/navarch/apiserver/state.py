@@ -38,11 +38,12 @@ def home(kind: Kind) -> Kind:
 
 
 def face(kind: Kind, found: Object) -> Object:
-    """A stored object as `kind` shows it."""
+    """A stored object as `kind` shows it: one that is no second face is from before its definition changed."""
     if found.kind is kind or kind.conversion is not None:  # those are made by `Conversions`
         return found
-    assert kind.from_stored is not None
-    value = stored.encode(kind, kind.from_stored(found.document()))
+    document = found.document()
+    shown = {**document, "apiVersion": kind.api_version} if kind.from_stored is None else kind.from_stored(document)
+    value = stored.encode(kind, shown)
     return Object(kind, stored.splice(kind, value, found.revision))
 
 

@@ -32,6 +32,7 @@ class Options:
     terminated_pods: how many finished pods are kept, 0 for all.
     force_detach_s: for how long a node that is not ready keeps a volume which it said it uses, and nobody asks for any
         more.
+    unused_tokens_s: after how long a token in a Secret that nobody uses is refused, and then removed.
     local_path: the folder of each node below which claims of the class `local-path` get their own; "" for neither class
         nor provisioner.
     """
@@ -49,6 +50,7 @@ class Options:
     certificate_life_s: int = 365 * 24 * 3600
     terminated_pods: int = 12500
     force_detach_s: float = 360.0
+    unused_tokens_s: int = 365 * 24 * 3600
     local_path: str = "/var/lib/navarch/volumes"
 
 

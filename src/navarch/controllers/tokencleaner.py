@@ -31,14 +31,22 @@ LATER = Plan(requeue_after_s=DAY.total_seconds())
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """mounted: a pod refers to it. since: the day from which on uses are noted, "" while that is not known."""
+    """mounted: a pod refers to it. since: the day from which on uses are noted, "" while that is not known. period: for
+    how long it may be unused."""
 
     secret: Object
     mounted: bool
     since: str = ""
+    period: timedelta = PERIOD
 
 
 def controller(setup: Setup) -> Controller[Observed]:
+    period = timedelta(seconds=setup.options.unused_tokens_s)
+
+    def look(cache: Cache, key: tuple[str, str]) -> Observed | None:
+        found = observe(cache, key)
+        return None if found is None else replace(found, period=period)
+
     return Controller(
         name="legacy-service-account-token-cleaner",
         watches=(
@@ -46,7 +54,7 @@ def controller(setup: Setup) -> Controller[Observed]:
             Watch(SERVICEACCOUNT, _named, seldom=True),
             Watch(POD, _nothing, seldom=True),
         ),
-        observe=observe,
+        observe=look,
         confirm=confirm,
         plan=plan,
     )
@@ -108,7 +116,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     created = secret.view.metadata.creation_timestamp
     if secret.view.metadata.deletion_timestamp is not None or created is None:
         return NOTHING
-    border = now - PERIOD
+    border = now - observed.period
     begun = _day(observed.since)
     if begun is None or _midnight(begun + DAY) > border or created >= border or observed.mounted:
         return LATER

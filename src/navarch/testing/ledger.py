@@ -81,6 +81,11 @@ class Ledger:
     def now_s(self) -> float:
         return self._now_s()
 
+    @property
+    def lag_s(self) -> float:
+        """How old a view may be that somebody acts on now."""
+        return self._lag_s()
+
     # -- what is written
 
     def read(self, value: bytes | None) -> Document | None:
@@ -149,6 +154,15 @@ class Ledger:
         since_s = self.now_s - self._lag_s()
         past = [document for until_s, document in reversed(self._past.get(uid, ())) if until_s >= since_s]
         return past if now is None else [now, *past]
+
+    def age_s(self, document: Document) -> float:
+        """For how long the object has been there."""
+        since_s = float("-inf")
+        for entry in reversed(self.history.get(self._uids.get(document["metadata"]["uid"], ""), ())):
+            if entry.value is None:
+                break
+            since_s = entry.at_s
+        return self.now_s - since_s
 
     def gone_lately(self, kind: str) -> list[Document]:
         """Objects that are no more, as they last were, and that an old view still shows."""

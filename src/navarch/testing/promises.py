@@ -1,7 +1,7 @@
 """What must hold of every write of a simulation, whatever it is about; the list of all promises stands below.
 
-A promise looks at one write with the state before it. Those of single controllers are in `promises_apps` and
-`promises_cluster`; what must be true in the end, when all is quiet, in `settled`.
+A promise looks at one write with the state before it. Those of single controllers are in `promises_apps`,
+`promises_cluster` and `promises_upkeep`; what must be true in the end, when all is quiet, in `settled`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from navarch.objects.value import Document, dig
 from navarch.scheduler.requests import PODS, amounts, effective
 from navarch.scheduler.views import PodShape
-from navarch.testing import promises_apps, promises_cluster
+from navarch.testing import promises_apps, promises_cluster, promises_upkeep
 from navarch.testing.ledger import Ledger, owners, terminating
 
 Promise = Callable[[Ledger, Document | None, Document | None], Iterator[str]]
@@ -146,4 +146,5 @@ PROMISES: tuple[Promise, ...] = (
     addresses_are_unique,
     *promises_apps.PROMISES,
     *promises_cluster.PROMISES,
+    *promises_upkeep.PROMISES,
 )

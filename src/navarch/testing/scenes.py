@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from navarch.base.clock import Ids
-from navarch.testing import scenes_apps, scenes_cluster
+from navarch.testing import scenes_apps, scenes_attach, scenes_cluster, scenes_upkeep
 from navarch.testing.user import User
 
 ROLLOUTS = "rollouts"
@@ -65,6 +65,11 @@ SCENES: Mapping[str, Scene] = {
         ("service-account-token", "certificate-approving", "certificate-signing", "certificate-cleaning"),
     ),
     "nodes": Scene(scenes_cluster.nodes, ("taint-eviction", "node-lifecycle", "podgc")),
+    "ranges": Scene(scenes_upkeep.ranges, ("node-ipam",)),
+    "attachment": Scene(scenes_attach.attachment, ("attachdetach",)),
+    "migration": Scene(scenes_upkeep.migration, ("storage-version-migrator",)),
+    "credentials": Scene(scenes_upkeep.credentials, ("legacy-service-account-token-cleaner", "trust-bundle")),
+    "disrupted": Scene(scenes_upkeep.disrupted, ("stale-disruption",)),
 }
 
 

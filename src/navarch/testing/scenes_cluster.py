@@ -325,7 +325,7 @@ async def nodes(user: User) -> None:
     """Pods on nodes that are tainted, cordoned and cleared."""
     spec = {"replicas": user.number(2, 4), "selector": user.selector, "template": user.template("web:v1")}
     await user.make(DEPLOYMENT, user.name, {"spec": spec})
-    names = sorted(node.name for node in (await user.client.list(NODE)).items)
+    names = sorted(node.name for node in (await user.client.list(NODE, labels="navarch.dev/simulated=true")).items)
     taint = {"key": "example.com/own", "value": user.name, "effect": user.pick("NoExecute", "NoSchedule")}
     for _ in range(4):
         await user.pause(12.0)

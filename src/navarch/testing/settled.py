@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from navarch.controllers.staleness import BY_AGENT, TARGET
 from navarch.objects import selector
 from navarch.objects.value import Document, dig
 from navarch.testing.ledger import Ledger, controller_uid, identity, over, owners, ready, terminating
@@ -285,6 +286,41 @@ def scalers_are_content(ledger: Ledger) -> Iterator[str]:
             yield f"{_name(one)} left {target['name']} at {replicas}"
 
 
+def nodes_have_ranges(ledger: Ledger) -> Iterator[str]:
+    for node in ledger.of("Node"):
+        if not dig(node, "spec", "podCIDR"):
+            yield f"{_name(node)} has no range of addresses"
+
+
+def attachments_are_used(ledger: Ledger) -> Iterator[str]:
+    for one in ledger.of("VolumeAttachment"):
+        volume = ledger.named("PersistentVolume", "", dig(one, "spec", "source", "persistentVolumeName", default=""))
+        claim = dig(volume or {}, "spec", "claimRef", "name")
+        used = any(
+            dig(found, "persistentVolumeClaim", "claimName") == claim
+            for pod in ledger.of("Pod", dig(volume or {}, "spec", "claimRef", "namespace", default="none"))
+            if dig(pod, "spec", "nodeName") == dig(one, "spec", "nodeName") and not over(pod)
+            for found in dig(pod, "spec", "volumes", default=())
+        )
+        if not used:
+            yield f"{_name(one)} is there, and no pod on {dig(one, 'spec', 'nodeName')} uses its volume"
+    for node in ledger.of("Node"):
+        said = [one["name"] for one in dig(node, "status", "volumesAttached", default=())]
+        there = [
+            one for one in ledger.of("VolumeAttachment") if dig(one, "spec", "nodeName") == node["metadata"]["name"]
+        ]
+        if len(said) != len(there):
+            yield f"{_name(node)} says that {said} are attached, there are {len(there)} attachments"
+
+
+def disruptions_are_over(ledger: Ledger) -> Iterator[str]:
+    for pod in ledger.of("Pod"):
+        for one in dig(pod, "status", "conditions", default=()):
+            waits = one["type"] == TARGET and one["status"] == "True" and one.get("reason") != BY_AGENT
+            if waits and not terminating(pod) and not over(pod):
+                yield f"{_name(pod)} is still to be disrupted, since {one.get('lastTransitionTime')}"
+
+
 CHECKS: tuple[Callable[[Ledger], Iterator[str]], ...] = (
     nothing_lingers,
     nodes_are_ready,
@@ -301,6 +337,9 @@ CHECKS: tuple[Callable[[Ledger], Iterator[str]], ...] = (
     claims_and_volumes_agree,
     pods_run_somewhere,
     scalers_are_content,
+    nodes_have_ranges,
+    attachments_are_used,
+    disruptions_are_over,
 )
 
 

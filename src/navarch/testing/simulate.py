@@ -207,7 +207,7 @@ async def _play(world: World, asked: _Asked, scenes: Sequence[str], faults: Sequ
             group.create_task(bring(world, faults))
             for number, name in enumerate(scenes):
                 own = SeededIds(asked.seed * 1000 + number) if name != plays.ROLLOUTS else world.ids
-                user = User(world.user(), own, world.clock, name)
+                user = User(world.user(), own, world.clock, name, kinds=world.core.kinds)
                 users.append(user)
                 if name == plays.ROLLOUTS:
                     group.create_task(scenes_apps.rollouts(user, asked.steps))

@@ -14,6 +14,7 @@ from navarch.base.errors import ApiError, Conflict, NotFound, TooMany
 from navarch.client.client import Client, PatchType, Propagation
 from navarch.kinds import POD
 from navarch.kinds.kind import Kind
+from navarch.kinds.registry import DEFAULT, Kinds
 from navarch.objects.value import Document
 from navarch.testing.ledger import ACTOR, Ledger
 
@@ -26,7 +27,7 @@ LIMITS = {"requests": {"cpu": "100m", "memory": "64Mi"}}
 @dataclass(slots=True)
 class User:
     """name: what all objects of its scene are called, in front. expected: (kind, namespace, name) -> whether it has to
-    be there in the end. checks: what else must be true then."""
+    be there in the end. checks: what else must be true then. kinds: those that are served."""
 
     client: Client
     ids: Ids
@@ -35,6 +36,7 @@ class User:
     namespace: str = "default"
     expected: dict[tuple[str, str, str], bool] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
+    kinds: Kinds = DEFAULT
 
     # -- chance
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,8 +18,9 @@ from navarch.base.loop import SimulationLoop
 from navarch.client.client import Client
 from navarch.controllers import ALL, Controllers, Options, Setup
 from navarch.kinds import NAMESPACE, SERVICEACCOUNT
+from navarch.kinds.kind import Kind
 from navarch.kinds.metrics import METERED
-from navarch.kinds.registry import DEFAULT
+from navarch.kinds.registry import DEFAULT, Kinds
 from navarch.objects.value import Document
 from navarch.scheduler.scheduler import Scheduler
 from navarch.testing.behaviour import Behaviour, Load
@@ -44,6 +45,9 @@ from navarch.wire.message import Request, Response
 
 ADMIN = User("simulation", groups=("system:masters",))
 ORGANS = ("controllers", "scheduler", "nodes")
+CLUSTER_CIDR = "10.200.0.0/22"
+"""Four ranges for nodes that are only registered; simulated ones bring their own."""
+UNUSED_TOKENS_S = 60
 AFTER_CRASH_S = 1.0
 AWAKE_S = 3.0
 """So long after a suspended machine woke up its nodes are heard again."""
@@ -81,6 +85,20 @@ BEHAVIOURS = (
     Behaviour(image="job:fails", runs_s=2.0, exit_code=1),
     Behaviour(image="job:*", runs_s=4.0, stop_s=0.5),
 )
+
+
+class _Served(Kinds):
+    """The kinds that are served at the moment, as one process sees them: it dies, and is told of no more changes."""
+
+    def __init__(self, live: Kinds) -> None:
+        super().__init__(())
+        self._live = live
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._live)
+
+    def stored(self) -> tuple[Kind, ...]:
+        return self._live.stored()
 
 
 @dataclass(slots=True)
@@ -142,11 +160,20 @@ def start_all(world: World, victims: Sequence[str] = ()) -> None:
     others = tuple(name for name in controller_names(clock) if name not in victims) if victims else ()
 
     def controllers(names: tuple[str, ...]) -> Callable[[FaultyClient], Awaitable[None]]:
-        options = Options(controllers=names, cluster_cidr="", root_ca=ROOT_CA)
+        options = Options(
+            controllers=names, cluster_cidr=CLUSTER_CIDR, root_ca=ROOT_CA, unused_tokens_s=UNUSED_TOKENS_S
+        )
 
         async def run(client: FaultyClient) -> None:
             await Controllers(
-                client, clock, ids, options, heartbeats=world.heartbeats, client_for=client.acting_as, sign=_sign
+                client,
+                clock,
+                ids,
+                options,
+                kinds=_Served(world.core.kinds),
+                heartbeats=world.heartbeats,
+                client_for=client.acting_as,
+                sign=_sign,
             ).run()
 
         return run

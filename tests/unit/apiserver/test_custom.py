@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
-from api_driver import Api, Refused, run
+from api_driver import ADMIN, Api, Refused, run
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 TABS = "/apis/stable.example.com/v1/namespaces/default/crontabs"
@@ -291,5 +292,34 @@ def test_apply_merges_lists_by_the_schemas_keys() -> None:
         with pytest.raises(Refused) as refused:
             await api.apply(f"{TABS}/mine", body, "two")
         assert refused.value.code == 409
+
+    run(scene)
+
+
+def test_who_holds_a_kind_from_before_its_definition_changed_writes_as_it_is_now() -> None:
+    """Controllers in the server's process look a kind up and use it for a while."""
+
+    async def scene(api: Api) -> None:
+        await define(api, definition(version(), version("v2", storage=False)))
+        held = api.core.kinds.resource("stable.example.com", "v1", "crontabs")
+        assert held is not None
+        moved = definition(version(storage=False), version("v2"))
+        await api.ask(
+            "PATCH",
+            f"{CRDS}/crontabs.stable.example.com",
+            {"spec": {"versions": moved["spec"]["versions"]}},
+            "application/merge-patch+json",
+        )
+        for _ in range(50):
+            await asyncio.sleep(0)
+        made = await api.core.local(ADMIN, "tests").create(
+            held, tab() | {"metadata": {"name": "t", "namespace": "default"}}
+        )
+        assert made.document()["apiVersion"] == "stable.example.com/v1"
+        rows = (await api.store.list("/stable.example.com/")).rows or (await api.store.list("")).rows
+        kept = [orjson.loads(row.value) for row in rows if b'"CronTab"' in row.value and b"cronSpec" in row.value]
+        assert [one["apiVersion"] for one in kept if one["kind"] == "CronTab"] == ["stable.example.com/v2"]
+        found = await api.core.local(ADMIN, "tests").get(held, "default", "t")
+        assert found.document()["apiVersion"] == "stable.example.com/v1"
 
     run(scene)

@@ -15,6 +15,7 @@ from navarch.controllers.node.taints import OUT_OF_SERVICE
 from navarch.controllers.plan import Create, Delete, Event, Plan, Status
 from navarch.controllers.volumes import attach
 from navarch.controllers.volumes.attach import Disk, Observed, name_of, plan, title_of
+from navarch.controllers.volumes.attachdetach import Given
 from navarch.kinds import CSIDRIVER, NODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, VOLUMEATTACHMENT
 from navarch.kinds.object import Object
 from tests.unit.controllers.conftest import NOW, Make
@@ -155,6 +156,35 @@ def test_who_keeps_a_volume_that_nobody_wants(make: Make) -> None:
     assert (doomed(leaving(make, None)), leaving(make, None).requeue_after_s) == ([], 360), "nobody can ask it"
     assert doomed(leaving(make, None, since_s=361)) != []
     assert doomed(leaving(make, node(make, ready=False, in_use=used), since_s=60, force_s=60.0)) != []
+
+
+def test_nothing_is_decided_before_the_view_is_that_of_the_process_before(make: Make) -> None:
+    pv = volume(make)
+    seen = Observed("n1", node(make), [Disk(pv, [make.pod("a")])], begun=False)
+    assert plan(seen, NOW) == Plan(requeue_after_s=0.1)
+
+
+def test_what_is_being_attached_elsewhere_is_waited_for(make: Make) -> None:
+    """Before any cache shows it."""
+    pv, shared = volume(make), volume(make, "shared", "ReadWriteMany")
+    disks = [Disk(pv, [make.pod("a")]), Disk(shared, [make.pod("b")])]
+    given = Given()
+    assert given.contended("n2", Observed("n2", node(make), disks)).given == frozenset()  # type: ignore[union-attr]
+    seen = given.contended("n1", Observed("n1", node(make), disks))
+    assert seen is not None
+    found = plan(seen, NOW)
+    assert [type(action) for action in found.actions] == [Create], "only what may be on both"
+    assert found.requeue_after_s == 1
+    given.contended("n2", None)  # it does not want them any more
+    again = given.contended("n1", Observed("n1", node(make), disks))
+    assert again is not None
+    assert len(plan(again, NOW).actions) == 2
+
+
+def test_nothing_is_taken_by_an_old_view_of_the_node(make: Make) -> None:
+    found = leaving(make, node(make), newest=False)
+    assert (doomed(found), found.requeue_after_s) == ([], 1)
+    assert doomed(leaving(make, node(make), newest=True)) != []
 
 
 @given(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from navarch.client.lease import ALIVE
 from navarch.controllers import podgc
-from navarch.controllers.node import eviction, lifecycle, taints
+from navarch.controllers.node import eviction, lifecycle, ranges, taints
 from navarch.controllers.node.lifecycle import Observed, plan
 from navarch.controllers.node.ranges import BY_RANGE, Pool
 from navarch.controllers.options import Setup
@@ -283,8 +283,9 @@ class Taken:
         assert index == BY_RANGE
         return list(self.ranges.values()).count(value)
 
-    def get(self, namespace: str, name: str) -> str:
-        return "there"
+    def get(self, namespace: str, name: str) -> Object:
+        cidr = self.ranges.get(name)
+        return Make().object(NODE, name, spec={"podCIDR": cidr, "podCIDRs": [cidr]} if cidr else {})
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=60))
@@ -304,6 +305,19 @@ def test_no_range_is_given_twice(history: list[tuple[int, bool]]) -> None:
             taken.ranges |= pending
             pending.clear()
     assert len(set(taken.ranges.values())) == len(taken.ranges)
+
+
+def test_a_range_that_was_refused_is_free_again(make: Make) -> None:
+    """The node had another one, which the cache did not show yet."""
+    pool, taken = Pool("10.0.0.0/24", 24), Taken()
+    assert pool.choose(taken, make.object(NODE, "a")) == "10.0.0.0/24"  # type: ignore[arg-type]
+    assert pool.choose(taken, make.object(NODE, "b")) == ""  # type: ignore[arg-type]
+    taken.ranges["a"] = "10.9.0.0/24"
+    assert pool.choose(taken, make.object(NODE, "b")) == "10.0.0.0/24"  # type: ignore[arg-type]
+
+
+def test_no_range_is_given_while_those_of_the_process_before_are_unknown(make: Make) -> None:
+    assert ranges.plan(ranges.Observed(make.object(NODE, "a"), None), NOW) == Plan(requeue_after_s=0.1)
 
 
 def test_a_pool_runs_out_and_refills(make: Make) -> None:

@@ -76,6 +76,13 @@ def test_one_that_was_marked_a_year_ago_goes(make: Make) -> None:
     assert plan(Observed(going, mounted=False, since=LONG_AGO), NOW) == NOTHING
 
 
+def test_how_long_one_may_be_unused_can_be_said(make: Make) -> None:
+    found = token(make, ago(7200))
+    hour = Observed(found, mounted=False, since=LONG_AGO, period=timedelta(hours=1))
+    assert plan(hour, NOW) == marking(found)
+    assert plan(Observed(found, mounted=False, since=LONG_AGO), NOW) == LATER
+
+
 @given(st.text(max_size=12), st.text(max_size=12), st.text(max_size=12), st.booleans())
 def test_it_never_raises(used: str, invalid: str, since: str, mounted: bool) -> None:
     found = token(Make(), labels={TOKEN_LAST_USED: used, TOKEN_INVALID_SINCE: invalid})

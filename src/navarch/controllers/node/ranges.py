@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from navarch.client.client import Client
+from navarch.controllers.beginning import SOON_S, Beginning
 from navarch.controllers.controller import Cache, Controller, Watch, own_key
 from navarch.controllers.options import Setup
 from navarch.controllers.plan import Event, Patch, Plan
@@ -22,27 +24,37 @@ BY_RANGE = "pod-cidr"
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """ranges: one for each of the cluster's, () when one of them is used up."""
+    """ranges: one for each of the cluster's, () when one of them is used up, None while those are not known that were
+    given before this process."""
 
     node: Object
-    ranges: Sequence[str]
+    ranges: Sequence[str] | None
 
 
 def controller(setup: Setup) -> Controller[Observed]:
     cidrs = [cidr.strip() for cidr in setup.options.cluster_cidr.split(",") if cidr.strip()]
     pools = [Pool(cidr, setup.options.node_cidr_bits) for cidr in cidrs]
+    beginning = Beginning(NODE)
 
     def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
         node = cache[NODE].get(*key)
         if node is None or node.view.spec.pod_cidr or not pools:
             return None
+        if not beginning.over(cache[NODE]):
+            return Observed(node, None)
         chosen = [pool.choose(cache, node) for pool in pools]
         return Observed(node, tuple(chosen) if all(chosen) else ())
+
+    async def confirm(client: Client, observed: Observed) -> Observed:
+        if observed.ranges is None:
+            await beginning.ask(client)
+        return observed
 
     return Controller(
         name="node-ipam",
         watches=(Watch(NODE, own_key, _never, {BY_RANGE: range_index}),),
         observe=observe,
+        confirm=confirm,
         plan=plan,
         component="cidrAllocator",
         account="node-controller",
@@ -79,7 +91,8 @@ class Pool:
     def choose(self, cache: Cache, node: Object) -> str:
         """The range for this node (the same one if it is asked again), "" when all are taken."""
         for name, cidr in list(self._given.items()):
-            if cache[NODE].count(BY_RANGE, cidr) or cache[NODE].get("", name) is None:
+            shown = cache[NODE].get("", name)
+            if cache[NODE].count(BY_RANGE, cidr) or shown is None or shown.view.spec.pod_cidr:
                 del self._given[name]
         if node.name in self._given:
             return self._given[node.name]
@@ -101,6 +114,8 @@ class Pool:
 def plan(observed: Observed, now: datetime) -> Plan:
     """Never raises."""
     node, ranges = observed.node, observed.ranges
+    if ranges is None:
+        return Plan(requeue_after_s=SOON_S)
     if not ranges:
         message = f"Node {node.name} status is now: CIDRNotAvailable"
         return Plan((Event(node, "CIDRNotAvailable", message, "Warning"),), requeue_after_s=60.0)

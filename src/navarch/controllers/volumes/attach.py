@@ -16,6 +16,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from navarch.controllers.beginning import SOON_S
 from navarch.controllers.node.taints import OUT_OF_SERVICE
 from navarch.controllers.plan import Action, Create, Delete, Event, Plan, Status, soonest
 from navarch.kinds import VOLUMEATTACHMENT
@@ -23,6 +24,8 @@ from navarch.kinds.object import Object
 from navarch.objects.value import Document
 
 IN_TREE = "kubernetes.io/csi/"
+WAIT_S = 1.0
+"""When to look again for a newer view of a node, and for what another one is being given."""
 SHARED = frozenset(("ReadWriteMany", "ReadOnlyMany"))
 
 
@@ -40,7 +43,8 @@ class Disk:
 class Observed:
     """node: None where it is gone. here: its attachments, and volumes: of what, by name. leaving: since when nobody
     uses a volume any more, by the attachment's uid. force_s: how long an unwell node may keep one. told: troubles that
-    were told before."""
+    were told before. begun: the caches show all that was attached by a process before this one. newest: the node is
+    as the API has it. given: volumes that another node is being given at this moment, by name."""
 
     name: str
     node: Object | None
@@ -50,6 +54,9 @@ class Observed:
     leaving: Mapping[str, datetime] = field(default_factory=dict)
     force_s: float = 360.0
     told: AbstractSet[str] = frozenset()
+    begun: bool = True
+    newest: bool = True
+    given: AbstractSet[str] = frozenset()
 
 
 def name_of(volume: Object, node: str) -> str:
@@ -66,6 +73,8 @@ def title_of(volume: Object) -> str:
 
 def plan(observed: Observed, now: datetime) -> Plan:
     """The node's status first: it stops to promise a volume before that is taken away. Never raises."""
+    if not observed.begun:
+        return Plan(requeue_after_s=SOON_S)
     wanted = {name_of(disk.volume, observed.name): disk for disk in observed.wanted}
     doomed, wait_s = _doomed(observed, wanted, now)
     actions: list[Action] = []
@@ -78,8 +87,10 @@ def plan(observed: Observed, now: datetime) -> Plan:
         actions += [
             Create(VOLUMEATTACHMENT, _attachment(disk.volume, observed.name, name))
             for name, disk in wanted.items()
-            if name not in present and (not disk.rivals or _shared(disk.volume))
+            if name not in present and (shared(disk.volume) or not (disk.rivals or disk.volume.name in observed.given))
         ]
+    if observed.given:
+        wait_s = soonest(wait_s, WAIT_S)
     return Plan(tuple(actions), requeue_after_s=wait_s)
 
 
@@ -91,6 +102,8 @@ def _doomed(observed: Observed, wanted: Mapping[str, Disk], now: datetime) -> tu
     in_use = None if node is None else frozenset(node.view.status.volumes_in_use)
     doomed: set[str] = set()
     wait_s: float | None = None
+    if not observed.newest:
+        return frozenset(), WAIT_S
     for found in observed.here:
         if found.name in wanted or found.terminating:
             continue
@@ -139,7 +152,7 @@ def troubles(observed: Observed) -> Mapping[str, Sequence[Event]]:
             if error is not None and not own.view.status.attached:
                 message = f'AttachVolume.Attach failed for volume "{disk.volume.name}" : {error.message}'
                 found[f"{own.uid} {error.time} {error.message}"] = _tell(disk.pods, message)
-        elif not _shared(disk.volume) and any(rival.view.status.attached for rival in disk.rivals):
+        elif not shared(disk.volume) and any(rival.view.status.attached for rival in disk.rivals):
             found[f"shared {disk.volume.name}"] = [_multiple(disk, pod) for pod in disk.pods]
     return found
 
@@ -162,7 +175,7 @@ def _multiple(disk: Disk, pod: Object) -> Event:
     return _tell((pod,), f'Multi-Attach error for volume "{disk.volume.name}" {why}')[0]
 
 
-def _shared(volume: Object) -> bool:
+def shared(volume: Object) -> bool:
     """Whether several nodes may have it; where nothing is said, they may."""
     modes = volume.view.spec.access_modes
     return not modes or not SHARED.isdisjoint(modes)

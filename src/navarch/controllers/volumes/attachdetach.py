@@ -10,6 +10,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from navarch.client.client import Client
+from navarch.controllers.beginning import Beginning
 from navarch.controllers.claims import controlled_by
 from navarch.controllers.controller import Cache, Controller, Watch
 from navarch.controllers.options import Setup
@@ -30,9 +32,14 @@ def controller(setup: Setup) -> Controller[Observed]:
     process, as in Kubernetes."""
     leaving: dict[str, datetime] = {}
     told: dict[str, frozenset[str]] = {}
+    given = Given()
+    beginning = Beginning(VOLUMEATTACHMENT)
 
     def observe(cache: Cache, name: str) -> Observed | None:
         found = look(cache, name)
+        if not beginning.over(cache[VOLUMEATTACHMENT]):
+            return None if found is None else replace(found, begun=False)
+        found = given.contended(name, found)
         if found is None:
             told.pop(name, None)
             return None
@@ -44,6 +51,17 @@ def controller(setup: Setup) -> Controller[Observed]:
                 leaving.setdefault(one.uid, setup.clock.now())
         before, told[name] = told.get(name, frozenset()), frozenset(attach.troubles(found))
         return replace(found, leaving=leaving, told=before, force_s=setup.options.force_detach_s)
+
+    async def confirm(client: Client, observed: Observed) -> Observed:
+        """Before anything is taken away: a node that says in the meantime that it uses a volume is a newer one."""
+        if not observed.begun:
+            await beginning.ask(client)
+            return observed
+        used = {attach.name_of(disk.volume, observed.name) for disk in observed.wanted}
+        if observed.node is None or all(one.terminating or one.name in used for one in observed.here):
+            return observed
+        newest = await client.get(NODE, "", observed.name)
+        return replace(observed, newest=newest.revision == observed.node.revision)
 
     def attachment_keys(cache: Cache, found: Object) -> Iterable[Hashable]:
         if cache[VOLUMEATTACHMENT].get("", found.name) is None:
@@ -62,10 +80,36 @@ def controller(setup: Setup) -> Controller[Observed]:
             Watch(CSIDRIVER, lambda cache, driver: ()),
         ),
         observe=observe,
+        confirm=confirm,
         plan=_plan,
         component="attachdetach-controller",
         account="attachdetach-controller",
     )
+
+
+class Given:
+    """Volumes for one node at a time that nodes are being given, before any cache shows it: nodes are looked at side
+    by side."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, str] = {}
+
+    def contended(self, name: str, found: Observed | None) -> Observed | None:
+        """The same, with what others are being given marked as `given`. What this node is to get is remembered until
+        it is looked at again, which is not before the cache shows what came of it."""
+        for volume in [volume for volume, node in self._nodes.items() if node == name]:
+            del self._nodes[volume]
+        if found is None or found.node is None:
+            return found
+        present = {one.name for one in found.here}
+        others: set[str] = set()
+        for disk in found.wanted:
+            volume = disk.volume.name
+            if disk.rivals or attach.shared(disk.volume) or attach.name_of(disk.volume, name) in present:
+                continue
+            if self._nodes.setdefault(volume, name) != name:
+                others.add(volume)
+        return replace(found, given=others) if others else found
 
 
 def _plan(observed: Observed, now: datetime) -> Plan:
