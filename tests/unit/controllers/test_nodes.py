@@ -356,3 +356,14 @@ def test_the_oldest_of_too_many_finished_pods_go(make: Make) -> None:
     pods = [make.pod(f"p{age}", phase="Succeeded", created_s=age) for age in (10, 30, 20)]
     found = podgc.plan(podgc.Ended(pods, 1), NOW)
     assert [action.object.name for action in found.actions if isinstance(action, Delete)] == ["p30", "p20"]
+
+
+def test_a_node_without_a_range_is_told(make: Make) -> None:
+    found_node = node(make)
+    found = ranges.plan(ranges.Observed(found_node, ()), NOW)
+    assert found.actions == (Event(found_node, "CIDRNotAvailable", "Node n1 status is now: CIDRNotAvailable"),)
+    assert found.requeue_after_s == 60.0
+    (given,) = ranges.plan(ranges.Observed(found_node, ("10.1.0.0/24", "fd00::/64")), NOW).actions
+    assert isinstance(given, Patch)
+    assert given.changes == {"spec": {"podCIDR": "10.1.0.0/24", "podCIDRs": ["10.1.0.0/24", "fd00::/64"]}}
+    assert given.refused == Event(found_node, "CIDRAssignmentFailed", "Node n1 status is now: CIDRAssignmentFailed")

@@ -117,6 +117,10 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if ranges is None:
         return Plan(requeue_after_s=SOON_S)
     if not ranges:
-        message = f"Node {node.name} status is now: CIDRNotAvailable"
-        return Plan((Event(node, "CIDRNotAvailable", message, "Warning"),), requeue_after_s=60.0)
-    return Plan((Patch(node, {"spec": {"podCIDR": ranges[0], "podCIDRs": list(ranges)}}, guarded=False),))
+        return Plan((_told(node, "CIDRNotAvailable"),), requeue_after_s=60.0)
+    changes = {"spec": {"podCIDR": ranges[0], "podCIDRs": list(ranges)}}
+    return Plan((Patch(node, changes, guarded=False, refused=_told(node, "CIDRAssignmentFailed")),))
+
+
+def _told(node: Object, reason: str) -> Event:
+    return Event(node, reason, f"Node {node.name} status is now: {reason}")
