@@ -117,10 +117,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if ranges is None:
         return Plan(requeue_after_s=SOON_S)
     if not ranges:
-        return Plan((_told(node, "CIDRNotAvailable"),), requeue_after_s=60.0)
+        said = Event(node, "CIDRNotAvailable", f"Node {node.name} status is now: CIDRNotAvailable")
+        return Plan((said,), requeue_after_s=60.0)
     changes = {"spec": {"podCIDR": ranges[0], "podCIDRs": list(ranges)}}
-    return Plan((Patch(node, changes, guarded=False, refused=_told(node, "CIDRAssignmentFailed")),))
-
-
-def _told(node: Object, reason: str) -> Event:
-    return Event(node, reason, f"Node {node.name} status is now: {reason}")
+    refused = Event(node, "CIDRAssignmentFailed", f"Node {node.name} status is now: CIDRAssignmentFailed")
+    return Plan((Patch(node, changes, guarded=False, refused=refused),))
