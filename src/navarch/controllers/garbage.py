@@ -21,8 +21,8 @@ from navarch.base.errors import NotFound
 from navarch.client.client import Client, Propagation
 from navarch.controllers.controller import Cache, Controller, Watch, custom_watches
 from navarch.controllers.options import Setup
-from navarch.controllers.plan import Action, Delete, Patch, Plan, Update
-from navarch.kinds import EVENT
+from navarch.controllers.plan import Action, Delete, Event, Patch, Plan, Update
+from navarch.kinds import EVENT, NAMESPACE
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.kinds.view import OwnerReference
@@ -44,6 +44,8 @@ class Owner:
     present: bool | None
     waiting: bool = False
     """It is there, but being deleted in the foreground."""
+    astray: bool = False
+    """It is there, but in a namespace from which it cannot own the object, and nobody was told yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def controller(setup: Setup) -> Controller[Observed]:
         watches=tuple(Watch(kind, collector.keys, matters) for kind in collector.kinds if not kind.custom),
         grows=custom_watches(setup.kinds, lambda kind: Watch(kind, collector.keys, matters)),
         observe=collector.observe,
-        confirm=confirm,
+        confirm=collector.confirm,
         plan=plan,
         component="garbage-collector",
         account="generic-garbage-collector",
@@ -82,10 +84,12 @@ def matters(old: Object, new: Object) -> bool:
 
 
 class Collector:
-    """Finds what a change concerns. It remembers, in bounded number, which uids it saw go."""
+    """Finds what a change concerns. It remembers, in bounded number, which uids it saw go, and from which namespace,
+    and of which wrong references it told (uids of the object and of its owner)."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._gone: OrderedDict[str, str] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
         self.know(kinds)
 
     def know(self, kinds: Sequence[Kind]) -> None:
@@ -95,7 +99,7 @@ class Collector:
 
     def keys(self, cache: Cache, found: Object) -> Iterable[Hashable]:
         if self._is_gone(cache, found):
-            self._gone[found.uid] = None
+            self._gone[found.uid] = found.namespace
             if len(self._gone) > REMEMBERED:
                 self._gone.popitem(last=False)
             yield from map(_key, self._dependents(cache, found))
@@ -119,16 +123,18 @@ class Collector:
             return Observed(found, (), self._dependents(cache, found)) if _held_by(found) else None
         if not found.owners:
             return None
-        owners = tuple(self._owner(cache, found, reference) for reference in found.view.metadata.owner_references)
+        all_owners = [self._owner(cache, found, reference) for reference in found.view.metadata.owner_references]
+        few = [_placed(cache, found, owner) for owner in all_owners[:OWNERS_AT_ONCE]]  # there may be thousands
+        owners = (*few, *all_owners[OWNERS_AT_ONCE:])
         waiting = any(owner.waiting for owner in owners)
         return Observed(found, owners, self._dependents(cache, found) if waiting else ())
 
     def _owner(self, cache: Cache, found: Object, reference: OwnerReference) -> Owner:
         kind = self._named.get((reference.api_version.rpartition("/")[0], reference.kind))
-        if kind is None or (kind.namespaced and not found.namespace):
-            return Owner(reference, None, True)  # nobody can say, so nothing may be deleted for it
-        if reference.uid in self._gone:
+        if self._gone.get(reference.uid) in ("", found.namespace):
             return Owner(reference, kind, False)
+        if kind is None or _is_unfit(kind, found):
+            return Owner(reference, kind, True)  # nobody can say, so nothing may be deleted for it
         owner = cache[kind].get(found.namespace if kind.namespaced else "", reference.name)
         if owner is None or owner.uid != reference.uid:
             return Owner(reference, kind, None)
@@ -137,7 +143,10 @@ class Collector:
     def _is_kept(self, cache: Cache, found: Object) -> bool:
         """Whether all its owners are there and stay; should one of them go, its own change names its dependents."""
         owners = (self._owner(cache, found, reference) for reference in found.references)
-        return not found.terminating and all(owner.present and not owner.waiting for owner in owners)
+        return not found.terminating and all(
+            owner.present and not owner.waiting and not (owner.kind and _is_unfit(owner.kind, found))
+            for owner in owners
+        )
 
     def _waiting_owners(self, cache: Cache, found: Object) -> Iterable[Key]:
         for reference in found.references:
@@ -150,9 +159,44 @@ class Collector:
     def _dependents(self, cache: Cache, owner: Object) -> Sequence[Object]:
         return [found for kind in self.kinds for found in cache[kind].owned_by(owner.uid)]
 
+    async def confirm(self, client: Client, observed: Observed) -> Observed:
+        """As `confirm`; and an owner is astray only once, for an object's every look would tell of it again."""
+        confirmed = await confirm(client, observed)
+        if not any(owner.astray for owner in confirmed.owners):
+            return confirmed
+        uid = confirmed.object.uid
+        owners = tuple(
+            replace(owner, astray=owner.astray and self._is_news((uid, owner.reference.uid)))
+            for owner in confirmed.owners
+        )
+        return replace(confirmed, owners=owners)
+
+    def _is_news(self, pair: tuple[str, str]) -> bool:
+        if pair in self._told:
+            return False
+        self._told[pair] = None
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        return True
+
     def _is_gone(self, cache: Cache, found: Object) -> bool:
         present = cache[found.kind].get(*found.key)
         return present is None or present.uid != found.uid
+
+
+def _is_unfit(kind: Kind, found: Object) -> bool:
+    """Whether no object of `kind` can own `found`: what is in no namespace can have no owner that is in one."""
+    return kind.namespaced and not found.namespace
+
+
+def _placed(cache: Cache, found: Object, owner: Owner) -> Owner:
+    """It is looked for by its name in other namespaces; `found` has seldom an owner that is not where it should be."""
+    kind = owner.kind
+    if kind is None or not kind.namespaced or (owner.present is not None and not _is_unfit(kind, found)):
+        return owner
+    elsewhere = (one.name for one in cache[NAMESPACE].list() if one.name != found.namespace)
+    others = (cache[kind].get(namespace, owner.reference.name) for namespace in elsewhere)
+    return replace(owner, astray=any(other is not None and other.uid == owner.reference.uid for other in others))
 
 
 async def confirm(client: Client, observed: Observed) -> Observed:
@@ -186,18 +230,30 @@ def plan(observed: Observed, now: datetime) -> Plan:
         if ORPHAN in found.view.metadata.finalizers:
             return Plan((*_let_go(observed), _released(found)))
         return _foreground(observed)
+    told = tuple(_astray(found, owner.reference) for owner in observed.owners if owner.astray)
+    return Plan((*told, *_collected(observed)))
+
+
+def _collected(observed: Observed) -> Sequence[Action]:
+    found = observed.object
     absent = [owner for owner in observed.owners if owner.present is False]
     waiting = [owner for owner in observed.owners if owner.waiting]
     solid = [owner for owner in observed.owners if owner.present is not False and not owner.waiting]
     if solid:
         gone = {owner.reference.uid for owner in (*absent, *waiting)}
-        return Plan((_without_owners(found, gone),)) if gone else Plan()
+        return (_without_owners(found, gone),) if gone else ()
     if waiting and observed.dependents:
         freed = _unblock(observed)
-        return Plan((*freed, Delete(found, propagation="Foreground", guarded=not freed)))
+        return (*freed, Delete(found, propagation="Foreground", guarded=not freed))
     if not observed.owners:
-        return Plan()
-    return Plan((Delete(found, propagation=_policy(found), guarded=True),))  # it may have been given an owner since
+        return ()
+    return (Delete(found, propagation=_policy(found), guarded=True),)  # it may have been given an owner since
+
+
+def _astray(found: Object, reference: OwnerReference) -> Event:
+    owner = f"{reference.api_version}/{reference.kind}, namespace: {found.namespace}, name: {reference.name}"
+    message = f'ownerRef [{owner}, uid: {reference.uid}] does not exist in namespace "{found.namespace}"'
+    return Event(found, "OwnerRefInvalidNamespace", message, "Warning")
 
 
 def _policy(found: Object) -> Propagation:
@@ -228,7 +284,10 @@ def _unblock(observed: Observed) -> Sequence[Action]:
     references = owner_references(observed.object.document())
     if not any(reference.get("blockOwnerDeletion") for reference in references):
         return ()
-    freed = [{**reference, "blockOwnerDeletion": False} for reference in references]
+    freed = [
+        {**reference, "blockOwnerDeletion": False} if reference.get("blockOwnerDeletion") else reference
+        for reference in references
+    ]
     return (Patch(observed.object, {"metadata": {"ownerReferences": freed}}),)
 
 

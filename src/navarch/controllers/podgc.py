@@ -110,8 +110,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     """Never raises."""
     if isinstance(observed, Ended):
         surplus = len(observed.pods) - observed.most
-        oldest = sorted(observed.pods, key=lambda pod: (pod.view.metadata.creation_timestamp or _LONG_AGO, pod.name))
-        return Plan(tuple(Delete(pod, grace_s=0) for pod in oldest[: max(0, surplus)]))
+        return Plan(tuple(Delete(pod, grace_s=0) for pod in sorted(observed.pods, key=_age)[: max(0, surplus)]))
     if isinstance(observed, Unplaced):
         return Plan(_remove([observed.pod]))
     if observed.since is None:
@@ -126,6 +125,13 @@ def plan(observed: Observed, now: datetime) -> Plan:
         disrupted(pod, "DeletionByPodGC", why, now, phase="Failed") for pod in observed.pods if not pod.view.terminal
     ]
     return Plan((*(status for one in told for status in one), *(Delete(pod, grace_s=0) for pod in observed.pods)))
+
+
+def _age(pod: Object) -> tuple[bool, datetime, str]:
+    """Those that were evicted count as the oldest: their controller has long replaced them."""
+    status = pod.view.status
+    evicted = status.phase == "Failed" and status.reason == "Evicted"
+    return (not evicted, pod.view.metadata.creation_timestamp or _LONG_AGO, pod.name)
 
 
 def _remove(pods: Sequence[Object]) -> tuple[Action, ...]:

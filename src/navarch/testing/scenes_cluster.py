@@ -79,6 +79,8 @@ async def service(user: User) -> None:
         await user.remove(SERVICE, user.name)
     if user.chance(0.3):
         await user.remove(SERVICE, by_hand)
+        # They go with it, unless the controller that saw it go dies then.
+        del user.expected[ENDPOINTS.name, user.namespace, by_hand]
 
 
 async def namespace(user: User) -> None:

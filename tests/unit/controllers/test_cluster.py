@@ -594,3 +594,27 @@ def test_roles_are_aggregated() -> None:
         await town.until(parted)
 
     play(script)
+
+
+def test_who_names_an_owner_in_another_namespace_is_told_and_goes_with_it() -> None:
+    async def script(town: Town) -> None:
+        await town.create(NAMESPACE, "other")
+        await town.create(CONFIGMAP, "owner")
+        owner = await town.client.get(CONFIGMAP, "default", "owner")
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.uid}
+        metadata = {"ownerReferences": [reference]}
+        await town.create(CONFIGMAP, "astray", "other", metadata=metadata)
+        await town.create(NAMESPACE, "whole", metadata=metadata)
+
+        async def told() -> bool:
+            events = [event for event in await town.list(EVENT, "") if event["reason"] == "OwnerRefInvalidNamespace"]
+            names = sorted(event["involvedObject"]["name"] for event in events)
+            kept = {found["metadata"]["name"] for found in await town.list(CONFIGMAP, "other")}
+            return names == ["astray", "whole"] and "astray" not in kept
+
+        await town.until(told)
+        await asyncio.sleep(60)
+        assert await told(), "once each"
+        assert (await town.client.get(NAMESPACE, "", "whole")).view.metadata.deletion_timestamp is None
+
+    play(script)

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from navarch.controllers.garbage import Collector, Observed, Owner, confirm, plan
-from navarch.controllers.plan import Delete, Patch, Update
-from navarch.kinds import DEPLOYMENT, NODE, POD, REPLICASET
+from navarch.controllers.plan import Delete, Event, Patch, Update
+from navarch.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, REPLICASET
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.kinds.view import OwnerReference
@@ -26,6 +26,9 @@ class Caches:
         class Informer:
             def get(self, namespace: str, name: str) -> Object | None:
                 return next((one for one in found if one.key == (namespace, name)), None)
+
+            def list(self) -> list[Object]:
+                return found
 
             def owned_by(self, uid: str) -> list[Object]:
                 return [one for one in found if uid in one.owners]
@@ -158,3 +161,69 @@ def test_the_loss_of_a_dependent_wakes_the_owner_that_waits(make: Make) -> None:
     rs = going(make, REPLICASET, "rs", "foregroundDeletion")
     pod = owned(make, "p", rs)
     assert list(Collector([POD, REPLICASET]).keys(Caches(rs), pod)) == [(REPLICASET, "default", "rs")]  # type: ignore[arg-type]
+
+
+def told(found: Object, *others: Object, collector: Collector | None = None, client: Any) -> tuple[Any, ...]:
+    """What the plan for `found` says after the API was asked, which has `others`."""
+    for other in others:
+        client.put(other.kind, other.document())
+    collector = collector or Collector([POD, REPLICASET, DEPLOYMENT, NODE])
+    seen = collector.observe(Caches(found, *others), (found.kind, *found.key))  # type: ignore[arg-type]
+    assert seen is not None
+    return plan(asyncio.run(collector.confirm(client, seen)), NOW).actions
+
+
+def test_an_owner_in_another_namespace_does_not_count_and_is_told_of_once(make: Make, client: Any) -> None:
+    rs = make.object(REPLICASET, "rs", namespace="other")
+    pod = owned(make, "p", rs)
+    collector = Collector([POD, REPLICASET])
+    message = (
+        'ownerRef [apps/v1/ReplicaSet, namespace: default, name: rs, uid: uid-rs] does not exist in namespace "default"'
+    )
+    gone = Delete(pod, propagation="Background", guarded=True)
+    other = make.object(NAMESPACE, "other")
+    event = Event(pod, "OwnerRefInvalidNamespace", message, "Warning")
+    assert told(pod, rs, other, collector=collector, client=client) == (event, gone)
+    assert told(pod, rs, other, collector=collector, client=client) == (gone,), "a retry tells of nothing twice"
+
+
+def test_an_owner_of_that_name_but_another_uid_elsewhere_is_nobody(make: Make, client: Any) -> None:
+    pod = owned(make, "p", make.object(REPLICASET, "rs"))
+    other = make.object(REPLICASET, "rs", namespace="other", metadata={"uid": "another"})
+    assert told(pod, other, make.object(NAMESPACE, "other"), client=client) == (
+        Delete(pod, propagation="Background", guarded=True),
+    )
+
+
+def test_a_namespaced_owner_of_a_cluster_object_is_told_of_and_nothing_goes(make: Make, client: Any) -> None:
+    pod = make.object(POD, "p")
+    node = owned(make, "n", pod, kind=NODE)
+    assert list(Collector([POD, NODE]).keys(Caches(node, pod), node)) == [(NODE, "", "n")]  # type: ignore[arg-type]
+    (event,) = told(node, pod, make.object(NAMESPACE, "default"), client=client)
+    assert isinstance(event, Event)
+    message = 'ownerRef [v1/Pod, namespace: , name: p, uid: uid-p] does not exist in namespace ""'
+    assert (event.about, event.reason, event.message) == (node, "OwnerRefInvalidNamespace", message)
+
+
+def test_owners_that_were_seen_to_go_are_known_though_their_kind_is_not_any_more(make: Make) -> None:
+    collector = Collector([POD, REPLICASET, NODE])
+    rs = make.object(REPLICASET, "rs")
+    pod, node = owned(make, "p", rs), owned(make, "n", rs, kind=NODE)
+    other = owned(make, "p", rs, kind=POD, namespace="other")
+    assert len(list(collector.keys(Caches(pod, node, other), rs))) == 3  # type: ignore[arg-type]
+    collector.know([POD, NODE])
+    for found, present in ((pod, False), (other, True), (node, True)):
+        seen = collector.observe(Caches(found), (found.kind, *found.key))  # type: ignore[arg-type]
+        assert seen is not None
+        assert [owner.present for owner in seen.owners] == [present], found.key
+
+
+def test_only_what_blocks_is_unblocked(make: Make) -> None:
+    a = going(make, DEPLOYMENT, "a", "foregroundDeletion")
+    loose = make.owner(make.object(REPLICASET, "b"))[0]
+    del loose["blockOwnerDeletion"]
+    c = make.object(POD, "c", metadata={"ownerReferences": [*make.owner(a), loose]})
+    d = going(make, POD, "d", "foregroundDeletion", ownerReferences=make.owner(c))
+    patch, _ = outcome(c, a, d)
+    assert isinstance(patch, Patch)
+    assert patch.changes["metadata"]["ownerReferences"] == [{**make.owner(a)[0], "blockOwnerDeletion": False}, loose]

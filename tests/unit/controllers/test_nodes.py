@@ -210,6 +210,9 @@ def test_who_leaves_when() -> None:
     both = [toleration("a", "Exists", s=100), toleration("b", "Exists", s=10)]
     assert taints.leaves_at([one, two], both, NOW) == NOW + timedelta(seconds=10)
     assert taints.leaves_at([one, two], both[:1], NOW) == NOW
+    ever, soon = [toleration("a", "Exists")], [toleration("a", "Exists", s=10)]
+    assert taints.leaves_at([one], ever + soon, NOW) is None, "the first one counts"
+    assert taints.leaves_at([one], soon + ever, NOW) == NOW + timedelta(seconds=6)
     assert taints.leaves_at([one], [toleration("a", "Exists", s=10**15)], NOW) == datetime.max.replace(
         tzinfo=NOW.tzinfo
     )
@@ -367,3 +370,10 @@ def test_a_node_without_a_range_is_told(make: Make) -> None:
     assert isinstance(given, Patch)
     assert given.changes == {"spec": {"podCIDR": "10.1.0.0/24", "podCIDRs": ["10.1.0.0/24", "fd00::/64"]}}
     assert given.refused == Event(found_node, "CIDRAssignmentFailed", "Node n1 status is now: CIDRAssignmentFailed")
+
+
+def test_evicted_pods_go_before_those_that_tell_of_an_end_of_their_own(make: Make) -> None:
+    document = make.pod("young", phase="Failed", created_s=5).document()
+    evicted = Object.of(make.pod("young").kind, {**document, "status": {**document["status"], "reason": "Evicted"}})
+    found = podgc.plan(podgc.Ended([make.pod("old", phase="Failed", created_s=50), evicted], 1), NOW)
+    assert [action.object.name for action in found.actions if isinstance(action, Delete)] == ["young"]

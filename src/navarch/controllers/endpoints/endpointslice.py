@@ -13,7 +13,7 @@ from navarch.controllers.controller import Cache, Controller, Watch, own_key
 from navarch.controllers.endpoints import slices, targets
 from navarch.controllers.endpoints.targets import Behind
 from navarch.controllers.options import Setup
-from navarch.controllers.plan import Plan
+from navarch.controllers.plan import Event, Plan
 from navarch.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
 from navarch.kinds.endpointslice import MANAGED_BY_LABEL, SERVICE_LABEL
 from navarch.kinds.object import Object
@@ -65,10 +65,32 @@ def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
 def plan(observed: Observed, now: datetime) -> Plan:
     """Never raises."""
     service = observed.behind.service
-    if service.view.metadata.deletion_timestamp is not None:
-        return Plan()
-    families = targets.address_types(service.view)
-    return Plan(slices.reconcile(service, observed.existing, wanted(observed.behind), labels_of(service), families))
+    pods = {pod.uid: pod for pod in observed.behind.pods}
+    goal = slices.Goal(
+        service,
+        wanted(observed.behind),
+        labels_of(service),
+        targets.address_types(service.view),
+        since=lambda uid: targets.ready_changed(pods[uid].view) if uid in pods else None,
+    )
+    writes = slices.reconcile(goal, observed.existing)
+    return Plan((*writes, *_left_out(observed.behind))) if writes else Plan()
+
+
+def _left_out(behind: Behind) -> Sequence[Event]:
+    """Told when slices change, not at every look."""
+    service = behind.service
+    name = f"Service {service.namespace}/{service.name}"
+    skipped = [
+        f"skipping Pod {pod.name} for {name}: Node {pod.view.spec.node_name} Not Found"
+        for pod in behind.pods
+        if not pod.view.terminal and targets.addresses(pod.view) and not _has_node(pod, behind)
+    ]
+    if not skipped:
+        return ()
+    why = skipped[0] if len(skipped) == 1 else f"[{', '.join(skipped)}]"
+    message = f"Error updating Endpoint Slices for {name}: {why}"
+    return (Event(service, "FailedToUpdateEndpointSlices", message, "Warning"),)
 
 
 def wanted(behind: Behind) -> slices.Wanted:
@@ -92,8 +114,7 @@ def wanted(behind: Behind) -> slices.Wanted:
 
 def _has_node(pod: Object, behind: Behind) -> bool:
     """A pod whose node is gone is soon collected; until then nobody should be sent to it."""
-    node = pod.view.spec.node_name
-    return not node or node in behind.zones or behind.service.view.spec.publish_not_ready_addresses
+    return pod.view.spec.node_name in behind.zones or behind.service.view.spec.publish_not_ready_addresses
 
 
 def endpoint(pod: Object, address: str, behind: Behind) -> Document:

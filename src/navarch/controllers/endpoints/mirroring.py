@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from navarch.controllers.controller import Cache, Controller, Watch, own_key
-from navarch.controllers.endpoints import slices
+from navarch.controllers.endpoints import slices, subsets
 from navarch.controllers.endpoints.targets import family
 from navarch.controllers.options import Setup
-from navarch.controllers.plan import Delete, Plan
+from navarch.controllers.plan import Delete, Event, Plan
 from navarch.kinds import ENDPOINTS, ENDPOINTSLICE, SERVICE
 from navarch.kinds.endpointslice import MANAGED_BY_LABEL, SERVICE_LABEL
 from navarch.kinds.object import Object
@@ -22,6 +22,7 @@ from navarch.objects.value import Document
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_LABEL = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
+NOT_COPIED = (slices.TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration")
 MOST = 1000
 
 
@@ -73,12 +74,23 @@ def plan(observed: Observed, now: datetime) -> Plan:
     source = observed.source
     labels = {key: value for key, value in source.labels.items() if key not in (SERVICE_LABEL, MANAGED_BY_LABEL)}
     labels |= {SERVICE_LABEL: source.name, MANAGED_BY_LABEL: MANAGER}
-    return Plan(slices.reconcile(source, observed.existing, wanted(source.document()), labels, ()))
+    annotations = {k: value for k, value in source.view.metadata.annotations.items() if k not in NOT_COPIED}
+    found, skipped = wanted(source.document())
+    writes = slices.reconcile(slices.Goal(source, found, labels, mirrored=annotations), observed.existing)
+    if not writes or not skipped:
+        return Plan(writes)
+    message = (
+        f"A max of {MOST} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+        f"{skipped} addresses were skipped"
+    )
+    return Plan((*writes, Event(source, "TooManyAddressesToMirror", message, "Warning")))
 
 
-def wanted(source: Document) -> slices.Wanted:
+def wanted(source: Document) -> tuple[slices.Wanted, int]:
+    """Also how many addresses are too many to be mirrored."""
     found: dict[slices.Group, dict[str, Document]] = {}
-    for subset in source.get("subsets") or ():
+    skipped = 0
+    for subset in subsets.repacked(source.get("subsets") or ()):
         ports = slices.ports_of(subset)
         left = MOST
         for kind, ready in (("addresses", True), ("notReadyAddresses", False)):
@@ -87,7 +99,8 @@ def wanted(source: Document) -> slices.Wanted:
                 group = (family(address["ip"]), ports)
                 found.setdefault(group, {})[slices.identify(endpoint)] = endpoint
                 left -= 1
-    return found
+        skipped += sum(len(subset.get(kind) or ()) for kind in (subsets.READY, subsets.UNREADY)) - (MOST - left)
+    return found, skipped
 
 
 def mirrored(address: Document, ready: bool) -> Document:

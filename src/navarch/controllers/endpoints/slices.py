@@ -8,17 +8,20 @@ Source: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from navarch.base.clock import rfc3339
 from navarch.controllers.controller import new_owner_reference
 from navarch.controllers.plan import Action, Create, Delete, Event, Patch, merge_diff
-from navarch.kinds import ENDPOINTSLICE
+from navarch.kinds import ENDPOINTSLICE, SERVICE
 from navarch.kinds.endpointslice import MANAGED_BY_LABEL, SERVICE_LABEL
 from navarch.kinds.object import Object
 from navarch.objects.value import Document, dig
 
 LARGEST = 100
+TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 
 Ports = tuple[tuple[str, int | None, str, str], ...]
 """name, number, protocol, application protocol; sorted."""
@@ -30,6 +33,28 @@ Wanted = Mapping[Group, Mapping[str, Document]]
 """Endpoints by something that tells them apart (a uid, an address), for each group."""
 
 
+def _never(endpoint: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What the slices of one owner are to be.
+
+    owner: who they belong to. labels: that each of them carries. families: address types of which there is to be a
+    slice even when there is no endpoint. since: when the readiness of an endpoint last changed, by what tells it apart.
+    mirrored: the annotations of what is mirrored, which each slice then carries; its ports are in one slice each, as
+    large as it must be.
+    """
+
+    owner: Object
+    wanted: Wanted
+    labels: Mapping[str, str]
+    families: Sequence[str] = ()
+    since: Callable[[str], datetime | None] = _never
+    mirrored: Mapping[str, str] | None = None
+
+
 @dataclass(slots=True)
 class _Page:
     """A slice under edit; `slice` None for one that is to be made."""
@@ -38,10 +63,6 @@ class _Page:
     document: Document
     endpoints: list[Document] = field(default_factory=list)
     changed: bool = False
-
-    @property
-    def room(self) -> int:
-        return LARGEST - len(self.endpoints)
 
 
 def identify(endpoint: Document) -> str:
@@ -57,61 +78,71 @@ def ports_of(document: Document) -> Ports:
     return tuple(sorted(found, key=repr))
 
 
-def reconcile(
-    owner: Object, existing: Sequence[Object], wanted: Wanted, labels: Mapping[str, str], families: Sequence[str]
-) -> tuple[Action, ...]:
-    """The writes that bring `existing` to `wanted`.
-
-    owner: who the slices belong to. labels: that each of them carries. families: address types of which there is to be
-    a slice even when there is no endpoint.
-    """
-    pages: dict[Group, list[_Page]] = {group: [] for group in wanted}
+def reconcile(goal: Goal, existing: Sequence[Object]) -> tuple[Action, ...]:
+    """The writes that bring `existing` to what is wanted."""
+    pages: dict[Group, list[_Page]] = {group: [] for group in goal.wanted}
+    spare: list[_Page] = []
+    gone: list[Object] = []
     for found in sorted(existing, key=lambda one: one.name):
+        if goal.owner.uid not in found.owners:  # of one that had its name before; the garbage collector is behind it
+            gone.append(found)
+            continue
         document = found.document()
-        group = (str(document.get("addressType", "")), ports_of(document))
-        pages.setdefault(group, []).append(_Page(found, document, list(document.get("endpoints") or ())))
+        page = _Page(found, document, list(document.get("endpoints") or ()))
+        beside = pages.setdefault((str(document.get("addressType", "")), ports_of(document)), [])
+        (spare if beside and goal.mirrored is not None else beside).append(page)
+    moved: set[str] = set()
     for group, found_pages in pages.items():
-        _fill(found_pages, dict(wanted.get(group, {})))
-    kept = _keep_placeholders(pages, families)
-    actions: list[Action] = []
-    for (address_type, ports), found_pages in pages.items():
+        wanted = dict(goal.wanted.get(group, {}))
+        moved |= _fill(found_pages, wanted, LARGEST if goal.mirrored is None else max(1, len(wanted)))
+    kept = _keep_placeholders(pages, goal.families)
+    needed: list[tuple[Group, _Page]] = []
+    for group, found_pages in pages.items():
         for page in found_pages:
             if page.slice is None or page.endpoints or id(page) in kept:
-                actions += _write(owner, page, address_type, ports, labels)
+                needed.append((group, page))
             else:
-                actions.append(Delete(page.slice))
-    return tuple(sorted(actions, key=lambda action: isinstance(action, Delete)))
+                spare.append(page)
+    _reuse(needed, spare)
+    annotations = _annotations(goal, moved, new=len(gone) == len(existing))
+    actions = [write for group, page in needed for write in _write(goal, page, group, annotations)]
+    gone += [page.slice for page in spare if page.slice is not None]
+    return (*actions, *(Delete(one, refused=_refused(goal.owner, f"delete {one.name}")) for one in gone))
 
 
-def _fill(pages: list[_Page], wanted: dict[str, Document]) -> None:
+def _fill(pages: list[_Page], wanted: dict[str, Document], largest: int) -> set[str]:
     """Keep what is still wanted, in its place; then put the new ones where a write is due anyway, then where all of
-    them fit, then into new slices."""
+    them fit, then into new slices. Returns those that are new, or as ready as they were not before."""
+    moved: set[str] = set()
     for page in pages:
         kept = []
         for endpoint in page.endpoints:
-            fresh = wanted.pop(identify(endpoint), None)
+            name = identify(endpoint)
+            fresh = wanted.pop(name, None)
             if fresh is None or fresh != endpoint:
                 page.changed = True
             if fresh is not None:
                 kept.append(fresh)
+                if dig(fresh, "conditions", "serving") != dig(endpoint, "conditions", "serving"):
+                    moved.add(name)
         page.endpoints = kept
     left = list(wanted.values())
-    for page in sorted((page for page in pages if page.changed), key=lambda page: page.room):
-        taken = left[: page.room]
-        page.endpoints += taken
-        left = left[len(taken) :]
-    if not left:
-        return
-    fitting = [page for page in pages if not page.changed and page.room >= len(left) % LARGEST > 0]
+    moved |= wanted.keys()
+    for page in sorted((page for page in pages if page.changed), key=lambda page: -len(page.endpoints)):
+        room = max(0, largest - len(page.endpoints))
+        page.endpoints += left[:room]
+        left = left[room:]
+    rest = len(left) % largest
+    fitting = [page for page in pages if not page.changed and largest - len(page.endpoints) >= rest > 0]
     if fitting:
-        page = min(fitting, key=lambda page: page.room)
-        rest = len(left) % LARGEST
+        page = max(fitting, key=lambda page: len(page.endpoints))
         page.endpoints += left[:rest]
         page.changed = True
         left = left[rest:]
     while left:
-        pages.append(_Page(None, {}, left[:LARGEST], changed=True))
-        left = left[LARGEST:]
+        pages.append(_Page(None, {}, left[:largest], changed=True))
+        left = left[largest:]
+    return moved
 
 
 def _keep_placeholders(pages: dict[Group, list[_Page]], families: Sequence[str]) -> set[int]:
@@ -128,41 +159,84 @@ def _keep_placeholders(pages: dict[Group, list[_Page]], families: Sequence[str])
     return kept
 
 
-def _write(owner: Object, page: _Page, address_type: str, ports: Ports, labels: Mapping[str, str]) -> Sequence[Action]:
+def _reuse(needed: Sequence[tuple[Group, _Page]], spare: list[_Page]) -> None:
+    """What is to be made takes the place of what is to go: one write instead of two, and the name stays."""
+    for (address_type, _), page in needed:
+        if page.slice is not None:
+            continue
+        found = next((one for one in spare if one.document.get("addressType") == address_type), None)
+        if found is not None:
+            spare.remove(found)
+            page.slice, page.document, page.changed = found.slice, found.document, True
+
+
+def _annotations(goal: Goal, moved: set[str], new: bool) -> dict[str, str]:
+    """Those of what is mirrored; else since when what is written has been so. new: whether there was no slice yet."""
+    if goal.mirrored is not None:
+        return dict(goal.mirrored)
+    known = [moment for name in moved if (moment := goal.since(name)) is not None]
+    first = goal.owner.view.metadata.creation_timestamp if new else min(known, default=None)
+    return {TRIGGER_TIME: rfc3339(first)} if first is not None else {}
+
+
+def _write(goal: Goal, page: _Page, group: Group, annotations: Mapping[str, str]) -> Sequence[Action]:
     if page.slice is None:
-        document = _new(owner, address_type, ports, labels)
-        return [Create(ENDPOINTSLICE, {**document, "endpoints": page.endpoints}, refused=_refused(owner, "create"))]
+        if goal.owner.terminating:  # its slices go with it, and none should follow
+            return []
+        document = _new(goal, group, annotations)
+        document["endpoints"] = page.endpoints
+        return [Create(ENDPOINTSLICE, document, refused=_refused(goal.owner, "create"))]
     changes: Document = {"endpoints": page.endpoints} if page.changed else {}
-    present = page.document["metadata"].get("labels", {})
-    if label_changes := merge_diff(present, dict(labels)):
-        changes["metadata"] = {"labels": label_changes}
-    return [Patch(page.slice, changes, refused=_refused(owner, "update"))] if changes else []
+    if ports_of(page.document) != group[1]:
+        changes["ports"] = _described(group[1])
+    present = page.document["metadata"]
+    metadata: Document = {}
+    if label_changes := merge_diff(present.get("labels", {}), dict(goal.labels)):
+        metadata["labels"] = label_changes
+    if changes or metadata or goal.mirrored is not None:
+        there = present.get("annotations", {})
+        ours = there if goal.mirrored is not None else {key: there[key] for key in (TRIGGER_TIME,) if key in there}
+        if annotation_changes := merge_diff(ours, dict(annotations)):
+            metadata["annotations"] = annotation_changes
+    if metadata:
+        changes["metadata"] = metadata
+    return [Patch(page.slice, changes, refused=_refused(goal.owner, f"update {page.slice.name}"))] if changes else []
 
 
-def _refused(owner: Object, verb: str) -> Event:
-    kind = owner.kind.name
-    message = f"Error trying to {verb} EndpointSlices for {kind} {owner.namespace}/{owner.name}: {{error}}"
+def _refused(owner: Object, doing: str) -> Event | None:
+    """doing: `create`, or a verb and the slice's name."""
+    if owner.kind is not SERVICE:
+        return None
+    service = f"Service {owner.namespace}/{owner.name}"
+    message = f"Error updating Endpoint Slices for {service}: failed to {doing} EndpointSlice for {service}: {{error}}"
     return Event(owner, "FailedToUpdateEndpointSlices", message, "Warning")
 
 
-def _new(owner: Object, address_type: str, ports: Ports, labels: Mapping[str, str]) -> Document:
+def _described(ports: Ports) -> list[Document]:
     described = []
     for name, number, protocol, app_protocol in ports:
         port: Document = {"name": name, "protocol": protocol}
         if number is not None:
             port["port"] = number
         described.append({**port, "appProtocol": app_protocol} if app_protocol else port)
+    return described
+
+
+def _new(goal: Goal, group: Group, annotations: Mapping[str, str]) -> Document:
+    metadata: Document = {
+        "generateName": f"{goal.owner.name}-",
+        "namespace": goal.owner.namespace,
+        "labels": dict(goal.labels),
+        "ownerReferences": [new_owner_reference(goal.owner)],
+    }
+    if annotations:
+        metadata["annotations"] = dict(annotations)
     return {
         "apiVersion": ENDPOINTSLICE.api_version,
         "kind": ENDPOINTSLICE.name,
-        "metadata": {
-            "generateName": f"{owner.name}-",
-            "namespace": owner.namespace,
-            "labels": dict(labels),
-            "ownerReferences": [new_owner_reference(owner)],
-        },
-        "addressType": address_type,
-        "ports": described,
+        "metadata": metadata,
+        "addressType": group[0],
+        "ports": _described(group[1]),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 from navarch.controllers.controller import Cache
 from navarch.kinds import NODE, POD, SERVICE
@@ -146,6 +146,12 @@ def address_types(service: Service) -> Sequence[str]:
     return ("IPv4",)
 
 
+def ready_changed(pod: Pod) -> datetime | None:
+    """When it last became ready, or ceased to be."""
+    condition = pod.status.condition("Ready")
+    return condition.last_transition_time if condition is not None else None
+
+
 def target_ref(pod: Object) -> Document:
     return {"kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
 
@@ -155,6 +161,6 @@ def hostname(pod: Pod, service: Object) -> str:
     return pod.spec.hostname if pod.spec.hostname and pod.spec.subdomain == service.name else ""
 
 
-def port_document(port: Any) -> Document:
+def port_document(port: ServicePort) -> Document:
     found: Document = {"name": port.name, "port": port.port, "protocol": port.protocol}
     return {**found, "appProtocol": port.app_protocol} if port.app_protocol else found

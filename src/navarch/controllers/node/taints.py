@@ -78,15 +78,17 @@ def evicting(node: Node) -> list[Taint]:
 
 
 def leaves_at(taints: Sequence[Taint], tolerations: Sequence[Toleration], now: datetime) -> datetime | None:
-    """When a pod with these tolerations has to leave; `now` for at once, None for never."""
+    """When a pod with these tolerations has to leave; `now` for at once, None for never.
+
+    Of several tolerations of a taint the first one counts.
+    """
     moments: list[datetime] = []
     for taint in taints:
-        fitting = [toleration for toleration in tolerations if tolerates(toleration, taint)]
-        if not fitting:
+        fitting = next((toleration for toleration in tolerations if tolerates(toleration, taint)), None)
+        if fitting is None:
             return now
-        limited = [found.toleration_seconds for found in fitting if found.toleration_seconds is not None]
-        if limited:
-            moments.append(_after(taint.time_added or now, max(0, min(limited))))
+        if fitting.toleration_seconds is not None:
+            moments.append(_after(taint.time_added or now, max(0, fitting.toleration_seconds)))
     return min(moments) if moments else None
 
 
