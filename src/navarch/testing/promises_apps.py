@@ -272,6 +272,8 @@ def ends_are_counted(ledger: Ledger, old: Document | None, new: Document | None)
            for one in status.get("conditions", ())):  # fmt: skip
         return
     uid, name = old["metadata"]["uid"], old["metadata"]["name"]
+    if uid in dig(status, "uncountedTerminatedPods", "failed", default=()):
+        return  # it was deleted, and failed by that, before it ended well
     if dig(job, "spec", "completionMode") == "Indexed":
         index = int(dig(old, "metadata", "annotations", INDEX, default=-1))
         if index in _indexes(status.get("completedIndexes", "")):

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import orjson
+
 from navarch.controllers.staleness import BY_AGENT, TARGET
 from navarch.objects import selector
 from navarch.objects.value import Document, dig
 from navarch.testing.ledger import Ledger, controller_uid, identity, over, owners, ready, terminating
 from navarch.testing.promises_apps import TRACKING, finished
+
+LONGEST_LAG_S = 60.0
+"""So old a view of a controller's may be."""
 
 
 def _name(document: Document) -> str:
@@ -86,7 +91,7 @@ def identities_are_there(ledger: Ledger) -> Iterator[str]:
     for one in ledger.of("StatefulSet"):
         base, wanted = one["metadata"]["name"], dig(one, "spec", "replicas", default=1)
         first = dig(one, "spec", "ordinals", "start", default=0)
-        names = {f"{base}-{number}" for number in range(first, first + wanted)}
+        names = {f"{base}-{number}" for number in _ordinals(one["spec"])}
         pods = _mine(ledger, one)
         status = one.get("status") or {}
         if {pod["metadata"]["name"] for pod in pods} != names or not all(map(ready, pods)):
@@ -94,6 +99,7 @@ def identities_are_there(ledger: Ledger) -> Iterator[str]:
             continue
         if [status.get(field, 0) for field in ("replicas", "readyReplicas", "availableReplicas")] != [wanted] * 3:
             yield f"{_name(one)} has {wanted} pods and says {status}"
+        yield from _claims(ledger, one, names)
         if dig(one, "spec", "updateStrategy", "type") == "OnDelete":
             continue
         partition = dig(one, "spec", "updateStrategy", "rollingUpdate", "partition", default=0)
@@ -102,7 +108,6 @@ def identities_are_there(ledger: Ledger) -> Iterator[str]:
             number = int(pod["metadata"]["name"].rpartition("-")[2])
             if number - first >= partition and pod["spec"]["containers"][0]["image"] != image:
                 yield f"{_name(pod)} was not updated to {image}"
-        yield from _claims(ledger, one, names)
 
 
 def _claims(ledger: Ledger, one: Document, names: set[str]) -> Iterator[str]:
@@ -119,8 +124,31 @@ def _claims(ledger: Ledger, one: Document, names: set[str]) -> Iterator[str]:
         if wanted - there:
             yield f"{_name(one)} lacks the claims {sorted(wanted - there)}"
         scaled = dig(one, "spec", "persistentVolumeClaimRetentionPolicy", "whenScaled")
-        if scaled == "Delete" and there - wanted:
-            yield f"{_name(one)} was scaled down, and the claims {sorted(there - wanted)} are still there"
+        left = sorted(name for name in there - wanted if _scaled_away(ledger, one, name.removeprefix(prefix)))
+        if scaled == "Delete" and left:
+            yield f"{_name(one)} was scaled down, and the claims {left} are still there"
+
+
+def _scaled_away(ledger: Ledger, one: Document, pod: str) -> bool:
+    """Whether the last pod of that name was deleted as one too many. The claims of one that was gone already when its
+    set became smaller stay, as in Kubernetes."""
+    number, space = int(pod.rpartition("-")[2]), one["metadata"]["namespace"]
+    past = ledger.history.get(f"/core/pods/{space}/{pod}", ())
+    states = [(entry.at_s, orjson.loads(entry.value)) for entry in past if entry.value is not None]
+    last = [(at_s, state) for at_s, state in states if state["metadata"]["uid"] == states[-1][1]["metadata"]["uid"]]
+    asked_s = next((at_s for at_s, state in last if terminating(state)), None)
+    if asked_s is None:
+        return False
+    sets = ledger.history[f"/apps/statefulsets/{space}/{one['metadata']['name']}"]
+    known = [entry for entry in sets if entry.at_s <= asked_s and entry.value is not None]
+    old = [entry for entry in known if entry.at_s < asked_s - LONGEST_LAG_S]
+    specs = [orjson.loads(entry.value or b"")["spec"] for entry in (*old[-1:], *known[len(old) :])]
+    return not any(number in _ordinals(spec) for spec in specs)
+
+
+def _ordinals(spec: Document) -> range:
+    first = dig(spec, "ordinals", "start", default=0)
+    return range(first, first + dig(spec, "replicas", default=1))
 
 
 def nodes_have_their_daemons(ledger: Ledger) -> Iterator[str]:

@@ -237,6 +237,19 @@ def test_each_index_has_its_own_failures_and_delay(make: Make) -> None:
     assert status_of(found)["failed"] == 1
 
 
+@pytest.mark.parametrize("mode", ["Indexed", "NonIndexed"])
+def test_a_deleted_pod_that_ends_well_has_failed(make: Make, mode: str) -> None:
+    """It was noted as failed when it was deleted, and lost its finalizer only after it had ended."""
+    noted = {"startTime": ago(60), "uncountedTerminatedPods": {"failed": ["uid-a"]}}
+    owner = job(make, noted, completions=1, parallelism=1, completionMode=mode)
+    found = look(owner, worker(make, owner, "a", "Succeeded", index=0))
+    assert len(made(found)) == 1, "another one has to do it"
+    status = status_of(found)
+    assert status["failed"] == 1
+    assert "succeeded" not in status
+    assert not status.get("conditions")
+
+
 def test_long_names_leave_room_for_an_index(make: Make) -> None:
     owner = make.object(
         JOB, "j" * 63, spec={"completions": 1, "completionMode": "Indexed", "selector": {}, "template": TEMPLATE}

@@ -347,3 +347,42 @@ def stories() -> Iterator[tuple[str, bytes | None]]:
     yield "user", orjson.dumps(new("Pod", "p", spec={"a": 1}))
     yield "job", orjson.dumps(new("Pod", "p", spec={"a": 2, "b": {"c": 1}}))
     yield "user", None
+
+
+@pytest.mark.parametrize(("scaled_at_s", "said"), [(0.0, "was scaled down, and the claims ['data-db-1']"), (200.0, "")])
+def test_claims_of_pods_that_were_scaled_away_go(scaled_at_s: float, said: str) -> None:
+    """Those of a pod that was gone before its set became smaller stay, as in Kubernetes."""
+    now_s = 0.0
+    ledger = Ledger(lambda: now_s)
+    revision = 0
+
+    def write(path: str, document: Document | None) -> None:
+        nonlocal revision
+        revision += 1
+        ledger.take(path, revision, None if document is None else orjson.dumps(document), document)
+
+    spec = {
+        "replicas": 2,
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
+        "persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"},
+    }
+    status = {"replicas": 1, "readyReplicas": 1, "availableReplicas": 1}
+    owner = new("StatefulSet", "db", spec={**spec, "updateStrategy": {"type": "OnDelete"}}, status=status)
+    smaller = {**owner, "spec": {**owner["spec"], "replicas": 1}}
+    first, second = (new("Pod", f"db-{n}", owner="StatefulSet-db", status=READY) for n in range(2))
+    write("/apps/statefulsets/default/db", owner)
+    for pod in (first, second):
+        write(f"/core/pods/default/{pod['metadata']['name']}", pod)
+        claim = f"data-{pod['metadata']['name']}"
+        write(f"/core/persistentvolumeclaims/default/{claim}", new("PersistentVolumeClaim", claim))
+    steps = [
+        (scaled_at_s, "/apps/statefulsets/default/db", smaller),
+        (100.0, "/core/pods/default/db-1", going(second)),
+        (101.0, "/core/pods/default/db-1", None),
+    ]
+    for at_s, path, document in sorted(steps, key=lambda step: step[0]):
+        now_s = at_s
+        write(path, document)
+    found = "; ".join(settled.identities_are_there(ledger))
+    assert said in found
+    assert bool(found) == bool(said)

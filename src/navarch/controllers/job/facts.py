@@ -93,8 +93,13 @@ class Facts:
     def _indexes_of_succeeded(self) -> list[int]:
         if not self.job.indexed:
             return []
-        done = [pod for pod in self.pods if pod.view.status.phase == "Succeeded" and tracked(pod)]
+        done = [pod for pod in self._new_successes() if tracked(pod)]
         return [index for index in (index_of(pod, self.job) for pod in done) if index is not None]
+
+    def _new_successes(self) -> list[Object]:
+        """A pod that was deleted has failed, even if it then ends well before it is let go."""
+        failed = self.status.uncounted_terminated_pods.failed
+        return [pod for pod in self.pods if pod.view.status.phase == "Succeeded" and pod.uid not in failed]
 
     def _failed_indexes(self) -> Indexes | None:
         """Of a Job whose indexes fail one by one; None for others."""
@@ -130,7 +135,7 @@ class Facts:
         if self.job.indexed:
             return self.succeeded_indexes.total
         uncounted = self.status.uncounted_terminated_pods.succeeded
-        new = [pod for pod in self.pods if pod.view.status.phase == "Succeeded" and self._valid(pod)]
+        new = [pod for pod in self._new_successes() if self._valid(pod)]
         return self.status.succeeded + len(uncounted) + sum(pod.uid not in uncounted for pod in new)
 
     def failures(self) -> int:
