@@ -111,6 +111,19 @@ class _Dice:
         return int(self._ids.fraction() * most)
 
 
+def _for_all(dice: _Dice, which: int, at_s: float, nodes: Sequence[str]) -> Fault:
+    """One of the four faults that are aimed at no organ, by its number."""
+    match which:
+        case 0:
+            return NodeLoss(at_s, dice.one(nodes), dice.between(5.0, 120.0))
+        case 1:
+            return ApiErrors(at_s, dice.between(1.0, 20.0), dice.between(0.05, 0.5), dice.chance(0.5))
+        case 2:
+            return LostWatches(at_s, dice.chance(0.5))
+        case _:
+            return SlowWatches(at_s, dice.between(1.0, 20.0), dice.between(0.01, 2.0))
+
+
 def drawn(ids: Ids, nodes: Sequence[str], organs: Sequence[str], length_s: float, number: int) -> tuple[Fault, ...]:
     """So many faults that concern whole organs, by chance, over the first `length_s` seconds, in order of time."""
     dice = _Dice(ids)
@@ -118,14 +131,8 @@ def drawn(ids: Ids, nodes: Sequence[str], organs: Sequence[str], length_s: float
     for _ in range(number):
         at_s = dice.between(0.0, length_s)
         match dice.number(5):
-            case 0:
-                made.append(NodeLoss(at_s, dice.one(nodes), dice.between(5.0, 120.0)))
-            case 1:
-                made.append(ApiErrors(at_s, dice.between(1.0, 20.0), dice.between(0.05, 0.5), dice.chance(0.5)))
-            case 2:
-                made.append(LostWatches(at_s, dice.chance(0.5)))
-            case 3:
-                made.append(SlowWatches(at_s, dice.between(1.0, 20.0), dice.between(0.01, 2.0)))
+            case 0 | 1 | 2 | 3 as which:
+                made.append(_for_all(dice, which, at_s, nodes))
             case _:
                 made.append(Crash(at_s, dice.one(organs), 1 + dice.number(3)))
     return tuple(sorted(made, key=lambda fault: fault.at_s))
@@ -145,14 +152,8 @@ def perturbations(
     for _ in range(number):
         at_s = dice.between(0.0, length_s)
         match dice.number(12):
-            case 0:
-                made.append(NodeLoss(at_s, dice.one(nodes), dice.between(5.0, 120.0)))
-            case 1:
-                made.append(ApiErrors(at_s, dice.between(1.0, 20.0), dice.between(0.05, 0.5), dice.chance(0.5)))
-            case 2:
-                made.append(LostWatches(at_s, dice.chance(0.5)))
-            case 3:
-                made.append(SlowWatches(at_s, dice.between(1.0, 20.0), dice.between(0.01, 2.0)))
+            case 0 | 1 | 2 | 3 as which:
+                made.append(_for_all(dice, which, at_s, nodes))
             case 4:
                 made.append(ClockJump(at_s, dice.between(20.0, 7200.0), dice.chance(0.5)))
             case 5 | 6 | 7:
