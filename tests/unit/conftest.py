@@ -67,8 +67,9 @@ class FakeClient:
         self._publish(kind, WatchEvent("BOOKMARK", None, self.revision))
 
     def expire(self) -> None:
-        """Watches from before now are no longer served."""
+        """Watches from before now are no longer served: what they did not deliver yet they never will."""
         self.oldest = self.revision
+        self._log.clear()
         self.end_watches()
 
     def end_watches(self) -> None:

@@ -95,6 +95,7 @@ class Informer:
         self._order = count()
         self._reaching: list[tuple[int, int, Callable[[], None]]] = []
         self._leaving: dict[Key, list[tuple[str, Callable[[], None]]]] = {}
+        self._relisted: list[Callable[[], None]] = []
 
     # reads
 
@@ -168,6 +169,10 @@ class Informer:
         else:
             self._leaving.setdefault(key, []).append((uid, callback))
 
+    def on_relist(self, callback: Callable[[], None]) -> None:
+        """Call after every list: what came and went since the last one was told to nobody."""
+        self._relisted.append(callback)
+
     # the loop
 
     async def run(self) -> None:
@@ -215,6 +220,8 @@ class Informer:
             if known is None or known.revision != new.revision:
                 self._change(key, known, new)
         self._advance(listing.revision)
+        for callback in self._relisted:
+            callback()
         self.synced.set()
 
     async def _follow(self) -> None:

@@ -103,6 +103,7 @@ class Runner:
         for name, function in watch.indexes.items():
             informer.index(name, function)
         informer.subscribe(self._handler(watch))
+        informer.on_relist(partial(self._relisted, informer))
 
     def _unwatch(self, kind: Kind) -> None:
         self._informers.pop(kind, None)
@@ -207,6 +208,13 @@ class Runner:
         unsure = [target for target in outcome.unsure if target.kind in self._informers]
         if unsure:
             self._unsure[key] = unsure
+
+    def _relisted(self, informer: Informer) -> None:
+        """Whoever made what was gone again before the cache saw it is told by nobody else."""
+        for key, unseen in self._unseen.items():
+            for written in unseen:
+                if written.kind is informer.kind and written.revision and informer.get(*written.key) is None:
+                    self.queue.add(key)
 
     def _has_seen(self, key: Hashable) -> bool:
         """Whether the caches show the key's own writes; if not, it is queued for when they do."""

@@ -132,6 +132,24 @@ def test_a_key_is_not_planned_again_before_its_write_is_seen(client: Any, until:
     assert len(children(client)) == 2
 
 
+def test_what_was_gone_before_it_was_seen_is_made_again(client: Any, until: Any) -> None:
+    """A list shows neither that it came nor that it went."""
+    stage = Stage(client, one_child)
+
+    async def script(runner: Runner) -> None:
+        await until(lambda: len(client._more) == 2)
+        client.put(OWNER, owner())
+        await until(lambda: stage.plans)
+        client.held = True
+        await until(lambda: len(children(client)) == 1)
+        client.remove(CHILD, "default", children(client)[0])
+        client.expire()
+        await until(lambda: len(children(client)) == 1)
+
+    stage.play(script)
+    assert len(children(client)) == 1
+
+
 def test_a_deleted_object_is_waited_for_too(client: Any, until: Any) -> None:
     def plan(seen: Seen) -> Plan:
         return Plan(tuple(Delete(found) for found in seen.children))
