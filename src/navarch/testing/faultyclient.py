@@ -39,7 +39,8 @@ class FaultyClient:
     def __init__(
         self, inner: Client, weather: Weather, ids: Ids, clock: Clock, process: Process, actor: str = ""
     ) -> None:
-        """actor: who is said to make the requests; the organ when ""."""
+        """actor: who is said to make the requests. When "", the organ itself, whose lists fill its caches and may be
+        old ones; what an actor lists is asked of the store."""
         self._inner = inner
         self._weather = weather
         self._ids = ids
@@ -47,6 +48,7 @@ class FaultyClient:
         self._process = process
         self._organ = process.organ
         self._actor = actor or process.organ
+        self._fills_caches = not actor
 
     def acting_as(self, actor: str) -> FaultyClient:
         """The same process under another name: one controller of several."""
@@ -123,7 +125,7 @@ class FaultyClient:
         cont: str = "",
         revision: str | None = None,
     ) -> ObjectList:
-        if not (namespace or labels or fields or limit or cont):
+        if self._fills_caches and not (namespace or labels or fields or limit or cont):
             self._weather.listed.setdefault(self._organ, {})[kind] = None
             hold = self._weather.holds.get(self._organ)
             if hold is not None and kind in hold.lists and not self._process.dead:

@@ -101,6 +101,8 @@ def test_a_fresh_process_may_be_told_of_the_past_by_lists_of_its_caches_only() -
         await ground.make("b")
         assert [one.name for one in (await ground.client.list(NODE)).items] == ["a"]
         assert [one.name for one in (await ground.client.list(NODE, fields="metadata.name=b")).items] == ["b"]
+        asked = await ground.client.acting_as("a-controller").list(NODE)
+        assert [one.name for one in asked.items] == ["a", "b"]
         assert ground.weather.travelling()
 
     play(test)
