@@ -14,7 +14,9 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,12 +102,35 @@ def total(units: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def play(name: str, seed: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="navarch-soak-") as folder:
+        return SOAKS[name].play(Path(folder), seed)
+
+
+@contextmanager
+def playing(name: str, seeds: range, beside: int) -> Iterator[Iterator[dict[str, Any]]]:
+    """What the seeds found, in their order. beside: so many at one time, each in a process and a session of its own,
+    since that is what the kernel divides a busy machine by."""
+    if beside == 1:
+        yield (play(name, seed) for seed in seeds)
+        return
+    with ProcessPoolExecutor(beside, initializer=os.setsid) as pool:
+        waiting = [pool.submit(play, name, seed) for seed in seeds]
+        try:
+            yield (one.result() for one in waiting)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=SOAKS)
     parser.add_argument("--n", type=int, default=0, help="cycles, if not the full count")
+    parser.add_argument("--beside", type=int, default=1, help="units at one time, of sieve alone")
     parser.add_argument("--date", default="", help="what the result is dated with")
     asked = parser.parse_args()
+    if asked.beside != 1 and asked.name != "sieve":
+        parser.error("--beside is for sieve alone: the other scenes measure and strain the machine they are on")
     soak = SOAKS[asked.name]
     units = -(-(asked.n or soak.n) // soak.each)
     state = ROOT / ".state" / "soak" / f"{asked.name}.json"
@@ -114,14 +139,14 @@ def main() -> int:
     done: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
     if done.get("commit") != now:
         done = {"commit": now, "units": []}
-    for seed in range(len(done["units"]) + 1, units + 1):
-        with tempfile.TemporaryDirectory(prefix="navarch-soak-") as folder:
-            found = soak.play(Path(folder), seed)
-        print(f"{asked.name} {seed}/{units}: {found}", flush=True)
-        if found["wrong"]:
-            return 1
-        done["units"].append({"seed": seed, **found})
-        state.write_text(json.dumps(done))
+    seeds = range(len(done["units"]) + 1, units + 1)
+    with playing(asked.name, seeds, asked.beside) as found_by_seed:
+        for seed, found in zip(seeds, found_by_seed, strict=True):
+            print(f"{asked.name} {seed}/{units}: {found}", flush=True)
+            if found["wrong"]:
+                return 1
+            done["units"].append({"seed": seed, **found})
+            state.write_text(json.dumps(done))
     result = {
         "what": soak.counts,
         "n": units * soak.each,
