@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from itertools import zip_longest
@@ -19,6 +19,8 @@ import msgspec
 import said
 
 from navarch import controllers
+from navarch.agent.kubelet import KubeletConfig
+from navarch.agent.kubeletfile import FIELDS
 from navarch.apiserver.fairness.gate import Seats
 from navarch.app.layout import Layout, Settings
 from navarch.base.clock import SystemClock
@@ -255,6 +257,30 @@ def metrics_page() -> str:
     )
 
 
+def kubelet_table() -> str:
+    """Defaults as the agent holds them: durations in seconds, sizes in bytes."""
+
+    def shown(attribute: str) -> str:
+        found = getattr(KubeletConfig(), attribute)
+        if isinstance(found, Mapping):
+            parts = {name: f"{each.part:.0%}" if each.amount is None else each.amount for name, each in found.items()}
+            return ", ".join(f"{name}: {part}" for name, part in parts.items())
+        if found is None or isinstance(found, frozenset | tuple):
+            return ", ".join(found or ())
+        return str(found).lower() if isinstance(found, bool) else f"{found}"
+
+    units = (("_bytes", "bytes"), ("_s", "seconds"), ("_percent", "percent"))
+    rows = [
+        (
+            code(name),
+            code(shown(field.attribute)),
+            next((word for end, word in units if field.attribute.endswith(end)), ""),
+        )
+        for name, field in sorted(FIELDS.items())
+    ]
+    return table(("field", "default", "in"), rows)
+
+
 def settings_page() -> str:
     paths = []
     layout = Layout()
@@ -269,6 +295,10 @@ def settings_page() -> str:
         settings_table(Settings),
         "## Files",
         table(("path", "", ""), sorted(paths)),
+        "## The node",
+        "`up --kubelet-config FILE` names a file of kind KubeletConfiguration; these fields of it are known, others "
+        "are refused ([how](../howto/node-settings.md)).",
+        kubelet_table(),
         "## Every server's limits",
         settings_table(Limits),
         "## How many calls the API server works on at once",

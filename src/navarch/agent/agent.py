@@ -90,7 +90,7 @@ class Agent:
             services=self._addresses,
             probed=self.probed,
         )
-        allocatable = self._machine.allocatable(config.max_pods, config.reserved)
+        allocatable = self._machine.allocatable(config.kubelet)
         self._allocatable_milli = {name: quantity.milli(amount) for name, amount in allocatable.items()}
         self.pods = Pods(
             tools,

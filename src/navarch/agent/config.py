@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from navarch.agent.kubelet import KubeletConfig
 from navarch.client.lease import RENEW_S
 
 VERSION = "v1.36.0"
@@ -59,10 +60,9 @@ def log_name(container: str, attempt: int) -> str:
 class AgentConfig:
     """node_ips: primary first. cluster_dns: addresses that pods with `ClusterFirst` ask; () for those of the node.
 
-    port: of the agent's own HTTPS service; 0 when it has none. reserved: what of the node is not for pods (quantities
-    by resource name). cgroup_root: the group that all pods are below; "" leaves groups to the runtime. taints: set when
-    the node is registered. log_bytes, log_files: a container's log is rotated at that size (0: never), and so many
-    files of it are kept.
+    port: of the agent's own HTTPS service; 0 when it has none. cgroup_root: the group that all pods are below; ""
+    leaves groups to the runtime. taints: set when the node is registered. log_bytes, log_files: a container's log is
+    rotated at that size (0: never), and so many files of it are kept. kubelet: what people set of how the node is run.
     """
 
     node_name: str
@@ -71,12 +71,10 @@ class AgentConfig:
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     port: int = 0
-    max_pods: int = 110
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
     provider_id: str = ""
-    reserved: Mapping[str, str] = field(default_factory=dict)
     cgroup_root: str = "/kubepods"
     resolv_conf: Path = Path("/etc/resolv.conf")
     master_service_namespace: str = "default"
@@ -85,3 +83,4 @@ class AgentConfig:
     relist_s: float = 60.0
     heartbeat_s: float = RENEW_S
     status_report_s: float = 300.0
+    kubelet: KubeletConfig = field(default_factory=KubeletConfig)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from navarch.agent.imagefile import architecture
+from navarch.agent.kubelet import KubeletConfig
 from navarch.objects import quantity
 
 
@@ -25,24 +25,22 @@ class Machine:
     os_image: str = ""
     arch: str = ""
 
-    def capacity(self, max_pods: int) -> dict[str, str]:
+    def capacity(self, kubelet: KubeletConfig) -> dict[str, str]:
         return {
             "cpu": str(self.cpus),
             "memory": f"{self.memory_bytes // 1024}Ki",
             "ephemeral-storage": f"{self.disk_bytes // 1024}Ki",
             "hugepages-1Gi": "0",
             "hugepages-2Mi": "0",
-            "pods": str(max_pods),
+            "pods": str(kubelet.max_pods),
         }
 
-    def allocatable(self, max_pods: int, reserved: Mapping[str, str]) -> dict[str, str]:
-        """The capacity without what is reserved; of the disk a tenth stays free."""
-        found = self.capacity(max_pods)
-        found["ephemeral-storage"] = str(self.disk_bytes * 9 // 10)
-        for name, amount in reserved.items():
-            if name in found:
-                left = max(0, quantity.nano(found[name]) - quantity.nano(amount))
-                found[name] = quantity.text(left, "binary" if name != "cpu" else "decimal")
+    def allocatable(self, kubelet: KubeletConfig) -> dict[str, str]:
+        """The capacity without what is reserved and what must stay free."""
+        found = self.capacity(kubelet)
+        for name, amount in kubelet.kept_back(found).items():
+            left = max(0, quantity.nano(found[name]) - quantity.nano(amount))
+            found[name] = quantity.text(left, "binary" if name == "memory" else "decimal")
         return found
 
 

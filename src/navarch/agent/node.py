@@ -75,8 +75,8 @@ def node_status(config: AgentConfig, seen: Observed, old: Document, now: datetim
     machine = seen.machine
     addresses = [{"type": "InternalIP", "address": ip} for ip in config.node_ips]
     made: Document = {
-        "capacity": machine.capacity(config.max_pods),
-        "allocatable": machine.allocatable(config.max_pods, config.reserved),
+        "capacity": machine.capacity(config.kubelet),
+        "allocatable": machine.allocatable(config.kubelet),
         "addresses": [*addresses, {"type": "Hostname", "address": config.node_name}],
         "nodeInfo": {
             "machineID": machine.machine_id,

@@ -130,6 +130,8 @@ class Settings:
     """How many files that were put aside stay; 0: all."""
     audit_log_maxage: int = 0
     """Days that they stay; 0: for ever."""
+    kubelet_config_file: str = ""
+    """How the node is run (kind KubeletConfiguration); "": with Kubernetes' defaults."""
 
     @property
     def api_url(self) -> str:

@@ -10,11 +10,13 @@ import asyncio
 import sys
 from pathlib import Path
 
+from navarch.agent import kubeletfile
 from navarch.agent.agent import Agent
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.cri import CriRuntime
 from navarch.agent.cristreams import CriStreams
+from navarch.agent.kubelet import KubeletConfig
 from navarch.agent.measures import Measures
 from navarch.agent.port import Port
 from navarch.agent.usage import Gauges
@@ -43,14 +45,21 @@ _log = Log("node")
 
 
 def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
+    """Raises: BadKubeletFile."""
+    path = settings.kubelet_config_file
+    kubelet = kubeletfile.read(Path(path)) if path else KubeletConfig()
+    logs = Path(kubelet.pod_logs_dir) if kubelet.pod_logs_dir else layout.logs / "pods"
     return AgentConfig(
         node_name=settings.node_name,
         node_ips=(settings.node_ip,),
-        paths=Paths(layout.agent, layout.logs / "pods"),
+        paths=Paths(layout.agent, logs),
         cluster_dns=(settings.dns_ip,),
         cluster_domain=settings.cluster_domain,
         port=settings.agent_port,
         cgroup_root=CGROUP,
+        log_bytes=kubelet.container_log_max_bytes,
+        log_files=kubelet.container_log_max_files,
+        kubelet=kubelet,
     )
 
 
@@ -82,6 +91,7 @@ async def containerd_ready(layout: Layout, runtime: CriRuntime, clock: SystemClo
 
 async def serve(layout: Layout, settings: Settings) -> None:
     stop = stop_signals()
+    config = agent_config(layout, settings)
     who = identity.load_node(layout)
     clock, ids = SystemClock(), SystemIds()
     client = HttpClient(Target(settings.api_url, who.ca, who.node.certificate, who.node.key), "navarch-agent")
@@ -93,7 +103,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     dataplane = NftDataplane(settings.table)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
     cgroups = Cgroups(CGROUP)
-    agent = Agent(client, runtime, clock, ids, agent_config(layout, settings), cgroups=cgroups, informers=informers)
+    agent = Agent(client, runtime, clock, ids, config, cgroups=cgroups, informers=informers)
     organs = (
         agent,
         Proxy(informers, dataplane, proxy_node(layout, settings), clock),

@@ -134,6 +134,26 @@ AuditAgeOption = Annotated[
 ]
 
 
+KubeletConfigOption = Annotated[
+    str,
+    typer.Option(
+        "--kubelet-config",
+        metavar="FILE",
+        help="How the node is run (kubelet.config.k8s.io/v1beta1): limits, reserves, policies.",
+        callback=_absolute,
+    ),
+]
+
+
+def _kubelet(file: str) -> dict[str, Any]:
+    """The setting that was said. Raises: BadKubeletFile."""
+    if file:
+        from navarch.agent import kubeletfile
+
+        kubeletfile.read(Path(file))
+    return {"kubelet_config_file": file}
+
+
 def _audit(policy: str, log: str, size_mb: int, backups: int, age_days: int) -> dict[str, Any]:
     """The settings that were said. Raises: BadSettings."""
     if policy:
@@ -160,6 +180,7 @@ def up(
     audit_log_maxsize: AuditSizeOption = 0,
     audit_log_maxbackup: AuditBackupOption = -1,
     audit_log_maxage: AuditAgeOption = 0,
+    kubelet_config: KubeletConfigOption = "",
     output_form: FormOption = Form.text,
 ) -> None:
     """Set up and start a cluster on this machine. Harmless where it runs already."""
@@ -168,7 +189,7 @@ def up(
 
     wanted: dict[str, Any] = {"api_port": api_port, "agent_port": agent_port, "node_ip": node_ip}
     audit = _audit(audit_policy_file, audit_log_path, audit_log_maxsize, audit_log_maxbackup, audit_log_maxage)
-    wanted |= {"node_name": node_name, **audit}
+    wanted |= {"node_name": node_name, **audit, **_kubelet(kubelet_config)}
     lifecycle.up(Layout(data_dir, run_dir), wanted, parse(registry), as_json=output_form is Form.json)
 
 

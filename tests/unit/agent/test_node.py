@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from navarch.agent.config import AgentConfig, Paths
+from navarch.agent.kubelet import KubeletConfig
 from navarch.agent.machine import Machine, read_machine
 from navarch.agent.node import Observed, differs, new_node, node_status
 from navarch.agent.runtime import Image
@@ -36,10 +37,12 @@ def test_a_node_says_what_it_has() -> None:
 
 
 def test_what_is_reserved_is_not_allocatable() -> None:
-    found = MACHINE.allocatable(110, {"cpu": "500m", "memory": "1Gi", "unknown": "1"})
-    assert (found["cpu"], found["memory"]) == ("1500m", "3Gi")
-    assert found["pods"] == "110"
-    assert MACHINE.allocatable(110, {"cpu": "5"})["cpu"] == "0"
+    kept = KubeletConfig(max_pods=20, kube_reserved={"cpu": "500m", "memory": "1Gi"}, eviction_hard={})
+    found = MACHINE.allocatable(kept)
+    assert (found["cpu"], found["memory"], found["pods"]) == ("1500m", "3Gi", "20")
+    assert MACHINE.allocatable(KubeletConfig(system_reserved={"cpu": "5"}))["cpu"] == "0"
+    plain = MACHINE.allocatable(KubeletConfig())
+    assert (plain["memory"], plain["ephemeral-storage"]) == ("3996Mi", str((100 << 30) * 9 // 10))
 
 
 def test_problems_make_a_node_unready_and_say_why() -> None:
