@@ -17,6 +17,7 @@ from navarch.agent.environment import ServiceAddress, ServicePort
 from navarch.agent.images import Images
 from navarch.agent.machine import Machine, read_machine
 from navarch.agent.node import NodeReporter
+from navarch.agent.pluginwatch import PluginWatch
 from navarch.agent.pods import Pods
 from navarch.agent.references import References
 from navarch.agent.runtime import Runtime
@@ -74,6 +75,8 @@ class Agent:
         self._node = NodeReporter(client, runtime, clock, config, self._machine, beats, recorder)
         self._references = References(client, clock, lambda uids: self.pods.refresh(uids))
         disk = DiskStorage(config, clock, PodTokens(client, clock), Claims(client)) if storage is None else storage
+        self.plugins = PluginWatch(config.paths.plugins_registry, clock) if storage is None else None
+        """Who registers plugins of the node; None on simulated nodes, which have none."""
         self.probed: Counter[tuple[str, str, str, str, str, str]] = Counter()
         """How often probes said what: see `exposition.Probed`."""
         tools = Tools(
@@ -117,6 +120,8 @@ class Agent:
                 group.create_task(self._informers.run())
             group.create_task(self._references.run())
             group.create_task(self._node.beat())
+            if self.plugins is not None and self.plugins.handlers:
+                group.create_task(self.plugins.run())
             group.create_task(self._node.run(self._until_runtime_changes))
             await self._services.synced.wait()
             await self._nodes.synced.wait()

@@ -47,6 +47,11 @@ class Paths:
         """Where a volume's part is bound that container mount number `index` shows."""
         return self.pod(uid) / "subpaths" / container / str(index)
 
+    @property
+    def plugins_registry(self) -> Path:
+        """Where plugins of the node lay the sockets by which they register."""
+        return self.root / "plugins_registry"
+
     def pod_logs(self, namespace: str, name: str, uid: str) -> Path:
         return self.logs / f"{namespace}_{name}_{uid}"
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import google.protobuf.descriptor_pb2
-import google.protobuf.descriptor_pool
-import google.protobuf.message_factory
+from navarch.wire import rpc
 
 RANGE = "/etcdserverpb.KV/Range"
 TXN = "/etcdserverpb.KV/Txn"
@@ -51,37 +49,8 @@ StatusRequest
 StatusResponse      1 header ResponseHeader, 2 version string, 3 db_size int64
 """  # noqa: E501 - one message a line
 PACKAGE = "navarch.etcd"
-SCALARS = {"int32": 5, "int64": 3, "uint64": 4, "bool": 8, "string": 9, "bytes": 12}
-MESSAGE, ONE, MANY = 11, 1, 3
 
-
-def _field(text: str) -> dict[str, Any]:
-    number, name, type_ = text.split()
-    many, type_ = type_.endswith("*"), type_.removesuffix("*")
-    found: dict[str, Any] = {"name": name, "number": int(number), "label": MANY if many else ONE}
-    if type_ in SCALARS:
-        return {**found, "type": SCALARS[type_]}
-    return {**found, "type": MESSAGE, "type_name": f".{PACKAGE}.{type_}"}
-
-
-_protobuf: Any = google.protobuf  # which brings no types along
-
-
-def _classes() -> dict[str, Any]:
-    """Message classes by name, in a pool of their own: other packages may know etcd's messages too."""
-    file = _protobuf.descriptor_pb2.FileDescriptorProto(name="navarch/etcd.proto", package=PACKAGE, syntax="proto3")
-    for line in TABLE.strip().splitlines():
-        name, _, rest = line.partition(" ")
-        message = file.message_type.add(name=name)
-        for field in filter(None, rest.strip().split(", ")):
-            message.field.add(**_field(field))
-    pool = _protobuf.descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    found = {message.name: pool.FindMessageTypeByName(f"{PACKAGE}.{message.name}") for message in file.message_type}
-    return {name: _protobuf.message_factory.GetMessageClass(descriptor) for name, descriptor in found.items()}
-
-
-_made = _classes()
+_made = rpc.classes(PACKAGE, TABLE)
 Compare: Any = _made["Compare"]
 CompactionRequest: Any = _made["CompactionRequest"]
 CompactionResponse: Any = _made["CompactionResponse"]
