@@ -10,8 +10,8 @@ import stat
 from pathlib import Path
 
 from navarch.agent.volumes import kernel
-from navarch.agent.volumes.payload import MountFailure
-from navarch.agent.volumes.writer import own_by_group
+from navarch.agent.volumes.maker import MountFailure
+from navarch.agent.volumes.ownership import own_by_group
 from navarch.kinds.podspec.volumes import EmptyDirSource, HostPathSource
 from navarch.objects import quantity
 

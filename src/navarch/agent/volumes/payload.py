@@ -7,24 +7,14 @@ Source: https://kubernetes.io/docs/concepts/storage/projected-volumes/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from navarch.agent.downward import Surroundings, Unanswerable, field_value, resource_value
 from navarch.agent.environment import Lookup
-from navarch.agent.runtime import RuntimeFailure
+from navarch.agent.volumes.maker import MountFailure, Tokens
 from navarch.kinds.pod import Pod
-from navarch.kinds.podspec.volumes import DownwardSource, KeyToPath, Projection, TokenProjection, Volume
-
-Tokens = Callable[[TokenProjection], str]
-"""A token for the pod's service account, valid now."""
-
-
-class MountFailure(RuntimeFailure):
-    """A volume cannot be made yet; the pod waits, with a FailedMount event."""
-
-    def __init__(self, volume: str, message: str) -> None:
-        super().__init__(f'MountVolume.SetUp failed for volume "{volume}" : {message}', reason="FailedMount")
+from navarch.kinds.podspec.volumes import DownwardSource, KeyToPath, Projection, Volume
 
 
 class _Unready(Exception):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -18,15 +18,15 @@ from navarch.agent.config import AgentConfig
 from navarch.agent.downward import Surroundings
 from navarch.agent.environment import Lookup, expand
 from navarch.agent.runtime import Mount, RuntimeFailure
-from navarch.agent.volumes import kernel, local, subpath, writer
+from navarch.agent.volumes import kernel, subpath
 from navarch.agent.volumes.claims import Claims
-from navarch.agent.volumes.payload import MountFailure, is_made_from_objects, payload
+from navarch.agent.volumes.directories import EmptyDirs, HostPaths, LocalVolumes
+from navarch.agent.volumes.maker import Made, Maker, Wanted, source_of
+from navarch.agent.volumes.objectfiles import ObjectFiles
 from navarch.agent.volumes.tokens import PodTokens
 from navarch.base.clock import Clock
 from navarch.kinds.pod import Pod
 from navarch.kinds.podspec.container import Container
-from navarch.kinds.podspec.volumes import Volume
-from navarch.objects import quantity
 
 HOSTS = "/etc/hosts"
 LONGEST_MESSAGE_BYTES = 4096
@@ -89,52 +89,55 @@ class NoStorage:
         return ()
 
 
+def disk_makers(clock: Clock) -> dict[str, Maker]:
+    """By the type of the source, of a pod's volume or a PersistentVolume: the one list of what this node can make."""
+    files = ObjectFiles(clock)
+    return {
+        "emptyDir": EmptyDirs(),
+        "hostPath": HostPaths(),
+        "local": LocalVolumes(),
+        "configMap": files,
+        "secret": files,
+        "downwardAPI": files,
+        "projected": files,
+    }
+
+
 class DiskStorage:
-    def __init__(self, config: AgentConfig, clock: Clock, tokens: PodTokens, claims: Claims) -> None:
+    def __init__(
+        self, config: AgentConfig, clock: Clock, tokens: PodTokens, claims: Claims, makers: Mapping[str, Maker]
+    ) -> None:
         self._config = config
         self._paths = config.paths
         self._clock = clock
         self._tokens = tokens
         self._claims = claims
-        self._local: dict[tuple[str, str], Path] = {}
-        """Volumes that lie elsewhere: (pod uid, volume) -> path."""
+        self._makers = makers
+        self._made: dict[tuple[str, str], Made] = {}
+        """By (pod uid, volume)."""
 
     def pods(self) -> Sequence[str]:
         return sorted(entry.name for entry in self._paths.pods.iterdir()) if self._paths.pods.exists() else ()
 
     async def mount(self, pod: Pod, lookup: Lookup, around: Surroundings) -> None:
         tokens = await self._tokens.ensure(pod)
+        uid = pod.metadata.uid
         for volume in pod.spec.volumes:
-            if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
-                source, shared = await self._claims.path_of(pod, volume)
-                self._local[pod.metadata.uid, volume.name] = Path(source.path)
-                await asyncio.to_thread(local.check_host_path, volume.name, source, shared=shared)
+            bound = await self._claims.bound(pod, volume)
+            kind, source = source_of(volume, bound)
+            path = self._paths.volume(uid, volume.name)
+            wanted = Wanted(pod, volume, kind, source, path, lookup, around, tokens.__getitem__, bound)
+            self._made[uid, volume.name] = await self._make(wanted)
 
-        def make() -> None:
-            for volume in pod.spec.volumes:
-                self._make(pod, volume, lookup, around, tokens.__getitem__)
-
-        await asyncio.to_thread(make)
-
-    def _make(self, pod: Pod, volume: Volume, lookup: Lookup, around: Surroundings, tokens: Callable[..., str]) -> None:
-        uid, group = pod.metadata.uid, pod.spec.security_context.fs_group
-        path = self._paths.volume(uid, volume.name)
+    async def _make(self, wanted: Wanted) -> Made:
+        maker = self._makers.get(wanted.kind)
+        if maker is None:
+            what = f'the type of persistent volume "{wanted.bound.name}"' if wanted.bound else "the volume's type"
+            raise wanted.failure(f"{what} is not supported on this node")
         try:
-            if volume.host_path is not None:
-                self._local[uid, volume.name] = Path(volume.host_path.path)
-                local.check_host_path(volume.name, volume.host_path)
-            elif volume.empty_dir is not None:
-                local.make_empty_dir(path, volume.empty_dir, group, _memory_limit(pod))
-            elif is_made_from_objects(volume):
-                files = payload(pod, volume, lookup, around, tokens)
-                if _secret(volume) and not kernel.is_mounted(path):
-                    path.mkdir(parents=True, exist_ok=True)
-                    kernel.mount_tmpfs(path, mode=0o755)
-                writer.write(path, files, self._clock.now().strftime("%Y_%m_%d_%H_%M_%S.%f"), group)
-            elif (uid, volume.name) not in self._local:
-                raise MountFailure(volume.name, "the volume's type is not supported on this node")
+            return await maker.make(wanted)
         except (OSError, ValueError) as error:
-            raise MountFailure(volume.name, str(error)) from error
+            raise wanted.failure(str(error)) from error
 
     async def mounts_of(
         self, pod: Pod, container: Container, attempt: int, around: Surroundings, environment: dict[str, str]
@@ -153,12 +156,12 @@ class DiskStorage:
                     f'cannot find volume "{wanted.name}" to mount into container "{container.name}"',
                     reason="CreateContainerConfigError",
                 )
-            source = self._local.get((uid, volume.name), self._paths.volume(uid, volume.name))
-            part = wanted.sub_path or expand(wanted.sub_path_expr, environment.get)
-            if part:
+            made = self._made[uid, volume.name]
+            source = made.path
+            if part := wanted.sub_path or expand(wanted.sub_path_expr, environment.get):
                 place = self._paths.subpath(uid, container.name, number)
-                source = subpath.prepare(container.name, source, part, place)
-            readonly = wanted.read_only or _readonly(volume)
+                source = subpath.prepare(container.name, volume.name, source, part, place)
+            readonly = wanted.read_only or made.read_only
             found.append(Mount(str(source), wanted.mount_path, readonly, wanted.mount_propagation))
         taken = {mount.container_path.rstrip("/") for mount in found}
         if HOSTS not in taken:
@@ -195,30 +198,17 @@ class DiskStorage:
 
     async def remove(self, uid: str) -> None:
         self._tokens.forget(uid)
-        for key in [key for key in self._local if key[0] == uid]:
-            del self._local[key]
+        for key in [key for key in self._made if key[0] == uid]:
+            del self._made[key]
         try:
+            for maker in self._makers.values():
+                await maker.remove(uid)
             await asyncio.to_thread(_remove_tree, self._paths.pod(uid))
         except OSError as error:
             raise RuntimeFailure(f"the pod's directory cannot be removed: {error}") from error
 
     async def remove_logs(self, namespace: str, name: str, uid: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._paths.pod_logs(namespace, name, uid), True)
-
-
-def _memory_limit(pod: Pod) -> int:
-    limits = [container.resources.limits.get("memory") for container in pod.spec.containers]
-    return sum(quantity.whole(limit) for limit in limits if limit is not None) if all(limits) else 0
-
-
-def _secret(volume: Volume) -> bool:
-    """Whether its content should never reach the disk."""
-    return volume.secret is not None or volume.projected is not None
-
-
-def _readonly(volume: Volume) -> bool:
-    claim = volume.persistent_volume_claim
-    return is_made_from_objects(volume) or (claim is not None and claim.read_only)
 
 
 def _remove_tree(path: Path) -> None:

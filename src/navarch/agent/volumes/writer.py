@@ -13,13 +13,11 @@ import os
 import shutil
 from pathlib import Path
 
+from navarch.agent.volumes.ownership import own_by_group
 from navarch.agent.volumes.payload import Content, Payload
 
 DATA = "..data"
 FRESH = "..data_tmp"
-READ_WRITE_GROUP = 0o660
-READ_GROUP = 0o440
-DIRECTORY_GROUP = 0o110
 
 
 def write(target: Path, payload: Payload, stamp: str, fs_group: int | None = None) -> bool:
@@ -48,8 +46,9 @@ def write(target: Path, payload: Payload, stamp: str, fs_group: int | None = Non
     link.symlink_to(directory.name)
     link.replace(target / DATA)
     _link_names(target, payload)
-    if current is not None and current.name != directory.name:
-        shutil.rmtree(current, ignore_errors=True)
+    for entry in os.scandir(target):  # the old files, and what an agent left behind that was killed while it wrote
+        if entry.name.startswith("..") and entry.name not in (DATA, directory.name):
+            shutil.rmtree(entry.path, ignore_errors=True)
     return True
 
 
@@ -98,23 +97,3 @@ def _link_names(target: Path, payload: Payload) -> None:
     for name in wanted:
         with contextlib.suppress(FileExistsError):
             os.symlink(f"{DATA}/{name}", target / name)
-
-
-def own_by_group(root: Path, group: int, *, readonly: bool = False) -> None:
-    """Give everything below to the group, as `fsGroup` asks; directories hand the group on to what is made in them.
-
-    Raises: OSError.
-    """
-    mask = READ_GROUP if readonly else READ_WRITE_GROUP
-    for directory, _, files in os.walk(root):
-        _own(directory, group, mask | DIRECTORY_GROUP | 0o2000)
-        for name in files:
-            _own(os.path.join(directory, name), group, mask)
-
-
-def _own(path: str, group: int, bits: int) -> None:
-    if os.path.islink(path):
-        os.lchown(path, -1, group)
-        return
-    os.chown(path, -1, group)
-    os.chmod(path, (os.stat(path).st_mode & 0o7777) | bits)

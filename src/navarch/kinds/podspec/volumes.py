@@ -98,6 +98,12 @@ class ImageSource(View, frozen=True):
     pull_policy: str = ""
 
 
+class NFSSource(View, frozen=True):
+    server: str
+    path: str
+    read_only: bool = False
+
+
 class CSISource(View, frozen=True):
     """An inline (ephemeral) CSI volume."""
 
@@ -117,5 +123,6 @@ class Volume(View, frozen=True):
     projected: ProjectedSource | None = None
     persistent_volume_claim: ClaimSource | None = None
     ephemeral: RawDocument | None = None
+    nfs: NFSSource | None = None
     csi: CSISource | None = None
     image: ImageSource | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from navarch.agent.volumes.local import check_host_path
-from navarch.agent.volumes.payload import MountFailure
+from navarch.agent.volumes.maker import MountFailure
 from navarch.kinds.podspec.volumes import HostPathSource
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navarch.agent.downward import Surroundings
-from navarch.agent.volumes.payload import Content, MountFailure, payload, references
+from navarch.agent.volumes.maker import MountFailure
+from navarch.agent.volumes.payload import Content, payload, references
 from navarch.agent.volumes.writer import check_path, write
 from navarch.kinds.podspec.volumes import TokenProjection
 from tests.unit.agent.pods import pod

@@ -8,13 +8,9 @@ from typing import Any
 
 import pytest
 
-from navarch.agent.volumes.claims import Claims
-from navarch.agent.volumes.payload import MountFailure
 from navarch.agent.volumes.tokens import PodTokens, projections
 from navarch.base.clock import SystemClock, rfc3339
 from navarch.base.errors import Retryable
-from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
-from navarch.kinds.podspec.volumes import HostPathSource
 from tests.unit.agent.pods import START, UID, pod
 from tests.unit.conftest import FakeClient
 
@@ -86,40 +82,3 @@ def test_an_answer_without_a_token_is_a_failure() -> None:
     with pytest.raises(Retryable, match="no token for service account default/robot"):
         asyncio.run(PodTokens(client, clock).ensure(asking()))  # type: ignore[arg-type]
     assert projections(pod()) == []
-
-
-CLAIMED = pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
-
-
-def claim(client: FakeClient, phase: str = "Bound") -> None:
-    meta = {"namespace": "default", "name": "data"}
-    client.put(
-        PERSISTENTVOLUMECLAIM,
-        {"kind": "PersistentVolumeClaim", "metadata": meta, "spec": {"volumeName": "pv"}, "status": {"phase": phase}},
-    )
-
-
-def path_of(client: FakeClient) -> Any:
-    return asyncio.run(Claims(client).path_of(CLAIMED, CLAIMED.spec.volumes[0]))  # type: ignore[arg-type]
-
-
-def test_a_claim_leads_to_the_directory_of_its_volume(client: FakeClient) -> None:
-    claim(client)
-    client.put(PERSISTENTVOLUME, {"metadata": {"name": "pv"}, "spec": {"hostPath": {"path": "/srv/x"}}})
-    assert path_of(client) == (HostPathSource(path="/srv/x", type="DirectoryOrCreate"), False)
-    made = {"name": "pv", "annotations": {"pv.kubernetes.io/provisioned-by": "navarch.dev/local-path"}}
-    client.put(PERSISTENTVOLUME, {"metadata": made, "spec": {"hostPath": {"path": "/srv/x"}}})
-    assert path_of(client)[1], "made by the cluster itself, for whichever user"
-    client.put(PERSISTENTVOLUME, {"metadata": {"name": "pv"}, "spec": {"local": {"path": "/mnt/y"}}})
-    assert path_of(client)[0].path == "/mnt/y"
-    client.put(PERSISTENTVOLUME, {"metadata": {"name": "pv"}, "spec": {"nfs": {"path": "/z", "server": "s"}}})
-    with pytest.raises(MountFailure, match='type of persistent volume "pv" is not supported'):
-        path_of(client)
-
-
-def test_a_claim_that_is_missing_or_unbound_is_named(client: FakeClient) -> None:
-    with pytest.raises(MountFailure, match='persistentvolumeclaim "data" not found'):
-        path_of(client)
-    claim(client, "Pending")
-    with pytest.raises(MountFailure, match="PVC default/data is not bound"):
-        path_of(client)
