@@ -21,9 +21,7 @@ from navarch.agent.pluginwatch import PluginWatch
 from navarch.agent.pods import Pods
 from navarch.agent.references import References
 from navarch.agent.runtime import Runtime
-from navarch.agent.volumes.claims import Claims
-from navarch.agent.volumes.storage import DiskStorage, Storage, disk_makers
-from navarch.agent.volumes.tokens import PodTokens
+from navarch.agent.volumes.storage import Storage, disk_storage
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
 from navarch.client.client import Client
@@ -74,9 +72,7 @@ class Agent:
         beats = heartbeats if heartbeats is not None else LeaseHeartbeats(client, clock)
         self._node = NodeReporter(client, runtime, clock, config, self._machine, beats, recorder)
         self._references = References(client, clock, lambda uids: self.pods.refresh(uids))
-        disk = storage
-        if disk is None:
-            disk = DiskStorage(config, clock, PodTokens(client, clock), Claims(client), disk_makers(clock))
+        disk = storage if storage is not None else disk_storage(client, config, clock)
         self.plugins = PluginWatch(config.paths.plugins_registry, clock) if storage is None else None
         """Who registers plugins of the node; None on simulated nodes, which have none."""
         self.probed: Counter[tuple[str, str, str, str, str, str]] = Counter()

@@ -25,6 +25,7 @@ from navarch.agent.volumes.maker import Made, Maker, Wanted, source_of
 from navarch.agent.volumes.objectfiles import ObjectFiles
 from navarch.agent.volumes.tokens import PodTokens
 from navarch.base.clock import Clock
+from navarch.client.client import Client
 from navarch.kinds.pod import Pod
 from navarch.kinds.podspec.container import Container
 
@@ -101,6 +102,11 @@ def disk_makers(clock: Clock) -> dict[str, Maker]:
         "downwardAPI": files,
         "projected": files,
     }
+
+
+def disk_storage(client: Client, config: AgentConfig, clock: Clock) -> DiskStorage:
+    """For a real node."""
+    return DiskStorage(config, clock, PodTokens(client, clock), Claims(client), disk_makers(clock))
 
 
 class DiskStorage:
