@@ -163,7 +163,10 @@ class Actor:
         def tell(type: str, reason: str, message: str) -> None:
             self.tell(work, type, reason, message, name)
 
-        work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell)
+        def identify(secret: str) -> str:
+            return self._t.references.uid("secrets", work.pod.metadata.namespace, secret)
+
+        work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell, identify)
 
     async def _start_container(self, work: Work, step: StartContainer) -> None:
         container = specs.find_container(work.pod, step.container)

@@ -19,6 +19,7 @@ from navarch.agent.machine import Machine, read_machine
 from navarch.agent.node import NodeReporter
 from navarch.agent.pluginwatch import PluginWatch
 from navarch.agent.pods import Pods
+from navarch.agent.pulling.accounts import ApiAccounts
 from navarch.agent.references import References
 from navarch.agent.runtime import Runtime
 from navarch.agent.volumes.storage import Storage, disk_storage
@@ -83,7 +84,7 @@ class Agent:
             clock=clock,
             config=config,
             machine=self._machine,
-            images=Images(runtime, clock),
+            images=Images(runtime, clock, config.images, ApiAccounts(client)),
             references=self._references,
             storage=disk,
             cgroups=self._cgroups,

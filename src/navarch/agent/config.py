@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from navarch.agent.kubelet import KubeletConfig
+from navarch.agent.pulling.settings import PullSettings
 from navarch.client.lease import RENEW_S
 
 VERSION = "v1.36.0"
@@ -68,6 +69,7 @@ class AgentConfig:
     port: of the agent's own HTTPS service; 0 when it has none. cgroup_root: the group that all pods are below; ""
     leaves groups to the runtime. taints: set when the node is registered. log_bytes, log_files: a container's log is
     rotated at that size (0: never), and so many files of it are kept. kubelet: what people set of how the node is run.
+    images: how they are pulled.
     """
 
     node_name: str
@@ -85,6 +87,7 @@ class AgentConfig:
     master_service_namespace: str = "default"
     log_bytes: int = 10 << 20
     log_files: int = 5
+    images: PullSettings = field(default_factory=PullSettings)
     relist_s: float = 60.0
     heartbeat_s: float = RENEW_S
     status_report_s: float = 300.0

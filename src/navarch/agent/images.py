@@ -1,6 +1,7 @@
 """Gets a container's image: by its pull policy, with the pod's credentials, one pull of an image at a time.
 
-When to try again after a failure is the plan's business.
+When to try again after a failure is the plan's business. What may be used by whom stands in `pulling.records`, how many
+pulls run at once in `pulling.queue`.
 
 Source: https://kubernetes.io/docs/concepts/containers/images/
 """
@@ -8,154 +9,206 @@ Source: https://kubernetes.io/docs/concepts/containers/images/
 from __future__ import annotations
 
 import asyncio
-import base64
-import re
-from collections.abc import Callable, Mapping, Sequence
-
-import orjson
+from collections.abc import Callable, Sequence
 
 from navarch.agent.environment import Lookup
-from navarch.agent.imagefile import full_name
-from navarch.agent.runtime import Image, RegistryAuth, Runtime, RuntimeFailure
+from navarch.agent.pulling import keyring, names
+from navarch.agent.pulling.keyring import Credential, Origin
+from navarch.agent.pulling.plugins import Accounts, Plugins
+from navarch.agent.pulling.queue import PullQueue
+from navarch.agent.pulling.records import NEVER, PullRecords, permits
+from navarch.agent.pulling.settings import PullSettings
+from navarch.agent.runtime import Image, Runtime, RuntimeFailure
 from navarch.base.clock import Clock
 from navarch.kinds.pod import Pod
 from navarch.kinds.podspec.container import Container
 
-PARALLEL_PULLS = 4
-_REFERENCE = re.compile(
-    r"^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]+)?/)?"
-    r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
-    r"(?::[\w][\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-fA-F]{32,})?$"
-)
-_DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
-
 Tell = Callable[[str, str, str], None]
 """(type, reason, message) of an event about the container."""
+Identify = Callable[[str], str]
+"""The name of a Secret in the pod's namespace -> its uid, "" when it is not there."""
+
+NAMED_FAILURES = {
+    "RegistryUnavailable": "the registry is unavailable",
+    "SignatureValidationFailed": "the signature validation failed",
+}
+"""What runtimes begin a message with, and how it is said to users."""
+
+
+def nobody(secret: str) -> str:
+    """Secrets have no uid where none can be asked for."""
+    return ""
 
 
 class Images:
-    def __init__(self, runtime: Runtime, clock: Clock) -> None:
+    def __init__(
+        self, runtime: Runtime, clock: Clock, settings: PullSettings | None = None, accounts: Accounts | None = None
+    ) -> None:
+        settings = settings if settings is not None else PullSettings()
         self._runtime = runtime
         self._clock = clock
-        self._slots = asyncio.Semaphore(PARALLEL_PULLS)
+        self._queue = PullQueue(settings.limits, clock)
+        self._verification = settings.verification
+        folder = settings.records if settings.verification.policy != NEVER else None
+        self._records = PullRecords(folder, clock) if folder is not None else None
+        self._plugins = Plugins(settings.providers, settings.plugins, clock, accounts) if settings.providers else None
         self._pulling: dict[str, asyncio.Lock] = {}
 
-    async def ensure(self, pod: Pod, container: Container, lookup: Lookup, tell: Tell) -> Image:
-        """The image, pulled if its policy says so.
+    async def ensure(
+        self, pod: Pod, container: Container, lookup: Lookup, tell: Tell, identify: Identify = nobody
+    ) -> Image:
+        """The image, pulled if its policy or who wants it asks for that.
 
         Raises:
-            RuntimeFailure: reason InvalidImageName, ErrImageNeverPull or ErrImagePull.
+            RuntimeFailure: reason InvalidImageName, ErrImageNeverPull, ErrImagePull or one of NAMED_FAILURES.
         """
         name, policy = container.image, container.image_pull_policy
-        if not (_REFERENCE.match(name) or _DIGEST.match(name)):
-            message = (
-                f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": '
-                "invalid reference format"
-            )
-            tell("Warning", "InspectFailed", message)
-            raise RuntimeFailure(message, reason="InvalidImageName")
-        present = await self._runtime.image(name)
+        pulled_name = self._checked(name, tell)
+        if self._records is not None and not self._records.ready:
+            await self._records.load(await self._runtime.images())
+        present = await self._runtime.image(pulled_name)
+        shown: Sequence[Credential] | None = None
+        if present is not None and policy != "Always" and self._must_verify(name, present):
+            shown = await self._credentials(pod, name, lookup, identify)
+            if not self._permits(name, present, shown):
+                present = None
         if policy == "Never" and present is None:
             message = f'Container image "{name}" is not present with pull policy of Never'
             tell("Warning", "ErrImageNeverPull", message)
             raise RuntimeFailure(message, reason="ErrImageNeverPull")
         if present is None or policy == "Always":
-            pulled = await self._pull_once(name, policy, credentials(pod, name, lookup), tell)
-            if pulled is not None:
-                return pulled
-            present = await self._runtime.image(name)
+            if shown is None:
+                shown = await self._credentials(pod, name, lookup, identify)
+            present = await self._pull_once(container, pulled_name, shown, tell)
+            if present is not None:
+                return present
+            present = await self._runtime.image(pulled_name)
         if present is None:
             raise RuntimeFailure(f'image "{name}" vanished after it was pulled', reason="ErrImagePull")
         tell("Normal", "Pulled", f'Container image "{name}" already present on machine and can be accessed by the pod')
         return present
 
+    def _checked(self, name: str, tell: Tell) -> str:
+        try:
+            return names.with_tag(name)
+        except names.InvalidName as error:
+            message = f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": {error}'
+            tell("Warning", "InspectFailed", message)
+            raise RuntimeFailure(message, reason="InvalidImageName") from error
+
+    def _must_verify(self, name: str, image: Image) -> bool:
+        if self._records is None or names.is_id(name):
+            return False
+        return self._verification.required(names.parse(name).repository, self._records.is_ours(name, image.id))
+
+    def _permits(self, name: str, image: Image, shown: Sequence[Credential]) -> bool:
+        record = self._records.of(image.id) if self._records is not None else None
+        return permits(record, names.parse(name).repository, shown)
+
+    async def _credentials(self, pod: Pod, name: str, lookup: Lookup, identify: Identify) -> Sequence[Credential]:
+        if names.is_id(name):
+            return ()
+        reference = names.parse(name)
+        found = credentials(pod, reference, lookup, identify)
+        if self._plugins is not None:
+            found += await self._plugins.credentials(pod, name, reference)
+        return keyring.unique(found)
+
     async def _pull_once(
-        self, name: str, policy: str, auths: Sequence[RegistryAuth | None], tell: Tell
+        self, container: Container, name: str, shown: Sequence[Credential], tell: Tell
     ) -> Image | None:
-        """None when somebody else has pulled it while this one waited."""
+        """None when somebody else has pulled it while this one waited, and this one may use it."""
         lock = self._pulling.setdefault(name, asyncio.Lock())
         queued_at = self._clock.monotonic()
         waited = lock.locked()
         try:
-            async with lock, self._slots:
-                if waited and policy != "Always" and await self._runtime.image(name) is not None:
+            async with lock:
+                if waited and container.image_pull_policy != "Always" and await self._usable(name, shown):
                     return None
-                return await self._pull(name, auths, tell, queued_at)
+                async with self._queue.turn():
+                    return await self._pull(container.image, name, shown, tell, queued_at)
         finally:
             if not lock.locked():
                 self._pulling.pop(name, None)
 
-    async def _pull(self, name: str, auths: Sequence[RegistryAuth | None], tell: Tell, queued_at: float) -> Image:
-        tell("Normal", "Pulling", f'Pulling image "{name}"')
-        started_at = self._clock.monotonic()
-        failure = RuntimeFailure("no credentials", reason="ErrImagePull")
-        for auth in auths:
-            try:
-                await self._runtime.pull(name, auth)
-                break
-            except RuntimeFailure as error:
-                failure = error
-        else:
-            tell("Warning", "Failed", f'Failed to pull image "{name}": {failure}')
-            tell("Warning", "Failed", f"Error: {failure.reason}")
-            raise RuntimeFailure(f'failed to pull image "{name}": {failure}', reason=failure.reason)
+    async def _usable(self, name: str, shown: Sequence[Credential]) -> bool:
         image = await self._runtime.image(name)
-        if image is None:
-            raise RuntimeFailure(f'image "{name}" was pulled, but the runtime does not have it', reason="ErrImagePull")
+        return image is not None and (not self._must_verify(name, image) or self._permits(name, image, shown))
+
+    async def _pull(self, named: str, name: str, shown: Sequence[Credential], tell: Tell, queued_at: float) -> Image:
+        """named: as the pod says it. Raises: RuntimeFailure."""
+        tell("Normal", "Pulling", f'Pulling image "{named}"')
+        started_at = self._clock.monotonic()
+        if self._records is not None:
+            await self._records.begin(name)
+        try:
+            used = await self._fetch(name, shown)
+            image = await self._runtime.image(name)
+            if image is None:
+                text = f'image "{named}" was pulled, but the runtime does not have it'
+                raise RuntimeFailure(text, reason="ErrImagePull")
+            if self._records is not None and not names.is_id(name):
+                await self._records.pulled(image.id, names.parse(name).repository, used)
+        except RuntimeFailure as failure:
+            tell("Warning", "Failed", f'Failed to pull image "{named}": {failure}')
+            tell("Warning", "Failed", f"Error: {_reason(failure)}")
+            raise _said(named, failure) from failure
+        finally:
+            if self._records is not None:
+                await self._records.end(name)
         now = self._clock.monotonic()
         took, whole = _duration(now - started_at), _duration(now - queued_at)
         tell(
             "Normal",
             "Pulled",
-            f'Successfully pulled image "{name}" in {took} ({whole} including waiting). '
+            f'Successfully pulled image "{named}" in {took} ({whole} including waiting). '
             f"Image size: {image.size_bytes} bytes.",
         )
         return image
+
+    async def _fetch(self, name: str, shown: Sequence[Credential]) -> Credential | None:
+        """Pull with one credential after another until one does; returns that, None when none was needed."""
+        failures: list[RuntimeFailure] = []
+        for credential in shown or (None,):
+            try:
+                await self._runtime.pull(name, credential.auth if credential is not None else None)
+            except RuntimeFailure as failure:
+                failures.append(failure)
+            else:
+                return credential
+        raise failures[0] if len(failures) == 1 else _together(failures)
+
+
+def _together(failures: Sequence[RuntimeFailure]) -> RuntimeFailure:
+    """As the kubelet says several failures at once."""
+    texts = list(dict.fromkeys(str(failure) for failure in failures))
+    text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    return RuntimeFailure(text, reason=failures[-1].reason)
+
+
+def _reason(failure: RuntimeFailure) -> str:
+    return next((name for name in NAMED_FAILURES if str(failure).startswith(name)), failure.reason)
+
+
+def _said(named: str, failure: RuntimeFailure) -> RuntimeFailure:
+    """The failure as a container's status tells of it."""
+    text, reason = str(failure), _reason(failure)
+    if reason in NAMED_FAILURES:
+        text = f"image pull failed for {named} because {NAMED_FAILURES[reason]}{text.removeprefix(reason)}"
+        return RuntimeFailure(text, reason=reason)
+    return RuntimeFailure(f'failed to pull image "{named}": {text}', reason=reason)
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f}ms" if seconds < 1 else f"{seconds:.3f}s"
 
 
-def credentials(pod: Pod, image: str, lookup: Lookup) -> Sequence[RegistryAuth | None]:
-    """What to try, best first: the pod's pull secrets that name the image's registry; without any, no credentials."""
-    found: list[RegistryAuth | None] = []
-    full = full_name(image)
-    for reference in pod.spec.image_pull_secrets:
-        data = lookup("secrets", reference.name) or {}
-        for registry, auth in sorted(_auths(data).items(), key=lambda entry: -len(entry[0])):
-            if _matches(registry, full):
-                found.append(auth)
-    return found or [None]
-
-
-def _auths(data: Mapping[str, bytes]) -> dict[str, RegistryAuth]:
-    """The entries of a docker configuration; a malformed one is treated as empty, as an unusable secret is."""
-    try:
-        if ".dockerconfigjson" in data:
-            entries = orjson.loads(data[".dockerconfigjson"]).get("auths") or {}
-        else:
-            entries = orjson.loads(data.get(".dockercfg", b"{}"))
-        return {registry: _auth(entry) for registry, entry in entries.items()}
-    except (ValueError, AttributeError, TypeError):
-        return {}
-
-
-def _auth(entry: Mapping[str, str]) -> RegistryAuth:
-    username, password = entry.get("username", ""), entry.get("password", "")
-    if packed := entry.get("auth", ""):
-        username, _, password = base64.b64decode(packed).decode().partition(":")
-    return RegistryAuth(username, password, entry.get("identitytoken", ""), entry.get("registrytoken", ""))
-
-
-def _matches(registry: str, full: str) -> bool:
-    """registry: a host, perhaps with scheme, port and path; `*` stands for one label of the host."""
-    plain = registry.removeprefix("https://").removeprefix("http://").rstrip("/")
-    host, _, path = plain.partition("/")
-    if host in ("index.docker.io", "registry-1.docker.io"):
-        host = "docker.io"
-    if path in ("v1", "v2"):
-        path = ""
-    own_host, _, own_path = full.partition("/")
-    pattern = "^" + re.escape(host).replace(r"\*", "[^.]*") + "$"
-    return re.match(pattern, own_host) is not None and (not path or own_path.startswith(path))
+def credentials(pod: Pod, reference: names.Reference, lookup: Lookup, identify: Identify = nobody) -> list[Credential]:
+    """What the pod's pull secrets hold for the image's registry, in the order in which the pod names them."""
+    found: list[Credential] = []
+    for wanted in pod.spec.image_pull_secrets:
+        chosen = keyring.choose(reference.repository, keyring.entries(lookup("secrets", wanted.name) or {}))
+        if chosen:
+            origin = Origin(identify(wanted.name), pod.metadata.namespace, wanted.name)
+            found += [Credential(auth, secret=origin) for auth in chosen]
+    return found

@@ -77,6 +77,8 @@ class KubeletConfig:
     max_parallel_image_pulls: int = 0
     registry_pull_qps: int = 5
     registry_burst: int = 10
+    image_pull_credentials_verification_policy: str = "NeverVerifyPreloadedImages"
+    preloaded_images_verification_allowlist: tuple[str, ...] = ()
     static_pod_path: str = ""
     file_check_frequency_s: float = 20.0
     shutdown_grace_period_s: float = 0.0

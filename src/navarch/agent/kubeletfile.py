@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from navarch.agent.kubelet import EVICTION_HARD, KubeletConfig, Threshold
+from navarch.agent.pulling import records
 from navarch.agent.topology import cpusets
 from navarch.base.errors import Retryable
 from navarch.objects import quantity
@@ -184,6 +185,10 @@ FIELDS: Mapping[str, Field] = {
     "maxParallelImagePulls": Field("max_parallel_image_pulls", whole(1)),
     "registryPullQPS": Field("registry_pull_qps", whole(0)),
     "registryBurst": Field("registry_burst", whole(0)),
+    "imagePullCredentialsVerificationPolicy": Field(
+        "image_pull_credentials_verification_policy", choice(*records.POLICIES)
+    ),
+    "preloadedImagesVerificationAllowlist": Field("preloaded_images_verification_allowlist", names),
     "staticPodPath": Field("static_pod_path", folder),
     "fileCheckFrequency": Field("file_check_frequency_s", duration),
     "shutdownGracePeriod": Field("shutdown_grace_period_s", duration),
@@ -259,6 +264,11 @@ def _between_fields(config: KubeletConfig) -> list[str]:
         faults.append("imageMaximumGCAge: must be longer than imageMinimumGCAge, or 0s")
     if config.max_parallel_image_pulls > 1 and config.serialize_image_pulls:
         faults.append("maxParallelImagePulls: is for pulls side by side; set serializeImagePulls: false")
+    listed = records.ALLOWED
+    if config.preloaded_images_verification_allowlist and config.image_pull_credentials_verification_policy != listed:
+        faults.append(
+            f"preloadedImagesVerificationAllowlist: is for imagePullCredentialsVerificationPolicy: {listed} alone"
+        )
     if config.shutdown_grace_period_critical_pods_s > config.shutdown_grace_period_s:
         faults.append("shutdownGracePeriodCriticalPods: is a part of shutdownGracePeriod, and cannot be longer")
     for signal in config.eviction_soft:

@@ -102,6 +102,12 @@ class References:
 
         return lookup
 
+    def uid(self, plural: str, namespace: str, name: str) -> str:
+        """Of an object that some pod refers to; "" when it is not there."""
+        watch = self._watches.get((plural, namespace, name))
+        found = watch[0].get(namespace, name) if watch is not None else None
+        return found.uid if found is not None else ""
+
     def _watch(self, key: Key, uid: str) -> Informer:
         self._users.setdefault(key, set()).add(uid)
         if key in self._watches:

@@ -27,7 +27,7 @@ Conditions = list[dict[str, Any]]
 
 FRESH_PULL_ERROR_S = 2.0
 """So long a failed pull shows as `ErrImagePull`, then until the next try as `ImagePullBackOff`."""
-IMAGE_REASONS = ("ErrImagePull", "RegistryUnavailable", "ImageInspectError")
+IMAGE_REASONS = ("ErrImagePull", "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError")
 
 
 def status_of(pod: Pod, old: Document, facts: Facts) -> Document:

@@ -132,6 +132,10 @@ class Settings:
     """Days that they stay; 0: for ever."""
     kubelet_config_file: str = ""
     """How the node is run (kind KubeletConfiguration); "": with Kubernetes' defaults."""
+    image_credential_provider_config: str = ""
+    """Which programs know credentials for registries (kind CredentialProviderConfig); "": none."""
+    image_credential_provider_bin_dir: str = ""
+    """Where these programs are; "": where the kubelet has them."""
 
     @property
     def api_url(self) -> str:

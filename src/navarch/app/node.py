@@ -22,6 +22,7 @@ from navarch.agent.port import Port
 from navarch.agent.usage import Gauges
 from navarch.app import containerd, identity, machine, pause
 from navarch.app.layout import Layout, Settings
+from navarch.app.pulling import pull_settings
 from navarch.app.process import run_process, settle, settle_more, stop_signals
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
@@ -45,7 +46,7 @@ _log = Log("node")
 
 
 def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
-    """Raises: BadKubeletFile."""
+    """Raises: BadKubeletFile, BadSettings."""
     path = settings.kubelet_config_file
     kubelet = kubeletfile.read(Path(path)) if path else KubeletConfig()
     logs = Path(kubelet.pod_logs_dir) if kubelet.pod_logs_dir else layout.logs / "pods"
@@ -60,6 +61,7 @@ def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
         log_bytes=kubelet.container_log_max_bytes,
         log_files=kubelet.container_log_max_files,
         kubelet=kubelet,
+        images=pull_settings(layout, settings, kubelet),
     )
 
 

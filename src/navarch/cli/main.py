@@ -145,6 +145,35 @@ KubeletConfigOption = Annotated[
 ]
 
 
+ProviderConfigOption = Annotated[
+    str,
+    typer.Option(
+        "--image-credential-provider-config",
+        metavar="FILE",
+        help="Which plugins know credentials for registries (kind CredentialProviderConfig).",
+        callback=_absolute,
+    ),
+]
+ProviderFolderOption = Annotated[
+    str,
+    typer.Option(
+        "--image-credential-provider-bin-dir",
+        metavar="FOLDER",
+        help="Where these plugins are [where the kubelet has them].",
+        callback=_absolute,
+    ),
+]
+
+
+def _providers(file: str, folder: str) -> dict[str, Any]:
+    """The settings that were said. Raises: BadSettings."""
+    if file:
+        from navarch.app.pulling import read_provider_file
+
+        read_provider_file(file, folder)
+    return {"image_credential_provider_config": file, "image_credential_provider_bin_dir": folder}
+
+
 def _kubelet(file: str) -> dict[str, Any]:
     """The setting that was said. Raises: BadKubeletFile."""
     if file:
@@ -181,6 +210,8 @@ def up(
     audit_log_maxbackup: AuditBackupOption = -1,
     audit_log_maxage: AuditAgeOption = 0,
     kubelet_config: KubeletConfigOption = "",
+    image_credential_provider_config: ProviderConfigOption = "",
+    image_credential_provider_bin_dir: ProviderFolderOption = "",
     output_form: FormOption = Form.text,
 ) -> None:
     """Set up and start a cluster on this machine. Harmless where it runs already."""
@@ -190,6 +221,7 @@ def up(
     wanted: dict[str, Any] = {"api_port": api_port, "agent_port": agent_port, "node_ip": node_ip}
     audit = _audit(audit_policy_file, audit_log_path, audit_log_maxsize, audit_log_maxbackup, audit_log_maxage)
     wanted |= {"node_name": node_name, **audit, **_kubelet(kubelet_config)}
+    wanted |= _providers(image_credential_provider_config, image_credential_provider_bin_dir)
     lifecycle.up(Layout(data_dir, run_dir), wanted, parse(registry), as_json=output_form is Form.json)
 
 
