@@ -22,8 +22,8 @@ from navarch.agent.port import Port
 from navarch.agent.usage import Gauges
 from navarch.app import containerd, identity, machine, pause
 from navarch.app.layout import Layout, Settings
-from navarch.app.pulling import pull_settings
 from navarch.app.process import run_process, settle, settle_more, stop_signals
+from navarch.app.pulling import pull_settings
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
 from navarch.base.pki import server_context

@@ -62,6 +62,6 @@ def test_plugins_are_read_and_must_be_there(tmp_path: Path) -> None:
 def test_a_file_that_means_nothing_is_refused(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(BadSettings, match=why):
         pull_settings(Layout(tmp_path), settings(tmp_path, text), KubeletConfig())
+    missing = Settings("n", "127.0.0.1", image_credential_provider_config=str(tmp_path / "no"))
     with pytest.raises(BadSettings, match="cannot be read"):
-        missing = Settings("n", "127.0.0.1", image_credential_provider_config=str(tmp_path / "no"))
         pull_settings(Layout(tmp_path), missing, KubeletConfig())
