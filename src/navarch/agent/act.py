@@ -192,10 +192,19 @@ class Actor:
         variables = environment(pod, container, lookup, around, links)
         mounts = await self._t.storage.mounts_of(pod, container, step.attempt, around, dict(variables))
         joined = _joined_container(work, container)
-        prepared = specs.Prepared(image, variables, mounts, self._t.machine.memory_bytes, joined)
+        prepared = specs.Prepared(image, variables, mounts, self._terms(), joined)
         spec = specs.container_spec(pod, container, step.attempt, step.delay_s, prepared)
         attempt = self._sandbox_attempt(work) or 0
         return await self._t.runtime.create_container(step.sandbox_id, self._sandbox_spec(work, attempt), spec)
+
+    def _terms(self) -> resources.Terms:
+        cgroups = self._t.cgroups
+        return resources.Terms(
+            memory_bytes=self._t.machine.memory_bytes,
+            quota=self._t.config.kubelet.cpu_cfs_quota,
+            kills_together=cgroups.kills_together,
+            pagesizes=cgroups.pagesizes,
+        )
 
     def _sandbox_attempt(self, work: Work) -> int | None:
         return work.runtime.sandboxes[0].attempt if work.runtime.sandboxes else None
@@ -215,7 +224,7 @@ class Actor:
 
     async def _resize(self, work: Work, step: ResizeContainer) -> None:
         container = specs.find_container(work.pod, step.container)
-        given = resources.of_container(work.pod, container, self._t.machine.memory_bytes)
+        given = resources.of_container(work.pod, container, self._terms())
         cgroups = self._t.cgroups
         if cgroups.active:
             await asyncio.to_thread(cgroups.open_up, work.pod)

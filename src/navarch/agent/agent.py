@@ -93,7 +93,6 @@ class Agent:
             probed=self.probed,
         )
         allocatable = self._machine.allocatable(config.kubelet)
-        self._allocatable_milli = {name: quantity.milli(amount) for name, amount in allocatable.items()}
         self.pods = Pods(
             tools,
             ids,
@@ -108,7 +107,7 @@ class Agent:
         """Until cancelled. Raises: Retryable, when the control groups above the pods cannot be made."""
         try:
             if self._cgroups.active:
-                await asyncio.to_thread(self._cgroups.set_up, self._allocatable_milli)
+                await asyncio.to_thread(self._cgroups.set_up, self._bounds_milli())
         except OSError as error:
             where = f"{error.filename}: {error.strerror}"
             raise Retryable(f"control groups cannot be made ({where}): is this root, with writable cgroups?") from error
@@ -125,6 +124,11 @@ class Agent:
             await self._services.synced.wait()
             await self._nodes.synced.wait()
             group.create_task(self.pods.run())
+
+    def _bounds_milli(self) -> dict[str, int]:
+        """What all pods together may take before some are evicted, in thousandths."""
+        bounds = self._machine.allocatable(self.config.kubelet, free=False)
+        return {name: quantity.milli(amount) for name, amount in bounds.items()}
 
     async def _until_runtime_changes(self, seconds: float) -> None:
         try:

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from navarch.agent import resources
+from navarch.agent import pages, resources
+from navarch.agent.kubelet import KubeletConfig
 from navarch.base.log import Log
 from navarch.kinds.pod import Pod
+from navarch.objects import quantity
 
 _log = Log("agent")
 
+DEFAULTS = KubeletConfig()
 MOUNTS = Path("/proc/mounts")
 _CONTROLLERS = frozenset(
     [
@@ -73,16 +76,70 @@ def weight(shares: int) -> int:
     return 1 + (shares - 2) * 9999 // 262142
 
 
-class Cgroups:
-    """root: the group below which all pods are (`/kubepods`); "" does nothing at all."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a group may use; 0 for no limit. pids: None leaves what is there. hugepages: bytes by page size (`2MB`)."""
 
-    def __init__(self, root: str, hierarchy: Hierarchy | None = None) -> None:
+    shares: int = resources.MIN_SHARES
+    quota_us: int = 0
+    memory_bytes: int = 0
+    pids: int | None = None
+    hugepages: Mapping[str, int] = field(default_factory=dict)
+
+    def files(self, version: int) -> Iterator[tuple[str, str, str]]:
+        """(controller, file, value), in an order in which the kernel takes them."""
+        if version == 2:
+            yield "cpu", "cpu.weight", str(weight(self.shares))
+            yield "cpu", "cpu.max", f"{self.quota_us or 'max'} {resources.PERIOD_US}"
+            yield "memory", "memory.max", str(self.memory_bytes or "max")
+        else:
+            yield "cpu", "cpu.shares", str(self.shares)
+            yield "cpu", "cpu.cfs_period_us", str(resources.PERIOD_US)
+            yield "cpu", "cpu.cfs_quota_us", str(self.quota_us or -1)
+            yield "memory", "memory.limit_in_bytes", str(self.memory_bytes or -1)
+        if self.pids is not None:
+            yield "pids", "pids.max", str(self.pids or "max")
+        for size, amount_bytes in self.hugepages.items():
+            yield "hugetlb", f"hugetlb.{size}.{'max' if version == 2 else 'limit_in_bytes'}", str(amount_bytes)
+
+
+class Cgroups:
+    """root: the group below which all pods are (`/kubepods`); "" does nothing at all. pagesizes: of huge pages that the
+    machine knows, in bytes. pids: that the machine has in all; 0 when nobody says."""
+
+    def __init__(
+        self,
+        root: str,
+        hierarchy: Hierarchy | None = None,
+        *,
+        kubelet: KubeletConfig = DEFAULTS,
+        pagesizes: Sequence[int] = (),
+        pids: int = 0,
+    ) -> None:
         self._root = root.rstrip("/")
         self._hierarchy = hierarchy if hierarchy is not None else find_hierarchy()
+        self._kubelet = kubelet
+        self._pagesizes = pagesizes
+        self._pids = pids
 
     @property
     def version(self) -> int:
         return 2 if self._hierarchy.unified is not None else 1 if self._hierarchy.controllers else 0
+
+    @property
+    def kills_together(self) -> bool:
+        """Whether a container that is out of memory loses all its processes at once; only version 2 can."""
+        return self.active and self.version == 2 and not self._kubelet.single_process_oom_kill
+
+    @property
+    def pagesizes(self) -> Sequence[int]:
+        """Of the huge pages that can be limited here; none where the kernel does not account for them."""
+        return self._pagesizes if self.active and self._accounts("hugetlb") else ()
+
+    def _accounts(self, controller: str) -> bool:
+        if self._hierarchy.unified is not None:
+            return controller in _read(self._hierarchy.unified / "cgroup.controllers").split()
+        return controller in self._hierarchy.controllers
 
     @property
     def active(self) -> bool:
@@ -103,31 +160,44 @@ class Cgroups:
             return
         for group in (self._root, f"{self._root}/besteffort", f"{self._root}/burstable"):
             self._make(group)
-        memory_bytes = allocatable_milli.get("memory", 0) // 1000
-        self._limit(self._root, resources.cpu_shares(allocatable_milli.get("cpu", 0)), 0, memory_bytes)
-        self._limit(f"{self._root}/besteffort", resources.MIN_SHARES, 0, 0)
+        shares = resources.cpu_shares(allocatable_milli.get("cpu", 0))
+        kept = (self._kubelet.kube_reserved, self._kubelet.system_reserved)
+        reserved = sum(quantity.whole(each.get("pid", 0)) for each in kept)
+        pids = max(1, self._pids - reserved) if reserved and self._pids else None
+        self._limit(self._root, Limits(shares, memory_bytes=allocatable_milli.get("memory", 0) // 1000, pids=pids))
+        self._limit(f"{self._root}/besteffort", Limits())
 
     def make(self, pod: Pod) -> None:
         """The pod's group with its requests and limits. Raises: OSError."""
         group = self.parent(pod)
         if group:
             self._make(group)
-            self._limit(
-                group,
-                resources.cpu_shares(resources.pod_total(pod, "cpu", limits=False)),
-                resources.cpu_quota_us(resources.pod_total(pod, "cpu", limits=True)),
-                resources.pod_total(pod, "memory", limits=True) // 1000,
-            )
+            self._limit(group, self.limits(pod))
+
+    def limits(self, pod: Pod) -> Limits:
+        """Of the pod's own group."""
+        quota_milli = resources.pod_total(pod, "cpu", limits=True) if self._kubelet.cpu_cfs_quota else 0
+        pids = self._kubelet.pod_pids_limit
+        return Limits(
+            shares=resources.cpu_shares(resources.pod_total(pod, "cpu", limits=False)),
+            quota_us=resources.cpu_quota_us(quota_milli),
+            memory_bytes=resources.pod_total(pod, "memory", limits=True) // 1000,
+            pids=pids if pids > 0 else None,
+            hugepages={
+                pages.control_name(size): resources.pod_total(pod, pages.resource_name(size), limits=False) // 1000
+                for size in self.pagesizes
+            },
+        )
 
     def open_up(self, pod: Pod) -> None:
         """Take the limits of the pod's group away, so that those of its containers can change in any order."""
         if group := self.parent(pod):
-            self._limit(group, resources.cpu_shares(resources.pod_total(pod, "cpu", limits=False)), 0, 0)
+            self._limit(group, Limits(self.limits(pod).shares))
 
     def share_burstable(self, cpu_milli: int) -> None:
         """Give all burstable pods together the weight of what they ask for. Raises: OSError."""
         if self.active:
-            self._limit(f"{self._root}/burstable", resources.cpu_shares(cpu_milli), 0, 0)
+            self._limit(f"{self._root}/burstable", Limits(resources.cpu_shares(cpu_milli)))
 
     def member(self, uid: str) -> int:
         """The id of one of the processes in a pod's group; 0 where there is none."""
@@ -157,7 +227,7 @@ class Cgroups:
         if self._hierarchy.unified is not None:
             self._make_unified(self._hierarchy.unified, group)
             return
-        for name in ("cpu", "cpuset", "memory", "pids"):
+        for name in ("cpu", "cpuset", "memory", "pids", "hugetlb"):
             point = self._hierarchy.controllers.get(name)
             if point is not None:
                 (point / group.lstrip("/")).mkdir(parents=True, exist_ok=True)
@@ -183,21 +253,12 @@ class Cgroups:
                 if not _read(here / file).strip():
                     (here / file).write_text(_read(above / file).strip())
 
-    def _limit(self, group: str, shares: int, quota_us: int, memory_bytes: int) -> None:
+    def _limit(self, group: str, limits: Limits) -> None:
         below = group.lstrip("/")
-        if self._hierarchy.unified is not None:
-            place = self._hierarchy.unified / below
-            _try_write(place / "cpu.weight", str(weight(shares)))
-            _try_write(place / "cpu.max", f"{quota_us or 'max'} {resources.PERIOD_US}")
-            _try_write(place / "memory.max", str(memory_bytes or "max"))
-            return
-        controllers = self._hierarchy.controllers
-        if "cpu" in controllers:
-            _try_write(controllers["cpu"] / below / "cpu.shares", str(shares))
-            _try_write(controllers["cpu"] / below / "cpu.cfs_period_us", str(resources.PERIOD_US))
-            _try_write(controllers["cpu"] / below / "cpu.cfs_quota_us", str(quota_us or -1))
-        if "memory" in controllers:
-            _try_write(controllers["memory"] / below / "memory.limit_in_bytes", str(memory_bytes or -1))
+        for controller, file, value in limits.files(self.version):
+            point = self._hierarchy.unified or self._hierarchy.controllers.get(controller)
+            if point is not None:
+                _try_write(point / below / file, value)
 
     def _remove(self, group: str) -> bool:
         return False not in [_remove_groups(place) for place in self._places(group)]

@@ -141,12 +141,16 @@ def container_config(sandbox: SandboxSpec, spec: ContainerSpec) -> Any:
 
 
 def resources_message(resources: Resources) -> Any:
-    return cri.stubs().LinuxContainerResources(
+    api = cri.stubs()
+    return api.LinuxContainerResources(
         cpu_period=resources.cpu_period_us,
         cpu_quota=resources.cpu_quota_us,
         cpu_shares=resources.cpu_shares,
         memory_limit_in_bytes=resources.memory_limit_bytes,
         oom_score_adj=resources.oom_score_adj,
+        cpuset_cpus=resources.cpuset_cpus,
+        hugepage_limits=[api.HugepageLimit(page_size=size, limit=limit) for size, limit in resources.hugepages],
+        unified={"memory.oom.group": "1"} if resources.kills_together else {},
     )
 
 

@@ -87,18 +87,20 @@ class KubeletConfig:
     seccomp_default: bool = False
     pod_logs_dir: str = ""
 
-    def kept_back(self, capacity: Amounts) -> dict[str, str]:
+    def kept_back(self, capacity: Amounts, *, free: bool = True) -> dict[str, str]:
         """What of the node pods do not get: reserved for the system and Kubernetes' own, and what must stay free.
+
+        free: False leaves the latter out; then it is what pods may take before they are evicted.
 
         Source: https://kubernetes.io/docs/tasks/administer-cluster/reserve-compute-resources/
         """
-        free = {"memory": "memory.available", "ephemeral-storage": "nodefs.available"}
+        signals = {"memory": "memory.available", "ephemeral-storage": "nodefs.available"} if free else {}
         found = {}
         for name, whole in capacity.items():
             nano = sum(quantity.nano(source.get(name, 0)) for source in (self.kube_reserved, self.system_reserved))
             if name == "cpu" and self.reserved_system_cpus:
                 nano = len(self.reserved_system_cpus) * quantity.NANO
-            if (kept := self.eviction_hard.get(free.get(name, ""))) is not None:
+            if (kept := self.eviction_hard.get(signals.get(name, ""))) is not None:
                 nano += kept.of(quantity.whole(whole)) * quantity.NANO
             if nano:
                 found[name] = quantity.text(nano)

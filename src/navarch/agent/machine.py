@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from navarch.agent import pages
 from navarch.agent.imagefile import architecture
 from navarch.agent.kubelet import KubeletConfig
 from navarch.objects import quantity
@@ -24,22 +25,34 @@ class Machine:
     kernel: str = ""
     os_image: str = ""
     arch: str = ""
+    hugepages: tuple[tuple[int, int], ...] = ((1 << 30, 0), (2 << 20, 0))
+    """(size in bytes, how many)."""
+    pids: int = 0
+    """How many processes there can be; 0 when that is not known."""
 
     def capacity(self, kubelet: KubeletConfig) -> dict[str, str]:
         return {
             "cpu": str(self.cpus),
             "memory": f"{self.memory_bytes // 1024}Ki",
             "ephemeral-storage": f"{self.disk_bytes // 1024}Ki",
-            "hugepages-1Gi": "0",
-            "hugepages-2Mi": "0",
+            **{
+                pages.resource_name(size): quantity.text(size * count * quantity.NANO, "binary")
+                for size, count in self.hugepages
+            },
             "pods": str(kubelet.max_pods),
         }
 
-    def allocatable(self, kubelet: KubeletConfig) -> dict[str, str]:
-        """The capacity without what is reserved and what must stay free."""
+    def allocatable(self, kubelet: KubeletConfig, *, free: bool = True) -> dict[str, str]:
+        """The capacity without what is reserved and what must stay free; huge pages are no memory for anything else.
+
+        free: see `KubeletConfig.kept_back`.
+        """
         found = self.capacity(kubelet)
-        for name, amount in kubelet.kept_back(found).items():
-            left = max(0, quantity.nano(found[name]) - quantity.nano(amount))
+        huge_bytes = sum(size * count for size, count in self.hugepages)
+        kept = {"memory": "0", **kubelet.kept_back(found, free=free)}
+        for name, amount in kept.items():
+            taken = quantity.nano(amount) + (huge_bytes * quantity.NANO if name == "memory" else 0)
+            left = max(0, quantity.nano(found[name]) - taken)
             found[name] = quantity.text(left, "binary" if name == "memory" else "decimal")
         return found
 
@@ -56,6 +69,8 @@ def read_machine(data: Path) -> Machine:
         kernel=platform.release(),
         os_image=_os_name(),
         arch=architecture(),
+        hugepages=pages.read_pages(),
+        pids=min(int(_line(f"/proc/sys/kernel/{file}") or 0) for file in ("pid_max", "threads-max")),
     )
 
 

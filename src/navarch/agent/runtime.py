@@ -85,13 +85,20 @@ class DnsSettings:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Zero means "not limited" (shares: the runtime's default)."""
+    """Zero means "not limited" (shares: the runtime's default). cpuset_cpus: as Linux writes them (`0-3`); "" for all.
+
+    hugepages: (page size as control groups name it, limit in bytes); sizes that are left out are not limited.
+    kills_together: running out of memory ends every process of the container (control groups of version 2).
+    """
 
     cpu_shares: int = 0
     cpu_quota_us: int = 0
     cpu_period_us: int = 0
     memory_limit_bytes: int = 0
     oom_score_adj: int = 0
+    cpuset_cpus: str = ""
+    hugepages: tuple[tuple[str, int], ...] = ()
+    kills_together: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Prepared:
     image: Image
     environment: tuple[tuple[str, str], ...]
     mounts: tuple[Mount, ...]
-    node_memory_bytes: int = 0
+    terms: resources.Terms = resources.NO_TERMS
     joined_container: str = ""
 
 
@@ -114,7 +114,7 @@ def container_spec(pod: Pod, container: Container, attempt: int, delay_s: int, p
         stdin=container.stdin,
         stdin_once=container.stdin_once,
         tty=container.tty,
-        resources=resources.of_container(pod, container, prepared.node_memory_bytes),
+        resources=resources.of_container(pod, container, prepared.terms),
         security=security(pod, container, prepared.image),
         joined_container=prepared.joined_container,
     )

@@ -17,6 +17,7 @@ from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.cri import CriRuntime
 from navarch.agent.cristreams import CriStreams
 from navarch.agent.kubelet import KubeletConfig
+from navarch.agent.machine import read_machine
 from navarch.agent.measures import Measures
 from navarch.agent.port import Port
 from navarch.agent.usage import Gauges
@@ -104,7 +105,9 @@ async def serve(layout: Layout, settings: Settings) -> None:
     gateway = machine.pod_network(layout, settings).gateway
     dataplane = NftDataplane(settings.table)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
-    cgroups = Cgroups(CGROUP)
+    found = read_machine(layout.agent)
+    sizes = [size for size, _ in found.hugepages]
+    cgroups = Cgroups(CGROUP, kubelet=config.kubelet, pagesizes=sizes, pids=found.pids)
     agent = Agent(client, runtime, clock, ids, config, cgroups=cgroups, informers=informers)
     organs = (
         agent,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from navarch.agent.cgroups import Cgroups, Hierarchy, find_hierarchy, weight
+from navarch.agent.kubelet import KubeletConfig
 from tests.unit.agent.pods import UID, pod
 
 LIMITED = {"name": "main", "image": "a", "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}}}
@@ -66,6 +68,89 @@ def test_version_2_switches_controllers_on_from_the_top(tmp_path: Path) -> None:
     assert (tmp_path / "cgroup.subtree_control").read_text() in ("+cpu", "+pids")
     assert (tmp_path / "kubepods" / "besteffort" / f"pod{UID}").is_dir()
     assert groups.version == 2
+
+
+V1 = ("cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", "memory.limit_in_bytes", "pids.max")
+V1_PAGES = ("hugetlb.1GB.limit_in_bytes", "hugetlb.2MB.limit_in_bytes")
+V2 = ("cpu.weight", "cpu.max", "memory.max", "pids.max", "hugetlb.1GB.max", "hugetlb.2MB.max")
+HUNGRY = {
+    "name": "main",
+    "image": "a",
+    "resources": {
+        "requests": {"cpu": "500m", "memory": "64Mi", "hugepages-2Mi": "4Mi"},
+        "limits": {"cpu": "1", "memory": "64Mi", "hugepages-2Mi": "4Mi"},
+    },
+}
+
+
+def groups_of(tmp_path: Path, version: int, **kubelet: Any) -> tuple[Cgroups, dict[str, str]]:
+    """Groups whose kernel has every file already, and what the pod's own group holds once it is made."""
+    below = f"kubepods/burstable/pod{UID}"
+    if version == 2:
+        (tmp_path / "cgroup.controllers").write_text("cpu cpuset memory pids hugetlb\n")
+        hierarchy, files = Hierarchy(tmp_path, {}), [tmp_path / below / name for name in V2]
+    else:
+        points = {name: tmp_path / name for name in ("cpu", "memory", "pids", "hugetlb")}
+        hierarchy = Hierarchy(None, points)
+        files = [points[name.partition(".")[0]] / below / name for name in (*V1, *V1_PAGES)]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("untouched\n")
+    groups = Cgroups("/kubepods", hierarchy, kubelet=KubeletConfig(**kubelet), pagesizes=(1 << 30, 2 << 20))
+    groups.make(pod(HUNGRY))
+    return groups, {file.name: file.read_text().strip() for file in files}
+
+
+def test_both_versions_are_told_the_same(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    old, one = groups_of(tmp_path / "1", 1, pod_pids_limit=100)
+    new, two = groups_of(tmp_path / "2", 2, pod_pids_limit=100)
+    assert one == {
+        "cpu.shares": "512",
+        "cpu.cfs_period_us": "100000",
+        "cpu.cfs_quota_us": "100000",
+        "memory.limit_in_bytes": str(64 << 20),
+        "pids.max": "100",
+        "hugetlb.1GB.limit_in_bytes": "0",
+        "hugetlb.2MB.limit_in_bytes": str(4 << 20),
+    }
+    assert two == {
+        "cpu.weight": str(weight(512)),
+        "cpu.max": "100000 100000",
+        "memory.max": str(64 << 20),
+        "pids.max": "100",
+        "hugetlb.1GB.max": "0",
+        "hugetlb.2MB.max": str(4 << 20),
+    }
+    assert (old.kills_together, new.kills_together) == (False, True)
+    assert old.pagesizes == new.pagesizes == (1 << 30, 2 << 20)
+
+
+def test_what_is_not_to_be_limited_is_left_or_opened(tmp_path: Path) -> None:
+    _, found = groups_of(tmp_path, 2, cpu_cfs_quota=False)
+    assert (found["cpu.max"], found["pids.max"]) == ("max 100000", "untouched")
+    groups, _ = groups_of(tmp_path, 2, pod_pids_limit=5, single_process_oom_kill=True)
+    groups.open_up(pod(HUNGRY))
+    place = tmp_path / f"kubepods/burstable/pod{UID}"
+    assert [(place / name).read_text() for name in ("cpu.max", "memory.max", "pids.max")] == ["max 100000", "max", "5"]
+    assert not groups.kills_together
+
+
+def test_all_pods_together_leave_the_reserved_processes_free(tmp_path: Path) -> None:
+    place = tmp_path / "kubepods"
+    place.mkdir()
+    for name in ("cpu.weight", "memory.max", "pids.max"):
+        (place / name).write_text("\n")
+    kubelet = KubeletConfig(kube_reserved={"pid": "100"}, system_reserved={"pid": "50"})
+    Cgroups("/kubepods", Hierarchy(tmp_path, {}), kubelet=kubelet, pids=1000).set_up({"cpu": 1000, "memory": 5000})
+    assert [(place / name).read_text() for name in ("memory.max", "pids.max")] == ["5", "850"]
+
+
+def test_huge_pages_are_not_limited_where_the_kernel_does_not_count_them(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
+    assert Cgroups("/x", Hierarchy(tmp_path, {}), pagesizes=(2 << 20,)).pagesizes == ()
+    assert Cgroups("/x", Hierarchy(None, {"cpu": tmp_path}), pagesizes=(2 << 20,)).pagesizes == ()
 
 
 def test_weights_span_the_whole_range() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from navarch.agent import pages
 from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.kubelet import KubeletConfig
 from navarch.agent.machine import Machine, read_machine
@@ -43,6 +45,22 @@ def test_what_is_reserved_is_not_allocatable() -> None:
     assert MACHINE.allocatable(KubeletConfig(system_reserved={"cpu": "5"}))["cpu"] == "0"
     plain = MACHINE.allocatable(KubeletConfig())
     assert (plain["memory"], plain["ephemeral-storage"]) == ("3996Mi", str((100 << 30) * 9 // 10))
+
+
+def test_huge_pages_are_told_of_and_are_no_memory_for_others(tmp_path: Path) -> None:
+    for size, count in ((2048, 512), (1048576, 1)):
+        place = tmp_path / f"hugepages-{size}kB"
+        place.mkdir()
+        (place / "nr_hugepages").write_text(f"{count}\n")
+    (tmp_path / "hugepages-odd").mkdir()
+    found = pages.read_pages(tmp_path)
+    assert found == ((1 << 30, 1), (2 << 20, 512))
+    machine = replace(MACHINE, hugepages=found)
+    capacity, allocatable = machine.capacity(KubeletConfig()), machine.allocatable(KubeletConfig(eviction_hard={}))
+    assert (capacity["hugepages-1Gi"], capacity["hugepages-2Mi"], capacity["memory"]) == ("1Gi", "1Gi", "4194304Ki")
+    assert allocatable["memory"] == "2Gi"
+    assert [pages.control_name(size) for size in (1 << 30, 2 << 20, 64 << 10)] == ["1GB", "2MB", "64KB"]
+    assert pages.read_pages(tmp_path / "none") == ()
 
 
 def test_problems_make_a_node_unready_and_say_why() -> None:

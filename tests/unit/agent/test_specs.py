@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from navarch.agent.config import AgentConfig, Paths
-from navarch.agent.resources import cpu_quota_us, cpu_shares, of_container, oom_score, pod_total, qos_class
+from navarch.agent.crimessages import resources_message
+from navarch.agent.resources import Terms, cpu_quota_us, cpu_shares, of_container, oom_score, pod_total, qos_class
 from navarch.agent.runtime import DnsSettings, Image, RuntimeFailure
 from navarch.agent.specs import Prepared, container_spec, find_container, sandbox_spec, security
 from navarch.kinds.pod import Pod
@@ -42,7 +43,7 @@ def test_quality_of_service(resources: Any, kind: str) -> None:
 
 def test_what_the_kernel_is_told() -> None:
     found = limited(requests={"cpu": "250m", "memory": "1Gi"}, limits={"cpu": "500m", "memory": "2Gi"})
-    told = of_container(found, found.spec.containers[0], 4 << 30)
+    told = of_container(found, found.spec.containers[0], Terms(4 << 30))
     assert (told.cpu_shares, told.cpu_quota_us, told.cpu_period_us) == (256, 50_000, 100_000)
     assert (told.memory_limit_bytes, told.oom_score_adj) == (2 << 30, 750)
     assert (cpu_shares(0), cpu_shares(10**9), cpu_quota_us(0), cpu_quota_us(1)) == (2, 262144, 0, 1000)
@@ -68,6 +69,31 @@ def test_a_pod_needs_what_its_worst_moment_needs() -> None:
     assert pod_total(found, "cpu", limits=False) == 800
     assert pod_total(pod(one("a", "1"), initContainers=inits), "cpu", limits=False) == 1100
     assert pod_total(pod(one("a", "1"), {"name": "b", "image": "a"}), "cpu", limits=True) == 0
+
+
+def test_what_the_pod_as_a_whole_asks_for_stands_above_its_containers() -> None:
+    one = {"name": "a", "image": "a", "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}}}
+    whole = {"requests": {"cpu": "1", "memory": "1280Mi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
+    found = pod(one, {"name": "b", "image": "a"}, resources=whole, overhead={"cpu": "50m"})
+    assert pod_total(found, "cpu", limits=False) == 1050
+    assert pod_total(found, "cpu", limits=True) == 2050
+    assert pod_total(found, "memory", limits=True) == (2 << 30) * 1000
+    assert qos_class(found) == "Burstable"
+    first, second = found.spec.containers
+    assert oom_score(found, first, 4 << 30) == 1000 - 1000 * (256 + 512) // 4096
+    assert oom_score(found, second, 4 << 30) == 1000 - 1000 * 512 // 4096
+
+
+def test_what_the_node_adds_to_a_containers_resources() -> None:
+    found = limited(limits={"cpu": "1", "memory": "1Gi", "hugepages-2Mi": "4Mi"})
+    terms = Terms(4 << 30, cpus="1-2", quota=False, kills_together=True, pagesizes=(1 << 30, 2 << 20))
+    told = of_container(found, found.spec.containers[0], terms)
+    assert (told.cpu_quota_us, told.cpuset_cpus, told.kills_together) == (0, "1-2", True)
+    assert told.hugepages == (("1GB", 0), ("2MB", 4 << 20))
+    message = resources_message(told)
+    assert (message.cpuset_cpus, dict(message.unified)) == ("1-2", {"memory.oom.group": "1"})
+    assert [(limit.page_size, limit.limit) for limit in message.hugepage_limits] == [("1GB", 0), ("2MB", 4 << 20)]
+    assert not resources_message(of_container(found, found.spec.containers[0], Terms())).unified
 
 
 def test_rights_of_a_container_come_before_those_of_the_pod() -> None:
