@@ -36,7 +36,7 @@ def of_kind(kind: Kind, body: Body, validation: Validation, warnings: list[str])
         warnings.extend(told)
         return found
     if isinstance(body, bytes) and addressed is document:
-        found, told = decode(shape, body, mode)
+        found, told = decode(shape, body, mode, document)
     elif isinstance(body, bytes):
         found, told = check(shape, addressed, mode, raw=body)
     else:

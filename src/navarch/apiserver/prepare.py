@@ -47,7 +47,7 @@ async def created(
         draft = await intent.aside.run(_begun, state, intent, written, name)
     if intent.verb != "apply":
         await _own(state, intent, draft, None)
-    return await _admitted(tuple(plugins), Review(intent, draft, None, state, generated=bool(name), leave=leave))
+    return await _admitted(plugins, Review(intent, draft, None, state, generated=bool(name), leave=leave))
 
 
 def _begun(state: State, intent: Intent, written: Document, name: str) -> Draft:
@@ -85,7 +85,7 @@ async def updated(
     review = Review(intent, draft, old, state, leave=leave)
     if draft.document == old and not any(plugin.concerns(review) for plugin in plugins):
         return Prepared(old, review, same=True)
-    return await _admitted(tuple(plugins), review)
+    return await _admitted(plugins, review)
 
 
 def _changed(intent: Intent, written: Document, old: Document) -> Draft:
@@ -222,9 +222,10 @@ def _take_metadata(draft: Draft, kind: Kind, written: Document) -> None:
             draft.set(value, "metadata", field)
 
 
-async def _admitted(plugins: tuple[Plugin, ...], review: Review) -> Prepared:
+async def _admitted(plugins: Iterable[Plugin], review: Review) -> Prepared:
     intent, old = review.intent, review.old
-    steps = stages(plugins, intent.kind, review.creates)
+    known = plugins if isinstance(plugins, tuple) else tuple(plugins)  # a copy would not remember its stages
+    steps = stages(known, intent.kind, review.creates)
     try:
         await _mutated(steps, review)
         new = review.draft.document

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from navarch.base.clock import Ids
@@ -102,6 +102,23 @@ def batches(actions: Sequence[Action]) -> Iterator[list[Action]]:
         yield batch
 
 
+def _joined(plan: Plan) -> tuple[tuple[Action, ...], Write | None]:
+    """The actions, and what is written when all of them succeeded: the status, in one write with the last action where
+    that changes the same object's metadata through `status`."""
+    status = plan.status
+    if status is None or not plan.actions or status.done is not None:
+        return plan.actions, status
+    *before, last = plan.actions
+    if not isinstance(last, Patch) or last.object is not status.object or last.subresource != "status":
+        return plan.actions, status
+    if not last.guarded or last.refused is not None or "status" in last.changes:
+        return plan.actions, status
+    changes = merge_diff(status.object.document().get("status") or {}, status.status)
+    if not changes:
+        return plan.actions, None
+    return tuple(before), replace(last, changes={**last.changes, "status": changes})
+
+
 class Act:
     """One for each controller. manager: the field manager of its writes, the client's own name when ""."""
 
@@ -113,10 +130,11 @@ class Act:
 
     async def carry_out(self, plan: Plan) -> Outcome:
         outcome = Outcome()
-        await self._all(plan.actions, outcome)
+        actions, last = _joined(plan)
+        await self._all(actions, outcome)
         if not outcome.failures and not outcome.again:
-            if plan.status is not None:
-                await self._all((plan.status,), outcome)
+            if last is not None:
+                await self._all((last,), outcome)
         elif outcome.failures and plan.failed is not None:
             refused = tuple(outcome.failures)
             await self._all(plan.failed(refused), outcome)
@@ -177,11 +195,16 @@ class Act:
                 base.kind, action.document, subresource=action.subresource, manager=self._manager
             )
         else:
-            changes = merge_diff(base.document().get("status") or {}, action.status)
+            document = base.document()
+            changes = merge_diff(document.get("status") or {}, action.status)
             if not changes:
                 return None
             subresource = "status" if base.kind.has_status else ""
-            made = await self._change(base, {"status": changes}, subresource, True)
+            if base.kind is POD:
+                made = await self._change(base, {"status": changes}, subresource, True)
+            else:
+                document["status"] = action.status
+                made = await self._client.update(base.kind, document, subresource=subresource, manager=self._manager)
         outcome.newest[base.uid] = made
         return _seen(made) if made.revision != base.revision else None
 

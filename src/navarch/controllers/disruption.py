@@ -65,7 +65,7 @@ def controller(setup: Setup) -> Controller[Observed]:
         watches=(
             Watch(PODDISRUPTIONBUDGET, own_key),
             Watch(POD, pod_keys, pod_matters, seldom=True, of_head=True),
-            *(Watch(kind, owner_keys, scale_changed) for kind in SCALABLE.values()),
+            *(Watch(kind, owner_keys, scale_changed, seldom=True) for kind in SCALABLE.values()),
         ),
         observe=observe,
         confirm=confirm,

@@ -42,6 +42,7 @@ def _trimmed(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=256)
 def short_hash(form: bytes, collisions: int) -> str:
     """FNV-1a of a canonical form and the number of collisions so far, in letters that spell no words.
 

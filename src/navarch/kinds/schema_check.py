@@ -32,13 +32,15 @@ MAX_REPORTED = 100
 """Go's decoder collects at most so many unknown and duplicate fields."""
 
 
-def decode(shape: Shape, raw: bytes, mode: Mode = "strict") -> tuple[Document, list[str]]:
-    """Parse a JSON body; returns the document and the warnings (mode `warn`).
+def decode(
+    shape: Shape, raw: bytes, mode: Mode = "strict", parsed: Document | None = None
+) -> tuple[Document, list[str]]:
+    """Parse a JSON body; returns the document and the warnings (mode `warn`). parsed: what `parse` made of it.
 
     Raises:
         BadRequest: no JSON object, a wrong type, or in mode `strict` unknown or duplicate fields.
     """
-    document = parse(raw)
+    document = parse(raw) if parsed is None else parsed
     compact = encoded(document)
     # A compact text that is no longer than its document has no room for a duplicate.
     if accepts(shape, raw) and (mode == "ignore" or len(compact) == len(raw.strip()) or not duplicates(raw)):

@@ -36,6 +36,8 @@ MOST_KEYS = 10_000_000
 """The queue is bounded by the pods and nodes that there are."""
 RETRY_S = 1.0
 VERSION = "v1.36.0"
+NODE_NAME = b'"nodeName":'
+"""In the bytes of every pod that was given a node."""
 
 log = Log("testing.nodes")
 
@@ -192,7 +194,9 @@ class SimulatedNodes:
             before = self._nodes.get(old.view.spec.node_name)
             if before is not None:
                 before.addresses.release(old.uid)
-        if new is None or (node := self._nodes.get(new.view.spec.node_name)) is None:
+        if new is None or NODE_NAME not in new.raw:  # it has no node yet: no need to look closer
+            return
+        if (node := self._nodes.get(new.view.spec.node_name)) is None:
             return
         address = new.view.status.pod_ip
         if address and address != node_address(node.number):

@@ -216,6 +216,31 @@ def test_a_status_that_is_equal_is_not_written(client: Any, until: Any) -> None:
     stage.play(script)
 
 
+@pytest.mark.parametrize(("was", "told"), [({}, {"number": 1}), ({"number": 1}, {"number": 1})])
+def test_metadata_changed_through_the_status_is_one_write_with_it(
+    client: Any, until: Any, was: dict[str, Any], told: dict[str, Any]
+) -> None:
+    """Where the status stays, the metadata is written alone."""
+
+    def plan(seen: Seen) -> Plan:
+        if seen.owner.document()["metadata"].get("annotations"):
+            return Plan(status=Status(seen.owner, told))
+        number = Patch(seen.owner, {"metadata": {"annotations": {"number": "1"}}}, "status")
+        return Plan((number,), status=Status(seen.owner, told))
+
+    stage = Stage(client, plan)
+
+    async def script(runner: Runner) -> None:
+        client.put(OWNER, {**owner(), "status": was})
+        await until(lambda: stage.plans and runner.idle)
+        assert len([call for call in client.calls if call[0] in ("patch", "update")]) == 1
+        (found,) = client.objects.values()
+        assert found.document()["status"] == told
+        assert found.document()["metadata"]["annotations"] == {"number": "1"}
+
+    stage.play(script)
+
+
 def test_a_refusal_is_told_and_tried_again_and_gives_another_status(client: Any, until: Any) -> None:
     def plan(seen: Seen) -> Plan:
         if seen.children:

@@ -10,7 +10,7 @@ from navarch.controllers.claims import ORPHANS, claim, orphan_index, still_there
 from navarch.controllers.controller import Cache, Controller, Watch, controller_key, controller_name, own_key
 from navarch.controllers.deployment import rollback
 from navarch.controllers.deployment.plan import Observed, plan
-from navarch.controllers.deployment.revision import candidate_name
+from navarch.controllers.deployment.revision import candidate_name, current
 from navarch.controllers.options import Setup
 from navarch.kinds import DEPLOYMENT, POD, REPLICASET
 from navarch.kinds.object import Object
@@ -41,7 +41,9 @@ def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
     pods = {}
     if looks_at_pods(deployment):
         pods = {revision.uid: cache[POD].owned_by(revision.uid) for revision in found.kept}
-    namesake = cache[REPLICASET].get(deployment.namespace, candidate_name(deployment))
+    namesake = None
+    if current(deployment, found.kept) is None:  # else no revision is about to be made
+        namesake = cache[REPLICASET].get(deployment.namespace, candidate_name(deployment))
     return Observed(deployment, found, pods, namesake)
 
 

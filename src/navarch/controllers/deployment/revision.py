@@ -59,7 +59,7 @@ def pod_template_hash(template: Document, collisions: int) -> str:
 def candidate_name(deployment: Object) -> str:
     """The name that a ReplicaSet for the present template would get."""
     collisions = deployment.view.status.collision_count
-    return f"{deployment.name}-{pod_template_hash(template_of(deployment), collisions)}"
+    return f"{deployment.name}-{short_hash(identity_of(deployment), collisions)}"
 
 
 def number(found: Object) -> int:
@@ -120,7 +120,7 @@ def raised_annotations(deployment: Object, found: Object, revision: int) -> dict
 
 def new_replicaset(deployment: Object, revision: int, replicas: int, sizes: dict[str, str]) -> Document:
     template = template_of(deployment)
-    stamp = pod_template_hash(template, deployment.view.status.collision_count)
+    stamp = short_hash(identity_of(deployment), deployment.view.status.collision_count)
     metadata = template.setdefault("metadata", {})
     labels = metadata["labels"] = {**metadata.get("labels", {}), HASH_LABEL: stamp}
     document = deployment.document()
