@@ -162,6 +162,20 @@ def test_an_exit_is_reported_with_its_code_and_as_a_change(run: Callable[..., No
     run(scenario)
 
 
+def test_an_exit_right_after_the_stream_has_opened_is_told(run: Callable[..., None]) -> None:
+    async def test(runtime: Runtime) -> None:
+        _, made = await started(runtime, "early", STUBBORN)
+        changes = runtime.changes()
+        assert await anext(changes) == frozenset({""})
+        await runtime.stop_container(made, 0)
+        async with asyncio.timeout(60):
+            while "early" not in await anext(changes):
+                continue
+        assert (await pod(runtime, "early")).containers[0].state is ContainerState.EXITED
+
+    run(test)
+
+
 def test_an_exit_without_error_is_completed(run: Callable[..., None]) -> None:
     async def scenario(runtime: Runtime) -> None:
         box, _ = await started(runtime, "completes", "sleep 0.1; exit 0")

@@ -15,6 +15,7 @@ from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig
 from navarch.agent.environment import ServiceAddress, ServicePort
 from navarch.agent.images import Images
+from navarch.agent.lookout import Lookout
 from navarch.agent.machine import Machine, read_machine
 from navarch.agent.node import NodeReporter
 from navarch.agent.pluginwatch import PluginWatch
@@ -22,6 +23,7 @@ from navarch.agent.pods import Pods
 from navarch.agent.pulling.accounts import ApiAccounts
 from navarch.agent.references import References
 from navarch.agent.runtime import Runtime
+from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.storage import Storage, disk_storage
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
@@ -71,7 +73,11 @@ class Agent:
         self._nodes = self._informers.of(NODE, fields=f"metadata.name={config.node_name}")
         recorder = self._events.of(COMPONENT, config.node_name)
         beats = heartbeats if heartbeats is not None else LeaseHeartbeats(client, clock)
-        self._node = NodeReporter(client, runtime, clock, config, self._machine, beats, recorder)
+        self.vitals = Vitals()
+        changed = self._runtime_changed.set
+        self._lookout = Lookout(runtime, clock, self.vitals, config.relist_s, changed)
+        checks = (self._lookout.problem,)
+        self._node = NodeReporter(client, runtime, clock, config, self._machine, beats, recorder, checks)
         self._references = References(client, clock, lambda uids: self.pods.refresh(uids))
         disk = storage if storage is not None else disk_storage(client, config, clock)
         self.plugins = PluginWatch(config.paths.plugins_registry, clock) if storage is None else None
@@ -98,7 +104,8 @@ class Agent:
             ids,
             self._pods_informer,
             lambda: self._node.network_ready,
-            self._runtime_changed.set,
+            self._lookout,
+            self.vitals,
             allocatable,
             self._own_node,
         )

@@ -39,6 +39,7 @@ from navarch.wire import cri
 
 CALL_S = 120.0
 """How long a call may take that waits for nothing but the runtime itself."""
+INFO_S = 10.0
 SETTLE_S = 0.02
 SETTLE_TRIES = 50
 """containerd says that a task ended a moment before its CRI side knows it: how often, how long we look again."""
@@ -84,13 +85,9 @@ class CriRuntime:
             raise RuntimeFailure(details, reason=reason) from error
 
     async def info(self) -> RuntimeInfo:
-        version = await self._call(self._runtime.Version, self._api.VersionRequest(), timeout_s=10)
-        status = await self._call(self._runtime.Status, self._api.StatusRequest(), timeout_s=10)
-        problems = tuple(
-            f"container runtime status check: {item.type}: {item.reason} {item.message}".rstrip()
-            for item in status.status.conditions
-            if not item.status
-        )
+        version = await self._call(self._runtime.Version, self._api.VersionRequest(), timeout_s=INFO_S)
+        status = await self._call(self._runtime.Status, self._api.StatusRequest(), timeout_s=INFO_S)
+        problems = tuple(crimessages.problem(item) for item in status.status.conditions if not item.status)
         return RuntimeInfo(version.runtime_name, version.runtime_version, problems)
 
     async def observe(self, uid: str = "") -> Mapping[str, PodOnNode]:
@@ -125,15 +122,27 @@ class CriRuntime:
     async def _sandbox(self, item: Any) -> Sandbox | None:
         self._owners[item.id] = item.metadata.uid
         ready = item.state == self._api.SANDBOX_READY
-        if ready and item.id not in self._addresses:
-            request = self._api.PodSandboxStatusRequest(pod_sandbox_id=item.id)
+        if ready and (item.id not in self._addresses or item.id in self._ended):
             try:
-                status = (await self._call(self._runtime.PodSandboxStatus, request)).status
+                status = await self._sandbox_status(item.id)
             except Gone:
                 return None
+            item.state = status.state
+            ready = status.state == self._api.SANDBOX_READY
             first = (status.network.ip,) if status.network.ip else ()
             self._addresses[item.id] = first + tuple(extra.ip for extra in status.network.additional_ips)
+        self._ended.discard(item.id)
         return crimessages.sandbox(item, self._addresses.get(item.id, ()) if ready else ())
+
+    async def _sandbox_status(self, sandbox_id: str) -> Any:
+        """Of one whose process has ended, once the CRI side knows it. Raises: Gone."""
+        request = self._api.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
+        for _ in range(SETTLE_TRIES):
+            status = (await self._call(self._runtime.PodSandboxStatus, request)).status
+            if status.state != self._api.SANDBOX_READY or sandbox_id not in self._ended:
+                break
+            await self._clock.sleep(SETTLE_S)
+        return status
 
     async def _container(self, item: Any) -> Container | None:
         self._owners[item.id] = item.labels.get(POD_UID, "")
@@ -158,14 +167,17 @@ class CriRuntime:
     async def changes(self) -> AsyncIterator[frozenset[str]]:
         import grpc.aio
 
-        yield frozenset({""})
         try:
             async for event in cri.events(self._channel):
-                if event.topic == "/tasks/exit" and event.process_id in ("", event.container_id):
+                if event.topic == cri.SUBSCRIBED:
+                    yield frozenset({""})
+                elif event.topic == "/tasks/exit" and event.process_id in ("", event.container_id):
                     self._ended.add(event.container_id)
                     yield frozenset({self._owners.get(event.container_id, "")})
         except grpc.aio.AioRpcError as error:
             raise RuntimeAway(f"the event stream of {self._socket} ended: {error.details()}") from error
+        except TimeoutError as error:
+            raise RuntimeAway(f"the event stream of {self._socket} did not open in time") from error
 
     async def pull(self, image: str, auth: RegistryAuth | None = None, sandbox: SandboxSpec | None = None) -> str:
         request = self._api.PullImageRequest(image=self._api.ImageSpec(image=image))

@@ -192,6 +192,12 @@ def auth_config(auth: RegistryAuth) -> Any:
     )
 
 
+def problem(item: Any) -> str:
+    """Of a condition of the runtime's that does not hold, in the words of a node's status."""
+    what = "container runtime network" if item.type == "NetworkReady" else "container runtime"
+    return f"{what} not ready: {item.type}=false reason:{item.reason} message:{item.message}"
+
+
 def sandbox(item: Any, ips: Sequence[str]) -> Sandbox:
     """From an entry of ListPodSandbox."""
     return Sandbox(

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Literal
 
 from navarch.agent.config import VERSION
 from navarch.agent.usage import ContainerUse, PodUse, Traffic, Usage
+from navarch.base.metrics import Counter, Gauge, Histogram
 
 NANO = 1_000_000_000
 
@@ -48,10 +50,34 @@ def text(families: Iterable[Family]) -> bytes:
 def _lines(family: Family) -> Iterator[str]:
     yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.type}\n"
     for sample in family.samples:
-        labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in sample.labels.items())
         at = f" {int(sample.at.timestamp() * 1000)}" if sample.at is not None else ""
-        value = int(sample.value) if float(sample.value).is_integer() else sample.value
-        yield f"{family.name}{f'{{{labels}}}' if labels else ''} {value}{at}\n"
+        yield _line(family.name, sample.labels, sample.value, at)
+
+
+def _line(name: str, labels: Labels, value: float, at: str = "") -> str:
+    inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+    number = int(value) if float(value).is_integer() else value
+    return f"{name}{f'{{{inside}}}' if inside else ''} {number}{at}\n"
+
+
+def counted(metrics: Iterable[Counter | Gauge | Histogram]) -> bytes:
+    """What the agent counts of its own work, those that were counted at all."""
+    return "".join(line for metric in metrics if metric.present() for line in _counted(metric)).encode()
+
+
+def _counted(metric: Counter | Gauge | Histogram) -> Iterator[str]:
+    kind = type(metric).__name__.lower()
+    yield f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {kind}\n"
+    if not isinstance(metric, Histogram):
+        for values, number in sorted(metric.present().items()):
+            yield _line(metric.name, dict(zip(metric.labels, values, strict=True)), number)
+        return
+    for values, (*counts, total) in sorted(metric.present().items()):
+        labels = dict(zip(metric.labels, values, strict=True))
+        for bound, count in zip([*map(repr, metric.bounds), "+Inf"], accumulate(counts), strict=True):
+            yield _line(f"{metric.name}_bucket", {**labels, "le": bound}, count)
+        yield _line(f"{metric.name}_sum", labels, total)
+        yield _line(f"{metric.name}_count", labels, sum(counts))
 
 
 def _escaped(value: str) -> str:

@@ -85,7 +85,7 @@ class _Running:
 class FakeRuntime:
     """behave: the script of each container instance. pulls: the script of each pull.
 
-    away: set it to make every call fail. sandbox_error: set it to make sandboxes fail.
+    away: set it to make every call fail. sandbox_error: set it to make sandboxes fail. deaf: set it to lose events.
     calls: every changing verb with its main argument, in order, for tests to look at.
     """
 
@@ -102,6 +102,7 @@ class FakeRuntime:
         self.behave = behave
         self.pulls = pulls
         self.away = False
+        self.deaf = False
         self.sandbox_error = ""
         self.calls: list[tuple[str, str]] = []
         self.resources: dict[str, Resources] = {}
@@ -126,7 +127,7 @@ class FakeRuntime:
         self.calls.append((verb, subject))
 
     def _changed(self, uid: str) -> None:
-        for pending, event in self._listeners:
+        for pending, event in self._listeners if not self.deaf else ():
             pending.add(uid)
             event.set()
 

@@ -19,6 +19,7 @@ from navarch.agent import exposition
 from navarch.agent.config import WINDOW
 from navarch.agent.summary import summary
 from navarch.agent.usage import Gauges
+from navarch.agent.vitals import Vitals
 from navarch.base.errors import NotFound
 from navarch.wire.message import Request, Response
 
@@ -28,10 +29,11 @@ METRICS = [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")]
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """probed: what probes have said so far."""
+    """probed: what probes have said so far. vitals: what the agent counts of its own work."""
 
     gauges: Gauges
     probed: Callable[[], exposition.Probed]
+    vitals: Vitals
 
     async def page(self, request: Request) -> Response:
         """Raises: NotFound, RuntimeFailure."""
@@ -44,6 +46,7 @@ class Measures:
             case ["metrics"]:
                 own = resource.getrusage(resource.RUSAGE_SELF)
                 text = exposition.agent(await self.gauges.read(), own.ru_utime + own.ru_stime, _resident_bytes())
+                text += exposition.counted(self.vitals.all)
             case ["metrics", "resource"]:
                 text = exposition.resource(await self.gauges.read())
             case ["metrics", "cadvisor"]:

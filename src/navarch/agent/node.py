@@ -30,7 +30,10 @@ _log = Log("agent")
 
 IMAGES_SHOWN = 50
 CHECK_S = 30.0
+AWAY_CHECK_S = 5.0
 RETRY_S = 1.0
+AWAY_S = 30.0
+"""A runtime may be silent for so long before the node says that it is down: it is being started again, most likely."""
 _HEALTHY = (
     ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -103,7 +106,8 @@ def node_status(config: AgentConfig, seen: Observed, old: Document, now: datetim
 
 def _conditions(problems: Sequence[str], old: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
     if problems:
-        ready = {"status": "False", "reason": "KubeletNotReady", "message": "; ".join(problems)}
+        message = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
+        ready = {"status": "False", "reason": "KubeletNotReady", "message": message}
     else:
         ready = {"status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}
     wanted = [{"type": kind, "status": "False", "reason": reason, "message": text} for kind, reason, text in _HEALTHY]
@@ -143,7 +147,10 @@ class NodeReporter:
         machine: Machine,
         heartbeats: Heartbeats,
         recorder: Recorder,
+        checks: Sequence[Callable[[], str]] = (),
     ) -> None:
+        """checks: each says what is wrong with the node, "" for nothing."""
+        self._checks = checks
         self._client = client
         self._runtime = runtime
         self._clock = clock
@@ -152,6 +159,8 @@ class NodeReporter:
         self._heartbeats = heartbeats
         self._recorder = recorder
         self._info: RuntimeInfo | None = None
+        self._images: tuple[Image, ...] = ()
+        self._away_since: float | None = None
         self._problems: tuple[str, ...] = ("the node's agent has just started",)
         self._reported_at = float("-inf")
         self._announced = False
@@ -189,16 +198,12 @@ class NodeReporter:
 
         Raises: ApiError, Retryable.
         """
-        try:
-            self._info = await self._runtime.info()
-            images, problems = tuple(await self._runtime.images()), self._info.problems
-        except RuntimeFailure as error:
-            images, problems = (), (str(error),)
-        self._problems, info = problems, self._info
+        problems = self._problems = await self._look()
+        info = self._info
         shown = f"{info.name}://{info.version}" if info is not None else "unknown"
         found = await self._client.get(NODE, "", self._config.node_name)
         old: Document = found.document().get("status") or {}
-        seen = Observed(self._machine, shown, problems, images)
+        seen = Observed(self._machine, shown, problems, self._images)
         new = node_status(self._config, seen, old, self._clock.now())
         due = self._clock.monotonic() - self._reported_at >= self._config.status_report_s
         if not due and not differs(old, new):
@@ -207,6 +212,23 @@ class NodeReporter:
         told = await self._client.patch(NODE, "", self._config.node_name, patch, type="strategic", subresource="status")
         self._reported_at = self._clock.monotonic()
         self._announce(told, not problems)
+
+    async def _look(self) -> tuple[str, ...]:
+        """What is wrong. A runtime that has not answered for a moment leaves things as they were."""
+        try:
+            self._info = await self._runtime.info()
+            problems = self._info.problems
+            self._images = tuple(await self._runtime.images())
+            self._away_since = None
+        except RuntimeFailure as error:
+            now = self._clock.monotonic()
+            if self._away_since is None:
+                self._away_since = now
+                _log.warning("the runtime does not say how it is", node=self._config.node_name, error=error)
+            if self._info is not None and now - self._away_since < AWAY_S:
+                return self._problems
+            problems = ("container runtime is down",)
+        return (*problems, *filter(None, (check() for check in self._checks)))
 
     def _announce(self, node: Object, ready: bool) -> None:
         if ready != self._announced:
@@ -220,7 +242,7 @@ class NodeReporter:
         while True:
             try:
                 await self.report()
-                pause_s = CHECK_S
+                pause_s = AWAY_CHECK_S if self._away_since is not None else CHECK_S
             except NotFound:
                 await self.register()
                 pause_s = 0.0

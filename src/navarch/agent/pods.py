@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from navarch.agent import admit, logs, resources
 from navarch.agent.act import Tools
-from navarch.agent.runtime import PodOnNode, RuntimeFailure
+from navarch.agent.lookout import Lookout, Marks
+from navarch.agent.runtime import PodOnNode
+from navarch.agent.vitals import Vitals
 from navarch.agent.work import Work
 from navarch.agent.worker import Worker, bugs
 from navarch.base.clock import Ids
@@ -24,13 +26,12 @@ from navarch.kinds.pod import Pod
 
 _log = Log("agent")
 
-FIRST_RELIST_S = 2.0
 AWAY_S = 1.0
 ROTATION_S = 10.0
 
 
 class Pods:
-    """informer: of the pods of this node. runtime_changed: called when the runtime came or went. node: its object."""
+    """informer: of the pods of this node. node: its object. vitals: what is counted."""
 
     def __init__(
         self,
@@ -38,7 +39,8 @@ class Pods:
         ids: Ids,
         informer: Informer,
         network_ready: Callable[[], bool],
-        runtime_changed: Callable[[], None],
+        lookout: Lookout,
+        vitals: Vitals,
         allocatable: Mapping[str, str],
         node: Callable[[], Node | None],
     ) -> None:
@@ -46,7 +48,8 @@ class Pods:
         self._ids = ids
         self._informer = informer
         self._network_ready = network_ready
-        self._runtime_changed = runtime_changed
+        self._lookout = lookout
+        self._vitals = vitals
         self._allocatable = allocatable
         self._node = node
         self._workers: dict[str, Worker] = {}
@@ -65,9 +68,29 @@ class Pods:
             if uid in self._workers:
                 self._workers[uid].refresh()
 
-    def look_at_all(self) -> None:
-        for worker in self._workers.values():
-            worker.look()
+    def look_at(self, uids: Iterable[str]) -> None:
+        """The runtime has told that something of these pods may have changed."""
+        for uid in uids:
+            if uid in self._workers:
+                self._workers[uid].look()
+
+    def marks(self) -> Marks:
+        return {uid: worker.looks for uid, worker in self._workers.items() if worker.at_rest}
+
+    async def compare(self, found: Mapping[str, PodOnNode], marks: Marks) -> list[str]:
+        """See `lookout.Sights`."""
+        different = []
+        for uid, worker in list(self._workers.items()):
+            if not worker.at_rest:
+                worker.look()  # at once, if it was waiting for the runtime to answer again
+            elif found.get(uid, PodOnNode(uid)) != worker.work.runtime:
+                if marks.get(uid) == worker.looks:
+                    different.append(uid)
+                worker.look()
+        self._seen = dict(found)
+        self._adopt_orphans()
+        await self._share_burstable()
+        return different
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         if new is not None:
@@ -139,63 +162,24 @@ class Pods:
             self._group = group
             try:
                 await self._informer.synced.wait()
-                self._seen = dict(await self._observe_all())
+                self._seen = dict(await self._lookout.first())
                 self._informer.subscribe(self._on_pod)
                 self._adopt_orphans()
-                group.create_task(self._listen())
-                group.create_task(self._relist())
+                group.create_task(self._lookout.listen(self))
+                group.create_task(self._lookout.relist(self))
                 if self._tools.config.log_bytes:
                     group.create_task(self._rotate_logs())
                 await asyncio.get_running_loop().create_future()
             finally:
                 self._group = None
 
-    async def _observe_all(self) -> Mapping[str, PodOnNode]:
-        while True:
-            try:
-                return await self._tools.runtime.observe()
-            except RuntimeFailure as error:
-                _log.warning("the runtime is not there yet", error=error)
-                await self._tools.clock.sleep(AWAY_S)
-
     def _adopt_orphans(self) -> None:
         for uid in dict.fromkeys([*self._seen, *self._tools.storage.pods()]):
             if uid and uid not in self._workers:
                 _log.info("found what is left of a pod that no longer exists", uid=uid)
+                if uid in self._seen:
+                    self._vitals.orphans.add()
                 self._employ(uid, None)
-
-    async def _listen(self) -> None:
-        """Wake workers whose containers changed, for as long as the runtime is there; then until it is again."""
-        while True:
-            try:
-                async for changed in self._tools.runtime.changes():
-                    if "" in changed:
-                        self._runtime_changed()
-                        self.look_at_all()
-                    for uid in changed:
-                        if uid in self._workers:
-                            self._workers[uid].look()
-            except RuntimeFailure as error:
-                _log.warning("the runtime went away, will be asked again", error=error)
-                self._runtime_changed()
-            await self._tools.clock.sleep(AWAY_S)
-
-    async def _relist(self) -> None:
-        """The net under the runtime's events: compare with everything there is, at first soon, then now and then."""
-        pause_s = FIRST_RELIST_S
-        while True:
-            await self._tools.clock.sleep(pause_s)
-            pause_s = self._tools.config.relist_s
-            try:
-                found = await self._tools.runtime.observe()
-            except RuntimeFailure:
-                continue  # `_listen` says so and looks again
-            for uid, worker in list(self._workers.items()):
-                if found.get(uid, PodOnNode(uid)) != worker.work.runtime:
-                    worker.look()
-            self._seen = dict(found)
-            self._adopt_orphans()
-            await self._share_burstable()
 
     async def _share_burstable(self) -> None:
         """Burstable pods together weigh what they ask for together."""

@@ -64,6 +64,8 @@ class Worker:
         self._wake = asyncio.Event()
         self._wake.set()
         self._look = True
+        self.looks = 0
+        """How often it was told to look."""
         self._troubles = 0
         self._adopted = {item.id for item in work.runtime.containers}
         """Instances that ran before this worker: probed gently, and ready until a probe says otherwise."""
@@ -104,7 +106,13 @@ class Worker:
     def look(self) -> None:
         """The runtime may have changed."""
         self._look = True
+        self.looks += 1
         self._wake.set()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether what it knows of the runtime should be how things are: nothing is under way."""
+        return not self._look and not self.work.busy
 
     def refresh(self) -> None:
         """An object that the pod's volumes are made from has changed."""
@@ -157,8 +165,9 @@ class Worker:
         now = self._tools.clock.now()
         try:
             if self._look:
-                self._look = False
+                looks = self.looks
                 await self._observe()
+                self._look = self.looks != looks
             self._probe(probes)
             facts = self._facts(now, probes)
             planned = self._plan(facts)

@@ -117,7 +117,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     )
     pods = informers.of(POD, fields=f"spec.nodeName={settings.node_name}")
     gauges = Gauges(runtime, clock, settings.node_name, layout.agent, cgroups.member)
-    measures = Measures(gauges, lambda: agent.probed)
+    measures = Measures(gauges, lambda: agent.probed, agent.vitals)
     streams = CriStreams(runtime.channel)
     port = Port(runtime, streams, clock, host_address=settings.node_ip, pods=pods, measures=measures)
     try:

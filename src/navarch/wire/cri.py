@@ -9,9 +9,11 @@ Source: https://github.com/containerd/containerd/blob/main/api/services/events/v
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +136,68 @@ def decode_event(envelope: bytes) -> Event:
     return Event(topic, container_id=texts.get(1, ""), process_id=process)
 
 
+SUBSCRIBED = "/navarch/subscribed"
+"""The topic of an event of our own, which tells us that the subscription has begun."""
+KNOCKS_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""The pauses before each time that it is published; the last is repeated."""
+OPEN_S = 15.0
+
+
 async def events(channel: Any) -> AsyncIterator[Event]:
-    """containerd's events of its CRI namespace from now on; ends or raises `grpc.RpcError` when the runtime goes."""
-    request = encode_text(1, f"namespace=={NAMESPACE}")
+    """containerd's events of its CRI namespace. The first has the topic `SUBSCRIBED`: nothing after it is missed.
+
+    containerd does not say when a subscription has begun, so an event of our own is published until it comes back.
+    Ends, or raises `grpc.RpcError`, when the runtime goes. Raises: TimeoutError: nothing came back within `OPEN_S`.
+    """
+    import grpc.aio
+
     subscribe = channel.unary_stream("/containerd.services.events.v1.Events/Subscribe")
-    async for envelope in subscribe(request):
-        yield decode_event(envelope)
+    call = subscribe(encode_text(1, f"namespace=={NAMESPACE}"))
+    try:
+        for event in await _opened(channel, call):
+            yield event
+        while (envelope := await call.read()) is not grpc.aio.EOF:
+            yield decode_event(envelope)
+    finally:
+        call.cancel()
+
+
+async def _opened(channel: Any, call: Any) -> list[Event]:
+    """Our own event, and then those that came before it. Raises: grpc.RpcError; TimeoutError."""
+    import grpc.aio
+
+    early: list[Event] = []
+    failed: Exception | None = None
+    async with asyncio.TaskGroup() as group:
+        knocking = group.create_task(_knock(channel))
+        try:
+            async with asyncio.timeout(OPEN_S):
+                while (envelope := await call.read()) is not grpc.aio.EOF:
+                    event = decode_event(envelope)
+                    if event.topic == SUBSCRIBED:
+                        return [event, *early]
+                    early.append(event)
+        except (grpc.RpcError, TimeoutError) as error:
+            failed = error
+        finally:
+            knocking.cancel()
+    if failed is not None:
+        raise failed
+    return early
+
+
+async def _knock(channel: Any) -> None:
+    """Publish our own event until cancelled."""
+    import grpc
+
+    publish = channel.unary_unary("/containerd.services.events.v1.Events/Publish")
+    request = encode_text(1, SUBSCRIBED) + encode_text(2, encode_text(1, "google.protobuf.Empty").decode())
+    for pause_s in chain(KNOCKS_S, repeat(KNOCKS_S[-1])):
+        await asyncio.sleep(pause_s)
+        try:
+            await publish(request, metadata=(("containerd-namespace", NAMESPACE),), timeout=OPEN_S)
+        except grpc.RpcError:  # the subscription, which goes to the same place, says why
+            continue
 
 
 def stubs() -> Any:

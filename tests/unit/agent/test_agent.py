@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from navarch.agent.fake import Behaviour, Pull
-from navarch.agent.runtime import ContainerSpec, ContainerState, ExecResult
+from navarch.agent.runtime import ContainerSpec, ExecResult
 from navarch.kinds import EVENT, NODE, POD
 from tests.unit.agent import cluster
 
@@ -310,32 +310,6 @@ def test_the_node_is_registered_and_told_ready(tmp_path: Path) -> None:
         assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "n1"
         assert node["status"]["nodeInfo"]["containerRuntimeVersion"] == "fake://1"
         assert {"type": "InternalIP", "address": "192.0.2.7"} in node["status"]["addresses"]
-
-    play(tmp_path, scenario)
-
-
-def test_a_runtime_that_is_away_makes_the_node_unready_and_loses_nothing(tmp_path: Path) -> None:
-    async def scenario(world: Any) -> None:
-        async with world.running():
-            await world.create_pod("web")
-            await world.until("web", cluster.ready)
-            world.runtime.end_changes()
-            for _ in range(1_000):
-                node = (await world.client.get(NODE, "", "n1")).view
-                if node.status.condition("Ready").status == "False":
-                    break
-                await asyncio.sleep(0.02)
-            assert "does not answer" in node.status.condition("Ready").message
-            world.runtime.away = False
-            for _ in range(1_000):
-                node = (await world.client.get(NODE, "", "n1")).view
-                if node.ready:
-                    break
-                await asyncio.sleep(0.02)
-            assert node.ready
-            [observed] = (await world.runtime.observe()).values()
-            assert [item.state for item in observed.containers] == [ContainerState.RUNNING]
-            assert cluster.container(await world.pod("web"))["restartCount"] == 0
 
     play(tmp_path, scenario)
 

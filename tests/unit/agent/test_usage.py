@@ -36,6 +36,7 @@ from navarch.agent.usage import (
     pods,
     traffic,
 )
+from navarch.agent.vitals import Vitals
 from navarch.app.meter import usage_of
 from navarch.base.errors import NotFound, Unavailable
 from navarch.wire.message import Request
@@ -183,7 +184,15 @@ def pages(tmp_path: Path) -> Measures:
     clock = Turned()
     clock.moment += timedelta(seconds=60)
     gauges = Gauges(Busy(clock), clock, "n", tmp_path, {"u1": 77}.get, proc(tmp_path / "proc"))  # type: ignore[arg-type]
-    return Measures(gauges, lambda: {("Readiness", "failed", "main", "web", "ns", "u1"): 3})
+    return Measures(gauges, lambda: {("Readiness", "failed", "main", "web", "ns", "u1"): 3}, vitals())
+
+
+def vitals() -> Vitals:
+    made = Vitals()
+    for took_s in (0.003, 0.2, 400.0):
+        made.relists.observe(took_s)
+    made.differences.add("missed", amount=2)
+    return made
 
 
 def page(measures: Measures, target: str) -> Any:
@@ -238,6 +247,12 @@ READY = 'probe_type="Readiness",result="failed",container="main",pod="web",names
         ("/metrics/cadvisor", "machine_cpu_cores 2"),
         ("/metrics", 'kubelet_running_containers{container_state="running"} 1'),
         ("/metrics", 'kubelet_node_name{node="n"} 1'),
+        ("/metrics", 'kubelet_pleg_relist_duration_seconds_bucket{le="0.005"} 1'),
+        ("/metrics", 'kubelet_pleg_relist_duration_seconds_bucket{le="300.0"} 2'),
+        ("/metrics", 'kubelet_pleg_relist_duration_seconds_bucket{le="+Inf"} 3'),
+        ("/metrics", "kubelet_pleg_relist_duration_seconds_sum 400.203"),
+        ("/metrics", "kubelet_pleg_relist_duration_seconds_count 3"),
+        ("/metrics", 'navarch_agent_relist_differences_total{cause="missed"} 2'),
         ("/metrics/probes", f"prober_probe_total{{{READY}}} 3"),
     ],
 )
@@ -250,7 +265,8 @@ def test_prometheus_pages_are_lines_of_numbers(tmp_path: Path, target: str, line
     assert [one for one in told if not LINE.match(one)] == []
     named = [one.split()[2] for one in lines if one.startswith("# TYPE ")]
     assert len(named) == len(set(named))
-    assert {one.partition("{")[0].split()[0] for one in told} == set(named)
+    families = {re.sub(r"_(bucket|sum|count)$", "", one.partition("{")[0].split()[0]) for one in told}
+    assert families == {re.sub(r"_count$", "", name) for name in named}
 
 
 def test_labels_are_escaped_and_empty_families_left_out() -> None:

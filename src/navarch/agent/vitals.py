@@ -1,0 +1,101 @@
+"""What the agent counts of its own work: how it learns what the runtime does, and what it had to clear away.
+
+Under the names that a kubelet has, where it has one; the others are ours and begin with `navarch_agent_`.
+
+Source: https://kubernetes.io/docs/reference/instrumentation/metrics/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from navarch.base.metrics import Counter, Gauge, Histogram
+
+BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+
+def _histogram(name: str, help: str) -> Histogram:
+    return Histogram(name, help, bounds=BOUNDS_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """relists: seconds that each took. intervals: seconds between the ends of two. seen: when the last succeeded.
+
+    opened: how long the event stream took to open. cut: times that it broke. differences: pods in which a relist found
+    what no event had told, by cause: `missed`, or `cut` while there was no stream.
+    """
+
+    relists: Histogram = field(
+        default_factory=lambda: _histogram(
+            "kubelet_pleg_relist_duration_seconds", "Duration in seconds for relisting pods in PLEG."
+        )
+    )
+    intervals: Histogram = field(
+        default_factory=lambda: _histogram(
+            "kubelet_pleg_relist_interval_seconds", "Interval in seconds between relisting in PLEG."
+        )
+    )
+    seen: Gauge = field(
+        default_factory=lambda: Gauge(
+            "kubelet_pleg_last_seen_seconds", "Timestamp in seconds when PLEG was last seen active."
+        )
+    )
+    opened: Histogram = field(
+        default_factory=lambda: _histogram(
+            "kubelet_evented_pleg_connection_latency_seconds",
+            "The latency of streaming connection with the runtime, measured in seconds.",
+        )
+    )
+    connected: Counter = field(
+        default_factory=lambda: Counter(
+            "kubelet_evented_pleg_connection_success_count",
+            "The number of times a streaming client was obtained to receive runtime events.",
+        )
+    )
+    cut: Counter = field(
+        default_factory=lambda: Counter(
+            "kubelet_evented_pleg_connection_error_count",
+            "The number of errors encountered during the establishment of streaming connection with the runtime.",
+        )
+    )
+    events: Counter = field(
+        default_factory=lambda: Counter(
+            "navarch_agent_runtime_events_total", "Times that the runtime told that something of a pod has changed."
+        )
+    )
+    differences: Counter = field(
+        default_factory=lambda: Counter(
+            "navarch_agent_relist_differences_total",
+            "Pods in which a relist found what no event had told, by cause.",
+            ("cause",),
+        )
+    )
+    orphans: Counter = field(
+        default_factory=lambda: Counter(
+            "kubelet_orphaned_runtime_pods_total",
+            "Number of pods that have been detected in the container runtime without being already known.",
+        )
+    )
+    cleared: Counter = field(
+        default_factory=lambda: Counter(
+            "navarch_agent_leftovers_removed_total",
+            "What was found of pods that no longer exist and taken away, by kind.",
+            ("kind",),
+        )
+    )
+
+    @property
+    def all(self) -> tuple[Counter | Gauge | Histogram, ...]:
+        return (
+            self.relists,
+            self.intervals,
+            self.seen,
+            self.opened,
+            self.connected,
+            self.cut,
+            self.events,
+            self.differences,
+            self.orphans,
+            self.cleared,
+        )
