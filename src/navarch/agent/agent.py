@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from navarch.agent.act import Tools
 from navarch.agent.cgroups import Cgroups
@@ -28,7 +28,7 @@ from navarch.agent.volumes.storage import Storage, disk_storage
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
 from navarch.client.client import Client
-from navarch.client.events import Events
+from navarch.client.events import Events, Recorder
 from navarch.client.informer import Informers
 from navarch.client.lease import Heartbeats, LeaseHeartbeats
 from navarch.kinds import NODE, POD, SERVICE
@@ -74,10 +74,8 @@ class Agent:
         recorder = self._events.of(COMPONENT, config.node_name)
         beats = heartbeats if heartbeats is not None else LeaseHeartbeats(client, clock)
         self.vitals = Vitals()
-        changed = self._runtime_changed.set
-        self._lookout = Lookout(runtime, clock, self.vitals, config.relist_s, changed)
-        checks = (self._lookout.problem,)
-        self._node = NodeReporter(client, runtime, clock, config, self._machine, beats, recorder, checks)
+        self._lookout = Lookout(runtime, clock, self.vitals, config.relist_s, self._runtime_changed.set)
+        self._node = self._reporter(client, beats, recorder)
         self._references = References(client, clock, lambda uids: self.pods.refresh(uids))
         disk = storage if storage is not None else disk_storage(client, config, clock)
         self.plugins = PluginWatch(config.paths.plugins_registry, clock) if storage is None else None
@@ -99,7 +97,10 @@ class Agent:
             probed=self.probed,
         )
         allocatable = self._machine.allocatable(config.kubelet)
-        self.pods = Pods(
+        self.pods = self._pods_with(tools, ids, allocatable)
+
+    def _pods_with(self, tools: Tools, ids: Ids, allocatable: Mapping[str, str]) -> Pods:
+        return Pods(
             tools,
             ids,
             self._pods_informer,
@@ -109,6 +110,10 @@ class Agent:
             allocatable,
             self._own_node,
         )
+
+    def _reporter(self, client: Client, heartbeats: Heartbeats, recorder: Recorder) -> NodeReporter:
+        checks = (self._lookout.problem,)
+        return NodeReporter(client, self.runtime, self._clock, self.config, self._machine, heartbeats, recorder, checks)
 
     async def run(self) -> None:
         """Until cancelled. Raises: Retryable, when the control groups above the pods cannot be made."""
