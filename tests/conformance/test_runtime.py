@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ async def _fake() -> AsyncIterator[Runtime]:
     def pulls(image: str) -> Pull:
         return Pull(error="not reachable")
 
-    yield FakeRuntime(SystemClock(), SeededIds(1), behave=_behave, pulls=pulls, images=[IMAGE])
+    yield FakeRuntime(SystemClock(), SeededIds(1), behave=_behave, pulls=pulls, images=[IMAGE], handlers=("", "runc"))
 
 
 @asynccontextmanager
@@ -343,6 +344,19 @@ def test_the_runtime_says_what_it_is(run: Callable[..., None]) -> None:
         assert info.problems == ()
         box, made = await started(runtime, "stats", FOREVER)
         assert made in [entry.id for entry in await runtime.stats() if entry.uid == "stats"]
+        await runtime.remove_sandbox(box)
+
+    run(scenario)
+
+
+def test_a_sandbox_is_made_by_the_handler_that_it_names(run: Callable[..., None]) -> None:
+    async def scenario(runtime: Runtime) -> None:
+        box = await runtime.start_sandbox(replace(sandbox("handled"), runtime_handler="runc"))
+        assert (await pod(runtime, "handled")).sandboxes[0].id == box
+        with pytest.raises(RuntimeFailure, match='no runtime for "unheard-of" is configured'):
+            await runtime.start_sandbox(replace(sandbox("unhandled"), runtime_handler="unheard-of"))
+        assert not (await pod(runtime, "unhandled")).sandboxes
+        await runtime.stop_sandbox(box)
         await runtime.remove_sandbox(box)
 
     run(scenario)

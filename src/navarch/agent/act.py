@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from navarch.agent import hooks, resources, specs
 from navarch.agent.cgroups import Cgroups
+from navarch.agent.classes import RuntimeClasses, check_user_namespace
 from navarch.agent.config import AgentConfig
 from navarch.agent.environment import Lookup, ServiceAddress, environment
 from navarch.agent.facts import is_running
@@ -63,6 +64,7 @@ class Tools:
     config: AgentConfig
     machine: Machine
     images: Images
+    classes: RuntimeClasses
     references: References
     storage: Storage
     cgroups: Cgroups
@@ -139,6 +141,9 @@ class Actor:
             for box in work.runtime.sandboxes:
                 await self._t.runtime.stop_sandbox(box.id)
         try:
+            work.handler = await self._t.classes.handler_of(pod)
+            if not pod.spec.host_users:
+                check_user_namespace(pod, work.handler, await self._t.runtime.info())
             if self._t.cgroups.active:
                 await asyncio.to_thread(self._t.cgroups.make, pod)
             await self._t.runtime.start_sandbox(self._sandbox_spec(work, attempt))
@@ -153,7 +158,7 @@ class Actor:
             config = self._t.config
             node_dns = read_resolv_conf(config.resolv_conf) if self._t.cgroups.active else DnsSettings()
             parent = self._t.cgroups.parent(work.pod)
-            spec = work.sandbox_spec = specs.sandbox_spec(work.pod, attempt, config, parent, node_dns)
+            spec = work.sandbox_spec = specs.sandbox_spec(work.pod, attempt, config, parent, node_dns, work.handler)
         return spec
 
     async def _ensure_image(self, work: Work, name: str) -> None:
@@ -192,7 +197,9 @@ class Actor:
         variables = environment(pod, container, lookup, around, links)
         mounts = await self._t.storage.mounts_of(pod, container, step.attempt, around, dict(variables))
         joined = _joined_container(work, container)
-        prepared = specs.Prepared(image, variables, mounts, self._terms(), joined)
+        config = self._t.config
+        confinement = specs.Confinement(config.paths.seccomp, config.kubelet.seccomp_default)
+        prepared = specs.Prepared(image, variables, mounts, self._terms(), joined, confinement)
         spec = specs.container_spec(pod, container, step.attempt, step.delay_s, prepared)
         attempt = self._sandbox_attempt(work) or 0
         return await self._t.runtime.create_container(step.sandbox_id, self._sandbox_spec(work, attempt), spec)

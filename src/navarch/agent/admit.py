@@ -10,10 +10,12 @@ Source: https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from navarch.agent.resources import pod_total
 from navarch.kinds.node import Node
 from navarch.kinds.pod import Pod
+from navarch.kinds.podspec.container import ConfinementProfile
 from navarch.kinds.podspec.fits import selected, untolerated
 from navarch.objects import quantity
 
@@ -39,20 +41,57 @@ SAFE_SYSCTLS = frozenset(
 )
 
 
-def refusal(pod: Pod) -> Refusal | None:
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """unsafe_sysctls: kernel parameters that pods may set though others feel it; a `*` ends a name's beginning."""
+
+    unsafe_sysctls: tuple[str, ...] = ()
+    apparmor: bool = True
+    strict_groups: bool = True
+
+
+ABLE = Abilities()
+
+
+def refusal(pod: Pod, able: Abilities = ABLE) -> Refusal | None:
     """Why no node of this kind takes the pod; None when one does."""
+    return _forbidden_sysctl(pod, able) or _unsupported(pod, able)
+
+
+def _unsupported(pod: Pod, able: Abilities) -> Refusal | None:
     spec = pod.spec
     if spec.os.name not in ("", "linux"):
         return ("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+    if spec.security_context.supplemental_groups_policy == "Strict" and not able.strict_groups:
+        text = "SupplementalGroupsPolicy=Strict is not supported in this node"
+        return ("SupplementalGroupsPolicyNotSupported", text)
+    if not able.apparmor and any(profile.type != "Unconfined" for profile in _armours(pod)):
+        return ("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+    return None
+
+
+def _armours(pod: Pod) -> Iterator[ConfinementProfile]:
+    spec = pod.spec
+    every = (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)
+    own = (container.security_context.app_armor_profile for container in every)
+    return (profile for profile in (spec.security_context.app_armor_profile, *own) if profile is not None)
+
+
+def _forbidden_sysctl(pod: Pod, able: Abilities) -> Refusal | None:
+    spec = pod.spec
     for sysctl in spec.security_context.sysctls:
         name = sysctl.name.replace("/", ".")
-        if name not in SAFE_SYSCTLS:
+        if name not in SAFE_SYSCTLS and not any(_covers(allowed, name) for allowed in able.unsafe_sysctls):
             return ("SysctlForbidden", f'forbidden sysctl: "{name}" not allowlisted')
         if spec.host_network and name.startswith("net."):
             return ("SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host net enabled')
         if spec.host_ipc and name.startswith("kernel."):
             return ("SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host ipc enabled')
     return None
+
+
+def _covers(allowed: str, name: str) -> bool:
+    return name.startswith(allowed[:-1]) if allowed.endswith("*") else name == allowed
 
 
 def misfit(pod: Pod, node: Node | None, others: Sequence[Pod], allocatable: Mapping[str, str]) -> Refusal | None:

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from navarch.agent.act import Tools
+from navarch.agent.admit import Abilities
 from navarch.agent.cgroups import Cgroups
+from navarch.agent.classes import RuntimeClasses
 from navarch.agent.config import AgentConfig
 from navarch.agent.environment import ServiceAddress, ServicePort
 from navarch.agent.images import Images
@@ -89,6 +91,7 @@ class Agent:
             config=config,
             machine=self._machine,
             images=Images(runtime, clock, config.images, ApiAccounts(client)),
+            classes=RuntimeClasses(client),
             references=self._references,
             storage=disk,
             cgroups=self._cgroups,
@@ -109,6 +112,7 @@ class Agent:
             self.vitals,
             allocatable,
             self._own_node,
+            self._abilities,
         )
 
     def _reporter(self, client: Client, heartbeats: Heartbeats, recorder: Recorder) -> NodeReporter:
@@ -135,6 +139,7 @@ class Agent:
             group.create_task(self._node.run(self._until_runtime_changes))
             await self._services.synced.wait()
             await self._nodes.synced.wait()
+            await self._node.informed.wait()
             group.create_task(self.pods.run())
 
     def _bounds_milli(self) -> dict[str, int]:
@@ -154,6 +159,10 @@ class Agent:
     def _own_node(self) -> Node | None:
         found = self._nodes.get("", self.config.node_name)
         return found.view if found is not None else None
+
+    def _abilities(self) -> Abilities:
+        groups = self._node.info is not None and self._node.info.strict_groups is True
+        return Abilities(self.config.kubelet.allowed_unsafe_sysctls, self._machine.apparmor, groups)
 
     def _addresses(self, namespace: str, all_of_them: bool) -> Iterable[ServiceAddress]:
         """The API server's service, and those of the namespace when the pod wants links to them."""

@@ -38,6 +38,11 @@ class Paths:
     def volume(self, uid: str, name: str) -> Path:
         return self.pod(uid) / "volumes" / name
 
+    @property
+    def seccomp(self) -> Path:
+        """Where profiles lie that pods name as `Localhost`."""
+        return self.root / "seccomp"
+
     def hosts(self, uid: str) -> Path:
         return self.pod(uid) / "etc-hosts"
 

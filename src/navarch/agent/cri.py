@@ -87,8 +87,7 @@ class CriRuntime:
     async def info(self) -> RuntimeInfo:
         version = await self._call(self._runtime.Version, self._api.VersionRequest(), timeout_s=INFO_S)
         status = await self._call(self._runtime.Status, self._api.StatusRequest(), timeout_s=INFO_S)
-        problems = tuple(crimessages.problem(item) for item in status.status.conditions if not item.status)
-        return RuntimeInfo(version.runtime_name, version.runtime_version, problems)
+        return crimessages.runtime_info(version, status)
 
     async def observe(self, uid: str = "") -> Mapping[str, PodOnNode]:
         labels = {POD_UID: uid} if uid else {}
@@ -189,9 +188,9 @@ class CriRuntime:
         return str(answer.image_ref)
 
     async def image(self, name: str) -> Image | None:
-        request = self._api.ImageStatusRequest(image=self._api.ImageSpec(image=name))
+        request = self._api.ImageStatusRequest(image=self._api.ImageSpec(image=name), verbose=True)
         answer = await self._call(self._images.ImageStatus, request)
-        return crimessages.image(answer.image) if answer.HasField("image") else None
+        return crimessages.image(answer.image, answer.info) if answer.HasField("image") else None
 
     async def images(self) -> Sequence[Image]:
         answer = await self._call(self._images.ListImages, self._api.ListImagesRequest())

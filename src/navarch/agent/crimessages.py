@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,8 +15,10 @@ from navarch.agent.runtime import (
     Image,
     RegistryAuth,
     Resources,
+    RuntimeInfo,
     Sandbox,
     SandboxSpec,
+    SELinux,
 )
 from navarch.wire import cri
 
@@ -90,6 +93,7 @@ def _sandbox_security(spec: SandboxSpec) -> Any:
         privileged=security.privileged,
         supplemental_groups=security.supplemental_groups,
         seccomp=_profile(security.seccomp),
+        selinux_options=_selinux(security.selinux),
     )
     if security.user is not None:
         found.run_as_user.value = security.user
@@ -104,6 +108,12 @@ def _profile(name: str) -> Any:
     if name.startswith("Localhost:"):
         return api.SecurityProfile(profile_type=kinds.Localhost, localhost_ref=name.partition(":")[2])
     return api.SecurityProfile(profile_type=kinds.RuntimeDefault if name == "RuntimeDefault" else kinds.Unconfined)
+
+
+def _selinux(options: SELinux | None) -> Any:
+    if options is None:
+        return None
+    return cri.stubs().SELinuxOption(user=options.user, role=options.role, type=options.type, level=options.level)
 
 
 def container_config(sandbox: SandboxSpec, spec: ContainerSpec) -> Any:
@@ -171,6 +181,7 @@ def _container_security(sandbox: SandboxSpec, spec: ContainerSpec) -> Any:
         seccomp=_profile(security.seccomp),
         masked_paths=() if security.privileged or security.unmask_proc else MASKED_PATHS,
         readonly_paths=() if security.privileged or security.unmask_proc else READONLY_PATHS,
+        selinux_options=_selinux(security.selinux),
     )
     if security.apparmor:
         found.apparmor.CopyFrom(_profile(security.apparmor))
@@ -240,7 +251,9 @@ def state(number: int) -> ContainerState:
     return _STATES[number] if 0 <= number < len(_STATES) else ContainerState.UNKNOWN
 
 
-def image(item: Any) -> Image:
+def image(item: Any, told: Mapping[str, str] | None = None) -> Image:
+    """told: what the runtime says of the image beyond what CRI has fields for."""
+    config = _own_config(told or {})
     return Image(
         id=item.id,
         names=(*item.repo_tags, *item.repo_digests),
@@ -248,6 +261,33 @@ def image(item: Any) -> Image:
         uid=item.uid.value if item.HasField("uid") else None,
         username=item.username,
         digests=tuple(item.repo_digests),
+        labels=tuple(config.get("Labels") or ()),
+        user_text=config.get("User") or "",
+        working_dir=config.get("WorkingDir") or "",
+    )
+
+
+def _own_config(told: Mapping[str, str]) -> Mapping[str, Any]:
+    """The image's configuration out of a verbose answer; empty where the runtime does not tell it."""
+    try:
+        config = json.loads(told.get("info", "{}"))["imageSpec"]["config"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def runtime_info(version: Any, status: Any) -> RuntimeInfo:
+    """From the answers to Version and Status."""
+    problems = tuple(problem(item) for item in status.status.conditions if not item.status)
+    handlers = status.runtime_handlers
+    return RuntimeInfo(
+        version.runtime_name,
+        version.runtime_version,
+        problems,
+        handlers=tuple(one.name for one in handlers) if handlers else None,
+        user_namespaces=frozenset(one.name for one in handlers if one.features.user_namespaces),
+        readonly_recursion=frozenset(one.name for one in handlers if one.features.recursive_read_only_mounts),
+        strict_groups=status.features.supplemental_groups_policy if status.HasField("features") else None,
     )
 
 

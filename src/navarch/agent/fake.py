@@ -83,7 +83,8 @@ class _Running:
 
 
 class FakeRuntime:
-    """behave: the script of each container instance. pulls: the script of each pull.
+    """behave: the script of each container instance. pulls: the script of each pull. handlers: those that there are,
+    without the new features of runtimes; None for all, with them.
 
     away: set it to make every call fail. sandbox_error: set it to make sandboxes fail. deaf: set it to lose events.
     calls: every changing verb with its main argument, in order, for tests to look at.
@@ -98,9 +99,11 @@ class FakeRuntime:
         pulls: Callable[[str], Pull] = pull_at_once,
         images: Sequence[str] = (),
         subnet: str = "10.42.0",
+        handlers: Sequence[str] | None = None,
     ) -> None:
         self.behave = behave
         self.pulls = pulls
+        self.handlers = handlers
         self.away = False
         self.deaf = False
         self.sandbox_error = ""
@@ -141,7 +144,14 @@ class FakeRuntime:
 
     async def info(self) -> RuntimeInfo:
         self._check()
-        return RuntimeInfo("fake", "1")
+        able = self.handlers is None
+        return RuntimeInfo(
+            "fake",
+            "1",
+            handlers=tuple(self.handlers or ("",)),
+            user_namespaces=frozenset(("",) if able else ()),
+            strict_groups=able,
+        )
 
     async def observe(self, uid: str = "") -> Mapping[str, PodOnNode]:
         self._check()
@@ -225,6 +235,11 @@ class FakeRuntime:
                         f"sandbox {spec.attempt} of pod {spec.name} has ended", reason="CreatePodSandboxError"
                     )
                 return box.id
+        if self.handlers is not None and spec.runtime_handler not in self.handlers:
+            raise RuntimeFailure(
+                f'failed to get sandbox runtime: no runtime for "{spec.runtime_handler}" is configured',
+                reason="CreatePodSandboxError",
+            )
         if self.sandbox_error:
             raise RuntimeFailure(self.sandbox_error, reason="CreatePodSandboxError")
         self._next_ip += 1

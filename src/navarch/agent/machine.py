@@ -29,6 +29,7 @@ class Machine:
     """(size in bytes, how many)."""
     pids: int = 0
     """How many processes there can be; 0 when that is not known."""
+    apparmor: bool = False
 
     def capacity(self, kubelet: KubeletConfig) -> dict[str, str]:
         return {
@@ -71,6 +72,7 @@ def read_machine(data: Path) -> Machine:
         arch=architecture(),
         hugepages=pages.read_pages(),
         pids=min(int(_line(f"/proc/sys/kernel/{file}") or 0) for file in ("pid_max", "threads-max")),
+        apparmor=_line("/sys/module/apparmor/parameters/enabled") == "Y",
     )
 
 
@@ -99,5 +101,5 @@ def _os_name() -> str:
         return "Linux"
 
 
-SIMULATED = Machine(8, 32 << 30, 200 << 30, kernel="6.1.0", os_image="Simulated Linux", arch="amd64")
+SIMULATED = Machine(8, 32 << 30, 200 << 30, kernel="6.1.0", os_image="Simulated Linux", arch="amd64", apparmor=True)
 """A machine for agents whose containers are simulated."""

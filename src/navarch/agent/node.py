@@ -6,12 +6,14 @@ Source: https://kubernetes.io/docs/reference/node/node-status/
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from navarch.agent.config import VERSION, AgentConfig
+from navarch.agent.imagechecks import weakness
 from navarch.agent.machine import Machine
 from navarch.agent.runtime import Image, Runtime, RuntimeFailure, RuntimeInfo
 from navarch.base.clock import Clock
@@ -49,6 +51,7 @@ class Observed:
     runtime: str
     problems: tuple[str, ...]
     images: tuple[Image, ...] = ()
+    info: RuntimeInfo | None = None
 
 
 def labels(config: AgentConfig, machine: Machine) -> dict[str, str]:
@@ -99,8 +102,29 @@ def node_status(config: AgentConfig, seen: Observed, old: Document, now: datetim
             for image in sorted(seen.images, key=lambda image: (-image.size_bytes, image.id))[:IMAGES_SHOWN]
         ],
     }
+    if seen.info is not None:
+        made |= _features(seen.info)
     if config.port:
         made["daemonEndpoints"] = {"kubeletEndpoint": {"Port": config.port}}
+    return made
+
+
+def _features(info: RuntimeInfo) -> Document:
+    """What the runtime says it can do; nothing of what it does not speak of."""
+    made: Document = {}
+    if info.handlers is not None:
+        made["runtimeHandlers"] = [
+            {
+                "name": name,
+                "features": {
+                    "recursiveReadOnlyMounts": name in info.readonly_recursion,
+                    "userNamespaces": name in info.user_namespaces,
+                },
+            }
+            for name in info.handlers
+        ]
+    if info.strict_groups is not None:
+        made["features"] = {"supplementalGroupsPolicy": info.strict_groups}
     return made
 
 
@@ -161,6 +185,8 @@ class NodeReporter:
         self._info: RuntimeInfo | None = None
         self._images: tuple[Image, ...] = ()
         self._away_since: float | None = None
+        self.informed = asyncio.Event()
+        """Set once the runtime has said what it can do."""
         self._problems: tuple[str, ...] = ("the node's agent has just started",)
         self._reported_at = float("-inf")
         self._announced = False
@@ -168,6 +194,11 @@ class NodeReporter:
     @property
     def network_ready(self) -> bool:
         return not any("NetworkReady" in problem for problem in self._problems)
+
+    @property
+    def info(self) -> RuntimeInfo | None:
+        """What the runtime last said of itself; None before it has."""
+        return self._info
 
     async def register(self) -> Object:
         """Make the Node, or bring its labels up to date; tried until the API server takes it."""
@@ -203,7 +234,7 @@ class NodeReporter:
         shown = f"{info.name}://{info.version}" if info is not None else "unknown"
         found = await self._client.get(NODE, "", self._config.node_name)
         old: Document = found.document().get("status") or {}
-        seen = Observed(self._machine, shown, problems, self._images)
+        seen = Observed(self._machine, shown, problems, self._images, info)
         new = node_status(self._config, seen, old, self._clock.now())
         due = self._clock.monotonic() - self._reported_at >= self._config.status_report_s
         if not due and not differs(old, new):
@@ -217,6 +248,7 @@ class NodeReporter:
         """What is wrong. A runtime that has not answered for a moment leaves things as they were."""
         try:
             self._info = await self._runtime.info()
+            self.informed.set()
             problems = self._info.problems
             self._images = tuple(await self._runtime.images())
             self._away_since = None
@@ -235,6 +267,9 @@ class NodeReporter:
             self._announced = ready
             word = "NodeReady" if ready else "NodeNotReady"
             self._recorder.event(node, "Normal", word, f"Node {node.name} status is now: {word}")
+            if ready and self._info is not None and (known := weakness(self._info.name, self._info.version)):
+                self._recorder.event(node, "Warning", "RuntimeWeakness", known)
+                _log.warning("containers may break out of this runtime: update it", known=known)
             _log.info("node's state", node=node.name, ready=ready, problems="; ".join(self._problems))
 
     async def run(self, wait: Callable[[float], Awaitable[None]]) -> None:

@@ -31,7 +31,7 @@ ROTATION_S = 10.0
 
 
 class Pods:
-    """informer: of the pods of this node. node: its object. vitals: what is counted."""
+    """informer: of the pods of this node. node: its object. vitals: what is counted. abilities: of the machine."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class Pods:
         vitals: Vitals,
         allocatable: Mapping[str, str],
         node: Callable[[], Node | None],
+        abilities: Callable[[], admit.Abilities],
     ) -> None:
         self._tools = tools
         self._ids = ids
@@ -52,6 +53,7 @@ class Pods:
         self._vitals = vitals
         self._allocatable = allocatable
         self._node = node
+        self._abilities = abilities
         self._workers: dict[str, Worker] = {}
         self._group: asyncio.TaskGroup | None = None
         self._seen: dict[str, PodOnNode] = {}
@@ -125,7 +127,8 @@ class Pods:
         pod: Pod = found.view
         if pod.terminal or self._begun(found):
             return None
-        return admit.refusal(pod) or admit.misfit(pod, self._node(), self._others(found.uid), self._allocatable)
+        able = self._abilities()
+        return admit.refusal(pod, able) or admit.misfit(pod, self._node(), self._others(found.uid), self._allocatable)
 
     def _begun(self, found: Object) -> bool:
         return found.view.status.start_time is not None or found.uid in self._seen

@@ -102,10 +102,18 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class SELinux:
+    user: str = ""
+    role: str = ""
+    type: str = ""
+    level: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Security:
     """user, group: None for what the image says. username: a user of the image by name, instead of `user`.
 
-    seccomp, apparmor: `RuntimeDefault`, `Unconfined` or `Localhost:<profile>`.
+    seccomp, apparmor: `RuntimeDefault`, `Unconfined` or `Localhost:<profile>`, of seccomp with its whole path.
     """
 
     user: int | None = None
@@ -120,6 +128,7 @@ class Security:
     seccomp: str = "Unconfined"
     apparmor: str = ""
     unmask_proc: bool = False
+    selinux: SELinux | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +250,7 @@ def on_node(uid: str, sandboxes: Sequence[Sandbox], containers: Sequence[Contain
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """names: tags and digests it is known by. user: what the image runs as (uid or name, "" for root)."""
+    """names: tags and digests it is known by. user_text: whom it says to run as, `user[:group]`, as it is written."""
 
     id: str
     names: tuple[str, ...]
@@ -249,6 +258,9 @@ class Image:
     uid: int | None = None
     username: str = ""
     digests: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    user_text: str = ""
+    working_dir: str = ""
 
     @property
     def ref(self) -> str:
@@ -287,11 +299,20 @@ class ContainerStats:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeInfo:
-    """problems: why the runtime or its network is not ready, in words; () when both are."""
+    """problems: why the runtime or its network is not ready, in words; () when both are.
+
+    handlers: names of what can run sandboxes, "" for the default; None when the runtime does not tell. Of these,
+    user_namespaces and readonly_recursion are those that can map users, or mount whole trees read-only. strict_groups:
+    whether it can leave out the groups that an image gives its user; None when it does not tell.
+    """
 
     name: str
     version: str
     problems: tuple[str, ...] = ()
+    handlers: tuple[str, ...] | None = None
+    user_namespaces: frozenset[str] = frozenset()
+    readonly_recursion: frozenset[str] = frozenset()
+    strict_groups: bool | None = None
 
 
 class Runtime(Protocol):

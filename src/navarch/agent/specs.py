@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from navarch.agent import network, resources
 from navarch.agent.config import AgentConfig, log_name
 from navarch.agent.environment import expand
+from navarch.agent.imagechecks import check_image
 from navarch.agent.plan import DELAY, STARTED_IMAGE
 from navarch.agent.resize import STARTED_RESOURCES, noted
 from navarch.agent.runtime import (
@@ -22,13 +24,22 @@ from navarch.agent.runtime import (
     RuntimeFailure,
     SandboxSpec,
     Security,
+    SELinux,
 )
 from navarch.kinds.pod import Pod
-from navarch.kinds.podspec.container import ConfinementProfile, Container, EphemeralContainer
+from navarch.kinds.podspec.container import ConfinementProfile, Container, EphemeralContainer, SELinuxOptions
 
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 TERMINATION_PATH = "io.kubernetes.container.terminationMessagePath"
 TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """seccomp_root: where `Localhost` profiles are. seccomp_default: the runtime's holds where none is named."""
+
+    seccomp_root: Path = Path("/")
+    seccomp_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,7 @@ class Prepared:
     mounts: tuple[Mount, ...]
     terms: resources.Terms = resources.NO_TERMS
     joined_container: str = ""
+    confinement: Confinement = Confinement()
 
 
 def pod_labels(pod: Pod) -> dict[str, str]:
@@ -47,7 +59,9 @@ def pod_labels(pod: Pod) -> dict[str, str]:
     return {**meta.labels, POD_NAME: meta.name, POD_NAMESPACE: meta.namespace, POD_UID: meta.uid}
 
 
-def sandbox_spec(pod: Pod, attempt: int, config: AgentConfig, cgroup_parent: str, node_dns: DnsSettings) -> SandboxSpec:
+def sandbox_spec(
+    pod: Pod, attempt: int, config: AgentConfig, cgroup_parent: str, node_dns: DnsSettings, handler: str = ""
+) -> SandboxSpec:
     meta, spec = pod.metadata, pod.spec
     every = (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)
     context = spec.security_context
@@ -67,13 +81,15 @@ def sandbox_spec(pod: Pod, attempt: int, config: AgentConfig, cgroup_parent: str
         host_pid=spec.host_pid,
         host_ipc=spec.host_ipc,
         shared_pid=spec.share_process_namespace,
-        sysctls={item.name: item.value for item in context.sysctls},
+        sysctls={item.name.replace("/", "."): item.value for item in context.sysctls},
+        runtime_handler=handler,
         security=Security(
             user=context.run_as_user,
             group=context.run_as_group,
             supplemental_groups=_groups(pod),
             privileged=any(container.security_context.privileged for container in every),
             seccomp="RuntimeDefault",
+            selinux=_selinux(context.se_linux_options),
         ),
     )
 
@@ -86,6 +102,7 @@ def _groups(pod: Pod) -> tuple[int, ...]:
 
 def container_spec(pod: Pod, container: Container, attempt: int, delay_s: int, prepared: Prepared) -> ContainerSpec:
     """Raises: RuntimeFailure, reason CreateContainerConfigError, when the pod forbids what the image wants."""
+    check_image(prepared.image, container.working_dir)
     values = dict(prepared.environment)
 
     def expanded(words: Sequence[str]) -> tuple[str, ...]:
@@ -115,7 +132,7 @@ def container_spec(pod: Pod, container: Container, attempt: int, delay_s: int, p
         stdin_once=container.stdin_once,
         tty=container.tty,
         resources=resources.of_container(pod, container, prepared.terms),
-        security=security(pod, container, prepared.image),
+        security=security(pod, container, prepared.image, prepared.confinement),
         joined_container=prepared.joined_container,
     )
 
@@ -125,7 +142,7 @@ def _plain_labels(pod: Pod) -> dict[str, str]:
     return {POD_NAME: meta.name, POD_NAMESPACE: meta.namespace, POD_UID: meta.uid}
 
 
-def security(pod: Pod, container: Container, image: Image) -> Security:
+def security(pod: Pod, container: Container, image: Image, confinement: Confinement = Confinement()) -> Security:
     """Raises: RuntimeFailure, when the container must not run as root but would."""
     own, shared = container.security_context, pod.spec.security_context
     user = own.run_as_user if own.run_as_user is not None else shared.run_as_user
@@ -147,10 +164,21 @@ def security(pod: Pod, container: Container, image: Image) -> Security:
         no_new_privileges=own.allow_privilege_escalation is False,
         add_capabilities=own.capabilities.add if own.capabilities else (),
         drop_capabilities=own.capabilities.drop if own.capabilities else (),
-        seccomp="Unconfined" if own.privileged else _profile(profile),
+        seccomp="Unconfined" if own.privileged else _seccomp(profile, confinement),
         apparmor=_profile(own.app_armor_profile or shared.app_armor_profile, default=""),
         unmask_proc=own.proc_mount == "Unmasked",
+        selinux=_selinux(own.se_linux_options or shared.se_linux_options),
     )
+
+
+def _selinux(options: SELinuxOptions | None) -> SELinux | None:
+    return None if options is None else SELinux(options.user, options.role, options.type, options.level)
+
+
+def _seccomp(profile: ConfinementProfile | None, confinement: Confinement) -> str:
+    if profile is not None and profile.type == "Localhost":
+        return f"Localhost:{confinement.seccomp_root / profile.localhost_profile}"
+    return _profile(profile, default="RuntimeDefault" if confinement.seccomp_default else "Unconfined")
 
 
 def _profile(profile: ConfinementProfile | None, default: str = "Unconfined") -> str:

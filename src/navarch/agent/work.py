@@ -21,6 +21,7 @@ from navarch.kinds.pod import Pod
 @dataclass(slots=True)
 class Work:
     """object: None for what the runtime holds of a pod that the API server lacks. images: for the next start.
+    handler: of the runtime, that the pod's class names.
 
     refused: (reason, message) when the node does not take the pod.
     """
@@ -42,6 +43,7 @@ class Work:
     lookup: Lookup | None = None
     images: dict[str, Image] = field(default_factory=dict)
     sandbox_spec: SandboxSpec | None = None
+    handler: str = ""
     busy: set[StepKey] = field(default_factory=set)
     failures: dict[StepKey, Failure] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)

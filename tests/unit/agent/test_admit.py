@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from navarch.agent.admit import misfit, refusal
+from navarch.agent.admit import Abilities, misfit, refusal
 from navarch.agent.plan import outcome, plan
 from navarch.agent.status import status_of
 from navarch.agent.steps import CleanUp
@@ -38,6 +38,31 @@ def asking(name: str, **spec: Any) -> Any:
 )
 def test_only_settings_that_stay_in_the_pod_are_taken(asked: Any, message: str) -> None:
     assert refusal(asked) == (("SysctlForbidden", message) if message else None)
+
+
+def test_an_administrator_can_allow_more_settings() -> None:
+    able = Abilities(unsafe_sysctls=("kernel.msg*", "net.core.somaxconn"))
+    assert refusal(asking("kernel.msgmax"), able) is None
+    assert refusal(asking("net.core.somaxconn"), able) is None
+    assert refusal(asking("net.core.somaxconn2"), able) is not None
+    message = 'forbidden sysctl: "net.core.somaxconn" not allowed with host net enabled'
+    assert refusal(asking("net.core.somaxconn", hostNetwork=True), able) == ("SysctlForbidden", message)
+
+
+def test_what_machine_and_runtime_cannot_do_is_refused() -> None:
+    unable = Abilities(apparmor=False, strict_groups=False)
+    strict = pod(securityContext={"supplementalGroupsPolicy": "Strict"})
+    text = "SupplementalGroupsPolicy=Strict is not supported in this node"
+    assert refusal(strict, unable) == ("SupplementalGroupsPolicyNotSupported", text)
+    assert refusal(strict) is None
+    assert refusal(pod(securityContext={"supplementalGroupsPolicy": "Merge"}), unable) is None
+    for profile, refused in (("RuntimeDefault", True), ("Localhost", True), ("Unconfined", False)):
+        context = {"appArmorProfile": {"type": profile}}
+        for one in (pod(securityContext=context), pod({"name": "main", "image": "a", "securityContext": context})):
+            found = refusal(one, unable)
+            expected = ("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+            assert found == (expected if refused else None)
+            assert refusal(one) is None
 
 
 def test_a_refused_pod_fails_at_once_and_is_never_started() -> None:

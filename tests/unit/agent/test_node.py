@@ -10,7 +10,7 @@ from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.kubelet import KubeletConfig
 from navarch.agent.machine import Machine, read_machine
 from navarch.agent.node import Observed, differs, new_node, node_status
-from navarch.agent.runtime import Image
+from navarch.agent.runtime import Image, RuntimeInfo
 from tests.unit.agent.pods import at
 
 MACHINE = Machine(2, 4 << 30, 100 << 30, kernel="6.1", os_image="Debian", arch="amd64")
@@ -36,6 +36,19 @@ def test_a_node_says_what_it_has() -> None:
     document = new_node(CONFIG, MACHINE)
     assert document["metadata"]["labels"]["zone"] == "a"
     assert document["metadata"]["labels"]["kubernetes.io/arch"] == "amd64"
+
+
+def test_a_node_says_what_its_runtime_can_do_and_nothing_of_what_that_does_not_tell() -> None:
+    silent = node_status(CONFIG, replace(seen(), info=RuntimeInfo("containerd", "1.6.20")), {}, at(0))
+    assert "runtimeHandlers" not in silent
+    assert "features" not in silent
+    info = RuntimeInfo("containerd", "2.1", (), ("", "kata"), frozenset({"kata"}), frozenset({""}), strict_groups=True)
+    status = node_status(CONFIG, replace(seen(), info=info), {}, at(0))
+    assert status["features"] == {"supplementalGroupsPolicy": True}
+    assert status["runtimeHandlers"] == [
+        {"name": "", "features": {"recursiveReadOnlyMounts": True, "userNamespaces": False}},
+        {"name": "kata", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": True}},
+    ]
 
 
 def test_what_is_reserved_is_not_allocatable() -> None:

@@ -10,8 +10,8 @@ import pytest
 from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.crimessages import resources_message
 from navarch.agent.resources import Terms, cpu_quota_us, cpu_shares, of_container, oom_score, pod_total, qos_class
-from navarch.agent.runtime import DnsSettings, Image, RuntimeFailure
-from navarch.agent.specs import Prepared, container_spec, find_container, sandbox_spec, security
+from navarch.agent.runtime import DnsSettings, Image, RuntimeFailure, SELinux
+from navarch.agent.specs import Confinement, Prepared, container_spec, find_container, sandbox_spec, security
 from navarch.kinds.pod import Pod
 from tests.unit.agent.pods import UID, pod
 
@@ -107,13 +107,32 @@ def test_rights_of_a_container_come_before_those_of_the_pod() -> None:
     assert rights.seccomp == "Unconfined"
 
 
+def test_labels_of_selinux_are_the_containers_own_or_the_pods() -> None:
+    own = {"name": "main", "image": "a", "securityContext": {"seLinuxOptions": {"level": "s0:c1"}}}
+    found = pod(own, {"name": "b", "image": "a"}, securityContext={"seLinuxOptions": {"type": "t", "user": "u"}})
+    main, other = found.spec.containers
+    assert security(found, main, ROOT).selinux == SELinux(level="s0:c1")
+    assert security(found, other, ROOT).selinux == SELinux(type="t", user="u")
+    assert sandbox_spec(found, 0, CONFIG, "", DnsSettings()).security.selinux == SELinux(type="t", user="u")
+    assert security(pod(), pod().spec.containers[0], ROOT).selinux is None
+
+
+def test_kernel_parameters_and_the_handler_reach_the_sandbox() -> None:
+    found = pod(securityContext={"sysctls": [{"name": "net/ipv4/tcp_syncookies", "value": "0"}]})
+    spec = sandbox_spec(found, 0, CONFIG, "", DnsSettings(), "kata")
+    assert (spec.runtime_handler, spec.sysctls) == ("kata", {"net.ipv4.tcp_syncookies": "0"})
+
+
 def test_profiles() -> None:
-    def seccomp(**context: Any) -> str:
+    def seccomp(default: bool = False, **context: Any) -> str:
         found = pod({"name": "main", "image": "a", "securityContext": context})
-        return security(found, found.spec.containers[0], ROOT).seccomp
+        return security(found, found.spec.containers[0], ROOT, Confinement(Path("/p"), default)).seccomp
 
     assert seccomp(seccompProfile={"type": "RuntimeDefault"}) == "RuntimeDefault"
-    assert seccomp(seccompProfile={"type": "Localhost", "localhostProfile": "p.json"}) == "Localhost:p.json"
+    assert seccomp(seccompProfile={"type": "Localhost", "localhostProfile": "p.json"}) == "Localhost:/p/p.json"
+    assert seccomp(True) == "RuntimeDefault"
+    assert seccomp(True, seccompProfile={"type": "Unconfined"}) == "Unconfined"
+    assert seccomp(True, privileged=True) == "Unconfined"
     assert seccomp(privileged=True, seccompProfile={"type": "RuntimeDefault"}) == "Unconfined"
 
 

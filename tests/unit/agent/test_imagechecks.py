@@ -1,0 +1,62 @@
+"""What is refused of an image, and which runtimes are warned of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from navarch.agent.imagechecks import check_image, weakness
+from navarch.agent.runtime import Image, RuntimeFailure
+
+
+def image(**more: Any) -> Image:
+    return Image("sha256:i", ("app:1",), **more)
+
+
+@pytest.mark.parametrize(
+    ("found", "working_dir", "problem"),
+    [
+        (image(), "", ""),
+        (image(labels=("maintainer", "org.opencontainers.image.title")), "", ""),
+        (image(labels=("containerd.io/restart.loguri",)), "", "'containerd.io/restart.loguri' addresses"),
+        (image(labels=("io.cri-containerd.kind",)), "", "addresses the container runtime"),
+        (image(uid=2**31 - 1, user_text="2147483647:5"), "", ""),
+        (image(uid=2**32, user_text="4294967296"), "", "its user 4294967296 is beyond"),
+        (image(user_text="1000:2147483648", uid=1000), "", "its user 2147483648 is beyond"),
+        (image(username="app", user_text="app:app"), "", ""),
+        (image(working_dir="/proc/self/fd/8"), "", "goes through a file descriptor"),
+        (image(working_dir="/proc/self/../self/fd/8/../.."), "", ""),
+        (image(working_dir="//dev//fd/7"), "", "goes through a file descriptor"),
+        (image(working_dir="/srv"), "/proc/1/fd", "goes through a file descriptor"),
+        (image(working_dir="/proc/self/fd/8"), "/srv", ""),
+        (image(working_dir="/proc/self/fdinfo"), "", ""),
+        (image(working_dir="proc/thread-self/fd/3"), "", "goes through a file descriptor"),
+    ],
+)
+def test_what_leads_out_of_containers_is_refused(found: Image, working_dir: str, problem: str) -> None:
+    if not problem:
+        check_image(found, working_dir)
+        return
+    with pytest.raises(RuntimeFailure, match="image is refused: ") as caught:
+        check_image(found, working_dir)
+    assert problem in str(caught.value)
+    assert caught.value.reason == "CreateContainerConfigError"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "known"),
+    [
+        ("containerd", "1.6.20~ds1", True),
+        ("containerd", "v1.6.38", False),
+        ("containerd", "1.7.26", True),
+        ("containerd", "v2.0.3", True),
+        ("containerd", "2.1.0", False),
+        ("cri-o", "1.6.20", False),
+        ("containerd", "unknown", False),
+    ],
+)
+def test_a_runtime_with_known_escapes_is_named(name: str, version: str, known: bool) -> None:
+    found = weakness(name, version)
+    assert bool(found) == known
+    assert not known or "CVE-" in found
