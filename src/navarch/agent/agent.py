@@ -25,6 +25,7 @@ from navarch.agent.pods import Pods
 from navarch.agent.pulling.accounts import ApiAccounts
 from navarch.agent.references import References
 from navarch.agent.runtime import Runtime
+from navarch.agent.shortage import Ground, Shortage
 from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.storage import Storage, disk_storage
 from navarch.base.clock import Clock, Ids
@@ -44,7 +45,8 @@ COMPONENT = "kubelet"
 class Agent:
     """storage, machine, cgroups, heartbeats: stand-ins for simulated nodes; by default this machine's own.
 
-    informers: shared with others of the process, who run them; by default the agent's own.
+    informers: shared with others of the process, who run them; by default the agent's own. ground: what can run short;
+    nothing by default, as on simulated nodes.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Agent:
         cgroups: Cgroups | None = None,
         heartbeats: Heartbeats | None = None,
         informers: Informers | None = None,
+        ground: Ground | None = None,
     ) -> None:
         self.config = config
         self.runtime = runtime
@@ -101,6 +104,8 @@ class Agent:
         )
         allocatable = self._machine.allocatable(config.kubelet)
         self.pods = self._pods_with(tools, ids, allocatable)
+        told = (recorder, self._nodes, self._runtime_changed.set)
+        self.shortage = Shortage(ground, self.pods, tools, *told) if ground is not None else None
 
     def _pods_with(self, tools: Tools, ids: Ids, allocatable: Mapping[str, str]) -> Pods:
         return Pods(
@@ -113,11 +118,13 @@ class Agent:
             allocatable,
             self._own_node,
             self._abilities,
+            self._pressure,
         )
 
     def _reporter(self, client: Client, heartbeats: Heartbeats, recorder: Recorder) -> NodeReporter:
         checks = (self._lookout.problem,)
-        return NodeReporter(client, self.runtime, self._clock, self.config, self._machine, heartbeats, recorder, checks)
+        own = (self.runtime, self._clock, self.config, self._machine)
+        return NodeReporter(client, *own, heartbeats, recorder, checks, self._pressure)
 
     async def run(self) -> None:
         """Until cancelled. Raises: Retryable, when the control groups above the pods cannot be made."""
@@ -141,6 +148,8 @@ class Agent:
             await self._nodes.synced.wait()
             await self._node.informed.wait()
             group.create_task(self.pods.run())
+            if self.shortage is not None:
+                group.create_task(self.shortage.run())
 
     def _bounds_milli(self) -> dict[str, int]:
         """What all pods together may take before some are evicted, in thousandths."""
@@ -155,6 +164,9 @@ class Agent:
             return
         finally:
             self._runtime_changed.clear()
+
+    def _pressure(self) -> frozenset[str]:
+        return self.shortage.evictor.pressure if self.shortage is not None else frozenset()
 
     def _own_node(self) -> Node | None:
         found = self._nodes.get("", self.config.node_name)

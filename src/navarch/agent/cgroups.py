@@ -142,6 +142,10 @@ class Cgroups:
         return controller in self._hierarchy.controllers
 
     @property
+    def hierarchy(self) -> Hierarchy:
+        return self._hierarchy
+
+    @property
     def active(self) -> bool:
         """Whether there is anything to do at all."""
         return bool(self._root) and self.version > 0
@@ -206,6 +210,16 @@ class Cgroups:
                 for file in place.glob("*/cgroup.procs"):
                     if found := _read(file).split():
                         return int(found[0])
+        return 0
+
+    def processes(self, uid: str) -> int:
+        """How many a pod has, threads included; 0 where nobody counts them."""
+        unified = self._hierarchy.unified
+        point = unified if unified is not None else self._hierarchy.controllers.get("pids")
+        for kind in ("", "/besteffort", "/burstable") if self._root and point is not None else ():
+            below = f"{self._root}{kind}/pod{uid}".lstrip("/")
+            if point is not None and (text := _read(point / below / "pids.current").strip()):
+                return int(text)
         return 0
 
     def remove(self, uid: str) -> bool:

@@ -35,8 +35,11 @@ class Paths:
     def pod(self, uid: str) -> Path:
         return self.pods / uid
 
+    def volumes(self, uid: str) -> Path:
+        return self.pod(uid) / "volumes"
+
     def volume(self, uid: str, name: str) -> Path:
-        return self.pod(uid) / "volumes" / name
+        return self.volumes(uid) / name
 
     @property
     def seccomp(self) -> Path:

@@ -301,4 +301,5 @@ def stats(item: Any, uid: str) -> ContainerStats:
         memory_bytes=item.memory.usage_bytes.value or item.memory.working_set_bytes.value,
         working_set_bytes=item.memory.working_set_bytes.value,
         disk_bytes=item.writable_layer.used_bytes.value,
+        inodes=item.writable_layer.inodes_used.value,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from navarch.agent.eviction.ranking import Eviction
 from navarch.agent.runtime import Container as Instance
 from navarch.agent.runtime import ContainerState, PodOnNode, Sandbox
 from navarch.kinds.pod import Pod
@@ -55,7 +56,8 @@ class Facts:
     refused: (reason, message) when the node does not take the pod. node_ips: this node's, for pods on its network.
     stale: volumes that are to be written again. messages: termination messages of instances that have exited, by
     container id. resized: what running instances were given after their start. allocatable: of this node. stopping:
-    until when each instance that is being stopped was given time.
+    until when each instance that is being stopped was given time. evicted: why the node got rid of the pod. released:
+    whether what is left of a pod that has ended may go, though the pod is not deleted.
     """
 
     now: datetime
@@ -74,6 +76,8 @@ class Facts:
     stopping: Mapping[str, datetime] = field(default_factory=dict)
     network_ready: bool = True
     refused: tuple[str, str] | None = None
+    evicted: Eviction | None = None
+    released: bool = False
 
     @property
     def sandbox(self) -> Sandbox | None:

@@ -109,6 +109,8 @@ class FakeRuntime:
         self.sandbox_error = ""
         self.calls: list[tuple[str, str]] = []
         self.resources: dict[str, Resources] = {}
+        self.memory_bytes: dict[str, int] = {}
+        """What containers use, by their name; nothing by default."""
         self._clock = clock
         self._ids = ids
         self._subnet = subnet
@@ -402,8 +404,20 @@ class FakeRuntime:
     async def reopen_log(self, container_id: str) -> None:
         self._did("reopen_log", container_id)
 
+    def running(self) -> list[Container]:
+        return [item for item in self._containers.values() if item.state is ContainerState.RUNNING]
+
     async def stats(self) -> Sequence[ContainerStats]:
         self._check()
         now = self._clock.now()
-        running = [item for item in self._containers.values() if item.state is ContainerState.RUNNING]
-        return [ContainerStats(item.id, item.name, item.labels.get(POD_UID, ""), now) for item in running]
+        return [
+            ContainerStats(
+                item.id,
+                item.name,
+                item.labels.get(POD_UID, ""),
+                now,
+                memory_bytes=self.memory_bytes.get(item.name, 0),
+                working_set_bytes=self.memory_bytes.get(item.name, 0),
+            )
+            for item in self.running()
+        ]

@@ -73,6 +73,7 @@ class KubeletConfig:
     image_maximum_gc_age_s: float = 0.0
     container_log_max_bytes: int = 10 << 20
     container_log_max_files: int = 5
+    volume_stats_agg_period_s: float = 60.0
     serialize_image_pulls: bool = True
     max_parallel_image_pulls: int = 0
     registry_pull_qps: int = 5

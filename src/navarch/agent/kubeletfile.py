@@ -181,6 +181,7 @@ FIELDS: Mapping[str, Field] = {
     "imageMaximumGCAge": Field("image_maximum_gc_age_s", duration),
     "containerLogMaxSize": Field("container_log_max_bytes", size),
     "containerLogMaxFiles": Field("container_log_max_files", whole(2)),
+    "volumeStatsAggPeriod": Field("volume_stats_agg_period_s", duration),
     "serializeImagePulls": Field("serialize_image_pulls", boolean),
     "maxParallelImagePulls": Field("max_parallel_image_pulls", whole(1)),
     "registryPullQPS": Field("registry_pull_qps", whole(0)),

@@ -36,22 +36,35 @@ AWAY_CHECK_S = 5.0
 RETRY_S = 1.0
 AWAY_S = 30.0
 """A runtime may be silent for so long before the node says that it is down: it is being started again, most likely."""
-_HEALTHY = (
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-)
+Side = tuple[str, str, str]
+"""The reason and message of a condition, and the event when it comes to that."""
+PRESSURES: Mapping[str, tuple[Side, Side]] = {
+    "MemoryPressure": (
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available", "NodeHasSufficientMemory"),
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available", "NodeHasInsufficientMemory"),
+    ),
+    "DiskPressure": (
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure", "NodeHasNoDiskPressure"),
+        ("KubeletHasDiskPressure", "kubelet has disk pressure", "NodeHasDiskPressure"),
+    ),
+    "PIDPressure": (
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available", "NodeHasSufficientPID"),
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available", "NodeHasInsufficientPID"),
+    ),
+}
+"""By condition: what is said of it while it does not hold, and while it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a node's status is a function of. problems: why it is not ready."""
+    """What a node's status is a function of. problems: why it is not ready. pressure: names of conditions."""
 
     machine: Machine
     runtime: str
     problems: tuple[str, ...]
     images: tuple[Image, ...] = ()
     info: RuntimeInfo | None = None
+    pressure: frozenset[str] = frozenset()
 
 
 def labels(config: AgentConfig, machine: Machine) -> dict[str, str]:
@@ -96,7 +109,7 @@ def node_status(config: AgentConfig, seen: Observed, old: Document, now: datetim
             "operatingSystem": "linux",
             "architecture": machine.arch,
         },
-        "conditions": _conditions(seen.problems, old.get("conditions") or [], now),
+        "conditions": _conditions(seen, old.get("conditions") or [], now),
         "images": [
             {"names": list(image.names), "sizeBytes": image.size_bytes}
             for image in sorted(seen.images, key=lambda image: (-image.size_bytes, image.id))[:IMAGES_SHOWN]
@@ -128,13 +141,17 @@ def _features(info: RuntimeInfo) -> Document:
     return made
 
 
-def _conditions(problems: Sequence[str], old: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    if problems:
-        message = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
+def _conditions(seen: Observed, old: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    if seen.problems:
+        message = seen.problems[0] if len(seen.problems) == 1 else f"[{', '.join(seen.problems)}]"
         ready = {"status": "False", "reason": "KubeletNotReady", "message": message}
     else:
         ready = {"status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}
-    wanted = [{"type": kind, "status": "False", "reason": reason, "message": text} for kind, reason, text in _HEALTHY]
+    wanted = [
+        {"type": kind, "status": str(kind in seen.pressure), "reason": reason, "message": text}
+        for kind, sides in PRESSURES.items()
+        for reason, text, _ in (sides[kind in seen.pressure],)
+    ]
     found = []
     for new in [*wanted, {"type": "Ready", **ready}]:
         before = condition.get(old, new["type"])
@@ -172,10 +189,12 @@ class NodeReporter:
         heartbeats: Heartbeats,
         recorder: Recorder,
         checks: Sequence[Callable[[], str]] = (),
+        pressure: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         """checks: each says what is wrong with the node, "" for nothing."""
         self._checks = checks
         self._client = client
+        self._pressure = pressure
         self._runtime = runtime
         self._clock = clock
         self._config = config
@@ -234,7 +253,7 @@ class NodeReporter:
         shown = f"{info.name}://{info.version}" if info is not None else "unknown"
         found = await self._client.get(NODE, "", self._config.node_name)
         old: Document = found.document().get("status") or {}
-        seen = Observed(self._machine, shown, problems, self._images, info)
+        seen = Observed(self._machine, shown, problems, self._images, info, self._pressure())
         new = node_status(self._config, seen, old, self._clock.now())
         due = self._clock.monotonic() - self._reported_at >= self._config.status_report_s
         if not due and not differs(old, new):
@@ -243,6 +262,7 @@ class NodeReporter:
         told = await self._client.patch(NODE, "", self._config.node_name, patch, type="strategic", subresource="status")
         self._reported_at = self._clock.monotonic()
         self._announce(told, not problems)
+        self._announce_pressure(told, old, seen.pressure)
 
     async def _look(self) -> tuple[str, ...]:
         """What is wrong. A runtime that has not answered for a moment leaves things as they were."""
@@ -271,6 +291,15 @@ class NodeReporter:
                 self._recorder.event(node, "Warning", "RuntimeWeakness", known)
                 _log.warning("containers may break out of this runtime: update it", known=known)
             _log.info("node's state", node=node.name, ready=ready, problems="; ".join(self._problems))
+
+    def _announce_pressure(self, node: Object, old: Document, pressure: frozenset[str]) -> None:
+        """What has just come or gone; nothing the first time, when there is nothing to say."""
+        for kind, sides in PRESSURES.items():
+            before = condition.get(old.get("conditions") or [], kind)
+            now = kind in pressure
+            if now != (before is not None and before.get("status") == "True"):
+                word = sides[now][2]
+                self._recorder.event(node, "Normal", word, f"Node {node.name} status is now: {word}")
 
     async def run(self, wait: Callable[[float], Awaitable[None]]) -> None:
         """Report until cancelled. wait: returns after so many seconds, or sooner when the runtime came or went."""

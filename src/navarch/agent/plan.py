@@ -9,11 +9,13 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from navarch.agent import resize
+from navarch.agent.eviction.ranking import EVICTED
 from navarch.agent.facts import (
     Facts,
     has_exited,
@@ -125,6 +127,8 @@ def outcome(pod: Pod, facts: Facts) -> tuple[str, str, str] | None:
     if facts.refused is not None and not facts.runtime.containers:
         reason, message = facts.refused
         return ("Failed", reason, f"Pod was rejected: {message}")
+    if facts.evicted is not None:
+        return ("Failed", EVICTED, facts.evicted.message)
     deadline = _deadline(pod)
     if deadline is not None and deadline <= facts.now:
         return ("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
@@ -151,11 +155,12 @@ def _deadline(pod: Pod) -> datetime | None:
 def _grace_s(pod: Pod, facts: Facts) -> float:
     """What is left of the time to stop in, at least a second."""
     meta = pod.metadata
+    most = float(facts.evicted.grace_s) if facts.evicted is not None else math.inf
     if meta.deletion_timestamp is None:
-        return float(max(1, pod.spec.termination_grace_period_seconds))
+        return max(1.0, min(float(pod.spec.termination_grace_period_seconds), most))
     granted = meta.deletion_grace_period_seconds
     left = (meta.deletion_timestamp - facts.now).total_seconds()
-    return max(1.0, min(left, float(granted)) if granted is not None else left)
+    return max(1.0, min(left, most, float(granted) if granted is not None else math.inf))
 
 
 def _terminate(pod: Pod, facts: Facts) -> Iterator[Step]:
@@ -171,12 +176,12 @@ def _terminate(pod: Pod, facts: Facts) -> Iterator[Step]:
         return
     if not facts.cleaned:
         yield CleanUp()
-    elif pod.terminating:
+    elif pod.terminating or facts.released:
         if facts.runtime.sandboxes:
             yield from (RemoveSandbox(box.id) for box in facts.runtime.sandboxes)
         elif facts.runtime.containers:
             yield from (RemoveContainer(item.id) for item in facts.runtime.containers)
-        else:
+        elif pod.terminating:
             yield Finish()
 
 

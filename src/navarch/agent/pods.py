@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from navarch.agent import admit, logs, resources
 from navarch.agent.act import Tools
+from navarch.agent.eviction import ranking
+from navarch.agent.eviction.ranking import Eviction
 from navarch.agent.lookout import Lookout, Marks
 from navarch.agent.runtime import PodOnNode
 from navarch.agent.vitals import Vitals
@@ -31,7 +33,8 @@ ROTATION_S = 10.0
 
 
 class Pods:
-    """informer: of the pods of this node. node: its object. vitals: what is counted. abilities: of the machine."""
+    """informer: of the pods of this node. node: its object. vitals: what is counted. abilities: of the machine.
+    pressure: the conditions that the node has."""
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Pods:
         allocatable: Mapping[str, str],
         node: Callable[[], Node | None],
         abilities: Callable[[], admit.Abilities],
+        pressure: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._tools = tools
         self._ids = ids
@@ -54,6 +58,7 @@ class Pods:
         self._allocatable = allocatable
         self._node = node
         self._abilities = abilities
+        self._pressure = pressure
         self._workers: dict[str, Worker] = {}
         self._group: asyncio.TaskGroup | None = None
         self._seen: dict[str, PodOnNode] = {}
@@ -61,8 +66,6 @@ class Pods:
 
     def __len__(self) -> int:
         return len(self._workers)
-
-    # what has changed
 
     def refresh(self, uids: Iterable[str]) -> None:
         """Objects that these pods refer to have changed."""
@@ -93,6 +96,41 @@ class Pods:
         self._adopt_orphans()
         await self._share_burstable()
         return different
+
+    # what the node's shortages ask for
+
+    def active(self) -> list[Pod]:
+        """Those that run or are about to, and that nobody has evicted yet."""
+        works = [worker.work for worker in self._workers.values()]
+        return [work.pod for work in works if _is_active(work)]
+
+    def evict(self, eviction: Eviction) -> None:
+        if eviction.uid in self._workers:
+            self._workers[eviction.uid].evict(eviction)
+
+    def is_over(self, uid: str) -> bool:
+        worker = self._workers.get(uid)
+        return worker is None or worker.work.gone or worker.work.pod.terminal
+
+    def release(self) -> int:
+        """Give up what is left of pods that have ended; returns of how many."""
+        ended = [one for one in self._workers.values() if one.work.object is not None and one.work.pod.terminal]
+        found = [one for one in ended if one.work.runtime.sandboxes or one.work.runtime.containers]
+        for worker in found:
+            worker.release()
+        return len(found)
+
+    def images_used(self) -> set[str]:
+        """Ids and names of the images that pods of this node are, or will be, started from."""
+        works = [worker.work for worker in self._workers.values()]
+        ids = {image.id for work in works for image in work.images.values()}
+        pods = [work.pod for work in works if work.object is not None and not work.pod.terminal]
+        specs = [pod.spec for pod in pods]
+        every = [one for spec in specs for one in (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)]
+        mounted = {one.image.reference for spec in specs for one in spec.volumes if one.image is not None}
+        return ids | {one.image for one in every} | mounted
+
+    # what has changed
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         if new is not None:
@@ -127,8 +165,9 @@ class Pods:
         pod: Pod = found.view
         if pod.terminal or self._begun(found):
             return None
-        able = self._abilities()
-        return admit.refusal(pod, able) or admit.misfit(pod, self._node(), self._others(found.uid), self._allocatable)
+        if (harm := ranking.refusal(pod, self._pressure()) or admit.refusal(pod, self._abilities())) is not None:
+            return harm
+        return admit.misfit(pod, self._node(), self._others(found.uid), self._allocatable)
 
     def _begun(self, found: Object) -> bool:
         return found.view.status.start_time is not None or found.uid in self._seen
@@ -202,3 +241,9 @@ class Pods:
                 await logs.rotate(self._tools.runtime, self._tools.clock, self._tools.config, running)
             except Retryable as error:
                 _log.warning("logs not rotated", error=error)
+
+
+def _is_active(work: Work) -> bool:
+    if work.object is None or work.gone or work.refused is not None or work.evicted is not None:
+        return False
+    return not work.pod.terminal

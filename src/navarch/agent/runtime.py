@@ -285,7 +285,7 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class ContainerStats:
-    """cpu_core_ns: cumulated since the start, in nanoseconds of one core."""
+    """cpu_core_ns: cumulated since the start, in nanoseconds of one core. disk_bytes, inodes: of its own layer."""
 
     id: str
     name: str
@@ -295,6 +295,7 @@ class ContainerStats:
     memory_bytes: int = 0
     working_set_bytes: int = 0
     disk_bytes: int = 0
+    inodes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

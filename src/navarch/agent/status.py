@@ -266,6 +266,8 @@ def _conditions(
     own.append(_ready(pod, old, own[-1], phase))
     if (resizing := resize.condition(pod, facts)) is not None:
         own.append(dict(resizing))
+    if facts.evicted is not None and facts.evicted.disrupts:
+        own.append(_verdict("DisruptionTarget", True, "TerminationByKubelet", facts.evicted.message))
     made: Conditions = []
     for new in own:
         before = condition.get(old, new["type"])

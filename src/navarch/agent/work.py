@@ -12,6 +12,7 @@ from typing import Any
 
 from navarch.agent.downward import Surroundings
 from navarch.agent.environment import Lookup
+from navarch.agent.eviction.ranking import Eviction
 from navarch.agent.facts import Amounts, Failure, StepKey
 from navarch.agent.runtime import Image, PodOnNode, SandboxSpec
 from navarch.kinds.object import Object
@@ -35,6 +36,8 @@ class Work:
     node_ips: tuple[str, ...]
     allocatable: Mapping[str, str] = field(default_factory=dict)
     refused: tuple[str, str] | None = None
+    evicted: Eviction | None = None
+    released: bool = False
     gone: bool = False
     finished: bool = False
     volumes_ready: bool = False

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from navarch.agent import logs
 from navarch.agent.act import Actor, Tools
+from navarch.agent.eviction.ranking import EVICTED, Eviction
 from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
 from navarch.agent.plan import Plan, plan, plan_orphan
 from navarch.agent.probes import PodProbes
@@ -119,6 +120,17 @@ class Worker:
         self.work.stale = True
         for key in [key for key in self.work.failures if key[0] in ("volumes", "refresh", "start")]:
             del self.work.failures[key]
+        self._wake.set()
+
+    def evict(self, eviction: Eviction) -> None:
+        """The node has to get rid of the pod."""
+        self.work.evicted = eviction
+        self._actor.tell(self.work, "Warning", EVICTED, eviction.message)
+        self._wake.set()
+
+    def release(self) -> None:
+        """What is left of a pod that has ended may go, though its object stays."""
+        self.work.released = True
         self._wake.set()
 
     # the loop
@@ -255,6 +267,8 @@ class Worker:
             allocatable=work.allocatable,
             network_ready=self._network_ready(),
             refused=work.refused,
+            evicted=work.evicted,
+            released=work.released,
         )
 
     def _plan(self, facts: Facts) -> Plan:

@@ -16,10 +16,11 @@ from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.cri import CriRuntime
 from navarch.agent.cristreams import CriStreams
-from navarch.agent.kubelet import KubeletConfig
+from navarch.agent.kubelet import EVICTION_HARD, KubeletConfig, Threshold
 from navarch.agent.machine import read_machine
 from navarch.agent.measures import Measures
 from navarch.agent.port import Port
+from navarch.agent.shortage import Ground
 from navarch.agent.usage import Gauges
 from navarch.app import containerd, identity, machine, pause
 from navarch.app.layout import Layout, Settings
@@ -43,13 +44,20 @@ from navarch.wire.http import Server
 CGROUP = "/navarch"
 DNS_SERVICE = "kube-system/kube-dns"
 
+SHARED_DISK = KubeletConfig(
+    eviction_hard={**EVICTION_HARD, **dict.fromkeys(("nodefs.available", "imagefs.available"), Threshold(part=0.05))},
+    image_gc_high_threshold_percent=95,
+    image_gc_low_threshold_percent=90,
+)
+"""How a node is run whose owner says nothing: others use its disk too, and it may well be fuller than a server's."""
+
 _log = Log("node")
 
 
 def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
     """Raises: BadKubeletFile, BadSettings."""
     path = settings.kubelet_config_file
-    kubelet = kubeletfile.read(Path(path)) if path else KubeletConfig()
+    kubelet = kubeletfile.read(Path(path)) if path else SHARED_DISK
     logs = Path(kubelet.pod_logs_dir) if kubelet.pod_logs_dir else layout.logs / "pods"
     return AgentConfig(
         node_name=settings.node_name,
@@ -108,7 +116,8 @@ async def serve(layout: Layout, settings: Settings) -> None:
     found = read_machine(layout.agent)
     sizes = [size for size, _ in found.hugepages]
     cgroups = Cgroups(CGROUP, kubelet=config.kubelet, pagesizes=sizes, pids=found.pids)
-    agent = Agent(client, runtime, clock, ids, config, cgroups=cgroups, informers=informers)
+    ground = Ground(machine.containerd_settings(layout).root, frozenset((pause.PAUSE_IMAGE,)))
+    agent = Agent(client, runtime, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground)
     organs = (
         agent,
         Proxy(informers, dataplane, proxy_node(layout, settings), clock),

@@ -1,0 +1,1 @@
+"""What nobody uses any more on a node: images, dead containers, old pieces of logs."""
