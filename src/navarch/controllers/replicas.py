@@ -17,7 +17,7 @@ import msgspec
 from navarch.client.client import Client
 from navarch.controllers.claims import ORPHANS, Claim, adopt, claim, orphan_index, release, still_there
 from navarch.controllers.controller import Cache, Controller, Watch, controller_key, own_key
-from navarch.controllers.plan import Action, Delete, Failure, Plan, Status, soonest
+from navarch.controllers.plan import Action, Create, Delete, Failure, Plan, Status, soonest
 from navarch.controllers.ranking import cheapest_first
 from navarch.controllers.template import create_pod, delete_pod, pod_of, template_of
 from navarch.kinds import POD
@@ -104,10 +104,17 @@ def plan(observed: Observed, now: datetime) -> Plan:
     made = partial(status, owner, kept, len(leaving), now)
     return Plan(
         tuple(actions),
-        status=Status(owner, made(None)),
+        status=None if _none_yet(observed, actions) else Status(owner, made(None)),
         failed=lambda failures: (Status(owner, made(failures[0])),),
         requeue_after_s=next_available_s(kept, spec.min_ready_seconds, now),
     )
+
+
+def _none_yet(observed: Observed, actions: Sequence[Action]) -> bool:
+    """The first pods are about to be made: that there is none is told already, and what comes of them is told when they
+    are seen (or at once, if they are refused)."""
+    alone = not observed.claim.kept and not observed.owner.view.status.replicas
+    return alone and any(isinstance(action, Create) for action in actions)
 
 
 def _scale(observed: Observed, kept: Sequence[Object], now: datetime) -> Sequence[Action]:

@@ -69,6 +69,20 @@ def test_missing_pods_are_made_from_the_template(make: Make) -> None:
     }
 
 
+def test_the_status_waits_for_the_first_pods(make: Make) -> None:
+    rs = replicaset(make, 2)
+    found = plan(Observed(rs, Claim([])), NOW)
+    assert [type(action) for action in found.actions] == [Create, Create]
+    assert found.status is None, "that there is none is told already"
+    assert found.failed is not None
+    (refused,) = found.failed([Failure(found.actions[0], Forbidden("no"))])
+    assert isinstance(refused, Status), "nobody else would tell"
+    assert refused.status["conditions"][0]["type"] == "ReplicaFailure"
+    lost = replicaset(make, 2, status={"replicas": 2, "readyReplicas": 2})
+    assert status_of(plan(Observed(lost, Claim([])), NOW))["replicas"] == 0
+    assert status_of(plan(Observed(replicaset(make, 0), Claim([])), NOW))["observedGeneration"] == 1
+
+
 def test_pods_that_ended_or_are_on_their_way_out_are_replaced(make: Make) -> None:
     rs = replicaset(make, 2)
     pods = [make.pod("failed", owner=rs, phase="Failed"), make.pod("leaving", owner=rs, deleting=True)]
