@@ -20,13 +20,14 @@ from navarch.agent.images import Images
 from navarch.agent.lookout import Lookout
 from navarch.agent.machine import Machine, read_machine
 from navarch.agent.node import NodeReporter
-from navarch.agent.pluginwatch import PluginWatch
+from navarch.agent.pluginwatch import CSI, PluginWatch
 from navarch.agent.pods import Pods
 from navarch.agent.pulling.accounts import ApiAccounts
 from navarch.agent.references import References
 from navarch.agent.runtime import Runtime
 from navarch.agent.shortage import Ground, Shortage
 from navarch.agent.vitals import Vitals
+from navarch.agent.volumes.csi.node import CsiNode
 from navarch.agent.volumes.storage import Storage, disk_storage
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
@@ -82,9 +83,9 @@ class Agent:
         self._lookout = Lookout(runtime, clock, self.vitals, config.relist_s, self._runtime_changed.set)
         self._node = self._reporter(client, beats, recorder)
         self._references = References(client, clock, lambda uids: self.pods.refresh(uids))
-        disk = storage if storage is not None else disk_storage(client, config, clock)
-        self.plugins = PluginWatch(config.paths.plugins_registry, clock) if storage is None else None
-        """Who registers plugins of the node; None on simulated nodes, which have none."""
+        self.plugins: PluginWatch | None = None
+        """Who takes plugins of the node; None on simulated nodes, which have none."""
+        self._drivers: CsiNode | None = None
         self.probed: Counter[tuple[str, str, str, str, str, str]] = Counter()
         """How often probes said what: see `exposition.Probed`."""
         tools = Tools(
@@ -96,7 +97,7 @@ class Agent:
             images=Images(runtime, clock, config.images, ApiAccounts(client)),
             classes=RuntimeClasses(client),
             references=self._references,
-            storage=disk,
+            storage=storage if storage is not None else self._disk(client, recorder),
             cgroups=self._cgroups,
             recorder=recorder,
             services=self._addresses,
@@ -126,6 +127,13 @@ class Agent:
         own = (self.runtime, self._clock, self.config, self._machine)
         return NodeReporter(client, *own, heartbeats, recorder, checks, self._pressure)
 
+    def _disk(self, client: Client, recorder: Recorder) -> Storage:
+        """The machine's own, which plugins may add to."""
+        self._drivers = CsiNode(client, self._clock, self.config, recorder)
+        self.plugins = PluginWatch(self.config.paths.plugins_registry, self._clock)
+        self.plugins.handlers[CSI] = self._drivers.registry
+        return disk_storage(client, self.config, self._clock, self._drivers.volumes)
+
     async def run(self) -> None:
         """Until cancelled. Raises: Retryable, when the control groups above the pods cannot be made."""
         try:
@@ -141,7 +149,8 @@ class Agent:
                 group.create_task(self._informers.run())
             group.create_task(self._references.run())
             group.create_task(self._node.beat())
-            if self.plugins is not None and self.plugins.handlers:
+            if self.plugins is not None and self._drivers is not None:
+                group.create_task(self._drivers.run())
                 group.create_task(self.plugins.run())
             group.create_task(self._node.run(self._until_runtime_changes))
             await self._services.synced.wait()

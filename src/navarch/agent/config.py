@@ -77,7 +77,8 @@ class AgentConfig:
     port: of the agent's own HTTPS service; 0 when it has none. cgroup_root: the group that all pods are below; ""
     leaves groups to the runtime. taints: set when the node is registered. log_bytes, log_files: a container's log is
     rotated at that size (0: never), and so many files of it are kept. kubelet: what people set of how the node is run.
-    images: how they are pulled.
+    images: how they are pulled. volumes_again_s: how often volumes are looked at that may change
+    though nobody tells.
     """
 
     node_name: str
@@ -97,6 +98,7 @@ class AgentConfig:
     log_files: int = 5
     images: PullSettings = field(default_factory=PullSettings)
     relist_s: float = 60.0
+    volumes_again_s: float = 60.0
     heartbeat_s: float = RENEW_S
     status_report_s: float = 300.0
     kubelet: KubeletConfig = field(default_factory=KubeletConfig)

@@ -20,8 +20,21 @@ DEFAULT_ATTRIBUTES = "volumeattributesclass.alpha.kubernetes.io/is-default-class
 """The annotation of the VolumeAttributesClass that is shown as the default."""
 
 
+class DriverToken(View, frozen=True):
+    """A token of the pod's service account that a driver is given."""
+
+    audience: str = ""
+    expiration_seconds: int | None = None
+
+
 class CSIDriverSpec(View, frozen=True):
     attach_required: bool = True
+    pod_info_on_mount: bool = False
+    fs_group_policy: str = "ReadWriteOnceWithFSType"
+    volume_lifecycle_modes: tuple[str, ...] = ("Persistent",)
+    token_requests: tuple[DriverToken, ...] = ()
+    requires_republish: bool = False
+    service_account_token_in_secrets: bool = False
 
 
 class CSIDriver(View, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ from navarch.agent.environment import Lookup, expand
 from navarch.agent.runtime import Mount, RuntimeFailure
 from navarch.agent.volumes import kernel, subpath
 from navarch.agent.volumes.claims import Claims
+from navarch.agent.volumes.csi.volumes import CsiVolumes
 from navarch.agent.volumes.directories import EmptyDirs, HostPaths, LocalVolumes
 from navarch.agent.volumes.maker import Made, Maker, Wanted, source_of
 from navarch.agent.volumes.objectfiles import ObjectFiles
@@ -104,14 +105,23 @@ def disk_makers(clock: Clock) -> dict[str, Maker]:
     }
 
 
-def disk_storage(client: Client, config: AgentConfig, clock: Clock) -> DiskStorage:
+def disk_storage(client: Client, config: AgentConfig, clock: Clock, drivers: CsiVolumes) -> DiskStorage:
     """For a real node."""
-    return DiskStorage(config, clock, PodTokens(client, clock), Claims(client), disk_makers(clock))
+    makers = {**disk_makers(clock), "csi": drivers}
+    return DiskStorage(config, clock, PodTokens(client, clock), Claims(client), makers, (drivers.renew_at,))
 
 
 class DiskStorage:
+    """renewals: when the volumes of a pod, by its uid, are to be made again although nothing was heard of them."""
+
     def __init__(
-        self, config: AgentConfig, clock: Clock, tokens: PodTokens, claims: Claims, makers: Mapping[str, Maker]
+        self,
+        config: AgentConfig,
+        clock: Clock,
+        tokens: PodTokens,
+        claims: Claims,
+        makers: Mapping[str, Maker],
+        renewals: Sequence[Callable[[str], datetime | None]] = (),
     ) -> None:
         self._config = config
         self._paths = config.paths
@@ -119,6 +129,7 @@ class DiskStorage:
         self._tokens = tokens
         self._claims = claims
         self._makers = makers
+        self._renewals = renewals
         self._made: dict[tuple[str, str], Made] = {}
         """By (pod uid, volume)."""
 
@@ -200,7 +211,9 @@ class DiskStorage:
             return ""
 
     def renew_at(self, pod: Pod) -> datetime | None:
-        return self._tokens.renew_at(pod.metadata.uid)
+        uid = pod.metadata.uid
+        moments = (self._tokens.renew_at(uid), *(renewal(uid) for renewal in self._renewals))
+        return min((moment for moment in moments if moment is not None), default=None)
 
     async def remove(self, uid: str) -> None:
         self._tokens.forget(uid)

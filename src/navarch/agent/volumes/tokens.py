@@ -24,9 +24,10 @@ _Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
     text: str
     renew_at: datetime
+    expires_at: datetime
 
 
 class PodTokens:
@@ -35,7 +36,7 @@ class PodTokens:
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._tokens: dict[_Key, _Token] = {}
+        self._tokens: dict[_Key, Token] = {}
 
     async def ensure(self, pod: Pod) -> dict[TokenProjection, str]:
         """Valid tokens for every projection of the pod.
@@ -43,14 +44,15 @@ class PodTokens:
         Raises:
             ApiError, Retryable: the API server gave none.
         """
-        found = {}
-        for projection in projections(pod):
-            key = (pod.metadata.uid, projection.audience, projection.expiration_seconds)
-            token = self._tokens.get(key)
-            if token is None or token.renew_at <= self._clock.now():
-                token = self._tokens[key] = await self._ask(pod, projection)
-            found[projection] = token.text
-        return found
+        return {projection: (await self.one(pod, projection)).text for projection in projections(pod)}
+
+    async def one(self, pod: Pod, projection: TokenProjection) -> Token:
+        """One that is valid, whatever it is for. Raises: ApiError, Retryable."""
+        key = (pod.metadata.uid, projection.audience, projection.expiration_seconds)
+        token = self._tokens.get(key)
+        if token is None or token.renew_at <= self._clock.now():
+            token = self._tokens[key] = await self._ask(pod, projection)
+        return token
 
     def renew_at(self, uid: str) -> datetime | None:
         """When the first token of this pod is to be renewed."""
@@ -60,7 +62,7 @@ class PodTokens:
         for key in [key for key in self._tokens if key[0] == uid]:
             del self._tokens[key]
 
-    async def _ask(self, pod: Pod, projection: TokenProjection) -> _Token:
+    async def _ask(self, pod: Pod, projection: TokenProjection) -> Token:
         meta = pod.metadata
         spec = {
             "expirationSeconds": projection.expiration_seconds,
@@ -74,8 +76,9 @@ class PodTokens:
         text, expires = dig(answer, "status", "token"), dig(answer, "status", "expirationTimestamp")
         if not text or not expires:
             raise Retryable(f"the API server gave no token for service account {meta.namespace}/{account}")
-        life = parse_rfc3339(expires) - asked_at
-        return _Token(text, min(asked_at + life * RENEW_AT, asked_at + OLDEST))
+        expires_at = parse_rfc3339(expires)
+        life = expires_at - asked_at
+        return Token(text, min(asked_at + life * RENEW_AT, asked_at + OLDEST), expires_at)
 
 
 def projections(pod: Pod) -> list[TokenProjection]:

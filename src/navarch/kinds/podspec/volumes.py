@@ -104,6 +104,12 @@ class NFSSource(View, frozen=True):
     read_only: bool = False
 
 
+class LocalSecret(View, frozen=True):
+    """A Secret of the pod's namespace."""
+
+    name: str = ""
+
+
 class CSISource(View, frozen=True):
     """An inline (ephemeral) CSI volume."""
 
@@ -111,6 +117,7 @@ class CSISource(View, frozen=True):
     read_only: bool = False
     fs_type: str = ""
     volume_attributes: dict[str, str] = {}
+    node_publish_secret_ref: LocalSecret | None = None
 
 
 class Volume(View, frozen=True):
