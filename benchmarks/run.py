@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ground import RESULTS, conditions
 
 NAMES = (
-    *("api", "core", "etcd", "gate", "large", "library", "machine", "network", "objects"),
+    *("agent", "api", "core", "etcd", "gate", "large", "library", "machine", "network", "objects"),
     *("scale", "scheduler", "watchers"),
 )
 """Modules beside this one; each has a `measure()` that returns figures by name, nested or not."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -38,6 +39,8 @@ from navarch.agent.steps import (
     StopContainer,
     StopSandbox,
 )
+from navarch.agent.timeline import span
+from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.storage import Storage
 from navarch.agent.work import Work
 from navarch.base.clock import Clock
@@ -72,11 +75,15 @@ class Tools:
     services: Services
     probed: Counter[tuple[str, str, str, str, str, str]]
     """How often probes said what: see `exposition.Probed`."""
+    vitals: Vitals
 
 
 class Actor:
     def __init__(self, tools: Tools) -> None:
         self._t = tools
+
+    def _asking(self, part: str) -> AbstractContextManager[None]:
+        return span(part, self._t.clock.monotonic)
 
     def tell(self, work: Work, type: str, reason: str, message: str, container: str = "") -> None:
         """An event about the pod or, with `container`, about that part of it."""
@@ -130,7 +137,8 @@ class Actor:
 
     async def _lookup(self, work: Work) -> Lookup:
         if work.lookup is None:
-            work.lookup = await self._t.references.of(work.pod)
+            with self._asking("references"):
+                work.lookup = await self._t.references.of(work.pod)
         return work.lookup
 
     async def _start_sandbox(self, work: Work, attempt: int) -> None:
@@ -146,7 +154,9 @@ class Actor:
                 check_user_namespace(pod, work.handler, await self._t.runtime.info())
             if self._t.cgroups.active:
                 await asyncio.to_thread(self._t.cgroups.make, pod)
-            await self._t.runtime.start_sandbox(self._sandbox_spec(work, attempt))
+            spec = self._sandbox_spec(work, attempt)
+            with self._asking("sandbox"):
+                await self._t.runtime.start_sandbox(spec)
         except (RuntimeFailure, OSError) as error:
             text = f"Failed to create pod sandbox: {error}"
             self.tell(work, "Warning", "FailedCreatePodSandBox", text)
@@ -171,7 +181,8 @@ class Actor:
         def identify(secret: str) -> str:
             return self._t.references.uid("secrets", work.pod.metadata.namespace, secret)
 
-        work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell, identify)
+        with self._asking("image"):
+            work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell, identify)
 
     async def _start_container(self, work: Work, step: StartContainer) -> None:
         container = specs.find_container(work.pod, step.container)
@@ -183,7 +194,8 @@ class Actor:
             raise
         self.tell(work, "Normal", "Created", "Container created", container.name)
         try:
-            await self._t.runtime.start_container(container_id)
+            with self._asking("start"):
+                await self._t.runtime.start_container(container_id)
         except RuntimeFailure as error:
             self.tell(work, "Warning", "Failed", f"Error: {error}", container.name)
             raise
@@ -202,7 +214,9 @@ class Actor:
         prepared = specs.Prepared(image, variables, mounts, self._terms(), joined, confinement)
         spec = specs.container_spec(pod, container, step.attempt, step.delay_s, prepared)
         attempt = self._sandbox_attempt(work) or 0
-        return await self._t.runtime.create_container(step.sandbox_id, self._sandbox_spec(work, attempt), spec)
+        sandbox = self._sandbox_spec(work, attempt)
+        with self._asking("create"):
+            return await self._t.runtime.create_container(step.sandbox_id, sandbox, spec)
 
     def _terms(self) -> resources.Terms:
         cgroups = self._t.cgroups

@@ -102,6 +102,7 @@ class Agent:
             recorder=recorder,
             services=self._addresses,
             probed=self.probed,
+            vitals=self.vitals,
         )
         allocatable = self._machine.allocatable(config.kubelet)
         self.pods = self._pods_with(tools, ids, allocatable)

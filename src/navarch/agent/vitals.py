@@ -7,6 +7,7 @@ Source: https://kubernetes.io/docs/reference/instrumentation/metrics/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from navarch.base.metrics import Counter, Gauge, Histogram
@@ -14,18 +15,26 @@ from navarch.base.metrics import Counter, Gauge, Histogram
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
-def _histogram(name: str, help: str) -> Histogram:
-    return Histogram(name, help, bounds=BOUNDS_S)
+def _histogram(name: str, help: str, labels: Sequence[str] = ()) -> Histogram:
+    return Histogram(name, help, labels, bounds=BOUNDS_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """relists: seconds that each took. intervals: seconds between the ends of two. seen: when the last succeeded.
 
+    starts: seconds from when the agent knew of a pod until the API server knew that it runs, by part of `timeline`.
     opened: how long the event stream took to open. cut: times that it broke. differences: pods in which a relist found
     what no event had told, by cause: `missed`, or `cut` while there was no stream.
     """
 
+    starts: Histogram = field(
+        default_factory=lambda: _histogram(
+            "navarch_agent_pod_start_seconds",
+            "From when the agent knew of a pod until the API server knew that it runs, by part.",
+            ("part",),
+        )
+    )
     relists: Histogram = field(
         default_factory=lambda: _histogram(
             "kubelet_pleg_relist_duration_seconds", "Duration in seconds for relisting pods in PLEG."
@@ -88,6 +97,7 @@ class Vitals:
     @property
     def all(self) -> tuple[Counter | Gauge | Histogram, ...]:
         return (
+            self.starts,
             self.relists,
             self.intervals,
             self.seen,

@@ -22,6 +22,7 @@ from navarch.agent.runtime import PodOnNode, RuntimeAway, RuntimeFailure
 from navarch.agent.specs import TERMINATION_POLICY
 from navarch.agent.status import status_of, status_patch, waits_for
 from navarch.agent.steps import Finish, Step
+from navarch.agent.timeline import CURRENT, Timeline, span, spent
 from navarch.agent.work import Work
 from navarch.base.backoff import delay_s
 from navarch.base.clock import Ids
@@ -68,6 +69,7 @@ class Worker:
         self.looks = 0
         """How often it was told to look."""
         self._troubles = 0
+        self._timeline = Timeline(tools.clock.monotonic(), over=work.object is None or bool(work.runtime.containers))
         self._adopted = {item.id for item in work.runtime.containers}
         """Instances that ran before this worker: probed gently, and ready until a probe says otherwise."""
         if work.refused is not None:
@@ -137,6 +139,7 @@ class Worker:
 
     async def run(self) -> None:
         """Until nothing of the pod is left."""
+        CURRENT.set(self._timeline)
         async with asyncio.TaskGroup() as group:
             probes = PodProbes(
                 self._tools.runtime,
@@ -210,7 +213,9 @@ class Worker:
 
     async def _observe(self) -> None:
         work = self.work
-        work.runtime = (await self._tools.runtime.observe(work.uid)).get(work.uid, PodOnNode(work.uid))
+        with span("observe", self._tools.clock.monotonic):
+            seen = await self._tools.runtime.observe(work.uid)
+        work.runtime = seen.get(work.uid, PodOnNode(work.uid))
         if work.runtime.name:
             work.namespace, work.name = work.runtime.namespace, work.runtime.name
         if work.object is None:
@@ -327,13 +332,24 @@ class Worker:
         if patch is None:
             return
         try:
-            self.update(
-                await self._tools.client.patch(
+            with span("status", self._tools.clock.monotonic):
+                written = await self._tools.client.patch(
                     POD, found.namespace, found.name, patch, type="strategic", subresource="status"
                 )
-            )
+            self.update(written)
+            self._note_start(new)
         except (NotFound, Conflict):  # deleted meanwhile, perhaps made anew under the same name
             work.gone = True
+
+    def _note_start(self, written: Document) -> None:
+        """Where the time went, once the API server knows that the pod runs."""
+        timeline = self._timeline
+        if timeline.over or written.get("phase") != "Running":
+            return
+        timeline.over = True
+        for part, seconds in spent(timeline, self._tools.clock.monotonic()).items():
+            self._tools.vitals.starts.observe(seconds, part)
+        timeline.spans.clear()
 
     def _tell_backoffs(self, new: Document) -> None:
         """An event for each container that has just gone into back-off."""
