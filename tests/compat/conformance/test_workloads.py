@@ -197,7 +197,9 @@ def test_status_of_a_replicaset(api: Api, ns: str) -> None:
 
 def test_conditions_of_a_deployment_turn_when_they_change(api: Api, ns: str) -> None:
     path = f"{APPS.format(ns)}/deployments/d"
-    api.post(f"{APPS.format(ns)}/deployments", replicas("d", 2))
+    body = replicas("d", 2)
+    body["spec"]["strategy"] = {"rollingUpdate": {"maxUnavailable": 1}}  # two of three are enough
+    api.post(f"{APPS.format(ns)}/deployments", body)
     found = api.when(path, lambda one: condition(one, "Available").get("status") == "True" and complete(2)(one))
     before = condition(found, "Available")
     assert before["reason"] == "MinimumReplicasAvailable"
