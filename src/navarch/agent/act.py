@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from navarch.agent import hooks, resources, specs
+from navarch.agent.allotments import Allotments, NotAllotted
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.classes import RuntimeClasses, check_user_namespace
 from navarch.agent.config import AgentConfig
@@ -25,6 +26,8 @@ from navarch.agent.references import References
 from navarch.agent.resize import wanted
 from navarch.agent.runtime import DnsSettings, Image, Runtime, RuntimeFailure, SandboxSpec
 from navarch.agent.steps import (
+    Allot,
+    BindContainer,
     CleanUp,
     EnsureImage,
     Finish,
@@ -73,6 +76,7 @@ class Tools:
     cgroups: Cgroups
     recorder: Recorder
     services: Services
+    allotments: Allotments
     probed: Counter[tuple[str, str, str, str, str, str]]
     """How often probes said what: see `exposition.Probed`."""
     vitals: Vitals
@@ -120,6 +124,10 @@ class Actor:
                 await self._t.runtime.remove_container(step.container_id)
             case RemoveSandbox():
                 await self._t.runtime.remove_sandbox(step.sandbox_id)
+            case Allot():
+                await self._allot(work)
+            case BindContainer():
+                await self._bind(work, step)
             case CleanUp():
                 await self._clean_up(work)
             case Finish():
@@ -134,6 +142,19 @@ class Actor:
             self.tell(work, "Warning", "FailedMount", str(error))
             raise
         work.volumes_ready = True
+
+    async def _allot(self, work: Work) -> None:
+        try:
+            await self._t.allotments.allot(work.pod)
+        except NotAllotted as error:
+            work.refused = (error.reason, str(error))
+            self.tell(work, "Warning", error.reason, str(error))
+
+    async def _bind(self, work: Work, step: BindContainer) -> None:
+        container = specs.find_container(work.pod, step.container)
+        given = resources.of_container(work.pod, container, self._terms(work, step.container))
+        await self._t.runtime.update_container(step.container_id, given)
+        work.bound[step.container_id] = given.cpuset_cpus
 
     async def _lookup(self, work: Work) -> Lookup:
         if work.lookup is None:
@@ -209,19 +230,23 @@ class Actor:
         variables = environment(pod, container, lookup, around, links)
         mounts = await self._t.storage.mounts_of(pod, container, step.attempt, around, dict(variables))
         joined = _joined_container(work, container)
+        extras = await self._t.allotments.before_start(work.uid, container.name)
         config = self._t.config
         confinement = specs.Confinement(config.paths.seccomp, config.kubelet.seccomp_default)
-        prepared = specs.Prepared(image, variables, mounts, self._terms(), joined, confinement)
+        terms = self._terms(work, container.name)
+        prepared = specs.Prepared(image, variables, mounts, terms, joined, confinement, extras)
         spec = specs.container_spec(pod, container, step.attempt, step.delay_s, prepared)
-        attempt = self._sandbox_attempt(work) or 0
-        sandbox = self._sandbox_spec(work, attempt)
+        sandbox = self._sandbox_spec(work, self._sandbox_attempt(work) or 0)
         with self._asking("create"):
-            return await self._t.runtime.create_container(step.sandbox_id, sandbox, spec)
+            container_id = await self._t.runtime.create_container(step.sandbox_id, sandbox, spec)
+        work.bound[container_id] = spec.resources.cpuset_cpus
+        return container_id
 
-    def _terms(self) -> resources.Terms:
+    def _terms(self, work: Work, container: str) -> resources.Terms:
         cgroups = self._t.cgroups
         return resources.Terms(
             memory_bytes=self._t.machine.memory_bytes,
+            cpus=self._t.allotments.cpus(work.uid, container),
             quota=self._t.config.kubelet.cpu_cfs_quota,
             kills_together=cgroups.kills_together,
             pagesizes=cgroups.pagesizes,
@@ -245,7 +270,7 @@ class Actor:
 
     async def _resize(self, work: Work, step: ResizeContainer) -> None:
         container = specs.find_container(work.pod, step.container)
-        given = resources.of_container(work.pod, container, self._terms())
+        given = resources.of_container(work.pod, container, self._terms(work, container.name))
         cgroups = self._t.cgroups
         if cgroups.active:
             await asyncio.to_thread(cgroups.open_up, work.pod)
@@ -282,6 +307,7 @@ class Actor:
         await self._t.storage.remove(work.uid)
         if self._t.cgroups.active and not await asyncio.to_thread(self._t.cgroups.remove, work.uid):
             raise Retryable(f"a control group of pod {work.uid} is still in use")
+        await self._t.allotments.release(work.uid)
         self._t.references.forget(work.uid)
         work.lookup = None
         work.cleaned = True

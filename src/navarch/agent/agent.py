@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 
 from navarch.agent.act import Tools
 from navarch.agent.admit import Abilities
+from navarch.agent.allotments import Allotments
+from navarch.agent.allotments import of_node as allotments_of
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.classes import RuntimeClasses
 from navarch.agent.config import AgentConfig
@@ -62,6 +64,7 @@ class Agent:
         machine: Machine | None = None,
         cgroups: Cgroups | None = None,
         heartbeats: Heartbeats | None = None,
+        allotments: Allotments | None = None,
         informers: Informers | None = None,
         ground: Ground | None = None,
     ) -> None:
@@ -79,6 +82,7 @@ class Agent:
         self._nodes = self._informers.of(NODE, fields=f"metadata.name={config.node_name}")
         recorder = self._events.of(COMPONENT, config.node_name)
         beats = heartbeats if heartbeats is not None else LeaseHeartbeats(client, clock)
+        self._allotments = self._heeding(allotments or allotments_of(config, clock, real=storage is None))
         self.vitals = Vitals()
         self._lookout = Lookout(runtime, clock, self.vitals, config.relist_s, self._runtime_changed.set)
         self._node = self._reporter(client, beats, recorder)
@@ -103,9 +107,9 @@ class Agent:
             services=self._addresses,
             probed=self.probed,
             vitals=self.vitals,
+            allotments=self._allotments,
         )
-        allocatable = self._machine.allocatable(config.kubelet)
-        self.pods = self._pods_with(tools, ids, allocatable)
+        self.pods = self._pods_with(tools, ids, self._machine.allocatable(config.kubelet))
         told = (recorder, self._nodes, self._runtime_changed.set)
         self.shortage = Shortage(ground, self.pods, tools, *told) if ground is not None else None
 
@@ -124,9 +128,10 @@ class Agent:
         )
 
     def _reporter(self, client: Client, heartbeats: Heartbeats, recorder: Recorder) -> NodeReporter:
-        checks = (self._lookout.problem,)
+        plugins = self._allotments.plugins
+        checks, devices = (self._lookout.problem,), plugins.amounts if plugins is not None else dict
         own = (self.runtime, self._clock, self.config, self._machine)
-        return NodeReporter(client, *own, heartbeats, recorder, checks, self._pressure)
+        return NodeReporter(client, *own, heartbeats, recorder, checks, self._pressure, devices)
 
     def _disk(self, client: Client, recorder: Recorder) -> Storage:
         """The machine's own, which plugins may add to."""
@@ -134,6 +139,18 @@ class Agent:
         self.plugins = PluginWatch(self.config.paths.plugins_registry, self._clock)
         self.plugins.handlers[CSI] = self._drivers.registry
         return disk_storage(client, self.config, self._clock, self._drivers.volumes)
+
+    def _heeding(self, allotments: Allotments) -> Allotments:
+        """Have it told around when devices or shared CPUs change."""
+
+        def devices_changed() -> None:
+            self._runtime_changed.set()
+            self.pods.rebind()
+
+        allotments.shared_changed = lambda: self.pods.rebind()
+        if allotments.plugins is not None:
+            allotments.plugins.changed = devices_changed
+        return allotments
 
     async def run(self) -> None:
         """Until cancelled. Raises: Retryable, when the control groups above the pods cannot be made."""
@@ -143,6 +160,7 @@ class Agent:
         except OSError as error:
             where = f"{error.filename}: {error.strerror}"
             raise Retryable(f"control groups cannot be made ({where}): is this root, with writable cgroups?") from error
+        await self._allotments.load()
         await self._node.register()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._events.run())
@@ -153,6 +171,8 @@ class Agent:
             if self.plugins is not None and self._drivers is not None:
                 group.create_task(self._drivers.run())
                 group.create_task(self.plugins.run())
+            if self._allotments.plugins is not None:
+                group.create_task(self._allotments.plugins.run())
             group.create_task(self._node.run(self._until_runtime_changes))
             await self._services.synced.wait()
             await self._nodes.synced.wait()

@@ -57,6 +57,11 @@ class Paths:
         return self.pod(uid) / "subpaths" / container / str(index)
 
     @property
+    def device_plugins(self) -> Path:
+        """Where device plugins have their sockets, and register."""
+        return self.root / "device-plugins"
+
+    @property
     def plugins_registry(self) -> Path:
         """Where plugins of the node lay the sockets by which they register."""
         return self.root / "plugins_registry"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from navarch.agent.eviction.ranking import Eviction
 from navarch.agent.runtime import Container as Instance
@@ -57,7 +58,10 @@ class Facts:
     stale: volumes that are to be written again. messages: termination messages of instances that have exited, by
     container id. resized: what running instances were given after their start. allocatable: of this node. stopping:
     until when each instance that is being stopped was given time. evicted: why the node got rid of the pod. released:
-    whether what is left of a pod that has ended may go, though the pod is not deleted.
+    whether what is left of a pod that has ended may go, though the pod is not deleted. allotted: whether its containers
+    have what they are to have to themselves. cpus: those that containers are to run on, by name; bound: those that
+    instances run on, by id; both as Linux writes them, and nothing for all. pinned: whether one of them has CPUs to
+    itself. devices: what the statuses of containers say of theirs.
     """
 
     now: datetime
@@ -74,6 +78,11 @@ class Facts:
     resized: Mapping[str, Amounts] = field(default_factory=dict)
     allocatable: Mapping[str, Quantity] = field(default_factory=dict)
     stopping: Mapping[str, datetime] = field(default_factory=dict)
+    allotted: bool = True
+    cpus: Mapping[str, str] = field(default_factory=dict)
+    bound: Mapping[str, str] = field(default_factory=dict)
+    pinned: bool = False
+    devices: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     network_ready: bool = True
     refused: tuple[str, str] | None = None
     evicted: Eviction | None = None

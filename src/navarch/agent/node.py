@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +57,8 @@ PRESSURES: Mapping[str, tuple[Side, Side]] = {
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a node's status is a function of. problems: why it is not ready. pressure: names of conditions."""
+    """What a node's status is a function of. problems: why it is not ready. pressure: names of conditions. devices: by
+    resource, how many there are and how many of them work."""
 
     machine: Machine
     runtime: str
@@ -65,6 +66,7 @@ class Observed:
     images: tuple[Image, ...] = ()
     info: RuntimeInfo | None = None
     pressure: frozenset[str] = frozenset()
+    devices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def labels(config: AgentConfig, machine: Machine) -> dict[str, str]:
@@ -94,8 +96,16 @@ def node_status(config: AgentConfig, seen: Observed, old: Document, now: datetim
     machine = seen.machine
     addresses = [{"type": "InternalIP", "address": ip} for ip in config.node_ips]
     made: Document = {
-        "capacity": machine.capacity(config.kubelet),
-        "allocatable": machine.allocatable(config.kubelet),
+        "capacity": {
+            **_of_others(old.get("capacity") or {}, seen.devices),
+            **machine.capacity(config.kubelet),
+            **{name: str(there) for name, (there, _) in seen.devices.items()},
+        },
+        "allocatable": {
+            **_of_others(old.get("allocatable") or {}, seen.devices),
+            **machine.allocatable(config.kubelet),
+            **{name: str(working) for name, (_, working) in seen.devices.items()},
+        },
         "addresses": [*addresses, {"type": "Hostname", "address": config.node_name}],
         "nodeInfo": {
             "machineID": machine.machine_id,
@@ -139,6 +149,11 @@ def _features(info: RuntimeInfo) -> Document:
     if info.strict_groups is not None:
         made["features"] = {"supplementalGroupsPolicy": info.strict_groups}
     return made
+
+
+def _of_others(listed: Mapping[str, Any], devices: Mapping[str, Any]) -> dict[str, Any]:
+    """Resources that somebody else said this node has: those of an agent's own plugins and of machines are not."""
+    return {name: amount for name, amount in listed.items() if "/" in name and name not in devices}
 
 
 def _conditions(seen: Observed, old: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
@@ -190,8 +205,10 @@ class NodeReporter:
         recorder: Recorder,
         checks: Sequence[Callable[[], str]] = (),
         pressure: Callable[[], frozenset[str]] = frozenset,
+        devices: Callable[[], Mapping[str, tuple[int, int]]] = dict,
     ) -> None:
-        """checks: each says what is wrong with the node, "" for nothing."""
+        """checks: each says what is wrong with the node, "" for nothing. devices: see `Observed`."""
+        self._devices = devices
         self._checks = checks
         self._client = client
         self._pressure = pressure
@@ -253,7 +270,7 @@ class NodeReporter:
         shown = f"{info.name}://{info.version}" if info is not None else "unknown"
         found = await self._client.get(NODE, "", self._config.node_name)
         old: Document = found.document().get("status") or {}
-        seen = Observed(self._machine, shown, problems, self._images, info, self._pressure())
+        seen = Observed(self._machine, shown, problems, self._images, info, self._pressure(), self._devices())
         new = node_status(self._config, seen, old, self._clock.now())
         due = self._clock.monotonic() - self._reported_at >= self._config.status_report_s
         if not due and not differs(old, new):

@@ -27,6 +27,8 @@ from navarch.agent.facts import (
 from navarch.agent.runtime import Container as Instance
 from navarch.agent.runtime import ContainerState
 from navarch.agent.steps import (
+    Allot,
+    BindContainer,
     CleanUp,
     EnsureImage,
     Finish,
@@ -203,6 +205,9 @@ def _next_to_stop(pod: Pod, alive: Sequence[Instance]) -> Sequence[Instance]:
 
 
 def _run(pod: Pod, facts: Facts) -> Iterator[Step]:
+    if not facts.allotted:
+        yield Allot()
+        return
     if not facts.volumes_ready:
         yield MountVolumes()
     elif facts.stale:
@@ -340,6 +345,8 @@ def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:
                 yield StopContainer(container.name, instance.id, grace_s, message)
             else:
                 yield ResizeContainer(container.name, instance.id)
+        elif facts.bound.get(instance.id, "") != (cpus := facts.cpus.get(container.name, "")) and cpus:
+            yield BindContainer(container.name, instance.id)
 
 
 def _prune(pod: Pod, facts: Facts) -> Iterator[Step]:

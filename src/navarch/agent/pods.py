@@ -73,6 +73,11 @@ class Pods:
             if uid in self._workers:
                 self._workers[uid].refresh()
 
+    def rebind(self) -> None:
+        """The CPUs that containers share have changed."""
+        for worker in self._workers.values():
+            worker.wake()
+
     def look_at(self, uids: Iterable[str]) -> None:
         """The runtime has told that something of these pods may have changed."""
         for uid in uids:
@@ -216,7 +221,7 @@ class Pods:
                 self._group = None
 
     def _adopt_orphans(self) -> None:
-        for uid in dict.fromkeys([*self._seen, *self._tools.storage.pods()]):
+        for uid in dict.fromkeys([*self._seen, *self._tools.storage.pods(), *self._tools.allotments.pods()]):
             if uid and uid not in self._workers:
                 _log.info("found what is left of a pod that no longer exists", uid=uid)
                 if uid in self._seen:

@@ -62,7 +62,9 @@ def needs_restart(container: Container, names: set[str]) -> bool:
 
 
 def lacking(pod: Pod, facts: Facts) -> str:
-    """Why this node could never give what the pod asks for; "" when it could."""
+    """Why this node could never give the pod other amounts; "" when it could."""
+    if facts.pinned:
+        return "Resize is infeasible for Guaranteed Pods alongside CPU Manager static policy"
     for name in RESIZED:
         asked = resources.pod_total(pod, name, limits=False)
         most = quantity.milli(facts.allocatable.get(name, 0))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from navarch.agent import network, resources
 from navarch.agent.config import AgentConfig, log_name
+from navarch.agent.devices.extras import NOTHING, Extras
 from navarch.agent.environment import expand
 from navarch.agent.imagechecks import check_image
 from navarch.agent.plan import DELAY, STARTED_IMAGE
@@ -44,7 +45,7 @@ class Confinement:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What only the node knows of a container about to start. mounts: volumes and files, complete."""
+    """What only the node knows of a container about to start. mounts: volumes and files. extras: of its devices."""
 
     image: Image
     environment: tuple[tuple[str, str], ...]
@@ -52,6 +53,7 @@ class Prepared:
     terms: resources.Terms = resources.NO_TERMS
     joined_container: str = ""
     confinement: Confinement = Confinement()
+    extras: Extras = NOTHING
 
 
 def pod_labels(pod: Pod) -> dict[str, str]:
@@ -116,10 +118,12 @@ def container_spec(pod: Pod, container: Container, attempt: int, delay_s: int, p
         command=expanded(container.command),
         args=expanded(container.args),
         working_dir=container.working_dir,
-        environment=prepared.environment,
-        mounts=prepared.mounts,
+        environment=(*prepared.environment, *prepared.extras.variables.items()),
+        mounts=(*prepared.mounts, *prepared.extras.mounts),
+        devices=prepared.extras.devices,
         labels={**_plain_labels(pod), CONTAINER_NAME: container.name},
         annotations={
+            **prepared.extras.annotations,
             RESTART_COUNT: str(attempt),
             TERMINATION_PATH: container.termination_message_path,
             TERMINATION_POLICY: container.termination_message_policy,

@@ -100,6 +100,8 @@ def _container_status(
         made["resources"] = {kind: dict(listed) for kind, listed in amounts.items()}
         if amounts.get("requests"):
             made["allocatedResources"] = dict(amounts["requests"])
+    if devices := facts.devices.get(container.name):
+        made["allocatedResourcesStatus"] = devices
     return made
 
 

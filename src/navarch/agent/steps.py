@@ -26,6 +26,27 @@ class RefreshVolumes:
 
 
 @dataclass(frozen=True, slots=True)
+class Allot:
+    """Give the pod's containers what they have to themselves, or refuse the pod."""
+
+    @property
+    def key(self) -> StepKey:
+        return ("allot", "")
+
+
+@dataclass(frozen=True, slots=True)
+class BindContainer:
+    """Let a running container run on other CPUs than before."""
+
+    container: str
+    container_id: str
+
+    @property
+    def key(self) -> StepKey:
+        return ("bind", self.container)
+
+
+@dataclass(frozen=True, slots=True)
 class StartSandbox:
     attempt: int
 
@@ -139,6 +160,8 @@ Step = (
     | StopContainer
     | ResizeContainer
     | RemoveContainer
+    | Allot
+    | BindContainer
     | StopSandbox
     | RemoveSandbox
     | CleanUp

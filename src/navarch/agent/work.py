@@ -53,6 +53,7 @@ class Work:
     resized: dict[str, Amounts] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     stopping: dict[str, datetime] = field(default_factory=dict)
+    bound: dict[str, str] = field(default_factory=dict)
 
     @property
     def pod(self) -> Pod:

@@ -117,6 +117,10 @@ class Worker:
         """Whether what it knows of the runtime should be how things are: nothing is under way."""
         return not self._look and not self.work.busy
 
+    def wake(self) -> None:
+        """Something that its plan looks at may have changed, but nothing in the runtime."""
+        self._wake.set()
+
     def refresh(self) -> None:
         """An object that the pod's volumes are made from has changed."""
         self.work.stale = True
@@ -226,6 +230,7 @@ class Worker:
         present = {item.id for item in work.runtime.containers}
         work.messages = {key: text for key, text in work.messages.items() if key in present}
         work.resized = {key: amounts for key, amounts in work.resized.items() if key in present}
+        work.bound = {key: cpus for key, cpus in work.bound.items() if key in present}
 
     def _last_words(self, ended: Instance) -> str:
         """What the container left in its termination message; failing that, if its spec says so, the end of its log."""
@@ -274,6 +279,8 @@ class Worker:
             refused=work.refused,
             evicted=work.evicted,
             released=work.released,
+            bound=dict(work.bound),
+            **self._tools.allotments.facts(work.pod, refused=work.refused is not None),
         )
 
     def _plan(self, facts: Facts) -> Plan:
