@@ -9,7 +9,6 @@ Source: https://github.com/opencontainers/runc/security/advisories/GHSA-xr7r-f8x
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +16,7 @@ from navarch.agent.runtime import Image, RuntimeFailure
 
 LARGEST_ID = 2**31 - 1
 RUNTIME_LABELS = ("containerd.io/", "io.containerd.", "io.cri-containerd.")
-_DESCRIPTORS = re.compile(r"/(proc/(self|thread-self|\d+)(/task/\d+)?/fd|dev/fd)(/|$)")
+_DESCRIPTORS = re.compile(r"/(proc/(self|thread-self|\d+)(/task/\d+)?/fd|dev/fd)")
 
 WEAK_VERSIONS: tuple[tuple[str, tuple[int, int], int, str], ...] = (
     ("containerd", (1, 6), 38, "CVE-2024-40635"),
@@ -25,6 +24,11 @@ WEAK_VERSIONS: tuple[tuple[str, tuple[int, int], int, str], ...] = (
     ("containerd", (2, 0), 4, "CVE-2024-40635"),
 )
 """(runtime, branch, first patch release that is not concerned, the way out of containers that was known before)."""
+
+
+def problems(image: Image, working_dir: str = "") -> list[str]:
+    """All that speaks against running it; see `check_image`."""
+    return list(_problems(image, working_dir))
 
 
 def check_image(image: Image, working_dir: str) -> None:
@@ -41,8 +45,24 @@ def _problems(image: Image, working_dir: str) -> Iterator[str]:
         if part.isdecimal() and int(part) > LARGEST_ID:
             yield f"its user {part} is beyond {LARGEST_ID}"
     chosen = working_dir or image.working_dir
-    if chosen and _DESCRIPTORS.match(posixpath.normpath("/" + chosen.lstrip("/"))):
+    if leads_through_descriptor(chosen):
         yield f"the working directory {chosen!r} goes through a file descriptor"
+
+
+def leads_through_descriptor(path: str) -> bool:
+    """Whether the way along the path, from the root, comes by the open files of a process.
+
+    Each step counts: `/proc/self/fd/7/../..` goes up from where the descriptor leads, not from where it stands.
+    """
+    place: list[str] = []
+    for step in path.split("/"):
+        if step == "..":
+            del place[-1:]
+        elif step not in ("", "."):
+            place.append(step)
+        if _DESCRIPTORS.fullmatch("/" + "/".join(place)):
+            return True
+    return False
 
 
 def _addressed(labels: Iterable[str]) -> Iterator[str]:

@@ -31,6 +31,9 @@ MAINTENANCE = (
 )
 """Packages (and, for perl, name beginnings) that a container does without."""
 
+CACHE = Path("/var/cache/navarch")
+"""Where packages and roots made of them are kept."""
+
 SHELL = "busybox-static"
 APPLETS = (
     *("sh", "ls", "cat", "cp", "mv", "rm", "mkdir", "ln", "ps", "kill", "sleep", "env", "id", "echo", "printf", "grep"),

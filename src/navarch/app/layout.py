@@ -66,6 +66,11 @@ class Layout:
         return self.run / "server.sock"
 
     @property
+    def images(self) -> Path:
+        """Archives of images that the node takes in when it starts."""
+        return self.data / "images"
+
+    @property
     def logs(self) -> Path:
         return self.data / "log"
 

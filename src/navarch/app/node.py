@@ -22,7 +22,8 @@ from navarch.agent.measures import Measures
 from navarch.agent.port import Port
 from navarch.agent.shortage import Ground
 from navarch.agent.usage import Gauges
-from navarch.app import containerd, identity, machine, pause
+from navarch.app import containerd, identity, machine, pause, preload
+from navarch.app.imagestore import ImageStore
 from navarch.app.layout import Layout, Settings
 from navarch.app.process import run_process, settle, settle_more, stop_signals
 from navarch.app.pulling import pull_settings
@@ -89,7 +90,7 @@ def proxy_node(layout: Layout, settings: Settings) -> rules.Node:
 
 
 async def containerd_ready(layout: Layout, runtime: CriRuntime, clock: SystemClock) -> None:
-    """Wait for containerd, and give it the sandbox image if it has none."""
+    """Wait for containerd, give it the sandbox image if it has none, and what lies in the folder of images."""
     settings = machine.containerd_settings(layout)
     while not await containerd.answers(settings.socket):
         await clock.sleep(0.05)
@@ -98,6 +99,14 @@ async def containerd_ready(layout: Layout, runtime: CriRuntime, clock: SystemClo
         pause.write_pause_image(archive)
         await runtime.import_image(archive)
         archive.unlink()
+    store = ImageStore(runtime, settings.socket, settings.snapshotter)
+    await preload.take_in(
+        layout.images, layout.agent / "preloaded.json", runtime, lambda path: store.take_in(path, _quietly)
+    )
+
+
+def _quietly(done: int) -> None:
+    """Nobody watches the node's own start."""
 
 
 async def serve(layout: Layout, settings: Settings) -> None:

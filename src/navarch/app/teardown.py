@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from navarch.app import containerd, kubeconfig, machine
+from navarch.app import containerd, kubeconfig, machine, preload
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.app.machine import Say, Step
 from navarch.base.errors import Retryable
@@ -72,7 +72,7 @@ def steps(layout: Layout, settings: Settings | None) -> list[Step]:
         for folder in (layout.run, layout.data):
             asyncio.run(containerd.unmount_below(folder))
         remove_cgroups(CGROUP)
-        machine.remove_folders([layout.run, layout.data])
+        machine.remove_folders([layout.run, *preload.all_but_archives(layout.data, layout.images)])
         remove_empty_folders()
 
     return [

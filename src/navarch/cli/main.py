@@ -16,6 +16,8 @@ import typer
 from navarch import __version__
 from navarch.app.layout import DATA, RUN, Layout
 from navarch.cli import output
+from navarch.cli.imagecommands import image_app
+from navarch.cli.options import DataOption, Form, FormOption, RunOption
 
 KUBERNETES_VERSION = "v1.36.0"
 
@@ -27,28 +29,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-image_app = typer.Typer(help="Images on the nodes, for machines that reach no registry.", no_args_is_help=True)
 app.add_typer(image_app, name="image")
-
-
-class Form(StrEnum):
-    text = "text"
-    json = "json"
 
 
 class ReportForm(StrEnum):
     table = "table"
     json = "json"
     yaml = "yaml"
-
-
-DataOption = Annotated[
-    Path, typer.Option("--data-dir", help="Where the cluster's files are.", envvar="NAVARCH_DATA", resolve_path=True)
-]
-RunOption = Annotated[
-    Path, typer.Option("--run-dir", help="Sockets and process ids.", envvar="NAVARCH_RUN", resolve_path=True)
-]
-FormOption = Annotated[Form, typer.Option("-o", "--output", help="How facts are printed.")]
 
 
 def _port(value: int) -> int:
@@ -322,23 +309,6 @@ def simulate(
         check=check,
     )
     raise typer.Exit(simulation.run(asked))
-
-
-@image_app.command("import")
-def image_import(
-    file: Annotated[Path, typer.Argument(help="An image archive (OCI or docker save).", exists=True, dir_okay=False)],
-    data_dir: DataOption = DATA,
-    run_dir: RunOption = RUN,
-    output_form: FormOption = Form.text,
-) -> None:
-    """Put the images of an archive onto every node."""
-    from navarch.cli import images
-
-    names = images.import_archive(Layout(data_dir, run_dir), file)
-    if output_form is Form.json:
-        output.facts({"images": names})
-    else:
-        print("\n".join(names))
 
 
 def _endpoints(value: str) -> str:

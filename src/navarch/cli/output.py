@@ -53,6 +53,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def note(text: str) -> None:
+    """A line beside the facts, paler where there are colours."""
+    print(f"\033[2m{text}\033[0m" if sys.stdout.isatty() else text)
+
+
 def play(steps: Sequence[Step]) -> None:
     """Carry out the steps, each with a line that says how it went and how long it took."""
     width = max(len(step.title) for step in steps)
@@ -68,6 +73,20 @@ def done(text: str) -> None:
         print(f"\033[32m✓\033[0m {text}")
     else:
         print(f"- {text}", flush=True)
+
+
+@contextmanager
+def progress(title: str, whole_bytes: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, gone when it is full; called with how many bytes are done, counted from the start."""
+    if quiet or not sys.stdout.isatty():
+        yield lambda done: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as shown:
+        task = shown.add_task(title, total=max(1, whole_bytes))
+        yield lambda done: shown.update(task, completed=min(done, max(1, whole_bytes)))
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from navarch.agent.imagechecks import check_image, weakness
+from navarch.agent.imagechecks import check_image, leads_through_descriptor, weakness
 from navarch.agent.runtime import Image, RuntimeFailure
 
 
@@ -60,3 +62,29 @@ def test_a_runtime_with_known_escapes_is_named(name: str, version: str, known: b
     found = weakness(name, version)
     assert bool(found) == known
     assert not known or "CVE-" in found
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/proc/self/fd",
+        "//proc///self/fd/8/../../..",
+        "/app/../proc/self/fd/9",
+        "/proc/./self/fd/7/../../../etc",
+        "/proc/thread-self/fd/3",
+        "/proc/1/task/1/fd/3",
+        "/dev/fd/8",
+    ],
+)
+def test_every_step_of_a_working_directory_counts(path: str) -> None:
+    assert leads_through_descriptor(path)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/app", "/proc/self/fdinfo", "/home/proc/self/fd/1", "/dev/fdx", "proc"])
+def test_other_working_directories_lead_nowhere_else(path: str) -> None:
+    assert not leads_through_descriptor(path)
+
+
+@given(st.text())
+def test_what_follows_a_descriptor_does_not_hide_it(rest: str) -> None:
+    assert leads_through_descriptor("/proc/self/fd/3/" + rest)
