@@ -149,7 +149,7 @@ def test_archives_go_in_and_out(scene: Callable[..., None]) -> None:
             find(await at.store.list(), "r.test/box:1")
         assert set(await at.store.take_in(out, seen.append)) == {"r.test/box:1", fixture.BUSYBOX}
         assert find(await at.store.list(), "r.test/box:1").image.id == box.image.id
-        with pytest.raises(NotProvisioned, match="no image archive"):
+        with pytest.raises(NotProvisioned, match="cannot be read: No such file"):
             await at.store.take_in(at.folder / "none.tar", seen.append)
 
     scene(scenario)

@@ -10,7 +10,7 @@ import bz2
 import gzip
 import lzma
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,18 +167,13 @@ class ImageStore:
         """
         try:
             names = await asyncio.to_thread(archive_names, archive)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise NotProvisioned(str(error)) from error
+        except OSError as error:
+            raise NotProvisioned(f"{archive} cannot be read: {error.strerror or error}") from error
         words = ("images", "import", "--snapshotter", self._snapshotter, "-")
         process = await self._start(*words, stdin=asyncio.subprocess.PIPE)
-        feeding = asyncio.ensure_future(_feed(archive, process, advance))
-        try:
-            output = await process.stdout.read() if process.stdout is not None else b""
-            await process.wait()
-        finally:
-            feeding.cancel()
-            with suppress(asyncio.CancelledError):
-                await feeding
+        output = await _said(process, _feed(archive, process, advance))
         if process.returncode:
             raise NotProvisioned(f"{archive} was not imported: {_last(output)}")
         for name in names:
@@ -202,14 +197,7 @@ class ImageStore:
         words = ("images", "export", "--platform", f"linux/{architecture()}", str(fresh), *dict.fromkeys(wanted))
         try:
             process = await self._start(*words)
-            growing = asyncio.ensure_future(_watch_growth(fresh, advance))
-            try:
-                output = await process.stdout.read() if process.stdout is not None else b""
-                await process.wait()
-            finally:
-                growing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await growing
+            output = await _said(process, _watch_growth(fresh, advance))
             if process.returncode:
                 raise NotProvisioned(f"{', '.join(map(short, wanted))} cannot be exported: {_last(output)}")
             fresh.replace(archive)
@@ -223,8 +211,8 @@ class ImageStore:
             await self._runtime.remove_image(one.image.id)
             return
         process = await self._start("images", "rm", tag)
-        output = await process.stdout.read() if process.stdout is not None else b""
-        if await process.wait():
+        output, _ = await process.communicate()
+        if process.returncode:
             raise NotProvisioned(f"{short(tag)} was not removed: {_last(output)}")
 
     async def _start(self, *words: str, **streams: Any) -> asyncio.subprocess.Process:
@@ -232,6 +220,16 @@ class ImageStore:
         return await asyncio.create_subprocess_exec(
             *self._ctr, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **streams
         )
+
+
+async def _said(process: asyncio.subprocess.Process, beside: Coroutine[Any, Any, None]) -> bytes:
+    """What the process writes until it ends; `beside` runs meanwhile, and no longer."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(beside)
+        output = await process.stdout.read() if process.stdout is not None else b""
+        await process.wait()
+        task.cancel()
+    return output
 
 
 async def _feed(archive: Path, process: asyncio.subprocess.Process, advance: Advance) -> None:
@@ -245,7 +243,7 @@ async def _feed(archive: Path, process: asyncio.subprocess.Process, advance: Adv
         process.stdin.close()
 
 
-def _unpacked(file: BinaryIO) -> IO[bytes]:
+def _unpacked(file: BinaryIO) -> IO[bytes] | gzip.GzipFile:
     """What the file holds, told by its beginning: `ctr` takes plain archives only."""
     start = file.read(6)
     file.seek(0)
