@@ -28,7 +28,7 @@ def image(**more: Any) -> Image:
         (image(user_text="1000:2147483648", uid=1000), "", "its user 2147483648 is beyond"),
         (image(username="app", user_text="app:app"), "", ""),
         (image(working_dir="/proc/self/fd/8"), "", "goes through a file descriptor"),
-        (image(working_dir="/proc/self/../self/fd/8/../.."), "", ""),
+        (image(working_dir="/proc/self/../self/fd/8/../.."), "", "goes through a file descriptor"),
         (image(working_dir="//dev//fd/7"), "", "goes through a file descriptor"),
         (image(working_dir="/srv"), "/proc/1/fd", "goes through a file descriptor"),
         (image(working_dir="/proc/self/fd/8"), "/srv", ""),

@@ -185,30 +185,3 @@ def test_a_sandbox_carries_the_names_of_its_pod() -> None:
 def test_an_unknown_container_is_named() -> None:
     with pytest.raises(KeyError, match="default/web has no container 'x'"):
         find_container(pod(), "x")
-<<<<<<< HEAD
-=======
-
-
-def made_of(image: Image, **container: Any) -> str:
-    """Why the container is not made; "" when it is."""
-    found = pod({"name": "main", "image": "app:1", **container})
-    try:
-        container_spec(found, found.spec.containers[0], 0, 0, Prepared(image, (), ()))
-    except RuntimeFailure as failure:
-        return f"{failure.reason}: {failure}"
-    return ""
-
-
-def test_images_that_address_the_runtime_are_refused() -> None:
-    restart = Image("i", (), labels={"containerd.io/restart.loguri": "binary:///x", "version": "1"})
-    why = "image label 'containerd.io/restart.loguri' addresses the container runtime"
-    assert made_of(restart) == f"CreateContainerConfigError: container main: {why}"
-    descriptor = Image("i", (), working_dir="/proc/self/fd/7")
-    assert "'/proc/self/fd/7' leads through a file descriptor" in made_of(descriptor)
-    assert made_of(descriptor, workingDir="/tmp") == "", "the pod says another one"
-    assert "leads through a file descriptor" in made_of(ROOT, workingDir="/proc/self/fd/8/..")
-    large = Image("i", (), user="4294967296", username="4294967296")
-    assert "out of range" in made_of(large)
-    assert made_of(large, securityContext={"runAsUser": 1000}) == "", "the pod says another one"
-    assert made_of(Image("i", (), labels={"maintainer": "x"}, user="1000:1000", working_dir="/app")) == ""
->>>>>>> e245635 (List, export, remove, prune and build images on the command line; take in a folder of them at the start; refuse images that speak to the runtime)
