@@ -87,6 +87,8 @@ class KubeletConfig:
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     seccomp_default: bool = False
     pod_logs_dir: str = ""
+    enable_system_log_handler: bool = True
+    enable_system_log_query: bool = False
 
     def kept_back(self, capacity: Amounts, *, free: bool = True) -> dict[str, str]:
         """What of the node pods do not get: reserved for the system and Kubernetes' own, and what must stay free.

@@ -197,6 +197,8 @@ FIELDS: Mapping[str, Field] = {
     "allowedUnsafeSysctls": Field("allowed_unsafe_sysctls", names),
     "seccompDefault": Field("seccomp_default", boolean),
     "podLogsDir": Field("pod_logs_dir", folder),
+    "enableSystemLogHandler": Field("enable_system_log_handler", boolean),
+    "enableSystemLogQuery": Field("enable_system_log_query", boolean),
 }
 """Every field there is, as Kubernetes calls it."""
 

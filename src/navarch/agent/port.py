@@ -2,8 +2,9 @@
 
 `/containerLogs/{ns}/{pod}/{container}`, `/exec/…`, `/attach/…`, `/portForward/{ns}/{pod}` and `/healthz`; and
 `/podProxy/{ns}/{pod}/{scheme}/{port}/…` and `/nodeProxy/{scheme}/{port}/…`, which hand a request on; what is used, at
-`/stats/summary` and `/metrics/…`, stands in `measures`. Only certificates of `system:masters` are let in, such as the
-API server's: users are authorized before, by the API server.
+`/stats/summary` and `/metrics/…`, stands in `measures`, what the node itself is and logs in `nodepages`. Certificates
+of `system:masters` are let in, such as the API server's, which has authorized users before; whoever else asks, a
+collector of metrics mostly, is the business of `doorman`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 from navarch.agent.cristreams import Wanted
+from navarch.agent.doorman import Doorman
 from navarch.agent.logread import LogOptions, LogReader
 from navarch.agent.measures import Measures
+from navarch.agent.nodepages import NodePages
 from navarch.agent.podproxy import PodProxy
 from navarch.agent.runtime import (
     CONTAINER_NAME,
@@ -30,12 +33,14 @@ from navarch.agent.runtime import (
 )
 from navarch.agent.streams import serve_channels, serve_forward, wanted_streams
 from navarch.base.clock import Clock, parse_rfc3339
-from navarch.base.errors import ApiError, BadRequest, Forbidden, Internal, NotFound
+from navarch.base.errors import ApiError, BadRequest, Forbidden, Internal, NotFound, Retryable
 from navarch.kinds.object import Object
 from navarch.wire.message import Request, Response, Tunnel
 
 SCHEMES = ("http", "https")
 SERVER_ORGANIZATION = "system:masters"
+INTERNAL = ("podProxy", "nodeProxy")
+"""Paths that only the API server may ask for."""
 JSON = [("Content-Type", "application/json")]
 TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 
@@ -71,6 +76,8 @@ class Port:
     pods: Pods | None = None
     """What the API says of the node's pods: why a container has no log yet."""
     measures: Measures | None = None
+    pages: NodePages | None = None
+    doorman: Doorman | None = None
 
     async def handle(self, request: Request) -> Response:
         """Refusals become Status documents; a runtime that fails is a 500 that says so."""
@@ -86,9 +93,10 @@ class Port:
         return request.path.startswith(("/podProxy/", "/nodeProxy/"))
 
     async def _route(self, request: Request) -> Response:
-        if SERVER_ORGANIZATION not in request.peer.organizations:
-            raise Forbidden("the agent's port is open to the API server only: use kubectl, which asks there")
-        match request.path.strip("/").split("/"):
+        parts = request.path.strip("/").split("/")
+        if (away := await self._turned_away(request, parts)) is not None:
+            return away
+        match parts:
             case ["healthz"]:
                 return Response(200, TEXT, b"ok")
             case ["containerLogs", namespace, pod, container]:
@@ -108,9 +116,22 @@ class Port:
                 return await self.proxy.serve(request, address, int(number), scheme, _behind(request, 6))
             case ["nodeProxy", scheme, number, *_] if scheme in SCHEMES and number.isdigit():
                 return await self.proxy.serve(request, self.host_address, int(number), scheme, _behind(request, 4))
+        if self.pages is not None and (page := await self.pages.page(request, parts)) is not None:
+            return page
         if self.measures is not None:
             return await self.measures.page(request)
         raise NotFound(f"the agent serves nothing at {request.path}")
+
+    async def _turned_away(self, request: Request, parts: Sequence[str]) -> Response | None:
+        """Raises: Forbidden."""
+        if SERVER_ORGANIZATION in request.peer.organizations:
+            return None
+        if self.doorman is None or parts[0] in INTERNAL:
+            raise Forbidden("the agent's port is open to the API server only: use kubectl, which asks there")
+        try:
+            return await self.doorman.turns_away(request, parts)
+        except (ApiError, Retryable) as error:
+            raise Internal(f"the API server cannot say who may ask this: {error}") from error
 
     async def _exec(self, request: Request, namespace: str, pod: str, container: str) -> Response:
         command = request.params("command")

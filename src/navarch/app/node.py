@@ -16,9 +16,12 @@ from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.cri import CriRuntime
 from navarch.agent.cristreams import CriStreams
+from navarch.agent.doorman import Doorman
 from navarch.agent.kubelet import EVICTION_HARD, KubeletConfig, Threshold
 from navarch.agent.machine import read_machine
 from navarch.agent.measures import Measures
+from navarch.agent.nodelogs import NodeLogs
+from navarch.agent.nodepages import NodePages
 from navarch.agent.port import Port
 from navarch.agent.shortage import Ground
 from navarch.agent.usage import Gauges
@@ -72,6 +75,16 @@ def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
         log_files=kubelet.container_log_max_files,
         kubelet=kubelet,
         images=pull_settings(layout, settings, kubelet),
+    )
+
+
+def node_logs(layout: Layout, kubelet: KubeletConfig) -> NodeLogs:
+    """The agent's own log is found by the name of what it stands for."""
+    return NodeLogs(
+        (Path("/var/log"), layout.logs),
+        {"kubelet": "agent.log"},
+        kubelet.enable_system_log_handler,
+        kubelet.enable_system_log_query,
     )
 
 
@@ -136,8 +149,16 @@ async def serve(layout: Layout, settings: Settings) -> None:
     pods = informers.of(POD, fields=f"spec.nodeName={settings.node_name}")
     gauges = Gauges(runtime, clock, settings.node_name, layout.agent, cgroups.member)
     measures = Measures(gauges, lambda: agent.probed, agent.vitals)
-    streams = CriStreams(runtime.channel)
-    port = Port(runtime, streams, clock, host_address=settings.node_ip, pods=pods, measures=measures)
+    port = Port(
+        runtime,
+        CriStreams(runtime.channel),
+        clock,
+        host_address=settings.node_ip,
+        pods=pods,
+        measures=measures,
+        pages=NodePages(runtime, config.kubelet, pods.list, node_logs(layout, config.kubelet)),
+        doorman=Doorman(client, settings.node_name, clock),
+    )
     try:
         async with (
             Server(
