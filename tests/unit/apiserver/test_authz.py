@@ -18,7 +18,15 @@ from navarch.apiserver.authz.messages import refused
 from navarch.apiserver.authz.rules import atoms, uncovered
 from navarch.apiserver.call import Attributes, User
 from navarch.base.errors import Forbidden
-from navarch.kinds import CLUSTERROLE, CLUSTERROLEBINDING, PERSISTENTVOLUMECLAIM, POD, ROLE, ROLEBINDING
+from navarch.kinds import (
+    CLUSTERROLE,
+    CLUSTERROLEBINDING,
+    PERSISTENTVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    ROLE,
+    ROLEBINDING,
+)
 from navarch.kinds.rbac import PolicyRule
 
 REFERENCE = Path("/work/shared/reference/rbac-bootstrap.tar.gz")
@@ -131,6 +139,8 @@ def test_nodes_touch_only_what_is_theirs() -> None:
     reads.put(POD, mine)
     reads.put(POD, pod("other", "n2", volumes=[{"name": "v", "secret": {"secretName": "theirs"}}]))
     reads.put(PERSISTENTVOLUMECLAIM, named("claim", "a", spec={"volumeName": "pv-1"}))
+    secrets = {f"{call}SecretRef": {"namespace": "s", "name": call} for call in ("nodeStage", "controllerExpand")}
+    reads.put(PERSISTENTVOLUME, named("pv-1", spec={"csi": {"driver": "d", "volumeHandle": "h", **secrets}}))
 
     def may(verb: str, resource: str, namespace: str = "", name: str = "", **more: str) -> bool:
         return authorizer.decide(ask(NODE, verb, resource, namespace, name, **more)).allowed
@@ -140,6 +150,7 @@ def test_nodes_touch_only_what_is_theirs() -> None:
     assert may("watch", "configmaps", "a", "proj")
     assert may("get", "persistentvolumeclaims", "a", "claim")
     assert may("get", "persistentvolumes", "", "pv-1")
+    assert may("get", "secrets", "s", "nodeStage")
     assert may("create", "serviceaccounts/token", "a", "robot")
     assert may("list", "pods", fields="spec.nodeName=n1")
     assert may("patch", "pods/status", "a", "mine")
@@ -149,6 +160,8 @@ def test_nodes_touch_only_what_is_theirs() -> None:
     for refused_one in (
         ("get", "secrets", "a", "theirs"),
         ("get", "secrets", "b", "sec"),
+        ("get", "secrets", "a", "nodeStage"),
+        ("get", "secrets", "s", "controllerExpand"),
         ("list", "secrets", "a", ""),
         ("get", "persistentvolumes", "", "pv-2"),
         ("create", "serviceaccounts/token", "a", "admin"),

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 
 from navarch.apiserver.authz.rules import allows_path, allows_resource
 from navarch.apiserver.call import Attributes, Decision, Reads
-from navarch.kinds import PERSISTENTVOLUMECLAIM, POD
+from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD
 from navarch.kinds.object import Object
 from navarch.kinds.rbac import PolicyRule
+from navarch.objects.value import dig
 
 GROUP = "system:nodes"
 PREFIX = "system:node:"
@@ -22,6 +23,9 @@ ALLOWED = Decision(True)
 READ = ("get", "list", "watch")
 MEMO = 256
 MEMO_PODS = 4_096
+
+DRIVER_SECRETS = ("nodeStageSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef")
+"""What a volume's driver is given on nodes; other secrets of a volume are its controller's."""
 
 Reference = tuple[str, str]
 """Resource and name, in the pod's namespace."""
@@ -71,6 +75,8 @@ class NodeAuthorizer:
             return "No Object name found"
         if (asked.resource, asked.name) in self._references(node, asked.namespace):
             return ""
+        if asked.resource == "secrets" and self._is_for_drivers(node, asked.namespace, asked.name):
+            return ""
         return f"no relationship found between node '{node}' and this object"
 
     def _account(self, node: str, asked: Attributes) -> str:
@@ -79,13 +85,29 @@ class NodeAuthorizer:
     def _volume(self, node: str, asked: Attributes) -> str:
         if not asked.name:
             return "can only get individual resources of this type"
+        if any(name == asked.name for name in self._volumes(node)):
+            return ""
+        return f"no relationship found between node '{node}' and this object"
+
+    def _volumes(self, node: str) -> Iterator[str]:
+        """The names of the volumes that the claims of its pods are bound to."""
         for namespace in {pod.namespace for pod in self._pods(node, "")}:
             for resource, name in self._references(node, namespace):
                 if resource == "persistentvolumeclaims":
                     claim = self._reads.get(PERSISTENTVOLUMECLAIM, namespace, name)
-                    if claim is not None and claim.view.spec.volume_name == asked.name:
-                        return ""
-        return f"no relationship found between node '{node}' and this object"
+                    if claim is not None and claim.view.spec.volume_name:
+                        yield claim.view.spec.volume_name
+
+    def _is_for_drivers(self, node: str, namespace: str, name: str) -> bool:
+        """Whether it is a secret that the driver of a volume is to be given on the node."""
+        for volume in self._volumes(node):
+            found = self._reads.get(PERSISTENTVOLUME, "", volume)
+            source = dig(found.document(), "spec", "csi", default={}) if found is not None else {}
+            for key in DRIVER_SECRETS:
+                reference = source.get(key) or {}
+                if (reference.get("namespace"), reference.get("name")) == (namespace, name):
+                    return True
+        return False
 
     def _node(self, node: str, asked: Attributes) -> str:
         if asked.verb == "create" or asked.name == node:
