@@ -128,13 +128,19 @@ class Driver:
         self.volumes = volumes
         self.record = record
 
+    @property
+    def topology(self) -> Any:
+        """Its volumes lie on this node."""
+        return API.make("Topology", segments={f"topology.{self.name}/node": self.node})
+
     # Identity
 
     def get_plugin_info(self, request: Any) -> Any:
         return API.make("GetPluginInfoResponse", name=self.name, vendor_version="1")
 
     def get_plugin_capabilities(self, request: Any) -> Any:
-        found = [{"service": {"type": PluginCan.CONTROL}}, {"volume_expansion": {"type": ONLINE}}]
+        services = (PluginCan.CONTROL, PluginCan.HAVE_TOPOLOGY)
+        found = [*({"service": {"type": one}} for one in services), {"volume_expansion": {"type": ONLINE}}]
         return API.make("GetPluginCapabilitiesResponse", capabilities=found)
 
     def probe(self, request: Any) -> Any:
@@ -150,7 +156,7 @@ class Driver:
         size_bytes = request.capacity_range.required_bytes or DEFAULT_BYTES
         block = any(one.HasField("block") for one in request.volume_capabilities)
         self.volumes.create(request.name, size_bytes, block=block)
-        volume = {"volume_id": request.name, "capacity_bytes": size_bytes}
+        volume = {"volume_id": request.name, "capacity_bytes": size_bytes, "accessible_topology": [self.topology]}
         return API.make("CreateVolumeResponse", volume=volume)
 
     def delete_volume(self, request: Any) -> Any:
@@ -174,8 +180,7 @@ class Driver:
         return API.make("NodeGetCapabilitiesResponse", capabilities=found)
 
     def node_get_info(self, request: Any) -> Any:
-        topology = API.make("Topology", segments={f"topology.{self.name}/node": self.node})
-        return API.make("NodeGetInfoResponse", node_id=self.node, accessible_topology=topology)
+        return API.make("NodeGetInfoResponse", node_id=self.node, accessible_topology=self.topology)
 
     def node_stage_volume(self, request: Any) -> Any:
         staging = Path(request.staging_target_path)
