@@ -329,10 +329,13 @@ def check_alone(layout: Layout, command: str) -> None:
         )
 
 
-def remove_folders(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        if folder.exists():
-            shutil.rmtree(folder)
+def remove_all(paths: Sequence[Path]) -> None:
+    """Files, and folders with all below them; those that are not there are fine."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def keep_settings(layout: Layout, settings: Settings) -> None:

@@ -72,7 +72,7 @@ def steps(layout: Layout, settings: Settings | None) -> list[Step]:
         for folder in (layout.run, layout.data):
             asyncio.run(containerd.unmount_below(folder))
         remove_cgroups(CGROUP)
-        machine.remove_folders([layout.run, *preload.all_but_archives(layout.data, layout.images)])
+        machine.remove_all([layout.run, *preload.all_but_archives(layout.data, layout.images)])
         remove_empty_folders()
 
     return [
