@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import hostile
 import scenes
+import subpathrace
 from history import record
 from masters import masters
 from serverprocess import serving
@@ -71,6 +72,12 @@ SOAKS = {
         20,
         1,
         _history_etcd,
+    ),
+    "subpath": Soak(
+        "parts of a volume prepared while a racer swaps a directory and a link to / under them",
+        10_000,
+        1_000,
+        lambda folder, seed: subpathrace.play(folder, seed, 1_000),
     ),
     "sieve": Soak(
         "seeds of the simulation: two scenes, every controller alone in its turn, four faults in each",

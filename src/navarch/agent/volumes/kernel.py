@@ -16,6 +16,7 @@ MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
 MNT_DETACH = 2
+UMOUNT_NOFOLLOW = 8
 
 
 @cache
@@ -46,7 +47,7 @@ def bind(source: str, target: Path) -> None:
 
 def unmount(target: Path) -> None:
     """Detach what is mounted there; nothing mounted is fine. Raises: OSError."""
-    if _libc().umount2(os.fsencode(target), MNT_DETACH) != 0:
+    if _libc().umount2(os.fsencode(target), MNT_DETACH | UMOUNT_NOFOLLOW) != 0:
         number = ctypes.get_errno()
         if number not in (errno.EINVAL, errno.ENOENT):
             raise OSError(number, f"umount: {os.strerror(number)}", str(target))
