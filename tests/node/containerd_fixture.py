@@ -27,7 +27,7 @@ GROUP = f"/navtest{os.getpid()}"
 BRIDGE = f"nt{os.getpid()}"
 APPLETS = (
     "sh sleep echo cat true false httpd nc wget id ls kill env date touch rm mkdir nslookup grep hostname stat seq head"
-    " dd ps df readlink od sort wc chmod printenv tail"
+    " dd ps df readlink od sort wc chmod printenv tail mount umount"
 )
 SUBNET = f"10.213.{os.getpid() % 250}.0/24"
 

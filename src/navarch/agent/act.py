@@ -234,7 +234,8 @@ class Actor:
         config = self._t.config
         confinement = specs.Confinement(config.paths.seccomp, config.kubelet.seccomp_default)
         terms = self._terms(work, container.name)
-        prepared = specs.Prepared(image, variables, mounts, terms, joined, confinement, extras)
+        devices = self._t.storage.devices_of(pod, container)
+        prepared = specs.Prepared(image, variables, mounts, terms, joined, confinement, extras, devices)
         spec = specs.container_spec(pod, container, step.attempt, step.delay_s, prepared)
         sandbox = self._sandbox_spec(work, self._sandbox_attempt(work) or 0)
         with self._asking("create"):

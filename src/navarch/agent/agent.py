@@ -138,7 +138,7 @@ class Agent:
         self._drivers = CsiNode(client, self._clock, self.config, recorder)
         self.plugins = PluginWatch(self.config.paths.plugins_registry, self._clock)
         self.plugins.handlers[CSI] = self._drivers.registry
-        return disk_storage(client, self.config, self._clock, self._drivers.volumes)
+        return disk_storage(client, self.config, self._clock, self.runtime.info, self._drivers.volumes)
 
     def _heeding(self, allotments: Allotments) -> Allotments:
         """Have it told around when devices or shared CPUs change."""

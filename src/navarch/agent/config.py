@@ -46,6 +46,10 @@ class Paths:
         """Where profiles lie that pods name as `Localhost`."""
         return self.root / "seccomp"
 
+    def devices(self, uid: str) -> Path:
+        """Where links say which loop devices were made for the pod's volumes, by volume."""
+        return self.pod(uid) / "devices"
+
     def hosts(self, uid: str) -> Path:
         return self.pod(uid) / "etc-hosts"
 

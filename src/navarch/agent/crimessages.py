@@ -131,6 +131,7 @@ def container_config(sandbox: SandboxSpec, spec: ContainerSpec) -> Any:
                 host_path=mount.host_path,
                 readonly=mount.readonly,
                 propagation=_PROPAGATION.get(mount.propagation, 0),
+                recursive_read_only=mount.recursive,
             )
             for mount in spec.mounts
         ],

@@ -11,26 +11,31 @@ import base64
 from collections.abc import Callable, Iterable, Mapping
 
 from navarch.agent.environment import Lookup
+from navarch.agent.volumes import bundles
 from navarch.agent.volumes.payload import references
 from navarch.base.clock import Clock
 from navarch.base.errors import Retryable
 from navarch.client.client import Client
 from navarch.client.informer import Informer
-from navarch.kinds import CONFIGMAP, SECRET
+from navarch.kinds import CLUSTERTRUSTBUNDLE, CONFIGMAP, SECRET
 from navarch.kinds.object import Object
 from navarch.kinds.pod import Pod
 
 Key = tuple[str, str, str]
-"""(kind in the plural, namespace, name)."""
+"""(kind in the plural, namespace, name); of trust bundles the key that says which are meant."""
 
 SYNC_S = 10.0
-_KINDS = {"configmaps": CONFIGMAP, "secrets": SECRET}
+_KINDS = {"configmaps": CONFIGMAP, "secrets": SECRET, bundles.PLURAL: CLUSTERTRUSTBUNDLE}
 
 
 def referred_by(pod: Pod) -> set[Key]:
-    """All ConfigMaps and Secrets that the pod names, optional ones too."""
+    """All ConfigMaps, Secrets and trust bundles that the pod names, optional ones too."""
     namespace = pod.metadata.namespace
-    found = {(plural, namespace, name) for volume in pod.spec.volumes for plural, name in references(volume)}
+    found = {
+        (plural, "" if plural == bundles.PLURAL else namespace, name)
+        for volume in pod.spec.volumes
+        for plural, name in references(volume)
+    }
     found |= {("secrets", namespace, reference.name) for reference in pod.spec.image_pull_secrets}
     for container in (*pod.spec.init_containers, *pod.spec.containers, *pod.spec.ephemeral_containers):
         for source in container.env_from:
@@ -96,6 +101,8 @@ class References:
         namespace = pod.metadata.namespace
 
         def lookup(plural: str, name: str) -> Mapping[str, bytes] | None:
+            if plural == bundles.PLURAL:
+                return bundles.chosen(name, informers[plural, "", name].list())
             informer = informers.get((plural, namespace, name))
             found = informer.get(namespace, name) if informer is not None else None
             return data_of(found) if found is not None else None
@@ -115,7 +122,8 @@ class References:
         if self._group is None:
             raise Retryable("the agent is stopping")
         plural, namespace, name = key
-        informer = Informer(self._client, self._clock, _KINDS[plural], namespace, f"metadata.name={name}")
+        fields = bundles.fields_of(name) if plural == bundles.PLURAL else f"metadata.name={name}"
+        informer = Informer(self._client, self._clock, _KINDS[plural], namespace, fields)
         self._watches[key] = (informer, self._group.create_task(informer.run()))
         informer.subscribe(lambda old, new: self._tell(key, informer))
         return informer

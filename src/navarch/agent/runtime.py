@@ -51,12 +51,16 @@ class ContainerState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """propagation: `None`, `HostToContainer` or `Bidirectional`, as pods say it."""
+    """propagation: `None`, `HostToContainer` or `Bidirectional`, as pods say it.
+
+    recursive: what is mounted below is read-only too; only for runtimes that say that they can.
+    """
 
     host_path: str
     container_path: str
     readonly: bool = False
     propagation: str = "None"
+    recursive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from navarch.agent.runtime import (
     POD_NAMESPACE,
     POD_UID,
     ContainerSpec,
+    DeviceMapping,
     DnsSettings,
     Image,
     Mount,
@@ -27,6 +28,7 @@ from navarch.agent.runtime import (
     Security,
     SELinux,
 )
+from navarch.agent.volumes.shown import RECURSIVE
 from navarch.kinds.pod import Pod
 from navarch.kinds.podspec.container import ConfinementProfile, Container, EphemeralContainer, SELinuxOptions
 
@@ -54,6 +56,7 @@ class Prepared:
     joined_container: str = ""
     confinement: Confinement = Confinement()
     extras: Extras = NOTHING
+    devices: tuple[DeviceMapping, ...] = ()
 
 
 def pod_labels(pod: Pod) -> dict[str, str]:
@@ -120,7 +123,7 @@ def container_spec(pod: Pod, container: Container, attempt: int, delay_s: int, p
         working_dir=container.working_dir,
         environment=(*prepared.environment, *prepared.extras.variables.items()),
         mounts=(*prepared.mounts, *prepared.extras.mounts),
-        devices=prepared.extras.devices,
+        devices=(*prepared.devices, *prepared.extras.devices),
         labels={**_plain_labels(pod), CONTAINER_NAME: container.name},
         annotations={
             **prepared.extras.annotations,
@@ -130,6 +133,7 @@ def container_spec(pod: Pod, container: Container, attempt: int, delay_s: int, p
             DELAY: str(delay_s),
             STARTED_IMAGE: container.image,
             STARTED_RESOURCES: noted(container),
+            **_recursive(prepared.mounts),
         },
         log_path=log_name(container.name, attempt),
         stdin=container.stdin,
@@ -139,6 +143,11 @@ def container_spec(pod: Pod, container: Container, attempt: int, delay_s: int, p
         security=security(pod, container, prepared.image, prepared.confinement),
         joined_container=prepared.joined_container,
     )
+
+
+def _recursive(mounts: Sequence[Mount]) -> dict[str, str]:
+    deep = [mount.container_path for mount in mounts if mount.recursive]
+    return {RECURSIVE: ",".join(deep)} if deep else {}
 
 
 def _plain_labels(pod: Pod) -> dict[str, str]:

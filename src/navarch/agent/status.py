@@ -17,6 +17,7 @@ from navarch.agent.facts import Facts, has_exited, is_alive, is_running, main_co
 from navarch.agent.plan import backoff_until, next_delay_s, outcome
 from navarch.agent.resources import qos_class
 from navarch.agent.runtime import Container as Instance
+from navarch.agent.volumes import shown
 from navarch.base.clock import rfc3339
 from navarch.kinds.pod import ContainerStatus, Pod
 from navarch.kinds.podspec.container import Container
@@ -96,6 +97,8 @@ def _container_status(
         made["containerID"] = f"containerd://{instance.id}"
     elif known is not None and known.container_id:
         made["containerID"] = known.container_id
+    if instance is not None and container.volume_mounts:
+        made["volumeMounts"] = shown.statuses(container, instance)
     if instance is not None and not ephemeral and (amounts := resize.actual(facts, container, instance)):
         made["resources"] = {kind: dict(listed) for kind, listed in amounts.items()}
         if amounts.get("requests"):

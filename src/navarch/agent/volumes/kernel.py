@@ -15,6 +15,7 @@ MS_NODEV = 4
 MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
+MS_SHARED = 1 << 20
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 
@@ -40,6 +41,11 @@ def mount_tmpfs(target: Path, size_bytes: int = 0, mode: int = 0o777) -> None:
     mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode:o}{size}")
 
 
+def mount_hugetlbfs(target: Path, page_bytes: int, mode: int = 0o777) -> None:
+    """Raises: OSError."""
+    mount("hugetlbfs", target, "hugetlbfs", MS_NOSUID | MS_NODEV, f"pagesize={page_bytes >> 10}K,mode={mode:o}")
+
+
 def bind(source: str, target: Path) -> None:
     """Raises: OSError."""
     mount(source, target, flags=MS_BIND | MS_REC)
@@ -59,3 +65,54 @@ def is_mounted(target: Path) -> bool:
         return target.stat().st_dev != target.parent.stat().st_dev
     except FileNotFoundError:
         return False
+
+
+def share(target: Path) -> None:
+    """See to it that mounts made below the directory show up wherever else it is shown, and the other way round.
+
+    Raises: OSError.
+    """
+    if _shared_around(target):
+        return
+    if not mounted_at(target):
+        bind(str(target), target)
+    mount("none", target, flags=MS_SHARED)
+
+
+def mounts_below(path: Path) -> list[Path]:
+    """Mount points in and below it, deepest first."""
+    prefix = str(path.resolve())
+    found = [point for point, _ in _mounts() if point == prefix or point.startswith(prefix.rstrip("/") + "/")]
+    return [Path(point) for point in sorted(found, key=len, reverse=True)]
+
+
+def mounted_at(path: Path) -> bool:
+    """Whether something is mounted exactly there, whatever it is: also what does not answer."""
+    wanted = str(path.parent.resolve() / path.name)
+    return any(point == wanted for point, _ in _mounts())
+
+
+def known(filesystem: str) -> bool:
+    """Whether the kernel can mount it now."""
+    return filesystem in Path("/proc/filesystems").read_text().split()
+
+
+def _shared_around(path: Path) -> bool:
+    """Whether the mount that the path lies in is shared."""
+    wanted, best, shared = str(path.resolve()), "", False
+    for point, tags in _mounts():
+        if (wanted == point or wanted.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+            best, shared = point, any(tag.startswith("shared:") for tag in tags)
+    return shared
+
+
+def _mounts() -> list[tuple[str, list[str]]]:
+    """(where, its optional fields) of every mount, in the kernel's order."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        words = line.split(" ")
+        point = words[4]
+        if "\\" in point:
+            point = point.encode().decode("unicode_escape")
+        found.append((point, words[6 : words.index("-")]))
+    return found

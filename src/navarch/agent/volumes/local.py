@@ -1,4 +1,4 @@
-"""Volumes that are a directory of this node: `emptyDir`, `hostPath`, and claims bound to either kind of local storage.
+"""What makes and checks a directory of this node: empty ones for pods, and paths that are there already.
 
 Source: https://kubernetes.io/docs/concepts/storage/volumes/
 """
@@ -16,14 +16,20 @@ from navarch.kinds.podspec.volumes import EmptyDirSource, HostPathSource
 from navarch.objects import quantity
 
 
-def make_empty_dir(path: Path, source: EmptyDirSource, fs_group: int | None, memory_limit_bytes: int = 0) -> None:
-    """Idempotent. memory_limit_bytes: the pod's limit, which bounds what lies in memory; 0 for none.
+def make_empty_dir(
+    path: Path, source: EmptyDirSource, fs_group: int | None, memory_limit_bytes: int = 0, page_bytes: int = 0
+) -> None:
+    """Idempotent. memory_limit_bytes: what bounds a volume in memory besides its own limit; 0 for nothing.
+    page_bytes: the size of the huge pages that it is made of; 0 for none.
 
     Raises: OSError.
     """
     fresh = not path.exists()
     path.mkdir(parents=True, exist_ok=True)
-    if source.medium == "Memory" and not kernel.is_mounted(path):
+    if page_bytes and not kernel.mounted_at(path):
+        kernel.mount_hugetlbfs(path, page_bytes)
+        fresh = True
+    elif source.medium == "Memory" and not kernel.is_mounted(path):
         asked = quantity.whole(source.size_limit) if source.size_limit is not None else 0
         sizes = [size for size in (asked, memory_limit_bytes) if size]
         kernel.mount_tmpfs(path, min(sizes, default=0))
@@ -37,7 +43,7 @@ def make_empty_dir(path: Path, source: EmptyDirSource, fs_group: int | None, mem
 _TYPES = {
     "Directory": (stat.S_ISDIR, "a directory"),
     "File": (stat.S_ISREG, "a file"),
-    "Socket": (stat.S_ISSOCK, "a socket"),
+    "Socket": (stat.S_ISSOCK, "a socket file"),
     "CharDevice": (stat.S_ISCHR, "a character device"),
     "BlockDevice": (stat.S_ISBLK, "a block device"),
 }

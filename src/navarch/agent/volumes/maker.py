@@ -132,3 +132,8 @@ def source_of(volume: Volume, bound: Bound | None) -> tuple[str, Document]:
         if (found := getattr(volume, attribute)) is not None:
             return kind, msgspec.to_builtins(found)
     return "", {}
+
+
+def mount_options(wanted: Wanted) -> list[str]:
+    """What the PersistentVolume asks to be mounted with."""
+    return list(dig(wanted.bound.volume, "spec", "mountOptions", default=())) if wanted.bound is not None else []

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from navarch.agent.downward import Surroundings, Unanswerable, field_value, resource_value
 from navarch.agent.environment import Lookup
+from navarch.agent.volumes import bundles
 from navarch.agent.volumes.maker import MountFailure, Tokens
 from navarch.kinds.pod import Pod
-from navarch.kinds.podspec.volumes import DownwardSource, KeyToPath, Projection, Volume
+from navarch.kinds.podspec.volumes import DownwardSource, KeyToPath, Projection, TrustBundleProjection, Volume
 
 
 class _Unready(Exception):
@@ -50,6 +51,8 @@ def references(volume: Volume) -> list[tuple[str, str]]:
             found.append(("configmaps", source.config_map.name))
         if source.secret is not None:
             found.append(("secrets", source.secret.name))
+        if source.cluster_trust_bundle is not None:
+            found.append((bundles.PLURAL, bundles.key_of(source.cluster_trust_bundle)))
     return found
 
 
@@ -87,12 +90,26 @@ def _part(
         return _downward(pod, part.downward_api, mode, around)
     if part.service_account_token is not None:
         wanted = part.service_account_token
-        uid = common_user(pod)
-        private = uid is not None or pod.spec.security_context.fs_group is not None
-        return {wanted.path: Content(tokens(wanted).encode(), 0o600 if private else mode, uid)}
-    if part.cluster_trust_bundle is not None and part.cluster_trust_bundle.optional:
-        return {}
+        return {wanted.path: _private(pod, tokens(wanted).encode(), mode)}
+    if part.cluster_trust_bundle is not None:
+        return _certificates(pod, part.cluster_trust_bundle, mode, lookup)
     raise _Unready("a source of the projected volume is of a type that this node does not support")
+
+
+def _private(pod: Pod, data: bytes, mode: int) -> Content:
+    """For the user that all containers run as alone, where there is one."""
+    uid = common_user(pod)
+    known = uid is not None or pod.spec.security_context.fs_group is not None
+    return Content(data, 0o600 if known else mode, uid)
+
+
+def _certificates(pod: Pod, wanted: TrustBundleProjection, mode: int, lookup: Lookup) -> dict[str, Content]:
+    found = lookup(bundles.PLURAL, bundles.key_of(wanted))
+    if found is None and not wanted.optional:
+        if wanted.name:
+            raise _Unready(f'clustertrustbundle "{wanted.name}" not found')
+        raise _Unready("combination of signerName and labelSelector matched zero ClusterTrustBundles")
+    return {wanted.path: _private(pod, bundles.anchors(found or {}), mode)}
 
 
 def _keys(

@@ -7,22 +7,26 @@ verbs are idempotent: an agent that was restarted mounts again what is mounted a
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from navarch.agent import network
-from navarch.agent.config import AgentConfig
+from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.downward import Surroundings
-from navarch.agent.environment import Lookup, expand
-from navarch.agent.runtime import Mount, RuntimeFailure
-from navarch.agent.volumes import kernel, subpath
+from navarch.agent.environment import Lookup
+from navarch.agent.runtime import DeviceMapping, Mount, RuntimeFailure, RuntimeInfo
+from navarch.agent.volumes import kernel, shown
 from navarch.agent.volumes.claims import Claims
 from navarch.agent.volumes.csi.volumes import CsiVolumes
-from navarch.agent.volumes.directories import EmptyDirs, HostPaths, LocalVolumes
+from navarch.agent.volumes.directories import EmptyDirs, HostPaths
+from navarch.agent.volumes.imagevolumes import ImageVolumes
+from navarch.agent.volumes.localvolumes import LocalVolumes
 from navarch.agent.volumes.maker import Made, Maker, Wanted, source_of
+from navarch.agent.volumes.nfs import NfsVolumes
 from navarch.agent.volumes.objectfiles import ObjectFiles
 from navarch.agent.volumes.tokens import PodTokens
 from navarch.base.clock import Clock
@@ -32,6 +36,9 @@ from navarch.kinds.podspec.container import Container
 
 HOSTS = "/etc/hosts"
 LONGEST_MESSAGE_BYTES = 4096
+
+Info = Callable[[], Awaitable[RuntimeInfo]]
+"""What the runtime can do."""
 
 
 class Storage(Protocol):
@@ -43,6 +50,10 @@ class Storage(Protocol):
         self, pod: Pod, container: Container, attempt: int, around: Surroundings, environment: dict[str, str]
     ) -> tuple[Mount, ...]:
         """What the runtime mounts into an instance of the container. Raises: RuntimeFailure."""
+        ...
+
+    def devices_of(self, pod: Pod, container: Container) -> tuple[DeviceMapping, ...]:
+        """The devices of volumes that the container is given. Raises: RuntimeFailure."""
         ...
 
     def termination_message(self, pod: Pod, container: str, attempt: int) -> str:
@@ -75,6 +86,9 @@ class NoStorage:
     ) -> tuple[Mount, ...]:
         return ()
 
+    def devices_of(self, pod: Pod, container: Container) -> tuple[DeviceMapping, ...]:
+        return ()
+
     def termination_message(self, pod: Pod, container: str, attempt: int) -> str:
         return ""
 
@@ -91,24 +105,26 @@ class NoStorage:
         return ()
 
 
-def disk_makers(clock: Clock) -> dict[str, Maker]:
+def disk_makers(paths: Paths, clock: Clock, info: Info) -> dict[str, Maker]:
     """By the type of the source, of a pod's volume or a PersistentVolume: the one list of what this node can make."""
     files = ObjectFiles(clock)
     return {
         "emptyDir": EmptyDirs(),
         "hostPath": HostPaths(),
-        "local": LocalVolumes(),
+        "local": LocalVolumes(paths),
         "configMap": files,
         "secret": files,
         "downwardAPI": files,
         "projected": files,
+        "nfs": NfsVolumes(),
+        "image": ImageVolumes(info),
     }
 
 
-def disk_storage(client: Client, config: AgentConfig, clock: Clock, drivers: CsiVolumes) -> DiskStorage:
-    """For a real node."""
-    makers = {**disk_makers(clock), "csi": drivers}
-    return DiskStorage(config, clock, PodTokens(client, clock), Claims(client), makers, (drivers.renew_at,))
+def disk_storage(client: Client, config: AgentConfig, clock: Clock, info: Info, drivers: CsiVolumes) -> DiskStorage:
+    """For a real node. info: of the runtime."""
+    makers = {**disk_makers(config.paths, clock, info), "csi": drivers}
+    return DiskStorage(config, clock, PodTokens(client, clock), Claims(client), makers, info, (drivers.renew_at,))
 
 
 class DiskStorage:
@@ -121,6 +137,7 @@ class DiskStorage:
         tokens: PodTokens,
         claims: Claims,
         makers: Mapping[str, Maker],
+        info: Info,
         renewals: Sequence[Callable[[str], datetime | None]] = (),
     ) -> None:
         self._config = config
@@ -129,6 +146,7 @@ class DiskStorage:
         self._tokens = tokens
         self._claims = claims
         self._makers = makers
+        self._info = info
         self._renewals = renewals
         self._made: dict[tuple[str, str], Made] = {}
         """By (pod uid, volume)."""
@@ -159,27 +177,29 @@ class DiskStorage:
     async def mounts_of(
         self, pod: Pod, container: Container, attempt: int, around: Surroundings, environment: dict[str, str]
     ) -> tuple[Mount, ...]:
-        return await asyncio.to_thread(self._mounts_of, pod, container, attempt, around, environment)
+        recursive = shown.asks_for_recursion(container) and "" in (await self._info()).readonly_recursion
+        return await asyncio.to_thread(self._mounts_of, pod, container, attempt, around, environment, recursive)
+
+    def devices_of(self, pod: Pod, container: Container) -> tuple[DeviceMapping, ...]:
+        return shown.devices(container, self._volumes(pod)) if container.volume_devices else ()
+
+    def _volumes(self, pod: Pod) -> dict[str, Made]:
+        return {name: made for (uid, name), made in self._made.items() if uid == pod.metadata.uid}
 
     def _mounts_of(
-        self, pod: Pod, container: Container, attempt: int, around: Surroundings, environment: dict[str, str]
+        self,
+        pod: Pod,
+        container: Container,
+        attempt: int,
+        around: Surroundings,
+        environment: dict[str, str],
+        recursive: bool,
     ) -> tuple[Mount, ...]:
         uid = pod.metadata.uid
-        found = []
-        for number, wanted in enumerate(container.volume_mounts):
-            volume = next((one for one in pod.spec.volumes if one.name == wanted.name), None)
-            if volume is None:
-                raise RuntimeFailure(
-                    f'cannot find volume "{wanted.name}" to mount into container "{container.name}"',
-                    reason="CreateContainerConfigError",
-                )
-            made = self._made[uid, volume.name]
-            source = made.path
-            if part := wanted.sub_path or expand(wanted.sub_path_expr, environment.get):
-                place = self._paths.subpath(uid, container.name, number)
-                source = subpath.prepare(container.name, volume.name, source, part, place)
-            readonly = wanted.read_only or made.read_only
-            found.append(Mount(str(source), wanted.mount_path, readonly, wanted.mount_propagation))
+        try:
+            found = shown.mounts(container, self._volumes(pod), self._paths, uid, environment, recursive)
+        except OSError as error:
+            raise RuntimeFailure(f"volumes cannot be shown: {error}", reason="CreateContainerConfigError") from error
         taken = {mount.container_path.rstrip("/") for mount in found}
         if HOSTS not in taken:
             found.append(Mount(str(self._write_hosts(pod, around)), HOSTS))
@@ -233,23 +253,12 @@ class DiskStorage:
 def _remove_tree(path: Path) -> None:
     """Detach every mount in it first: what is mounted must not be deleted along.
 
-    Raises: OSError.
+    Raises: OSError, also when something stays mounted.
     """
     if not path.exists():
         return
-    for point in mounted_below(path):
+    for point in kernel.mounts_below(path):
         kernel.unmount(point)
+    if left := kernel.mounts_below(path):
+        raise OSError(errno.EBUSY, "still mounted", str(left[0]))
     shutil.rmtree(path)
-
-
-def mounted_below(path: Path) -> list[Path]:
-    """Mount points in and below it, deepest first."""
-    prefix = str(path.resolve())
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split(" ")[4]
-        if "\\" in point:
-            point = point.encode().decode("unicode_escape")
-        if point == prefix or point.startswith(prefix + "/"):
-            found.append(Path(point))
-    return sorted(found, key=lambda one: len(str(one)), reverse=True)

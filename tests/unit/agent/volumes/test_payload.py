@@ -50,7 +50,8 @@ def test_keys_become_files_with_modes() -> None:
             {"configMap": {"name": "cm", "items": [{"key": "z", "path": "z"}]}},
             "references non-existent configmap key: z (in default/cm)",
         ),
-        ({"projected": {"sources": [{"clusterTrustBundle": {"path": "x"}}]}}, "a source of the projected volume"),
+        ({"projected": {"sources": [{"clusterTrustBundle": {"path": "x"}}]}}, "combination of signerName and"),
+        ({"projected": {"sources": [{"podCertificate": {"keyType": "x"}}]}}, "a source of the projected volume"),
         ({"csi": {"driver": "x"}}, "the volume's type is not supported"),
     ],
 )
