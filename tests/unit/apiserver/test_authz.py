@@ -157,6 +157,7 @@ def test_nodes_touch_only_what_is_theirs() -> None:
     assert may("patch", "nodes/status", "", "n1")
     assert may("update", "leases.coordination.k8s.io", "kube-node-lease", "n1")
     assert may("list", "services")
+    assert may("watch", "clustertrustbundles.certificates.k8s.io", name="example.com:ca:live")
     for refused_one in (
         ("get", "secrets", "a", "theirs"),
         ("get", "secrets", "b", "sec"),
@@ -165,6 +166,7 @@ def test_nodes_touch_only_what_is_theirs() -> None:
         ("list", "secrets", "a", ""),
         ("get", "persistentvolumes", "", "pv-2"),
         ("create", "serviceaccounts/token", "a", "admin"),
+        ("create", "clustertrustbundles.certificates.k8s.io", "", "own"),
         ("list", "pods", "", ""),
         ("patch", "pods/status", "a", "other"),
         ("delete", "pods", "a", "other"),

@@ -238,7 +238,9 @@ def _rule(document: Document) -> PolicyRule:
     )
 
 
-NODE_RULES = tuple(
-    _rule(rule) for entry in entries(CLUSTER_ROLES) if entry.name == "system:node" for rule in entry.rules
+NODE_RULES = (
+    *(_rule(rule) for entry in entries(CLUSTER_ROLES) if entry.name == "system:node" for rule in entry.rules),
+    PolicyRule(verbs=("get", "list", "watch"), api_groups=("certificates.k8s.io",), resources=("clustertrustbundles",)),
 )
-"""What a node may do at most; `node` narrows it."""
+"""What a node may do at most; `node` narrows it. Trust bundles, which are for everybody, stand in no role: Kubernetes
+grants them to nodes by a feature gate."""

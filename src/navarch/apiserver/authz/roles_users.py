@@ -152,7 +152,6 @@ system:node
   get | resource.k8s.io | resourceclaims
   deletecollection | resource.k8s.io | resourceslices
   get | core | serviceaccounts
-  read | certificates.k8s.io | clustertrustbundles
 system:node-bootstrapper
   create,read | certificates.k8s.io | certificatesigningrequests
 system:node-problem-detector
