@@ -60,7 +60,7 @@ class Node:
             self.machine.clock,
             SeededIds(5),
             self.world.config,
-            cgroups=Cgroups(GROUP),
+            cgroups=Cgroups(GROUP, kubelet=self.world.config.kubelet),
         )
         self.task = asyncio.get_running_loop().create_task(agent.run())
 
