@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from navarch.agent.act import Tools
 from navarch.agent.admit import Abilities
@@ -31,6 +31,7 @@ from navarch.agent.shortage import Ground, Shortage
 from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.csi.node import CsiNode
 from navarch.agent.volumes.storage import Storage, disk_storage
+from navarch.agent.volumes.use import VolumeUse
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
 from navarch.client.client import Client
@@ -151,6 +152,10 @@ class Agent:
         if allotments.plugins is not None:
             allotments.plugins.changed = devices_changed
         return allotments
+
+    async def volumes_used(self) -> Sequence[VolumeUse]:
+        """What is used of the pods' volumes, of those whose drivers say it."""
+        return await self._drivers.volumes.used() if self._drivers is not None else ()
 
     async def run(self) -> None:
         """Until cancelled. Raises: Retryable, when the control groups above the pods cannot be made."""

@@ -8,7 +8,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
@@ -16,6 +16,7 @@ from typing import Literal
 
 from navarch.agent.config import VERSION
 from navarch.agent.usage import ContainerUse, PodUse, Traffic, Usage
+from navarch.agent.volumes.use import VolumeUse
 from navarch.base.metrics import Counter, Gauge, Histogram
 
 NANO = 1_000_000_000
@@ -189,6 +190,26 @@ def agent(usage: Usage, cpu_s: float, resident_bytes: int) -> bytes:
             Family("process_cpu_seconds_total", "counter", "Processor time of the agent.", (Sample({}, cpu_s),)),
             Family("process_resident_memory_bytes", "gauge", "Memory of the agent.", (Sample({}, resident_bytes),)),
         )
+    )
+
+
+OF_CLAIM: tuple[tuple[str, str, Callable[[VolumeUse], int]], ...] = (
+    ("capacity_bytes", "Capacity in bytes of the volume", lambda use: use.total_bytes),
+    ("available_bytes", "Number of available bytes in the volume", lambda use: use.free_bytes),
+    ("used_bytes", "Number of used bytes in the volume", lambda use: use.used_bytes),
+    ("inodes", "Maximum number of inodes in the volume", lambda use: use.inodes),
+    ("inodes_free", "Number of free inodes in the volume", lambda use: use.inodes_free),
+    ("inodes_used", "Number of used inodes in the volume", lambda use: use.inodes_used),
+)
+
+
+def volumes(uses: Sequence[VolumeUse]) -> bytes:
+    """Of claims; one that several pods use is told of once."""
+    by_claim = {use.claim: use for use in uses if use.claim is not None}
+    named = [({"namespace": claim[0], "persistentvolumeclaim": claim[1]}, use) for claim, use in by_claim.items()]
+    return text(
+        Family(f"kubelet_volume_stats_{name}", "gauge", help, tuple(Sample(labels, of(use)) for labels, use in named))
+        for name, help, of in OF_CLAIM
     )
 
 

@@ -22,10 +22,12 @@ from navarch.base.backoff import delay_s
 from navarch.base.clock import Clock
 from navarch.base.errors import ApiError, Retryable
 from navarch.base.log import Log
+from navarch.base.tasks import BugReport
 from navarch.wire.cri import open_channel
 from navarch.wire.registration import API
 
 _log = Log("agent")
+_bugs = BugReport(_log)
 
 CSI = "CSIPlugin"
 DRA = "DRAPlugin"
@@ -34,6 +36,7 @@ DEVICES = "DevicePlugin"
 ANSWER_S = 10.0
 """A plugin has so long to answer each question."""
 RETRIES_S = (0.5, 122.0)
+AGAIN_S = 10.0
 
 Identity = tuple[int, int]
 """Of a socket in a folder: its inode and when that was made; another one under the same name differs."""
@@ -126,7 +129,16 @@ class PluginWatch:
         self._known: dict[str, Known] = {}
 
     async def run(self) -> None:
-        """Until cancelled. Raises: OSError, when the folder cannot be made or watched."""
+        """Until cancelled. A folder that cannot be made or watched is tried again now and then."""
+        while True:
+            try:
+                await self._watch()
+            except OSError as error:
+                _log.warning("plugins cannot register, will be tried again", folder=str(self._folder), error=error)
+                await self._clock.sleep(AGAIN_S)
+
+    async def _watch(self) -> None:
+        """Raises: OSError."""
         wake = asyncio.Event()
         with inotify.watched(self._folder, wake.set):
             while True:
@@ -160,14 +172,20 @@ class PluginWatch:
         try:
             plugin = await self._ask_and_register(socket)
         except (Refused, ApiError, Retryable) as error:
-            before = self._known.get(name)
-            failures = before.failures + 1 if before is not None else 1
-            retry_at = self._clock.now() + timedelta(seconds=delay_s(failures - 1, *RETRIES_S))
-            self._known[name] = Known(identity, None, failures, retry_at)
+            self._put_off(name, identity)
             _log.warning("plugin not taken, will be tried again", socket=str(socket), error=error)
+        except Exception as bug:  # noqa: BLE001 - reported; other plugins go on, and this one is tried again
+            self._put_off(name, identity)
+            _bugs.report("registration of a plugin", bug)
         else:
             self._known[name] = Known(identity, plugin)
             _log.info("plugin taken", type=plugin.type, name=plugin.name, endpoint=plugin.endpoint)
+
+    def _put_off(self, name: str, identity: Identity) -> None:
+        before = self._known.get(name)
+        failures = before.failures + 1 if before is not None else 1
+        retry_at = self._clock.now() + timedelta(seconds=delay_s(failures - 1, *RETRIES_S))
+        self._known[name] = Known(identity, None, failures, retry_at)
 
     async def _ask_and_register(self, socket: Path) -> Plugin:
         """Raises: Refused, ApiError, Retryable."""

@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from navarch.agent.usage import ContainerUse, Disk, PodUse, Traffic, Usage
+from navarch.agent.volumes.use import VolumeUse, document
 from navarch.base.clock import rfc3339
 from navarch.objects.value import Document
 
 
-def summary(usage: Usage, *, only_cpu_and_memory: bool = False) -> Document:
-    """The whole answer."""
-    return {
-        "node": _node(usage, only_cpu_and_memory),
-        "pods": [_pod(pod, usage, only_cpu_and_memory) for pod in usage.pods],
-    }
+def summary(usage: Usage, volumes: Sequence[VolumeUse] = (), *, only_cpu_and_memory: bool = False) -> Document:
+    """The whole answer. volumes: of all pods, as far as anybody says what is used of them."""
+    pods = {pod.uid: _pod(pod, usage, only_cpu_and_memory) for pod in usage.pods}
+    for use in volumes:
+        if use.uid in pods:
+            pods[use.uid].setdefault("volume", []).append(document(use, usage.at))
+    return {"node": _node(usage, only_cpu_and_memory), "pods": list(pods.values())}
 
 
 def _node(usage: Usage, brief: bool) -> Document:

@@ -148,7 +148,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     )
     pods = informers.of(POD, fields=f"spec.nodeName={settings.node_name}")
     gauges = Gauges(runtime, clock, settings.node_name, layout.agent, cgroups.member)
-    measures = Measures(gauges, lambda: agent.probed, agent.vitals)
+    measures = Measures(gauges, lambda: agent.probed, agent.vitals, agent.volumes_used)
     port = Port(
         runtime,
         CriStreams(runtime.channel),

@@ -39,10 +39,14 @@ class Shelf:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.bugs = 0
 
     async def register(self, plugin: Plugin) -> None:
         if plugin.name == "bad":
             raise Refused("it is bad")
+        if self.bugs:
+            self.bugs -= 1
+            raise KeyError(plugin.name)
         self.told.append(f"+{plugin.name} {plugin.endpoint} {','.join(plugin.versions)}")
 
     async def deregister(self, plugin: Plugin) -> None:
@@ -148,5 +152,31 @@ def test_who_left_its_socket_behind_does_not_hold_up_others(tmp_path: Path) -> N
         await until(lambda: alive.heard == [(True, "")])
         running.cancel()
         await alive.stop()
+
+    asyncio.run(play())
+
+
+def test_a_folder_that_cannot_be_made_and_a_bug_are_survived(tmp_path: Path) -> None:
+    class Quick(SystemClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds / 1000)
+
+    async def play() -> None:
+        shelf, folder = Shelf(), tmp_path / "registry"
+        shelf.bugs = 1
+        folder.write_text("in the way")
+        watch = PluginWatch(folder, Quick())
+        watch.handlers["CSIPlugin"] = shelf
+        running = asyncio.ensure_future(watch.run())
+        await asyncio.sleep(0.05)
+        assert not running.done()
+        folder.unlink()
+        await until(folder.is_dir)
+        plugin = Registrar(folder / "a.sock", "a")
+        await plugin.start()
+        await until(lambda: plugin.heard[-1:] == [(True, "")])
+        assert shelf.bugs == 0
+        running.cancel()
+        await plugin.stop()
 
     asyncio.run(play())

@@ -37,6 +37,7 @@ from navarch.agent.usage import (
     traffic,
 )
 from navarch.agent.vitals import Vitals
+from navarch.agent.volumes.use import VolumeUse
 from navarch.app.meter import usage_of
 from navarch.base.errors import NotFound, Unavailable
 from navarch.wire.message import Request
@@ -184,7 +185,12 @@ def pages(tmp_path: Path) -> Measures:
     clock = Turned()
     clock.moment += timedelta(seconds=60)
     gauges = Gauges(Busy(clock), clock, "n", tmp_path, {"u1": 77}.get, proc(tmp_path / "proc"))  # type: ignore[arg-type]
-    return Measures(gauges, lambda: {("Readiness", "failed", "main", "web", "ns", "u1"): 3}, vitals())
+    return Measures(gauges, lambda: {("Readiness", "failed", "main", "web", "ns", "u1"): 3}, vitals(), volumes_used)
+
+
+async def volumes_used() -> list[VolumeUse]:
+    claimed = VolumeUse("u1", "v", ("ns", "data"), 60, 100, 40, 6, 10, 4, abnormal=False)
+    return [claimed, VolumeUse("u1", "scratch", None, 1, 2, 3), VolumeUse("gone", "v", ("ns", "data"), 60, 100, 40)]
 
 
 def vitals() -> Vitals:
@@ -215,6 +221,13 @@ def test_the_summary_is_a_kubelets(tmp_path: Path) -> None:
     assert main["memory"] == {"time": TIME, "usageBytes": 2000, "workingSetBytes": 1500}
     assert (main["rootfs"]["usedBytes"], pod["ephemeral-storage"]["usedBytes"]) == (30, 30)
     assert pod["network"]["interfaces"][0]["rxBytes"] == 1234
+    claimed, scratch = pod["volume"]
+    sizes = {"availableBytes": 60, "capacityBytes": 100, "usedBytes": 40}
+    files = {"inodesFree": 6, "inodes": 10, "inodesUsed": 4}
+    about = {"name": "v", "pvcRef": {"name": "data", "namespace": "ns"}, "volumeHealthStats": {"abnormal": False}}
+    assert claimed == {"time": claimed["time"], **sizes, **files, **about}
+    assert scratch["name"] == "scratch"
+    assert not {"pvcRef", "volumeHealthStats"} & set(scratch)
 
     brief = page(pages(tmp_path / "b"), "/stats/summary?only_cpu_and_memory=true")
     found = orjson.loads(brief.body)
@@ -253,6 +266,7 @@ READY = 'probe_type="Readiness",result="failed",container="main",pod="web",names
         ("/metrics", "kubelet_pleg_relist_duration_seconds_sum 400.203"),
         ("/metrics", "kubelet_pleg_relist_duration_seconds_count 3"),
         ("/metrics", 'navarch_agent_relist_differences_total{cause="missed"} 2'),
+        ("/metrics", 'kubelet_volume_stats_capacity_bytes{namespace="ns",persistentvolumeclaim="data"} 100'),
         ("/metrics/probes", f"prober_probe_total{{{READY}}} 3"),
     ],
 )

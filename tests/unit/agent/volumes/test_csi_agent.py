@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from navarch.agent.agent import Agent
 from navarch.kinds import (
     CSIDRIVER,
     CSINODE,
@@ -60,12 +61,12 @@ async def eventually(holds: Callable[[], Coroutine[Any, Any, bool]]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def agent(world: World, fake: FakeDriver) -> AsyncIterator[None]:
+async def agent(world: World, fake: FakeDriver) -> AsyncIterator[Agent]:
     """An agent on a real disk, once it has taken the driver."""
     before = len(fake.heard)
-    async with world.running(storage=None):
+    async with world.running(storage=None) as running:
         await until(lambda: len(fake.heard) > before)
-        yield
+        yield running
 
 
 async def declare(world: World, **spec: Any) -> None:
@@ -76,7 +77,7 @@ async def declare(world: World, **spec: Any) -> None:
 
 async def disk(world: World, name: str = "data", handle: str = HANDLE, **spec: Any) -> None:
     """A volume and the claim that it is bound to. csi: what its source says besides."""
-    csi = spec.pop("csi", {})
+    csi, size = spec.pop("csi", {}), spec.pop("capacity", "1Gi")
     common = {"accessModes": ["ReadWriteOnce"], **spec}
     claim = {
         "apiVersion": "v1",
@@ -84,7 +85,7 @@ async def disk(world: World, name: str = "data", handle: str = HANDLE, **spec: A
         "metadata": {"name": name, "namespace": "default"},
         "spec": {
             "volumeName": f"pv-{name}",
-            "resources": {"requests": {"storage": "1Gi"}},
+            "resources": {"requests": {"storage": size}},
             "storageClassName": "",
             **{key: value for key, value in common.items() if key != "mountOptions"},
         },
@@ -95,14 +96,14 @@ async def disk(world: World, name: str = "data", handle: str = HANDLE, **spec: A
         "kind": "PersistentVolume",
         "metadata": {"name": f"pv-{name}"},
         "spec": {
-            "capacity": {"storage": "1Gi"},
+            "capacity": {"storage": size},
             "csi": {"driver": NAME, "volumeHandle": handle, "fsType": "ext4", **csi},
             "claimRef": {"namespace": "default", "name": name, "uid": made.uid},
             **common,
         },
     }
     await world.client.create(PERSISTENTVOLUME, volume)
-    await set_capacity(world, "1Gi", name)
+    await set_capacity(world, size, name)
 
 
 async def set_capacity(world: World, size: str, name: str = "data") -> None:
@@ -172,7 +173,7 @@ def test_a_volume_is_staged_and_published_and_all_is_taken_back() -> None:
         await declare(world)
         attributes = {"volumeAttributes": {"colour": "red"}}
         await disk(world, csi=attributes, mountOptions=["noatime"])
-        async with agent(world, fake):
+        async with agent(world, fake) as running:
             made = await world.create_pod("web", **claimed())
             await world.until("web", ready)
             root = world.config.paths.root
@@ -187,6 +188,10 @@ def test_a_volume_is_staged_and_published_and_all_is_taken_back() -> None:
             assert (mount.fs_type, list(mount.mount_flags)) == ("ext4", ["noatime"])
             assert publish.volume_capability.access_mode.mode == Access.SINGLE_NODE_MULTI_WRITER
             assert not publish.readonly
+            [use] = await running.volumes_used()
+            assert (use.uid, use.name, use.claim) == (made.uid, "v", ("default", "data"))
+            assert (use.total_bytes, use.free_bytes, use.used_bytes) == (100, 60, 40)
+            assert (use.inodes, use.inodes_free, use.inodes_used, use.abnormal) == (10, 6, 4, True)
             await removed(world, "web")
             await world.until_gone("web")
             assert fake.calls == ["Stage", "Publish", "Unpublish", "Unstage"]

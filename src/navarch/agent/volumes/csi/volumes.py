@@ -22,9 +22,11 @@ from navarch.agent.volumes.csi.driver import CallFailure, Drivers
 from navarch.agent.volumes.csi.expand import Expander
 from navarch.agent.volumes.csi.order import Call, Known, Step
 from navarch.agent.volumes.csi.records import Note, Places
+from navarch.agent.volumes.csi.stats import Shown, measured
 from navarch.agent.volumes.csi.volume import ONE_POD, CsiVolume, csi_volume, is_given_to_group, misuse, title
 from navarch.agent.volumes.maker import Made, Wanted
 from navarch.agent.volumes.ownership import own_by_group
+from navarch.agent.volumes.use import VolumeUse
 from navarch.base.clock import Clock
 from navarch.base.log import Log
 
@@ -36,9 +38,12 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Visit:
-    """What the agent has had to do with a pod's volumes. making: how many are being made at this moment."""
+    """What the agent has had to do with a pod's volumes. making: how many are being made at this moment. attached: what
+    their attachers told of them."""
 
     touched: set[Key] = field(default_factory=set)
+    shown: dict[Key, Shown] = field(default_factory=dict)
+    attached: dict[Key, Mapping[str, str]] = field(default_factory=dict)
     making: int = 0
     leaving: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,7 +91,12 @@ class CsiVolumes:
                 await self._make(wanted, volume, visit)
             except RuntimeFailure as error:
                 raise _told(volume, error) from error
-        return Made(self._places.target(volume, uid), wanted.read_only, device=volume.block)
+        path = self._places.target(volume, uid)
+        claim = wanted.bound.claim["metadata"] if wanted.bound is not None else None
+        named = (claim["namespace"], claim["name"]) if claim is not None else None
+        staging = str(self._places.staging(volume))
+        visit.shown[volume.key] = Shown(uid, wanted.volume.name, named, volume.handle, str(path), staging)
+        return Made(path, wanted.read_only, device=volume.block)
 
     @contextmanager
     def _visit(self, uid: str) -> Iterator[Visit]:
@@ -114,6 +124,13 @@ class CsiVolumes:
             await self._attachments.tell(self._in_use)
         self._contexts.forget(uid)
         self._visits.pop(uid, None)
+
+    async def used(self) -> Sequence[VolumeUse]:
+        """Of all pods' volumes whose drivers say it, by pods and volumes."""
+        all_shown = [(key[0], shown) for visit in self._visits.values() for key, shown in visit.shown.items()]
+        drivers = ((self._drivers.find(name), shown) for name, shown in all_shown)
+        found = await measured((driver, shown) for driver, shown in drivers if driver is not None)
+        return sorted(found, key=lambda use: (use.uid, use.name))
 
     def renew_at(self, uid: str) -> datetime | None:
         """When the pod's volumes are to be looked at again though nothing was heard; None for never."""
@@ -170,9 +187,11 @@ class CsiVolumes:
             raise RuntimeFailure(text, reason="FailedMount")
 
     async def _attached(self, volume: CsiVolume, uid: str, visit: Visit) -> Mapping[str, str]:
-        self._awaited[volume.key, uid] = title(volume)
-        await self._attachments.tell(self._in_use)
-        return await self._attachments.wait(volume, lambda: visit.leaving)
+        if volume.key not in visit.attached:
+            self._awaited[volume.key, uid] = title(volume)
+            await self._attachments.tell(self._in_use)
+            visit.attached[volume.key] = await self._attachments.wait(volume, lambda: visit.leaving)
+        return visit.attached[volume.key]
 
     async def _carry_out(self, step: Step, asked: Asked) -> None:
         """Raises: CallFailure, RuntimeFailure, ApiError, Retryable, OSError."""

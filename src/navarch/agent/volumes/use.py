@@ -1,0 +1,47 @@
+"""What is used of a pod's volume, in the form in which it is told: in the summary, and to Prometheus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from navarch.base.clock import rfc3339
+from navarch.objects.value import Document
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeUse:
+    """uid: of the pod. name: the pod's for the volume. claim: (namespace, name); None for a volume without a claim.
+
+    abnormal: whether something is wrong with it; None where nobody says.
+    """
+
+    uid: str
+    name: str
+    claim: tuple[str, str] | None = None
+    free_bytes: int = 0
+    total_bytes: int = 0
+    used_bytes: int = 0
+    inodes_free: int = 0
+    inodes: int = 0
+    inodes_used: int = 0
+    abnormal: bool | None = None
+
+
+def document(use: VolumeUse, at: datetime) -> Document:
+    """As one of a pod's in `/stats/summary`."""
+    found: Document = {
+        "time": rfc3339(at),
+        "availableBytes": use.free_bytes,
+        "capacityBytes": use.total_bytes,
+        "usedBytes": use.used_bytes,
+        "inodesFree": use.inodes_free,
+        "inodes": use.inodes,
+        "inodesUsed": use.inodes_used,
+        "name": use.name,
+    }
+    if use.claim is not None:
+        found["pvcRef"] = {"name": use.claim[1], "namespace": use.claim[0]}
+    if use.abnormal is not None:
+        found["volumeHealthStats"] = {"abnormal": use.abnormal}
+    return found
