@@ -23,6 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import endurance
 import hostile
 import scenes
 import subpathrace
@@ -78,6 +79,12 @@ SOAKS = {
         10_000,
         1_000,
         lambda folder, seed: subpathrace.play(folder, seed, 1_000),
+    ),
+    "endurance": Soak(
+        "kill -9 of the agent over 50 running pods while others come and go, with five of containerd to each 25",
+        100,
+        25,
+        lambda folder, seed: asdict(endurance.play(folder, seed)),
     ),
     "sieve": Soak(
         "seeds of the simulation: two scenes, every controller alone in its turn, four faults in each",

@@ -19,6 +19,7 @@ from navarch.agent.classes import RuntimeClasses
 from navarch.agent.config import AgentConfig
 from navarch.agent.environment import ServiceAddress, ServicePort
 from navarch.agent.images import Images
+from navarch.agent.leftovers import Leftovers, Sweep
 from navarch.agent.lookout import Lookout
 from navarch.agent.machine import Machine, read_machine
 from navarch.agent.node import NodeReporter
@@ -50,7 +51,7 @@ class Agent:
     """storage, machine, cgroups, heartbeats: stand-ins for simulated nodes; by default this machine's own.
 
     informers: shared with others of the process, who run them; by default the agent's own. ground: what can run short;
-    nothing by default, as on simulated nodes.
+    nothing by default, as on simulated nodes. sweep: clears networks of pods away that nobody knows any more.
     """
 
     def __init__(
@@ -68,10 +69,11 @@ class Agent:
         allotments: Allotments | None = None,
         informers: Informers | None = None,
         ground: Ground | None = None,
+        sweep: Sweep | None = None,
     ) -> None:
         self.config = config
         self.runtime = runtime
-        self._clock = clock
+        self._clock, self._sweep = clock, sweep
         self._runtime_changed = asyncio.Event()
         self._machine = machine if machine is not None else read_machine(config.paths.root)
         self._cgroups = cgroups if cgroups is not None else Cgroups(config.cgroup_root)
@@ -82,11 +84,10 @@ class Agent:
         self._services = self._informers.of(SERVICE)
         self._nodes = self._informers.of(NODE, fields=f"metadata.name={config.node_name}")
         recorder = self._events.of(COMPONENT, config.node_name)
-        beats = heartbeats if heartbeats is not None else LeaseHeartbeats(client, clock)
         self._allotments = self._heeding(allotments or allotments_of(config, clock, real=storage is None))
         self.vitals = Vitals()
         self._lookout = Lookout(runtime, clock, self.vitals, config.relist_s, self._runtime_changed.set)
-        self._node = self._reporter(client, beats, recorder)
+        self._node = self._reporter(client, heartbeats or LeaseHeartbeats(client, clock), recorder)
         self._references = References(client, clock, lambda uids: self.pods.refresh(uids))
         self.plugins: PluginWatch | None = None
         """Who takes plugins of the node; None on simulated nodes, which have none."""
@@ -122,6 +123,7 @@ class Agent:
             lambda: self._node.network_ready,
             self._lookout,
             self.vitals,
+            Leftovers(tools, self.vitals, self._sweep),
             allocatable,
             self._own_node,
             self._abilities,

@@ -222,6 +222,13 @@ class Cgroups:
                 return int(text)
         return 0
 
+    def pods(self) -> list[str]:
+        """Uids of all pods that have a group."""
+        kinds = ("", "/besteffort", "/burstable") if self._root else ()
+        places = [place for kind in kinds for place in self._places(f"{self._root}{kind}")]
+        found = [group.name.removeprefix("pod") for place in places for group in place.glob("pod*")]
+        return list(dict.fromkeys(found))
+
     def remove(self, uid: str) -> bool:
         """Whatever quality of service the pod had; False while something still dies in one of its groups."""
         kinds = ("", "/besteffort", "/burstable") if self._root else ()

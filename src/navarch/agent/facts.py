@@ -61,7 +61,8 @@ class Facts:
     whether what is left of a pod that has ended may go, though the pod is not deleted. allotted: whether its containers
     have what they are to have to themselves. cpus: those that containers are to run on, by name; bound: those that
     instances run on, by id; both as Linux writes them, and nothing for all. pinned: whether one of them has CPUs to
-    itself. devices: what the statuses of containers say of theirs.
+    itself. devices: what the statuses of containers say of theirs. ended: when instances did, by container id, told by
+    the clock as it stands now. deleted_at: when this agent heard that the pod is to go, None if it was before its time.
     """
 
     now: datetime
@@ -83,6 +84,8 @@ class Facts:
     bound: Mapping[str, str] = field(default_factory=dict)
     pinned: bool = False
     devices: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    ended: Mapping[str, datetime] = field(default_factory=dict)
+    deleted_at: datetime | None = None
     network_ready: bool = True
     refused: tuple[str, str] | None = None
     evicted: Eviction | None = None

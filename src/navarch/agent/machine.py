@@ -103,3 +103,11 @@ def _os_name() -> str:
 
 SIMULATED = Machine(8, 32 << 30, 200 << 30, kernel="6.1.0", os_image="Simulated Linux", arch="amd64", apparmor=True)
 """A machine for agents whose containers are simulated."""
+
+
+def is_readonly(path: Path) -> bool:
+    """Whether nothing can be written there, as after an error of the disk; False when there is no such place."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False

@@ -14,7 +14,7 @@ from typing import Any
 
 from navarch.agent.config import VERSION, AgentConfig
 from navarch.agent.imagechecks import weakness
-from navarch.agent.machine import Machine
+from navarch.agent.machine import Machine, is_readonly
 from navarch.agent.runtime import Image, Runtime, RuntimeFailure, RuntimeInfo
 from navarch.base.clock import Clock
 from navarch.base.errors import AlreadyExists, ApiError, NotFound, Retryable
@@ -26,7 +26,7 @@ from navarch.kinds import NODE
 from navarch.kinds.node import ATTACHED_FOR
 from navarch.kinds.object import Object
 from navarch.objects import condition
-from navarch.objects.value import Document
+from navarch.objects.value import Document, dig
 
 _log = Log("agent")
 
@@ -55,6 +55,14 @@ PRESSURES: Mapping[str, tuple[Side, Side]] = {
 """By condition: what is said of it while it does not hold, and while it does."""
 
 
+READONLY = "ReadonlyFilesystem"
+"""The condition that a node problem detector sets, too."""
+_READONLY = {
+    False: ("FilesystemIsNotReadOnly", "Filesystem is not read-only"),
+    True: ("FilesystemIsReadOnly", "Filesystem is read-only"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What a node's status is a function of. problems: why it is not ready. pressure: names of conditions. devices: by
@@ -67,6 +75,8 @@ class Observed:
     info: RuntimeInfo | None = None
     pressure: frozenset[str] = frozenset()
     devices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    readonly: bool = False
+    """Whether the agent's disk takes no writes: what runs goes on, what is new cannot start."""
 
 
 def labels(config: AgentConfig, machine: Machine) -> dict[str, str]:
@@ -167,6 +177,9 @@ def _conditions(seen: Observed, old: list[dict[str, Any]], now: datetime) -> lis
         for kind, sides in PRESSURES.items()
         for reason, text, _ in (sides[kind in seen.pressure],)
     ]
+    if seen.readonly or condition.get(old, READONLY) is not None:  # nobody is told who never had it
+        reason, message = _READONLY[seen.readonly]
+        wanted.append({"type": READONLY, "status": str(seen.readonly), "reason": reason, "message": message})
     found = []
     for new in [*wanted, {"type": "Ready", **ready}]:
         before = condition.get(old, new["type"])
@@ -270,7 +283,9 @@ class NodeReporter:
         shown = f"{info.name}://{info.version}" if info is not None else "unknown"
         found = await self._client.get(NODE, "", self._config.node_name)
         old: Document = found.document().get("status") or {}
-        seen = Observed(self._machine, shown, problems, self._images, info, self._pressure(), self._devices())
+        readonly = is_readonly(self._config.paths.root)
+        devices = self._devices()
+        seen = Observed(self._machine, shown, problems, self._images, info, self._pressure(), devices, readonly)
         new = node_status(self._config, seen, old, self._clock.now())
         due = self._clock.monotonic() - self._reported_at >= self._config.status_report_s
         if not due and not differs(old, new):
@@ -280,6 +295,7 @@ class NodeReporter:
         self._reported_at = self._clock.monotonic()
         self._announce(told, not problems)
         self._announce_pressure(told, old, seen.pressure)
+        self._announce_events(told, old, readonly)
 
     async def _look(self) -> tuple[str, ...]:
         """What is wrong. A runtime that has not answered for a moment leaves things as they were."""
@@ -317,6 +333,17 @@ class NodeReporter:
             if now != (before is not None and before.get("status") == "True"):
                 word = sides[now][2]
                 self._recorder.event(node, "Normal", word, f"Node {node.name} status is now: {word}")
+
+    def _announce_events(self, node: Object, old: Document, readonly: bool) -> None:
+        """What has happened to the machine since the last report, also if that was an earlier agent's."""
+        boot_id = self._machine.boot_id
+        if boot_id and dig(old, "nodeInfo", "bootID", default="") not in ("", boot_id):
+            text = f"Node {node.name} has been rebooted, boot id: {boot_id}"
+            self._recorder.event(node, "Warning", "Rebooted", text)
+        before = condition.get(old.get("conditions") or [], READONLY)
+        if readonly and (before is None or before.get("status") != "True"):
+            reason, message = _READONLY[True]
+            self._recorder.event(node, "Warning", reason, f"{message}: {self._config.paths.root}")
 
     async def run(self, wait: Callable[[float], Awaitable[None]]) -> None:
         """Report until cancelled. wait: returns after so many seconds, or sooner when the runtime came or went."""

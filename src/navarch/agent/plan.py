@@ -162,6 +162,8 @@ def _grace_s(pod: Pod, facts: Facts) -> float:
         return max(1.0, min(float(pod.spec.termination_grace_period_seconds), most))
     granted = meta.deletion_grace_period_seconds
     left = (meta.deletion_timestamp - facts.now).total_seconds()
+    if facts.deleted_at is not None and granted is not None:  # whatever the API server's clock says
+        left = granted - (facts.now - facts.deleted_at).total_seconds()
     return max(1.0, min(left, most, float(granted) if granted is not None else math.inf))
 
 
@@ -301,12 +303,12 @@ def next_delay_s(latest: Instance) -> int:
     return min(LONGEST_DELAY_S, max(FIRST_DELAY_S, before * 2))
 
 
-def backoff_until(latest: Instance | None) -> datetime | None:
-    """When the next instance may start; None when at once."""
+def backoff_until(latest: Instance | None, ended: datetime | None = None) -> datetime | None:
+    """When the next instance may start; None when at once. ended: when it did, where that is known better."""
     if latest is None or not has_exited(latest):
         return None
     delay_s = next_delay_s(latest)
-    return (latest.finished_at or latest.created_at) + timedelta(seconds=delay_s) if delay_s else None
+    return (ended or latest.finished_at or latest.created_at) + timedelta(seconds=delay_s) if delay_s else None
 
 
 def _backoffs(pod: Pod, facts: Facts) -> Iterator[datetime | None]:
@@ -318,7 +320,7 @@ def _held_until(facts: Facts, latest: Instance | None) -> datetime | None:
     """The end of the back-off; none for what only failed because the sandbox ended under it."""
     box = facts.sandbox
     lost = latest is not None and latest.reason == "StartError" and box is not None and latest.sandbox_id != box.id
-    return None if lost else backoff_until(latest)
+    return None if lost or latest is None else backoff_until(latest, facts.ended.get(latest.id))
 
 
 def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:

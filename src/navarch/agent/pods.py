@@ -13,6 +13,7 @@ from navarch.agent import admit, logs, resources
 from navarch.agent.act import Tools
 from navarch.agent.eviction import ranking
 from navarch.agent.eviction.ranking import Eviction
+from navarch.agent.leftovers import Leftovers
 from navarch.agent.lookout import Lookout, Marks
 from navarch.agent.runtime import PodOnNode
 from navarch.agent.vitals import Vitals
@@ -44,6 +45,7 @@ class Pods:
         network_ready: Callable[[], bool],
         lookout: Lookout,
         vitals: Vitals,
+        leftovers: Leftovers,
         allocatable: Mapping[str, str],
         node: Callable[[], Node | None],
         abilities: Callable[[], admit.Abilities],
@@ -55,6 +57,7 @@ class Pods:
         self._network_ready = network_ready
         self._lookout = lookout
         self._vitals = vitals
+        self._leftovers = leftovers
         self._allocatable = allocatable
         self._node = node
         self._abilities = abilities
@@ -98,7 +101,7 @@ class Pods:
                     different.append(uid)
                 worker.look()
         self._seen = dict(found)
-        self._adopt_orphans()
+        await self._clear_up()
         await self._share_burstable()
         return different
 
@@ -211,7 +214,7 @@ class Pods:
                 await self._informer.synced.wait()
                 self._seen = dict(await self._lookout.first())
                 self._informer.subscribe(self._on_pod)
-                self._adopt_orphans()
+                await self._clear_up()
                 group.create_task(self._lookout.listen(self))
                 group.create_task(self._lookout.relist(self))
                 if self._tools.config.log_bytes:
@@ -220,13 +223,18 @@ class Pods:
             finally:
                 self._group = None
 
-    def _adopt_orphans(self) -> None:
-        for uid in dict.fromkeys([*self._seen, *self._tools.storage.pods(), *self._tools.allotments.pods()]):
+    async def _clear_up(self) -> None:
+        """See to it that nothing stays of pods that no longer exist."""
+        for uid in dict.fromkeys([*self._seen, *await self._leftovers.uids(), *self._tools.allotments.pods()]):
             if uid and uid not in self._workers:
                 _log.info("found what is left of a pod that no longer exists", uid=uid)
                 if uid in self._seen:
                     self._vitals.orphans.add()
                 self._employ(uid, None)
+        pods = self._seen.values()
+        had = {box.id for pod in pods for box in pod.sandboxes} | {one.id for pod in pods for one in pod.containers}
+        making = any(("sandbox", "") in worker.work.busy for worker in self._workers.values())
+        await self._leftovers.clear(self._workers.__contains__, had, quiet=not making)
 
     async def _share_burstable(self) -> None:
         """Burstable pods together weigh what they ask for together."""

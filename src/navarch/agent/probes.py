@@ -121,7 +121,7 @@ class PodProbes:
     async def _probe(self, watched: _Watched, kind: str, probe: Probe, *, resumed: bool) -> None:
         """Check until the verdict is final: startup once it passed, liveness once it failed, readiness never."""
         age_s = (self._clock.now() - (watched.instance.started_at or watched.instance.created_at)).total_seconds()
-        wait_s = max(0.0, probe.initial_delay_seconds - age_s)
+        wait_s = max(0.0, probe.initial_delay_seconds - max(0.0, age_s))  # the clock may have been set back since
         if resumed:  # many were found at once: they are not to be checked all in the same moment
             wait_s += self._ids.fraction() * probe.period_seconds
         await self._clock.sleep(wait_s)

@@ -136,7 +136,7 @@ def _state(
             again = False
         if again and waiting is not None and ("start", container.name) not in facts.busy:
             return {"waiting": waiting}
-        until = backoff_until(instance)
+        until = backoff_until(instance, facts.ended.get(instance.id))
         if again and until is not None and until > facts.now:
             return {"waiting": _crash_loop(pod, container, instance)}
         return {"terminated": _terminated(facts, instance)}

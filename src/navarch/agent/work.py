@@ -6,8 +6,8 @@ All of it can be lost: an agent that starts anew reads the runtime and the API s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from navarch.agent.downward import Surroundings
@@ -54,6 +54,19 @@ class Work:
     status: dict[str, Any] = field(default_factory=dict)
     stopping: dict[str, datetime] = field(default_factory=dict)
     bound: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, datetime] = field(default_factory=dict)
+    deleted_at: datetime | None = None
+
+    def shift(self, leap: timedelta) -> None:
+        """The wall clock was set by so much: what was noted by it stays as far away as it was."""
+        self.failures = {
+            key: replace(one, at=one.at + leap, retry_at=one.retry_at + leap) for key, one in self.failures.items()
+        }
+        for noted in (self.stopping, self.ended):
+            for key in noted:
+                noted[key] += leap
+        if self.deleted_at is not None:
+            self.deleted_at += leap
 
     @property
     def pod(self) -> Pod:

@@ -15,6 +15,7 @@ from navarch.agent import logs
 from navarch.agent.act import Actor, Tools
 from navarch.agent.eviction.ranking import EVICTED, Eviction
 from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
+from navarch.agent.leaps import Leaps
 from navarch.agent.plan import Plan, plan, plan_orphan
 from navarch.agent.probes import PodProbes
 from navarch.agent.runtime import Container as Instance
@@ -70,6 +71,7 @@ class Worker:
         """How often it was told to look."""
         self._troubles = 0
         self._timeline = Timeline(tools.clock.monotonic(), over=work.object is None or bool(work.runtime.containers))
+        self._leaps = Leaps(tools.clock)
         self._adopted = {item.id for item in work.runtime.containers}
         """Instances that ran before this worker: probed gently, and ready until a probe says otherwise."""
         if work.refused is not None:
@@ -91,6 +93,8 @@ class Worker:
     def _take_changes(self, before: Pod, after: Pod) -> None:
         """What was made from the older revision, and must be made again."""
         old, new = before.metadata, after.metadata
+        if after.terminating and old.deletion_grace_period_seconds != new.deletion_grace_period_seconds:
+            self.work.deleted_at = self._tools.clock.now()
         if old.generation != new.generation:
             self.work.lookup = self.work.sandbox_spec = None
             images = {one.name: one.image for one in _every_container(before)}
@@ -182,6 +186,8 @@ class Worker:
     async def _round(self, group: asyncio.TaskGroup, probes: PodProbes) -> datetime | None:
         """Look, tell, plan and start what is to be done; returns when to look again even if nothing happens."""
         now = self._tools.clock.now()
+        if leap := self._leaps.since():
+            self.work.shift(leap)
         try:
             if self._look:
                 looks = self.looks
@@ -224,6 +230,10 @@ class Worker:
             work.namespace, work.name = work.runtime.namespace, work.runtime.name
         if work.object is None:
             return
+        now, known = self._tools.clock.now(), work.ended
+        ends = [item for item in work.runtime.containers if has_exited(item)]
+        # an end that lies ahead was noted before the clock was set back
+        work.ended = {item.id: known.get(item.id) or min(now, item.finished_at or item.created_at) for item in ends}
         for item in work.runtime.containers:
             if has_exited(item) and item.id not in work.messages:
                 work.messages[item.id] = self._last_words(item)
@@ -273,6 +283,8 @@ class Worker:
             failures=dict(work.failures),
             messages=work.messages,
             stopping=dict(work.stopping),
+            ended=work.ended,
+            deleted_at=work.deleted_at,
             resized=dict(work.resized),
             allocatable=work.allocatable,
             network_ready=self._network_ready(),
@@ -301,8 +313,9 @@ class Worker:
         _log.debug("step", pod=self._name(), step=step)
         try:
             await self._actor.carry_out(step, work)
-        except (RuntimeFailure, ApiError, Retryable) as error:
-            self._note(key, error, getattr(error, "reason", "Error"))
+        except (RuntimeFailure, ApiError, Retryable, OSError) as error:  # a full disk, say
+            reason = "CreateContainerError" if key[0] == "start" else "Error"
+            self._note(key, error, getattr(error, "reason", reason))
         except Exception as bug:  # noqa: BLE001 - reported, and noted as a failure of this step
             bugs.report(f"step {key[0]}", bug)
             self._note(key, bug, "InternalError")

@@ -159,8 +159,8 @@ class PodNetwork:
 
     def _remove_files(self) -> None:
         for file in list(self._results()):
-            for namespace in _namespaces(file):
-                _remove_namespace(namespace)
+            for namespace in namespaces(file):
+                remove_namespace(namespace)
             file.unlink(missing_ok=True)
         for directory in (RESULTS, RESULTS.parent):
             with contextlib.suppress(OSError):  # someone else's results are in it
@@ -184,7 +184,7 @@ class PodNetwork:
             run_nft(script.remove(self.table))
 
 
-def _namespaces(result: Path) -> set[Path]:
+def namespaces(result: Path) -> set[Path]:
     """The network namespaces that a plugin's kept answer speaks of: those of sandboxes that nobody took down."""
     try:
         interfaces = orjson.loads(result.read_bytes())["result"]["interfaces"]
@@ -193,7 +193,7 @@ def _namespaces(result: Path) -> set[Path]:
         return set()
 
 
-def _remove_namespace(path: Path) -> None:
+def remove_namespace(path: Path) -> None:
     """Raises: OSError."""
     if path.parent.name != "netns":
         return

@@ -228,11 +228,25 @@ def shims(settings: ContainerdSettings) -> Iterator[int]:
 def kill_containers(settings: ContainerdSettings) -> None:
     """Kill every container of this instance with its shim; containerd itself must have ended."""
     for shim in list(shims(settings)):
-        for pid in [*_children(shim), shim]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        kill_shim(shim)
+
+
+def shim_id(pid: int) -> str:
+    """The sandbox that a shim was started for; "" when it has ended."""
+    try:
+        words = Path("/proc", str(pid), "cmdline").read_text().split("\0")
+    except OSError:
+        return ""
+    return words[words.index("-id") + 1] if "-id" in words[:-1] else ""
+
+
+def kill_shim(shim: int) -> None:
+    """With the containers that it holds."""
+    for pid in [*_children(shim), shim]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
 def _children(pid: int) -> list[int]:

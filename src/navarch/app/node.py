@@ -26,10 +26,12 @@ from navarch.agent.port import Port
 from navarch.agent.shortage import Ground
 from navarch.agent.usage import Gauges
 from navarch.app import containerd, identity, machine, pause, preload
+from navarch.app.cnisweep import Networks
 from navarch.app.imagestore import ImageStore
 from navarch.app.layout import Layout, Settings
 from navarch.app.process import run_process, settle, settle_more, stop_signals
 from navarch.app.pulling import pull_settings
+from navarch.app.sweep import Shims, Sweeper
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
 from navarch.base.pki import server_context
@@ -122,6 +124,16 @@ def _quietly(done: int) -> None:
     """Nobody watches the node's own start."""
 
 
+def _sweeper(layout: Layout, settings: Settings, clock: SystemClock) -> Sweeper:
+    return Sweeper(clock, (Networks(machine.pod_network(layout, settings)), Shims(machine.containerd_settings(layout))))
+
+
+def _cgroups(layout: Layout, config: AgentConfig) -> Cgroups:
+    found = read_machine(layout.agent)
+    sizes = [size for size, _ in found.hugepages]
+    return Cgroups(CGROUP, kubelet=config.kubelet, pagesizes=sizes, pids=found.pids)
+
+
 async def serve(layout: Layout, settings: Settings) -> None:
     stop = stop_signals()
     config = agent_config(layout, settings)
@@ -135,11 +147,10 @@ async def serve(layout: Layout, settings: Settings) -> None:
     gateway = machine.pod_network(layout, settings).gateway
     dataplane = NftDataplane(settings.table)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
-    found = read_machine(layout.agent)
-    sizes = [size for size, _ in found.hugepages]
-    cgroups = Cgroups(CGROUP, kubelet=config.kubelet, pagesizes=sizes, pids=found.pids)
+    cgroups = _cgroups(layout, config)
     ground = Ground(machine.containerd_settings(layout).root, frozenset((pause.PAUSE_IMAGE,)))
-    agent = Agent(client, runtime, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground)
+    sweep = _sweeper(layout, settings, clock)
+    agent = Agent(client, runtime, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
     organs = (
         agent,
         Proxy(informers, dataplane, proxy_node(layout, settings), clock),

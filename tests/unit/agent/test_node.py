@@ -8,9 +8,10 @@ from pathlib import Path
 from navarch.agent import pages
 from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.kubelet import KubeletConfig
-from navarch.agent.machine import Machine, read_machine
+from navarch.agent.machine import Machine, is_readonly, read_machine
 from navarch.agent.node import Observed, differs, new_node, node_status
 from navarch.agent.runtime import Image, RuntimeInfo
+from navarch.objects import condition
 from tests.unit.agent.pods import at
 
 MACHINE = Machine(2, 4 << 30, 100 << 30, kernel="6.1", os_image="Debian", arch="amd64")
@@ -101,3 +102,23 @@ def test_this_machine_can_be_read(tmp_path: Path) -> None:
     assert found.memory_bytes > 1 << 20
     assert found.disk_bytes > 1 << 20
     assert found.kernel
+
+
+def test_a_disk_that_takes_no_writes_is_told_and_taken_back(tmp_path: Path) -> None:
+    quiet = node_status(CONFIG, seen(), {}, at(0))
+    assert {item["type"] for item in quiet["conditions"]} == {
+        "MemoryPressure",
+        "DiskPressure",
+        "PIDPressure",
+        "Ready",
+    }
+    broken = node_status(CONFIG, replace(seen(), readonly=True), quiet, at(10))
+    told = condition.get(broken["conditions"], "ReadonlyFilesystem")
+    assert told is not None
+    assert (told["status"], told["reason"]) == ("True", "FilesystemIsReadOnly")
+    mended = node_status(CONFIG, seen(), broken, at(20))
+    told = condition.get(mended["conditions"], "ReadonlyFilesystem")
+    assert told is not None
+    assert (told["status"], told["reason"]) == ("False", "FilesystemIsNotReadOnly")
+    assert not is_readonly(tmp_path)
+    assert not is_readonly(tmp_path / "not there")

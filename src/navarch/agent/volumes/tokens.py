@@ -20,14 +20,23 @@ RENEW_AT = 0.8
 """The share of its life after which a token is renewed, unless it is older than a day before."""
 OLDEST = timedelta(hours=24)
 
+SKEW = timedelta(minutes=1)
+"""Who checks a token lets it be so much too young."""
+
 _Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     text: str
+    asked_at: datetime
     renew_at: datetime
     expires_at: datetime
+
+    def due_at(self, now: datetime) -> datetime:
+        """When it is to be renewed: at once if the clock was set back before it was made, since then it counts as not
+        yet valid."""
+        return now if now < self.asked_at - SKEW else self.renew_at
 
 
 class PodTokens:
@@ -50,13 +59,14 @@ class PodTokens:
         """One that is valid, whatever it is for. Raises: ApiError, Retryable."""
         key = (pod.metadata.uid, projection.audience, projection.expiration_seconds)
         token = self._tokens.get(key)
-        if token is None or token.renew_at <= self._clock.now():
+        if token is None or token.due_at(self._clock.now()) <= self._clock.now():
             token = self._tokens[key] = await self._ask(pod, projection)
         return token
 
     def renew_at(self, uid: str) -> datetime | None:
         """When the first token of this pod is to be renewed."""
-        return min((token.renew_at for key, token in self._tokens.items() if key[0] == uid), default=None)
+        now = self._clock.now()
+        return min((token.due_at(now) for key, token in self._tokens.items() if key[0] == uid), default=None)
 
     def forget(self, uid: str) -> None:
         for key in [key for key in self._tokens if key[0] == uid]:
@@ -78,7 +88,7 @@ class PodTokens:
             raise Retryable(f"the API server gave no token for service account {meta.namespace}/{account}")
         expires_at = parse_rfc3339(expires)
         life = expires_at - asked_at
-        return Token(text, min(asked_at + life * RENEW_AT, asked_at + OLDEST), expires_at)
+        return Token(text, asked_at, min(asked_at + life * RENEW_AT, asked_at + OLDEST), expires_at)
 
 
 def projections(pod: Pod) -> list[TokenProjection]:
