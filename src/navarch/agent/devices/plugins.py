@@ -30,6 +30,8 @@ SERVICE = "DevicePlugin"
 AWAY_S = 300.0
 """How long a plugin may be away before its devices are no longer counted among what the node has."""
 CALL_S = 60.0
+RETRY_S = 10.0
+"""Between tries to open a socket where plugins register."""
 READY_S = 10.0
 """A plugin must serve so soon after it registered."""
 OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 1000))
@@ -153,13 +155,7 @@ class Plugins:
 
     async def run(self) -> None:
         """Until cancelled."""
-        import grpc.aio
-
-        await asyncio.to_thread(_clear, self._folder)
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers((API.handlers("Registration", {"Register": self._register}),))
-        server.add_insecure_port(f"unix://{self._folder / SOCKET}")
-        await server.start()
+        server = await self._opened()
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -170,6 +166,23 @@ class Plugins:
             for plugin in self._plugins.values():
                 if plugin.channel is not None:
                     await plugin.channel.close()
+
+    async def _opened(self) -> Any:
+        """The server that plugins come to; tried until the disk lets its socket be made."""
+        import grpc.aio
+
+        while True:
+            server = grpc.aio.server()
+            server.add_generic_rpc_handlers((API.handlers("Registration", {"Register": self._register}),))
+            try:
+                await asyncio.to_thread(_clear, self._folder)
+                server.add_insecure_port(f"unix://{self._folder / SOCKET}")
+            except (OSError, RuntimeError) as error:  # the latter is how gRPC says the former
+                _log.warning("device plugins cannot come, will be tried again", folder=self._folder, error=error)
+                await self._clock.sleep(RETRY_S)
+                continue
+            await server.start()
+            return server
 
     async def _register(self, request: Any, context: Any) -> Any:
         import grpc
