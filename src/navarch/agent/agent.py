@@ -202,6 +202,10 @@ class Agent:
         finally:
             self._runtime_changed.clear()
 
+    def evicted(self) -> Mapping[str, int]:
+        """How many pods had to go, by what for."""
+        return self.shortage.evictor.evicted if self.shortage is not None else {}
+
     def _pressure(self) -> frozenset[str]:
         return self.shortage.evictor.pressure if self.shortage is not None else frozenset()
 

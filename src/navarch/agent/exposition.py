@@ -1,4 +1,4 @@
-"""What is used, as Prometheus reads it: `/metrics/resource`, `/metrics/cadvisor`, `/metrics` and `/metrics/probes`.
+"""What is used, as Prometheus reads it: `/metrics/resource`, `/metrics` and `/metrics/probes`.
 
 The text is written by hand: a few families of numbers, for which a node need not hold a library in memory.
 
@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Literal
 
 from navarch.agent.config import VERSION
-from navarch.agent.usage import ContainerUse, PodUse, Traffic, Usage
+from navarch.agent.usage import ContainerUse, PodUse, Usage
 from navarch.agent.volumes.use import VolumeUse
 from navarch.base.metrics import Counter, Gauge, Histogram
 
@@ -87,7 +87,6 @@ def _escaped(value: str) -> str:
 
 Type = Literal["counter", "gauge"]
 OfContainer = tuple[str, Type, str, Callable[[ContainerUse], float]]
-OfWire = tuple[str, str, Callable[[Traffic], float]]
 
 CPU, MEMORY, STARTED = "Processor time, in seconds of one core.", "The working set, in bytes.", "When it was started."
 CPU_S: OfContainer = ("container_cpu_usage_seconds_total", "counter", CPU, lambda one: one.cpu_ns / NANO)
@@ -98,15 +97,9 @@ MORE: tuple[OfContainer, ...] = (
     ("container_last_seen", "gauge", "When it was measured.", lambda one: one.at.timestamp()),
     ("container_memory_usage_bytes", "gauge", "Memory with all caches.", lambda one: one.memory_bytes),
 )
-WIRES: tuple[OfWire, ...] = (
-    ("container_network_receive_bytes_total", "Bytes received.", lambda wire: wire.received_bytes),
-    ("container_network_receive_errors_total", "Errors of receiving.", lambda wire: wire.received_errors),
-    ("container_network_transmit_bytes_total", "Bytes sent.", lambda wire: wire.sent_bytes),
-    ("container_network_transmit_errors_total", "Errors of sending.", lambda wire: wire.sent_errors),
-)
 
 
-def _containers(usage: Usage, of: OfContainer, known: Callable[[PodUse, ContainerUse], Labels]) -> Family:
+def containers(usage: Usage, of: OfContainer, known: Callable[[PodUse, ContainerUse], Labels]) -> Family:
     name, type, help, read = of
     every = [(pod, one) for pod in usage.pods for one in pod.containers]
     return Family(name, type, help, tuple(Sample(known(pod, one), read(one), one.at) for pod, one in every))
@@ -116,7 +109,7 @@ def _pods(usage: Usage, name: str, of: OfContainer) -> Family:
     """Sums over their containers."""
     _, type, help, read = of
     return Family(
-        name, type, help, tuple(Sample(_of(pod), sum(map(read, pod.containers)), usage.at) for pod in usage.pods)
+        name, type, help, tuple(Sample(of_pod(pod), sum(map(read, pod.containers)), usage.at) for pod in usage.pods)
     )
 
 
@@ -128,12 +121,12 @@ def resource(usage: Usage) -> bytes:
     """`/metrics/resource`: what metrics servers read."""
 
     def known(pod: PodUse, one: ContainerUse) -> Labels:
-        return {"container": one.name, **_of(pod)}
+        return {"container": one.name, **of_pod(pod)}
 
     memory = usage.memory
     return text(
         (
-            *(_containers(usage, of, known) for of in (CPU_S, WORKING_SET, START)),
+            *(containers(usage, of, known) for of in (CPU_S, WORKING_SET, START)),
             _node(usage, "node_cpu_usage_seconds_total", "counter", CPU, usage.cpu_ns / NANO),
             _node(usage, "node_memory_working_set_bytes", "gauge", MEMORY, memory.working_set_bytes),
             _node(usage, "node_swap_usage_bytes", "gauge", "Memory that was moved to disk.", memory.swap_used_bytes),
@@ -144,40 +137,18 @@ def resource(usage: Usage) -> bytes:
     )
 
 
-def cadvisor(usage: Usage) -> bytes:
-    """`/metrics/cadvisor`: containers by id, and what goes over pods' networks."""
-
-    def known(pod: PodUse, one: ContainerUse) -> Labels:
-        return {"container": one.name, "id": one.id, "image": one.image, "name": one.id, **_of(pod)}
-
-    def processors(pod: PodUse, one: ContainerUse) -> Labels:
-        return {"cpu": "total", **known(pod, one)}
-
-    wires = [({"interface": wire.name, **_of(pod)}, wire) for pod in usage.pods for wire in pod.traffic]
-    return text(
-        (
-            _containers(usage, CPU_S, processors),
-            *(_containers(usage, of, known) for of in (*MORE, WORKING_SET, START)),
-            *(
-                Family(name, "counter", help, tuple(Sample(labels, read(wire), usage.at) for labels, wire in wires))
-                for name, help, read in WIRES
-            ),
-            Family("machine_cpu_cores", "gauge", "Processors of the machine.", (Sample({}, usage.cpus),)),
-            Family("machine_memory_bytes", "gauge", "Memory of the machine.", (Sample({}, usage.memory.total_bytes),)),
-        )
-    )
-
-
-def _of(pod: PodUse) -> dict[str, str]:
+def of_pod(pod: PodUse) -> dict[str, str]:
     return {"namespace": pod.namespace, "pod": pod.name}
 
 
-def agent(usage: Usage, cpu_s: float, resident_bytes: int) -> bytes:
-    """`/metrics`: the agent itself. cpu_s, resident_bytes: what its process uses."""
+def agent(usage: Usage, cpu_s: float, resident_bytes: int, evicted: Mapping[str, int]) -> bytes:
+    """`/metrics`: the agent itself. cpu_s, resident_bytes: what its process uses. evicted: pods, by what for."""
+    gone = tuple(Sample({"eviction_signal": signal}, count) for signal, count in sorted(evicted.items()))
     running = sum(len(pod.containers) for pod in usage.pods)
     build = {"git_version": VERSION, "platform": "linux"}
     return text(
         (
+            Family("kubelet_evictions", "counter", "Pods that had to go, by signal.", gone),
             Family("kubelet_node_name", "gauge", "The node's name.", (Sample({"node": usage.node}, 1),)),
             Family(
                 "kubelet_running_containers",

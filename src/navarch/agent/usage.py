@@ -37,6 +37,10 @@ class Traffic:
     received_errors: int = 0
     sent_bytes: int = 0
     sent_errors: int = 0
+    received_packets: int = 0
+    received_dropped: int = 0
+    sent_packets: int = 0
+    sent_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class ContainerUse:
     memory_bytes: int = 0
     working_set_bytes: int = 0
     disk_bytes: int = 0
+    inodes: int = 0
     log_bytes: int = 0
     cpu_nano: int = 0
 
@@ -142,8 +147,11 @@ def traffic(dev: str) -> tuple[Traffic, ...]:
     for line in dev.splitlines()[2:]:
         name, _, rest = line.partition(":")
         numbers = [int(word) for word in rest.split()]
-        if name.strip() != "lo" and len(numbers) >= 11:
-            found.append(Traffic(name.strip(), numbers[0], numbers[2], numbers[8], numbers[10]))
+        if name.strip() != "lo" and len(numbers) >= 12:
+            received, packets, errors, dropped, *_ = numbers
+            sent = numbers[8:12]
+            both = (received, errors, sent[0], sent[2], packets, dropped, sent[1], sent[3])
+            found.append(Traffic(name.strip(), *both))
     return tuple(sorted(found, key=lambda one: one.name != "eth0"))
 
 
@@ -181,6 +189,7 @@ def _container(one: Container, stats: ContainerStats, log_bytes: Callable[[str],
         memory_bytes=stats.memory_bytes,
         working_set_bytes=stats.working_set_bytes,
         disk_bytes=stats.disk_bytes,
+        inodes=stats.inodes,
         log_bytes=log_bytes(one.log_path),
     )
 

@@ -16,7 +16,9 @@ from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.cri import CriRuntime
 from navarch.agent.cristreams import CriStreams
+from navarch.agent.details import Inspector
 from navarch.agent.doorman import Doorman
+from navarch.agent.groupstats import Groups
 from navarch.agent.kubelet import EVICTION_HARD, KubeletConfig, Threshold
 from navarch.agent.machine import read_machine
 from navarch.agent.measures import Measures
@@ -90,6 +92,15 @@ def node_logs(layout: Layout, kubelet: KubeletConfig) -> NodeLogs:
     )
 
 
+def measured(layout: Layout, agent: Agent, runtime: CriRuntime, clock: SystemClock, cgroups: Cgroups) -> Measures:
+    """What the agent's port tells of what is used."""
+    config, images = agent.config, machine.containerd_settings(layout).root
+    gauges = Gauges(runtime, clock, config.node_name, layout.agent, cgroups.member)
+    counted_s = config.kubelet.volume_stats_agg_period_s
+    inspector = Inspector(Groups(cgroups.hierarchy, CGROUP), config.paths, images, clock, counted_s)
+    return Measures(gauges, lambda: agent.probed, agent.vitals, agent.volumes_used, inspector, agent.evicted)
+
+
 def proxy_node(layout: Layout, settings: Settings) -> rules.Node:
     """What the rules must know of this node; its own DNS server answers for the cluster's DNS service."""
     network = machine.pod_network(layout, settings)
@@ -158,8 +169,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
         informers,
     )
     pods = informers.of(POD, fields=f"spec.nodeName={settings.node_name}")
-    gauges = Gauges(runtime, clock, settings.node_name, layout.agent, cgroups.member)
-    measures = Measures(gauges, lambda: agent.probed, agent.vitals, agent.volumes_used)
+    measures = measured(layout, agent, runtime, clock, cgroups)
     port = Port(
         runtime,
         CriStreams(runtime.channel),

@@ -117,7 +117,7 @@ def test_the_kernels_files_are_read() -> None:
     found = memory(MEMINFO, VMSTAT)
     assert found == Memory(1000 << 10, 600 << 10, 500 << 10, 50 << 10, 12, 3, 9 << 10, 2 << 10)
     assert memory("", "") == Memory()
-    assert traffic(DEV) == (Traffic("eth0", 1000, 2, 2000, 3), Traffic("cni0", 5, 0, 6, 0))
+    assert traffic(DEV) == (Traffic("eth0", 1000, 2, 2000, 3, 9, 0, 8, 0), Traffic("cni0", 5, 0, 6, 0, 1, 0, 1, 0))
 
 
 def test_only_what_runs_is_told_of() -> None:
