@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from navarch.kinds import POD
+from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD
 from tests.node.test_agent_containers import FOREVER, Node, node, shell
 from tests.unit.agent.cluster import container, ready
 from tests.unit.agent.volumes.fakedriver import NAME
-from tests.unit.agent.volumes.test_csi_agent import claimed, declare, disk, uses
+from tests.unit.agent.volumes.test_csi_agent import claimed, declare, disk, told, uses
 
 __all__ = ["node"]
 
@@ -96,12 +96,13 @@ def mounted(script: str, **mount: Any) -> dict[str, Any]:
     return shell(f"{script}; {FOREVER}", volumeMounts=[{"name": "v", "mountPath": "/data", **mount}])
 
 
-def test_files_and_memory_of_a_driver(node: Callable[..., None]) -> None:
+def test_files_memory_and_blocks_of_a_driver(node: Callable[..., None]) -> None:
     async def scenario(node: Node) -> None:
         await declare(node.world, volumeLifecycleModes=["Persistent", "Ephemeral"])
         async with driver(node) as state:
             await files_outlive_agents_and_go_with_the_last_pod(node, state)
             await memory_lives_with_its_pod(node)
+            await blocks_are_a_device_and_grow(node, state)
 
     node(scenario)
 
@@ -150,3 +151,36 @@ async def memory_lives_with_its_pod(node: Node) -> None:
     await world.client.delete(POD, "default", "fleeting", grace_s=1)
     await world.until_gone("fleeting")
     assert mounts(node) == []
+
+
+async def blocks_are_a_device_and_grow(node: Node, state: Path) -> None:
+    world = node.world
+    make(state, "blocks", block=True)
+    await disk(world, "blocks", "blocks", volumeMode="Block", capacity="8Mi")
+    write_end = "while ! echo end | dd of=/dev/disk bs=1M seek=12; do sleep 0.1; done"
+    script = f"echo written | dd of=/dev/disk conv=notrunc; {write_end}"
+    device = shell(f"{script}; {FOREVER}", volumeDevices=[{"name": "v", "devicePath": "/dev/disk"}])
+    await restarted(node, volumes_again_s=0.5)
+    await world.create_pod("raw", device, **claimed("blocks"))
+    await world.until("raw", ready)
+    image = state / "blocks.img"
+    await until("the device is written to", lambda: image.open("rb").read(8) == b"written\n")
+    (state / "blocks.json").write_text(json.dumps({"bytes": 16 << 20, "block": True}))
+    with image.open("ab") as file:
+        file.truncate(16 << 20)
+    larger = {"spec": {"capacity": {"storage": "16Mi"}}}
+    await world.client.patch(PERSISTENTVOLUME, "", "pv-blocks", larger, type="merge")
+    await told(world, "FileSystemResizeSuccessful")
+    claim = (await world.client.get(PERSISTENTVOLUMECLAIM, "default", "blocks")).document()
+    assert claim["status"]["capacity"] == {"storage": "16Mi"}
+    await until("the new end is written to", lambda: image.read_bytes()[12 << 20 :].startswith(b"end\n"))
+    await world.client.delete(POD, "default", "raw", grace_s=1)
+    await world.until_gone("raw")
+    assert mounts(node) == []
+    assert not loop_devices(image)
+
+
+def loop_devices(image: Path) -> list[Path]:
+    """Those that show the file."""
+    backing = Path("/sys/block").glob("loop*/loop/backing_file")
+    return [one for one in backing if one.read_text().strip() == str(image)]

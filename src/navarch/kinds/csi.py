@@ -35,6 +35,7 @@ class CSIDriverSpec(View, frozen=True):
     token_requests: tuple[DriverToken, ...] = ()
     requires_republish: bool = False
     service_account_token_in_secrets: bool = False
+    node_allocatable_update_period_seconds: int | None = None
 
 
 class CSIDriver(View, frozen=True):

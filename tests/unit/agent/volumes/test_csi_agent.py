@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from navarch.agent.agent import Agent
+from navarch.agent.pluginwatch import Plugin
+from navarch.agent.volumes.csi.driver import Drivers
+from navarch.agent.volumes.csi.register import CsiRegistry
+from navarch.base.clock import SystemClock
 from navarch.kinds import (
     CSIDRIVER,
     CSINODE,
@@ -155,6 +159,44 @@ def test_a_driver_registers_and_the_node_tells_of_it() -> None:
             assert "csi.volume.kubernetes.io/nodeid" not in left
 
     play(scene, topology={"topology.example.com/rack": "r1"}, most_volumes=5)
+
+
+def test_a_driver_that_wishes_it_is_asked_again_how_much_the_node_takes() -> None:
+    async def scene(world: World, fake: FakeDriver) -> None:
+        drivers = Drivers()
+        registry = CsiRegistry(world.client, cluster.NODE, drivers, lambda name: None)
+        meta = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": cluster.NODE}}
+        await world.client.create(NODE, meta)
+        assert not await registry.ask_again(NAME)
+        await registry.register(Plugin(Path("/r"), "CSIPlugin", NAME, str(fake.endpoint), ("1.0.0",)))
+        fake.most_volumes = 3
+        assert await registry.ask_again(NAME)
+        [entry] = (await world.client.get(CSINODE, "", cluster.NODE)).document()["spec"]["drivers"]
+        assert entry["allocatable"] == {"count": 3}
+
+    play(scene, most_volumes=5)
+
+
+def test_how_often_a_driver_is_asked_again() -> None:
+    class Quick(SystemClock):
+        def monotonic(self) -> float:
+            return super().monotonic() * 1000
+
+    async def scene(world: World, fake: FakeDriver) -> None:
+        await declare(world, nodeAllocatableUpdatePeriodSeconds=10)
+        world.clock = Quick()
+        async with agent(world, fake):
+            fake.most_volumes = 4
+
+            async def known() -> bool:
+                found = (await world.client.get(CSINODE, "", cluster.NODE)).document()
+                return any(one.get("allocatable") == {"count": 4} for one in found["spec"]["drivers"])
+
+            other = FakeDriver(fake.folder / "o", name="other.example.com")
+            async with other.serving(world.config.paths.plugins_registry):  # whose coming makes the agent look
+                await eventually(known)
+
+    play(scene)
 
 
 def test_a_driver_of_another_csi_is_refused_and_told_why() -> None:

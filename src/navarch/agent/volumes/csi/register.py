@@ -135,6 +135,17 @@ class CsiRegistry:
             await before.close()
         self._taken(plugin.name)
 
+    async def ask_again(self, name: str) -> bool:
+        """Write down what the driver says of the node by now: it may take more volumes, or fewer. False: it has gone.
+
+        Raises: Refused, ApiError, Retryable.
+        """
+        driver = self._drivers.find(name)
+        if driver is None:
+            return False
+        await self._install(await _ask(driver))
+        return True
+
     async def deregister(self, plugin: Plugin) -> None:
         driver = self._drivers.drop(plugin.name)
         if driver is not None:
