@@ -34,6 +34,8 @@ class FakeDriver:
     staged: set[str] = field(default_factory=set)
     published: set[tuple[str, str]] = field(default_factory=set)
     heard: list[tuple[bool, str]] = field(default_factory=list)
+    lazy: int = 0
+    """So many times it says that it has published, and shows nothing."""
 
     @property
     def calls(self) -> list[str]:
@@ -66,7 +68,9 @@ class FakeDriver:
         assert not request.staging_target_path or request.volume_id in self.staged
         answer = await self._hear("NodePublishVolume", request, context)
         target = Path(request.target_path)
-        if request.volume_capability.HasField("block"):
+        if self.lazy:
+            self.lazy -= 1
+        elif request.volume_capability.HasField("block"):
             target.touch()
         else:
             target.mkdir(exist_ok=True)

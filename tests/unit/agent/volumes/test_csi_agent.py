@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -514,3 +515,38 @@ def test_a_driver_that_mounts_with_a_group_is_given_it() -> None:
                 assert fake.last(call).volume_capability.mount.volume_mount_group == "1234"
 
     play(scene, can=(NodeCan.STAGE, NodeCan.MOUNT_GROUP))
+
+
+def test_a_group_is_given_the_files_before_the_pod_starts_whatever_fails() -> None:
+    async def scene(world: World, fake: FakeDriver) -> None:
+        await declare(world)
+        await disk(world)
+        fake.lazy = 1
+        async with agent(world, fake):
+            await world.create_pod("web", securityContext={"fsGroup": os.getgid()}, **claimed())
+            await world.until("web", ready)
+            assert fake.calls == ["Stage", "Publish", "Publish"]
+            assert Path(fake.last("Publish").target_path).stat().st_mode & 0o2770 == 0o2770
+
+    play(scene, can=(NodeCan.STAGE,))
+
+
+def test_blocks_are_published_as_a_device_and_leave_no_folder() -> None:
+    async def scene(world: World, fake: FakeDriver) -> None:
+        await declare(world)
+        await disk(world, volumeMode="Block")
+        devices = [{"name": "v", "devicePath": "/dev/disk"}]
+        async with agent(world, fake):
+            await world.create_pod("raw", {"name": "main", "image": "app:1", "volumeDevices": devices}, **claimed())
+            await until(lambda: "Publish" in fake.calls)
+            root = world.config.paths.root / "plugins/kubernetes.io/csi/volumeDevices"
+            assert fake.last("Stage").staging_target_path == str(root / "staging" / "pv-data")
+            assert fake.last("Publish").target_path.startswith(str(root / "publish" / "pv-data"))
+            assert fake.last("Publish").volume_capability.HasField("block")
+            await removed(world, "raw")
+            await world.until_gone("raw")
+            assert not fake.published
+            assert not fake.staged
+            assert not list(root.glob("*/*"))
+
+    play(scene)

@@ -89,7 +89,8 @@ class Places:
         file = self._file(note)
         file.unlink(missing_ok=True)
         place = self.target(note, note.uid) if note.uid else self.staging(note)
-        for directory in (place, file.parent):
+        around = (place.parent, file.parent, file.parent.parent) if note.block else (file.parent,)
+        for directory in (place, *around):
             if directory.is_dir() and not directory.is_mount() and not any(directory.iterdir()):
                 directory.rmdir()
 

@@ -176,9 +176,12 @@ class CsiVolumes:
         return self._known.get(key) or Known()
 
     async def _give_to_group(self, wanted: Wanted, volume: CsiVolume, uid: str) -> None:
-        """Raises: OSError."""
+        """Raises: OSError; all is asked for again then, and given once more."""
         policy, group = wanted.pod.spec.security_context.fs_group_change_policy, wanted.fs_group or 0
+        published = self._of(volume.key)
+        self._known[volume.key] = order.doubted(published, Step(Call.PUBLISH, uid))
         await asyncio.to_thread(own_by_group, self._places.target(volume, uid), group, policy=policy)
+        self._known[volume.key] = published
 
     def _refuse_second_pod(self, volume: CsiVolume, uid: str) -> None:
         others = self._of(volume.key).published.keys() - {uid}
