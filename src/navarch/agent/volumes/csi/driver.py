@@ -80,6 +80,11 @@ class Drivers:
     def drop(self, name: str) -> Driver | None:
         return self._drivers.pop(name, None)
 
+    async def close(self) -> None:
+        """The channels to all of them; the drivers stay known."""
+        for driver in self._drivers.values():
+            await driver.close()
+
     def find(self, name: str) -> Driver | None:
         return self._drivers.get(name)
 

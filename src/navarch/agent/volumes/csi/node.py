@@ -39,9 +39,10 @@ class CsiNode:
         self._due: dict[str, float] = {}
         """By driver that wishes it, when (monotonic) to ask again how many volumes the node takes."""
         self._wake = asyncio.Event()
-        node, drivers = config.node_name, Drivers()
+        self._drivers = Drivers()
+        node = config.node_name
         self.volumes = CsiVolumes(
-            drivers,
+            self._drivers,
             self._contexts,
             Attachments(client, clock, node),
             Expander(client, self._contexts, recorder, node),
@@ -49,7 +50,7 @@ class CsiNode:
             clock,
             config.volumes_again_s,
         )
-        self.registry = CsiRegistry(client, node, drivers, self._taken)
+        self.registry = CsiRegistry(client, node, self._drivers, self._taken)
 
     def _taken(self, driver: str) -> None:
         self._new.add(driver)
@@ -57,15 +58,18 @@ class CsiNode:
 
     async def run(self) -> None:
         """Until cancelled: makes the node's CSINode, and lets go of what drivers that register hold for nobody."""
-        await self._begin()
-        while True:
-            self._wake.clear()
-            while self._new:
-                await self._see_to(self._new.pop())
-            for name, due in list(self._due.items()):
-                if due <= self._clock.monotonic():
-                    await self._ask_again(name)
-            await self._wait()
+        try:
+            await self._begin()
+            while True:
+                self._wake.clear()
+                while self._new:
+                    await self._see_to(self._new.pop())
+                for name, due in list(self._due.items()):
+                    if due <= self._clock.monotonic():
+                        await self._ask_again(name)
+                await self._wait()
+        finally:
+            await self._drivers.close()
 
     async def _see_to(self, driver: str) -> None:
         """One that has just registered."""
