@@ -60,7 +60,15 @@ def _history_etcd(folder: Path, seed: int) -> dict[str, Any]:
         return asdict(record(pair, seed, seconds=12, kill=4))
 
 
+def _rotations(folder: Path, seed: int) -> dict[str, Any]:
+    sys.path.insert(0, str(ROOT / "tests" / "node"))
+    from rotation import play as rotating
+
+    return asdict(rotating(folder, 20))
+
+
 SOAKS = {
+    "rotations": Soak("rotations of every certificate of a cluster under exec and logs", 20, 20, _rotations),
     "kills": Soak("kill -9 under load", 100, 10, _scene(scenes.kills, 10)),
     "power": Soak("power cuts under load", 20, 5, _scene(scenes.power_cuts, 5)),
     "syncs": Soak("times that every sync failed with EIO under load", 20, 5, _scene(scenes.failing_syncs, 5)),

@@ -38,6 +38,11 @@ class HttpsDialer:
         self._unverified_context: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
 
+    def show(self, context: ssl.SSLContext, unverified: Callable[[], ssl.SSLContext]) -> None:
+        """From the next connection on; those that are open keep what they began with."""
+        self._context, self._unverified = context, unverified
+        self._unverified_context = None
+
     async def request(
         self,
         node: str,

@@ -6,10 +6,14 @@ end is renewed.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import yaml
 
@@ -19,9 +23,8 @@ from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.base.clock import Clock, SystemIds
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
-from navarch.base.pki import Pair, Pki, server_context
+from navarch.base.pki import LEAF_LIFE, RENEW_BEFORE, Pair, Pki, matches
 from navarch.base.signing import Signer
-from navarch.wire.http import Server
 
 ADMIN = ("kubernetes-admin", ("system:masters",))
 """Common name and organizations of the person who runs `navarch up`."""
@@ -36,7 +39,11 @@ NODE = "agent-client"
 
 
 LOOK_S = 12 * 3600.0
-"""How often running servers look whether their certificate nears its end."""
+"""How often running processes look whether their certificates near their end."""
+AGAIN_S = 1.0
+"""When they look again at certificates that they found half written."""
+
+Shown = TypeVar("Shown")
 
 _log = Log("identity")
 
@@ -67,9 +74,9 @@ class NodeIdentity:
     node: Pair
 
 
-def prepare(layout: Layout, settings: Settings, clock: Clock) -> Identity:
+def prepare(layout: Layout, settings: Settings, clock: Clock, *, renew_before: timedelta = RENEW_BEFORE) -> Identity:
     """Load everything, making what is missing or about to end; write the kubeconfigs that changed."""
-    pki = Pki(layout.pki, clock, SystemIds())
+    pki = Pki(layout.pki, clock, SystemIds(), renew_before=renew_before)
     name = settings.node_name
     front_proxy_ca, front_proxy = pki.front_proxy(FRONT_PROXY)
     found = Identity(
@@ -102,21 +109,56 @@ def load_node(layout: Layout) -> NodeIdentity:
 
 
 def _pair(layout: Layout, name: str) -> Pair:
-    return Pair((layout.pki / f"{name}.crt").read_bytes(), (layout.pki / f"{name}.key").read_bytes())
+    """Raises: Retryable, when it is just being replaced; FileNotFoundError."""
+    found = Pair((layout.pki / f"{name}.crt").read_bytes(), (layout.pki / f"{name}.key").read_bytes())
+    if not matches(found):
+        raise Retryable(f"certificate and key of {name} in {layout.pki} do not belong together")
+    return found
 
 
-async def renew(clock: Clock, server: Server, ca: bytes, shown: Pair, look: Callable[[], Pair]) -> None:
-    """Until cancelled: keep the certificate that `server` shows from ending.
+class Renewal(Generic[Shown]):
+    """Keeps what a process shows to others from ending: looks twice a day, and when it is hurried.
 
-    ca: PEM. shown: what it shows now. look: what it is to show.
+    look: what it is to show. use: called with that when it is another than before; connections that are open keep what
+    they began with, so that no stream and no request is broken.
     """
-    while True:
-        await clock.sleep(LOOK_S)
-        found = look()
-        if found != shown:
-            shown = found
-            server.context = server_context(shown, ca)
-            _log.info("certificate renewed")
+
+    def __init__(self, shown: Shown, look: Callable[[], Shown], use: Callable[[Shown], None]) -> None:
+        self._shown = shown
+        self._look = look
+        self._use = use
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Look now: somebody has made new ones."""
+        self._hurry.set()
+
+    async def run(self, every_s: float = LOOK_S, again_s: float = AGAIN_S) -> None:
+        """Until cancelled."""
+        pause_s = every_s
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._hurry.wait()
+            self._hurry.clear()
+            try:
+                self._turn()
+                pause_s = every_s
+            except Retryable as error:
+                _log.warning("certificates not renewed, will be tried again", error=error)
+                pause_s = again_s
+
+    def _turn(self) -> None:
+        found = self._look()
+        if found != self._shown:
+            self._use(found)
+            self._shown = found
+            _log.info("certificates renewed")
+
+
+def renew_all(layout: Layout, settings: Settings, clock: Clock) -> Identity:
+    """Make every certificate anew, whenever it ends; the authority and the key of service accounts stay."""
+    return prepare(layout, settings, clock, renew_before=LEAF_LIFE * 2)
 
 
 def server_hosts(settings: Settings) -> list[str]:

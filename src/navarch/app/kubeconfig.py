@@ -99,6 +99,15 @@ def install(path: Path, ours: dict[str, Any]) -> str:
     return str(existing.get("current-context") or "")
 
 
+def refresh(path: Path, ours: dict[str, Any]) -> None:
+    """Our context's newest keys in the person's file, if it still has that context; what is current stays."""
+    existing = read(path)
+    if any(entry.get("name") == ours["current-context"] for entry in existing.get("contexts") or []):
+        wanted = {**merged(existing, ours), "current-context": existing.get("current-context") or ""}
+        if wanted != existing:
+            write_atomically(path.resolve(), yaml.safe_dump(wanted, sort_keys=False))
+
+
 def uninstall(path: Path, context: str, back_to: str) -> None:
     """Take our context out of the person's file; a file that then says nothing is removed, and an empty `.kube` too."""
     existing = read(path)

@@ -31,7 +31,7 @@ from navarch.app import containerd, identity, machine, pause, preload
 from navarch.app.cnisweep import Networks
 from navarch.app.imagestore import ImageStore
 from navarch.app.layout import Layout, Settings
-from navarch.app.process import run_process, settle, settle_more, stop_signals
+from navarch.app.process import on_renewal, run_process, settle, settle_more, stop_signals
 from navarch.app.pulling import pull_settings
 from navarch.app.sweep import Shims, Sweeper
 from navarch.base.clock import SystemClock, SystemIds
@@ -145,12 +145,17 @@ def _cgroups(layout: Layout, config: AgentConfig) -> Cgroups:
     return Cgroups(CGROUP, kubelet=config.kubelet, pagesizes=sizes, pids=found.pids)
 
 
+def target(settings: Settings, who: identity.NodeIdentity) -> Target:
+    """The API server, and as whom it is asked."""
+    return Target(settings.api_url, who.ca, who.node.certificate, who.node.key)
+
+
 async def serve(layout: Layout, settings: Settings) -> None:
     stop = stop_signals()
     config = agent_config(layout, settings)
     who = identity.load_node(layout)
     clock, ids = SystemClock(), SystemIds()
-    client = HttpClient(Target(settings.api_url, who.ca, who.node.certificate, who.node.key), "navarch-agent")
+    client = HttpClient(target(settings, who), "navarch-agent")
     runtime = CriRuntime(machine.containerd_settings(layout).socket, clock)
     machine.pod_network(layout, settings).ensure()
     await containerd_ready(layout, runtime, clock)
@@ -189,8 +194,9 @@ async def serve(layout: Layout, settings: Settings) -> None:
         ):
             await server.listen("0.0.0.0", settings.agent_port)
             tasks = [group.create_task(organ.run()) for organ in organs]
-            renewal = identity.renew(clock, server, who.ca, who.agent, lambda: identity.load_node(layout).agent)
-            tasks.append(group.create_task(renewal))
+            renewal = _renewal(layout, settings, who, server, client)
+            tasks.append(group.create_task(renewal.run()))
+            on_renewal(renewal.hurry)
             settle()
             _log.info("serving", node=settings.node_name, port=settings.agent_port)
             tasks.append(group.create_task(_settle_when_synced(informers)))
@@ -202,6 +208,18 @@ async def serve(layout: Layout, settings: Settings) -> None:
         await runtime.close()
         await client.close()
     _log.info("stopped")
+
+
+def _renewal(
+    layout: Layout, settings: Settings, who: identity.NodeIdentity, server: Server, client: HttpClient
+) -> identity.Renewal[identity.NodeIdentity]:
+    """Of what the node shows to whoever asks it, and to the API server."""
+
+    def show(found: identity.NodeIdentity) -> None:
+        server.context = server_context(found.agent, found.ca)
+        client.show(target(settings, found))
+
+    return identity.Renewal(who, lambda: identity.load_node(layout), show)
 
 
 async def _settle_when_synced(informers: Informers) -> None:

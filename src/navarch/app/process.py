@@ -56,6 +56,11 @@ def stop_signals() -> asyncio.Event:
     return stop
 
 
+def on_renewal(look: Callable[[], None]) -> None:
+    """Call `look` at SIGHUP: somebody has made new certificates."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look)
+
+
 def run_process(argv: Sequence[str], play: Callable[[Layout, Settings], Coroutine[Any, Any, None]]) -> int:
     """The common frame of `python -m navarch.app.server DATA RUN` and its like; returns the exit code."""
     import uvloop

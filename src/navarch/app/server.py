@@ -22,11 +22,11 @@ from navarch.app.control_plane import Settings as PlaneSettings
 from navarch.app.dialer import HttpsDialer
 from navarch.app.layout import BadSettings, Layout, Settings
 from navarch.app.meter import AgentMeter
-from navarch.app.process import run_process, settle, settle_more, stop_signals
+from navarch.app.process import on_renewal, run_process, settle, settle_more, stop_signals
 from navarch.base import log
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.errors import AlreadyExists
-from navarch.base.pki import Pair, client_context, server_context, unverified_context
+from navarch.base.pki import client_context, server_context, unverified_context
 from navarch.client.client import Client
 from navarch.controllers.options import Options
 from navarch.kinds import SERVICE
@@ -61,11 +61,12 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
     )
     plane.core.measure_by(AgentMeter(dialer))
 
-    def look() -> Pair:
-        """The pair for clients; the others are renewed on the way."""
-        found = identity.prepare(layout, settings, clock)
+    def show(found: identity.Identity) -> None:
+        server.context = server_context(found.server, found.ca)
+        dialer.show(client_context(found.ca, found.dialer), lambda: unverified_context(found.dialer))
         plane.core.aggregator.pair = found.front_proxy
-        return found.server
+
+    renewal = identity.Renewal(who, lambda: identity.prepare(layout, settings, clock), show)
 
     try:
         await plane.start()
@@ -82,13 +83,14 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
                 synced = asyncio.Event()
                 organs = group.create_task(plane.run(synced))
                 settling = group.create_task(_settle_when(synced))
-                renewal = group.create_task(identity.renew(clock, server, who.ca, who.server, look))
+                renewing = group.create_task(renewal.run())
+                on_renewal(renewal.hurry)
                 settle()
                 _log.info("serving", port=settings.api_port, socket=layout.server_socket)
                 yield plane
                 await drain(plane, settings)
                 organs.cancel()
-                renewal.cancel()
+                renewing.cancel()
                 settling.cancel()
     finally:
         await plane.close()

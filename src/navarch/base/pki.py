@@ -229,9 +229,11 @@ class Pki:
     """The keys of one cluster, in one directory: `ca`, the leaf pairs by name, and the service accounts' signing key.
 
     Everything is made when it is first asked for, and a leaf again when it nears its end or its hosts changed.
+    renew_before: how near; longer than a leaf lives, and every leaf that is asked for is made anew.
     """
 
-    def __init__(self, directory: Path, clock: Clock, ids: Ids) -> None:
+    def __init__(self, directory: Path, clock: Clock, ids: Ids, *, renew_before: timedelta = RENEW_BEFORE) -> None:
+        self._renew_before = renew_before
         self._directory = directory
         self._clock = clock
         self._ids = ids
@@ -287,7 +289,7 @@ class Pki:
         return self._directory / f"{name}.crt", self._directory / f"{name}.key"
 
     def _stale(self, pair: Pair) -> bool:
-        return not matches(pair) or expires(pair.certificate) - self._clock.now() < RENEW_BEFORE
+        return not matches(pair) or expires(pair.certificate) - self._clock.now() < self._renew_before
 
     def _stored(self, name: str) -> Pair | None:
         certificate, key = self.path(name)

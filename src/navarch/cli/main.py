@@ -16,6 +16,7 @@ import typer
 from navarch import __version__
 from navarch.app.layout import DATA, RUN, Layout
 from navarch.cli import output
+from navarch.cli.certificates import certificates_app
 from navarch.cli.imagecommands import image_app
 from navarch.cli.options import DataOption, Form, FormOption, RunOption
 
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(image_app, name="image")
+app.add_typer(certificates_app, name="certificates")
 
 
 class ReportForm(StrEnum):

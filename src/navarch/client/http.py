@@ -7,6 +7,7 @@ for nothing is known of the request's fate; an answer of the server is the `ApiE
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -54,6 +55,7 @@ class HttpClient:
         self._manager = manager
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | bool = False
         self._token = target.token
         self._token_seen = 0.0
 
@@ -69,6 +71,14 @@ class HttpClient:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def show(self, target: Target) -> None:
+        """Another certificate (or token) for the same server, from the next connection on; what runs goes on as it is.
+
+        Raises: ssl.SSLError, for keys that do not fit; nothing has changed then.
+        """
+        self._tls = target.context() or False
+        self._target = target
 
     # The seam.
 
@@ -226,6 +236,7 @@ class HttpClient:
             data=data,
             headers=headers,
             timeout=timeout,
+            ssl=self._tls,
             server_hostname=self._target.server_name or None,
         )
 
@@ -236,7 +247,8 @@ class HttpClient:
             if self._target.socket:
                 connector = aiohttp.UnixConnector(self._target.socket, limit=self._connections)
             else:
-                connector = aiohttp.TCPConnector(ssl=self._target.context() or False, limit=self._connections)
+                self._tls = self._tls or self._target.context() or False
+                connector = aiohttp.TCPConnector(limit=self._connections)
             agent = f"{self._manager}/{__version__}"
             self._session = aiohttp.ClientSession(
                 connector=connector, headers={"User-Agent": agent}, auto_decompress=False, read_bufsize=1 << 18

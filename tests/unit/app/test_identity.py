@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,10 @@ import yaml
 from navarch.app import identity
 from navarch.app.layout import Layout, Settings
 from navarch.base.clock import SystemClock
-from navarch.base.pki import Pair, hosts_of, subject_of
-from navarch.wire.http import Server
-from navarch.wire.message import Request, Response
+from navarch.base.errors import Retryable
+from navarch.base.pki import hosts_of, subject_of
 
 SETTINGS = Settings("one", "192.0.2.7")
-
-
-async def nothing(request: Request) -> Response:
-    return Response(404)
 
 
 def test_everybody_gets_a_name_and_it_stays(tmp_path: Path) -> None:
@@ -34,56 +28,75 @@ def test_everybody_gets_a_name_and_it_stays(tmp_path: Path) -> None:
     assert layout.admin_kubeconfig.stat().st_mode & 0o777 == 0o600
 
 
-class Turned(SystemClock):
-    """Sleeps for no time, and is a year further on after its second sleep."""
-
-    def __init__(self) -> None:
-        self.sleeps = 0
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(days=360 if self.sleeps > 1 else 0)
-
-    async def sleep(self, seconds: float) -> None:
-        self.sleeps += 1
-        await asyncio.sleep(0)
-        if self.sleeps > 4:
-            raise TimeoutError
-
-
-def test_a_certificate_near_its_end_is_replaced_under_a_running_server(tmp_path: Path) -> None:
+def test_what_nears_its_end_is_made_anew_and_shown(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "data", tmp_path / "run")
-    clock = Turned()
+    clock = SystemClock()
     first = identity.prepare(layout, SETTINGS, clock)
-    server = Server(nothing)
+    shown: list[identity.Identity] = []
 
     async def play() -> None:
-        with pytest.raises(TimeoutError):
-            await identity.renew(
-                clock, server, first.ca, first.server, lambda: identity.prepare(layout, SETTINGS, clock).server
-            )
+        look = identity.Renewal(first, lambda: identity.prepare(layout, SETTINGS, clock), shown.append)
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            task = group.create_task(look.run(every_s=0.001))
+            await asyncio.sleep(0.01)
+            assert shown == [], "nothing has changed"
+            identity.renew_all(layout, SETTINGS, clock)
+            while not shown:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.001)
+            task.cancel()
 
     asyncio.run(play())
-    assert server.context is not None
-    assert identity.prepare(layout, SETTINGS, clock).server != first.server
+    [found] = shown
+    assert {found.server, found.agent, found.node, found.dialer, found.front_proxy}.isdisjoint(
+        {first.server, first.agent, first.node, first.dialer, first.front_proxy}
+    )
+    assert (found.ca, found.signing_key) == (first.ca, first.signing_key)
+    assert identity.prepare(layout, SETTINGS, clock) == found
 
 
-def test_the_nodes_process_shows_what_the_server_has_renewed(tmp_path: Path) -> None:
+def test_whoever_hurries_it_need_not_wait(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "data", tmp_path / "run")
-    clock = Turned()
-    first = identity.prepare(layout, SETTINGS, clock)
-    server = Server(nothing)
-    looks: list[bytes] = []
-
-    def look() -> Pair:
-        if clock.sleeps > 1:
-            identity.prepare(layout, SETTINGS, clock)
-        looks.append(identity.load_node(layout).agent.certificate)
-        return identity.load_node(layout).agent
+    first = identity.prepare(layout, SETTINGS, SystemClock())
+    made = asyncio.Event()
 
     async def play() -> None:
-        with pytest.raises(TimeoutError):
-            await identity.renew(clock, server, first.ca, first.agent, look)
+        look = identity.Renewal(
+            identity.load_node(layout), lambda: identity.load_node(layout), lambda found: made.set()
+        )
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            task = group.create_task(look.run())
+            identity.renew_all(layout, SETTINGS, SystemClock())
+            look.hurry()
+            await made.wait()
+            task.cancel()
 
     asyncio.run(play())
-    assert looks[0] == first.agent.certificate != looks[1]
-    assert server.context is not None
+    assert identity.load_node(layout).agent != first.agent
+
+
+def test_a_pair_that_is_just_being_replaced_is_looked_at_again(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data", tmp_path / "run")
+    first = identity.prepare(layout, SETTINGS, SystemClock())
+    identity.renew_all(layout, SETTINGS, SystemClock())
+    whole = (layout.pki / "agent.crt").read_bytes()
+    (layout.pki / "agent.crt").write_bytes(first.agent.certificate)
+    with pytest.raises(Retryable, match="do not belong together"):
+        identity.load_node(layout)
+    shown: list[identity.NodeIdentity] = []
+
+    async def play() -> None:
+        look = identity.Renewal(
+            identity.NodeIdentity(first.ca, first.agent, first.node), lambda: identity.load_node(layout), shown.append
+        )
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            task = group.create_task(look.run(again_s=0.001))
+            look.hurry()
+            await asyncio.sleep(0.01)
+            assert shown == []
+            (layout.pki / "agent.crt").write_bytes(whole)
+            while not shown:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.001)
+            task.cancel()
+
+    asyncio.run(play())
+    assert shown[0].agent.certificate == whole

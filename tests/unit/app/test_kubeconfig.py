@@ -9,7 +9,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navarch.app.kubeconfig import BadKubeconfig, build, default_path, install, merged, uninstall, without
+from navarch.app.kubeconfig import (
+    BadKubeconfig,
+    build,
+    default_path,
+    install,
+    merged,
+    read,
+    refresh,
+    uninstall,
+    without,
+)
 
 OURS = build("navarch", "https://127.0.0.1:6443", b"ca", b"cert", b"key")
 NAMES = st.lists(st.sampled_from(["a", "b", "navarch", "work"]), unique=True)
@@ -74,3 +84,18 @@ def test_a_folder_that_held_nothing_else_goes_with_the_file(tmp_path: Path) -> N
         uninstall(path, "navarch", "")
         assert not path.exists()
         assert path.parent.exists() == stays
+
+
+def test_new_keys_change_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    old = build("navarch", "https://127.0.0.1:6443", b"ca", b"old", b"key")
+    new = build("navarch", "https://127.0.0.1:6443", b"ca", b"new", b"key")
+    refresh(path, new)
+    assert not path.exists(), "who has taken the context out does not get it back"
+    install(path, old)
+    other = {**read(path), "current-context": "other"}
+    path.write_text(yaml.safe_dump(other))
+    refresh(path, new)
+    found = read(path)
+    assert found["current-context"] == "other"
+    assert found["users"] == new["users"]
