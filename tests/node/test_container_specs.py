@@ -280,6 +280,12 @@ class Specs:
 
         self.run(scenario)
 
+    def delete_now(self, name: str) -> None:
+        async def scenario(at: Node) -> None:
+            await at.client.delete(POD, "default", name, grace_s=0)
+
+        self.run(scenario)
+
     def annotate(self, name: str, **annotations: str) -> None:
         async def scenario(at: Node) -> None:
             await at.client.patch(POD, "default", name, {"metadata": {"annotations": annotations}})

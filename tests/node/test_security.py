@@ -1,4 +1,4 @@
-"""What containers may do, on a real runtime: rights, profiles, namespaces, and what is refused.
+"""What containers may do, on a real runtime: rights, profiles, namespaces, what is refused, and how they begin anew.
 
 All pods are made at once; each test looks at its own.
 """
@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from navarch.agent.imagefile import File, ImageConfig, write_archive
+from navarch.agent.kubelet import KubeletConfig
 from navarch.kinds import EVENT, POD, RUNTIMECLASS
-from tests.node.test_agent_containers import Node, node
+from tests.compat.conformance.conformance_specs import spec
+from tests.node.test_agent_containers import FOREVER, Node, node
 from tests.node.test_container_specs import Specs, container, pod, shell
 from tests.unit.agent import cluster
 
@@ -41,8 +44,17 @@ def local(name: str, profile: str) -> Document:
     return may(name, "mkdir /d 2>/dev/null || echo refused", seccompProfile=chosen)
 
 
+def anew() -> list[Document]:
+    """The first run of `asks` ends with 88, after which all of the pod is to run again."""
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    line = "echo x >>/v/f; [ $(wc -l </v/f) = 1 ] && exit 88; " + FOREVER
+    own = {"volumeMounts": [{"name": "v", "mountPath": "/v"}], "restartPolicy": "Never", "restartPolicyRules": [rule]}
+    return [shell(line, "asks", **own), shell(FOREVER, "other", restartPolicy="Never")]
+
+
 def pods() -> list[Document]:
     caps = {"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "CHOWN"]}}
+    sick = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
     groups = {"runAsUser": 1000, "runAsGroup": 2000, "supplementalGroups": [3000], "fsGroup": 4000}
     return [
         may("caps", STATUS, **caps),
@@ -60,12 +72,21 @@ def pods() -> list[Document]:
         pod("unhandled", shell("true"), runtimeClassName="odd"),
         pod("handled", shell("echo yes"), runtimeClassName="plain"),
         pod("strict", shell("true"), securityContext={"supplementalGroupsPolicy": "Strict"}),
+        pod("anew", *anew(), volumes=[{"name": "v", "emptyDir": {}}]),
+        pod("ever-sick", shell(FOREVER, livenessProbe=sick), restartPolicy="Always"),
     ]
 
 
 @pytest.fixture(scope="module")
 def secured(node: Callable[..., None]) -> Specs:
     async def scenario(at: Node) -> None:
+        await at.stop()
+        folder = at.machine.directory / "manifests"
+        folder.mkdir()
+        (folder / "static.json").write_text(json.dumps(pod("static", shell(FOREVER), restartPolicy="Always")))
+        kubelet = KubeletConfig(max_container_restart_period_s=1, static_pod_path=str(folder))
+        at.world.config = replace(at.world.config, kubelet=kubelet)
+        at.start()
         busybox = File(Path("/bin/busybox").read_bytes(), mode=0o755)
         config = ImageConfig(command=["/bin/sh"], labels={"containerd.io/restart.loguri": "binary:///bin/sh"})
         files = {"bin/busybox": busybox, "bin/sh": File(link="/bin/busybox")}
@@ -78,7 +99,8 @@ def secured(node: Callable[..., None]) -> Specs:
             made = {"kind": "RuntimeClass", "metadata": {"name": name}, "handler": handler}
             await at.client.create(RUNTIMECLASS, {"apiVersion": "node.k8s.io/v1", **made})
         for one in pods():
-            one["spec"]["containers"][0]["imagePullPolicy"] = "IfNotPresent"
+            for part in one["spec"]["containers"]:
+                part["imagePullPolicy"] = "IfNotPresent"
             await at.client.create(POD, one)
 
     node(scenario)
@@ -147,3 +169,28 @@ def test_what_the_runtime_cannot_do_is_refused(secured: Specs) -> None:
     found = secured.status("strict", lambda one: one["status"].get("phase") == "Failed")
     assert found["status"]["reason"] == "SupplementalGroupsPolicyNotSupported"
     assert found["spec"]["nodeName"] == cluster.NODE
+
+
+def test_an_end_restarts_all_containers(secured: Specs) -> None:
+    found = secured.status("anew", lambda one: container(one, "other").get("restartCount") and cluster.ready(one))
+    assert container(found, "asks")["restartCount"] == 1
+    assert container(found, "asks")["lastState"]["terminated"]["exitCode"] == 88
+    assert "running" in container(found, "other")["state"]
+
+
+@spec("[sig-node] Probing container should have monotonically increasing restart count [NodeConformance]")
+def test_restarts_are_counted_one_by_one(secured: Specs) -> None:
+    counts = [0]
+    while counts[-1] < 5:
+        found = secured.status("ever-sick", lambda one: container(one).get("restartCount", 0) > counts[-1])
+        counts.append(container(found)["restartCount"])
+    assert counts == sorted(counts)
+
+
+def test_a_static_pod_runs_and_its_mirror_comes_back(secured: Specs) -> None:
+    name = f"static-{cluster.NODE}"
+    shown = secured.status(name, cluster.ready)
+    secured.delete_now(name)
+    again = secured.status(name, lambda one: cluster.ready(one) and one["metadata"]["uid"] != shown["metadata"]["uid"])
+    assert container(again)["containerID"] == container(shown)["containerID"]
+    assert secured.inside(name, "echo $PPID").strip() == "0"

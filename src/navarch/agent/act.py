@@ -22,6 +22,7 @@ from navarch.agent.facts import is_running
 from navarch.agent.images import Images
 from navarch.agent.machine import Machine
 from navarch.agent.network import read_resolv_conf
+from navarch.agent.plan import LEAST_GRACE_S
 from navarch.agent.references import References
 from navarch.agent.resize import wanted
 from navarch.agent.runtime import DnsSettings, Image, Runtime, RuntimeFailure, SandboxSpec
@@ -36,6 +37,7 @@ from navarch.agent.steps import (
     RemoveContainer,
     RemoveSandbox,
     ResizeContainer,
+    RunPreStop,
     StartContainer,
     StartSandbox,
     Step,
@@ -52,9 +54,6 @@ from navarch.client.client import Client
 from navarch.client.events import Recorder
 from navarch.kinds import POD
 from navarch.kinds.podspec.container import Container, EphemeralContainer
-
-LEAST_GRACE_S = 2.0
-"""A container gets at least so long to stop, however much of its time the hook before the stop took."""
 
 Services = Callable[[str, bool], Iterable[ServiceAddress]]
 """(namespace, whether all services or only the API server's own) -> what containers there are told by variables."""
@@ -116,6 +115,8 @@ class Actor:
                 await self._start_container(work, step)
             case StopContainer():
                 await self._stop_container(work, step)
+            case RunPreStop():
+                await self._run_pre_stop(work, step, step.message)
             case ResizeContainer():
                 await self._resize(work, step)
             case StopSandbox():
@@ -285,15 +286,29 @@ class Actor:
         if step.hurry:
             await self._t.runtime.stop_container(step.container_id, step.grace_s)
             return
-        self.tell(work, "Normal", step.reason, step.message, step.container)
+        left_s = step.grace_s
+        if step.hook:
+            started = self._t.clock.monotonic()
+            await self._run_pre_stop(work, step, step.message, step.reason)
+            left_s -= self._t.clock.monotonic() - started
+        elif step.container_id not in work.hooked:
+            self.tell(work, "Normal", step.reason, step.message, step.container)
+        work.stopping[step.container_id] = self._t.clock.now() + timedelta(seconds=left_s)
+        await self._t.runtime.stop_container(step.container_id, max(min(step.grace_s, LEAST_GRACE_S), left_s))
+        work.hooked.discard(step.container_id)
+
+    async def _run_pre_stop(
+        self, work: Work, step: StopContainer | RunPreStop, message: str, reason: str = "Killing"
+    ) -> None:
+        """Tell that the container is being stopped, and run its hook, if it has one, within its time."""
+        self.tell(work, "Normal", reason, message, step.container)
         work.stopping[step.container_id] = self._t.clock.now() + timedelta(seconds=step.grace_s)
-        started = self._t.clock.monotonic()
         try:
             container = specs.find_container(work.pod, step.container)
         except KeyError:  # a container of a pod that is no longer known
-            container = None
-        hook = container.lifecycle.pre_stop if container is not None else None
-        if container is not None and hook is not None and step.grace_s > 0:
+            return
+        hook = container.lifecycle.pre_stop
+        if hook is not None and step.grace_s > 0:
             ip = next(iter(work.around.pod_ips), "")
             verdict = await hooks.run_hook(
                 hook, container, step.container_id, ip, self._t.runtime, self._t.clock, step.grace_s
@@ -301,8 +316,7 @@ class Actor:
             if not verdict.ok:
                 text = f"PreStopHook failed: {verdict.text}"
                 self.tell(work, "Warning", "FailedPreStopHook", text, step.container)
-        left_s = step.grace_s - (self._t.clock.monotonic() - started)
-        await self._t.runtime.stop_container(step.container_id, max(LEAST_GRACE_S, left_s) if hook else step.grace_s)
+        work.hooked.add(step.container_id)
 
     async def _clean_up(self, work: Work) -> None:
         await self._t.storage.remove(work.uid)
@@ -314,6 +328,9 @@ class Actor:
         work.cleaned = True
 
     async def _finish(self, work: Work) -> None:
+        if work.tell_static is not None:
+            work.gone = True
+            return
         meta = work.pod.metadata
         try:
             await self._t.client.delete(POD, meta.namespace, meta.name, uid=meta.uid, grace_s=0)

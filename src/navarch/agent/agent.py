@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from navarch.agent.act import Tools
 from navarch.agent.admit import Abilities
@@ -29,6 +30,9 @@ from navarch.agent.pulling.accounts import ApiAccounts
 from navarch.agent.references import References
 from navarch.agent.runtime import Runtime
 from navarch.agent.shortage import Ground, Shortage
+from navarch.agent.shutdown import Shutdown
+from navarch.agent.statics.mirrors import Mirrors
+from navarch.agent.statics.source import StaticPods
 from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.csi.node import CsiNode
 from navarch.agent.volumes.storage import Storage, disk_storage
@@ -77,8 +81,7 @@ class Agent:
         self._runtime_changed = asyncio.Event()
         self._machine = machine if machine is not None else read_machine(config.paths.root)
         self._cgroups = cgroups if cgroups is not None else Cgroups(config.cgroup_root)
-        self._events = Events(client, clock)
-        self._owns_informers = informers is None
+        self._events, self._owns_informers = Events(client, clock), informers is None
         self._informers = informers if informers is not None else Informers(client, clock)
         self._pods_informer = self._informers.of(POD, fields=f"spec.nodeName={config.node_name}")
         self._services = self._informers.of(SERVICE)
@@ -112,8 +115,9 @@ class Agent:
             allotments=self._allotments,
         )
         self.pods = self._pods_with(tools, ids, self._machine.allocatable(config.kubelet))
-        told = (recorder, self._nodes, self._runtime_changed.set)
-        self.shortage = Shortage(ground, self.pods, tools, *told) if ground is not None else None
+        changed = self._runtime_changed.set
+        self.shutdown = Shutdown(self.pods, clock, config.kubelet, changed)
+        self.shortage = Shortage(ground, self.pods, tools, recorder, self._nodes, changed) if ground else None
 
     def _pods_with(self, tools: Tools, ids: Ids, allocatable: Mapping[str, str]) -> Pods:
         return Pods(
@@ -128,11 +132,24 @@ class Agent:
             self._own_node,
             self._abilities,
             self._pressure,
+            self._statics(tools),
         )
+
+    def _statics(self, tools: Tools) -> StaticPods | None:
+        if not (folder := self.config.kubelet.static_pod_path):
+            return None
+        name = self.config.node_name
+        mirrors = Mirrors(tools.client, self._clock, self._pods_informer, name, self._own_uid)
+        return StaticPods(Path(folder), name, self._clock, mirrors)
+
+    def _own_uid(self) -> str:
+        found = self._nodes.get("", self.config.node_name)
+        return found.uid if found is not None else ""
 
     def _reporter(self, client: Client, heartbeats: Heartbeats, recorder: Recorder) -> NodeReporter:
         plugins = self._allotments.plugins
-        checks, devices = (self._lookout.problem,), plugins.amounts if plugins is not None else dict
+        checks = (self._lookout.problem, lambda: self.shutdown.problem())
+        devices = plugins.amounts if plugins is not None else dict
         own = (self.runtime, self._clock, self.config, self._machine)
         return NodeReporter(client, *own, heartbeats, recorder, checks, self._pressure, devices)
 
@@ -168,8 +185,11 @@ class Agent:
             where = f"{error.filename}: {error.strerror}"
             raise Retryable(f"control groups cannot be made ({where}): is this root, with writable cgroups?") from error
         await self._allotments.load()
-        await self._node.register()
+        reachable = asyncio.Event()
         async with asyncio.TaskGroup() as group:
+            if self.config.kubelet.static_pod_path:  # these run whoever else does
+                group.create_task(self.pods.run(reachable))
+            await self._node.register()
             group.create_task(self._events.run())
             if self._owns_informers:
                 group.create_task(self._informers.run())
@@ -184,7 +204,10 @@ class Agent:
             await self._services.synced.wait()
             await self._nodes.synced.wait()
             await self._node.informed.wait()
-            group.create_task(self.pods.run())
+            reachable.set()
+            if not self.config.kubelet.static_pod_path:
+                group.create_task(self.pods.run(reachable))
+            group.create_task(self.shutdown.run())
             if self.shortage is not None:
                 group.create_task(self.shortage.run())
 

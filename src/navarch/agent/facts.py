@@ -11,7 +11,7 @@ from navarch.agent.eviction.ranking import Eviction
 from navarch.agent.runtime import Container as Instance
 from navarch.agent.runtime import ContainerState, PodOnNode, Sandbox
 from navarch.kinds.pod import Pod
-from navarch.kinds.podspec.container import Container
+from navarch.kinds.podspec.container import Container, RestartRule
 from navarch.kinds.view import Quantity
 
 StepKey = tuple[str, str]
@@ -63,6 +63,7 @@ class Facts:
     instances run on, by id; both as Linux writes them, and nothing for all. pinned: whether one of them has CPUs to
     itself. devices: what the statuses of containers say of theirs. ended: when instances did, by container id, told by
     the clock as it stands now. deleted_at: when this agent heard that the pod is to go, None if it was before its time.
+    hooked: instances whose hook before the stop has run. longest_delay_s: between restarts of what keeps on failing.
     """
 
     now: datetime
@@ -86,6 +87,8 @@ class Facts:
     devices: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     ended: Mapping[str, datetime] = field(default_factory=dict)
     deleted_at: datetime | None = None
+    hooked: frozenset[str] = frozenset()
+    longest_delay_s: int = 300
     network_ready: bool = True
     refused: tuple[str, str] | None = None
     evicted: Eviction | None = None
@@ -139,16 +142,25 @@ def has_exited(instance: Instance | None) -> bool:
     return instance is not None and instance.state is ContainerState.EXITED
 
 
+def matching_rule(container: Container, exit_code: int) -> RestartRule | None:
+    """The first of its restart rules that such an end meets: whatever its action, the container runs again."""
+    for rule in container.restart_policy_rules:
+        if rule.exit_codes is not None:
+            listed = exit_code in rule.exit_codes.values
+            if listed == (rule.exit_codes.operator == "In"):
+                return rule
+    return None
+
+
 def restarts(pod: Pod, container: Container, exit_code: int, *, init: bool = False) -> bool:
     """Whether a container that ended so is to run again.
 
     Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy
     """
-    for rule in container.restart_policy_rules:
-        if rule.exit_codes is not None and rule.action == "Restart":
-            listed = exit_code in rule.exit_codes.values
-            if listed == (rule.exit_codes.operator == "In"):
-                return True
+    if init and not container.is_sidecar and exit_code == 0:
+        return False
+    if matching_rule(container, exit_code) is not None:
+        return True
     policy = container.restart_policy or pod.spec.restart_policy
     if policy == "Always":
         return not init or container.is_sidecar or exit_code != 0

@@ -44,6 +44,7 @@ class KubeletConfig:
 
     kube_reserved, system_reserved: quantities by resource name. eviction_…: by signal (`memory.available`).
     eviction_max_pod_grace_period_s: -1 and 0 for the pod's own. image_maximum_gc_age_s: 0 for never.
+    max_container_restart_period_s: the longest wait before a container that keeps on failing runs again.
     shutdown_grace_period_s: of a node that is shut down, the part for critical pods included; 0 for none.
     registry_pull_qps: 0 for no limit. max_parallel_image_pulls: 0 for no limit. pod_logs_dir, static_pod_path: ""
     for the agent's own, and none.
@@ -82,6 +83,7 @@ class KubeletConfig:
     preloaded_images_verification_allowlist: tuple[str, ...] = ()
     static_pod_path: str = ""
     file_check_frequency_s: float = 20.0
+    max_container_restart_period_s: int = 300
     shutdown_grace_period_s: float = 0.0
     shutdown_grace_period_critical_pods_s: float = 0.0
     allowed_unsafe_sysctls: tuple[str, ...] = ()

@@ -93,6 +93,14 @@ def cpu_list(value: Any) -> frozenset[int]:
     return cpusets.parse(value)
 
 
+def restart_period(value: Any) -> int:
+    """The one field of `crashLoopBackOff`."""
+    found = _mapping(value, ("maxContainerRestartPeriod",)).get("maxContainerRestartPeriod", "5m")
+    if not 1 <= (seconds := duration(found)) <= 300:
+        raise ValueError("maxContainerRestartPeriod: must be between 1s and 300s")
+    return int(seconds)
+
+
 def names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         raise ValueError("must be a list of names")
@@ -192,6 +200,7 @@ FIELDS: Mapping[str, Field] = {
     "preloadedImagesVerificationAllowlist": Field("preloaded_images_verification_allowlist", names),
     "staticPodPath": Field("static_pod_path", folder),
     "fileCheckFrequency": Field("file_check_frequency_s", duration),
+    "crashLoopBackOff": Field("max_container_restart_period_s", restart_period),
     "shutdownGracePeriod": Field("shutdown_grace_period_s", duration),
     "shutdownGracePeriodCriticalPods": Field("shutdown_grace_period_critical_pods_s", duration),
     "allowedUnsafeSysctls": Field("allowed_unsafe_sysctls", names),

@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from navarch.agent import resize
-from navarch.agent.eviction.ranking import EVICTED
+from navarch.agent import resize, restarting
 from navarch.agent.facts import (
     Facts,
     has_exited,
@@ -37,6 +36,7 @@ from navarch.agent.steps import (
     RemoveContainer,
     RemoveSandbox,
     ResizeContainer,
+    RunPreStop,
     StartContainer,
     StartSandbox,
     Step,
@@ -57,6 +57,8 @@ STEADY_S = 600
 """A container that ran so long starts afresh, without back-off."""
 INSTANCES_KEPT = 2
 ORPHAN_GRACE_S = 1.0
+LEAST_GRACE_S = 2.0
+"""A container gets at least so long to stop, however little of its pod's time is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def outcome(pod: Pod, facts: Facts) -> tuple[str, str, str] | None:
         reason, message = facts.refused
         return ("Failed", reason, f"Pod was rejected: {message}")
     if facts.evicted is not None:
-        return ("Failed", EVICTED, facts.evicted.message)
+        return ("Failed", facts.evicted.reason, facts.evicted.message)
     deadline = _deadline(pod)
     if deadline is not None and deadline <= facts.now:
         return ("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
@@ -155,22 +157,22 @@ def _deadline(pod: Pod) -> datetime | None:
 
 
 def _grace_s(pod: Pod, facts: Facts) -> float:
-    """What is left of the time to stop in, at least a second."""
+    """What is left of the time to stop in."""
     meta = pod.metadata
     most = float(facts.evicted.grace_s) if facts.evicted is not None else math.inf
     if meta.deletion_timestamp is None:
-        return max(1.0, min(float(pod.spec.termination_grace_period_seconds), most))
+        return max(LEAST_GRACE_S, min(float(pod.spec.termination_grace_period_seconds), most))
     granted = meta.deletion_grace_period_seconds
     left = (meta.deletion_timestamp - facts.now).total_seconds()
     if facts.deleted_at is not None and granted is not None:  # whatever the API server's clock says
         left = granted - (facts.now - facts.deleted_at).total_seconds()
-    return max(1.0, min(left, most, float(granted) if granted is not None else math.inf))
+    return max(LEAST_GRACE_S, min(left, most, float(granted) if granted is not None else math.inf))
 
 
 def _terminate(pod: Pod, facts: Facts) -> Iterator[Step]:
     alive = facts.alive()
     if alive:
-        yield from (_stop(item, _grace_s(pod, facts)) for item in _next_to_stop(pod, alive))
+        yield from _stops(pod, facts, alive)
         return
     if any(key[0] in ("start", "sandbox") for key in facts.busy):
         return  # what is being started is stopped once it is there
@@ -189,8 +191,23 @@ def _terminate(pod: Pod, facts: Facts) -> Iterator[Step]:
             yield Finish()
 
 
-def _stop(instance: Instance, grace_s: float) -> StopContainer:
-    return StopContainer(instance.name, instance.id, grace_s, f"Stopping container {instance.name}")
+def _stops(pod: Pod, facts: Facts, alive: Sequence[Instance]) -> Iterator[Step]:
+    """All hooks run at once; sidecars get the signal when those before them are gone."""
+    grace_s = _grace_s(pod, facts)
+    turn = _next_to_stop(pod, alive)
+    for item in alive:
+        if item in turn:
+            yield _stop(item, grace_s, hook=item.id not in facts.hooked)
+        elif item.id not in facts.hooked and _has_hook(pod, item.name):
+            yield RunPreStop(item.name, item.id, grace_s, f"Stopping container {item.name}")
+
+
+def _has_hook(pod: Pod, name: str) -> bool:
+    return any(one.lifecycle.pre_stop is not None for one in pod.spec.init_containers if one.name == name)
+
+
+def _stop(instance: Instance, grace_s: float, *, hook: bool = True) -> StopContainer:
+    return StopContainer(instance.name, instance.id, grace_s, f"Stopping container {instance.name}", hook=hook)
 
 
 def _next_to_stop(pod: Pod, alive: Sequence[Instance]) -> Sequence[Instance]:
@@ -223,8 +240,15 @@ def _run(pod: Pod, facts: Facts) -> Iterator[Step]:
         attempt = facts.runtime.sandboxes[0].attempt + 1 if facts.runtime.sandboxes else 0
         if facts.network_ready or pod.spec.host_network:
             yield StartSandbox(attempt)
+    asking = restarting.sources(pod, facts) if box is not None else ()
+    if asking and not any((_held_until(facts, item) or facts.now) > facts.now for item in asking):
+        yield from restarting.steps(pod, facts, asking)
+        return
+    behind = _behind_hooks(pod, facts)
     for container in _wanted(pod, facts):
-        yield from _towards_running(pod, facts, container)
+        for step in _towards_running(pod, facts, container):
+            if not (isinstance(step, StartContainer) and container.name in behind):
+                yield step
     yield from _correct_running(pod, facts)
     if box is not None:
         yield from _prune(pod, facts)
@@ -233,6 +257,10 @@ def _run(pod: Pod, facts: Facts) -> Iterator[Step]:
 def _wanted(pod: Pod, facts: Facts) -> Iterator[Container]:
     """The containers that should run now and do not."""
     initialized = main_containers_started(pod, facts)
+    for extra in pod.spec.ephemeral_containers:  # once, and also into a pod that does not come up
+        known = facts.latest(extra.name)
+        if known is None or known.state is ContainerState.CREATED:
+            yield extra
     for container in pod.spec.init_containers:
         instance = facts.current(container.name)
         if container.is_sidecar:
@@ -246,14 +274,30 @@ def _wanted(pod: Pod, facts: Facts) -> Iterator[Container]:
                 return
             if not has_exited(instance):
                 return
-    for container in (*pod.spec.containers, *pod.spec.ephemeral_containers):
+    for container in pod.spec.containers:
         instance = facts.current(container.name)
         if is_running(instance):
             continue
         ended = instance if has_exited(instance) else None
-        ephemeral = container in pod.spec.ephemeral_containers
-        if ended is None or (not ephemeral and restarts(pod, container, ended.exit_code)):
+        if ended is None or restarts(pod, container, ended.exit_code):
             yield container
+
+
+def _behind_hooks(pod: Pod, facts: Facts) -> set[str]:
+    """Main containers start in order where one has a hook after its start: who comes later waits until it has run.
+
+    Without hooks nobody can tell the order, and they start side by side.
+    """
+    behind: set[str] = set()
+    waits = False
+    for container in pod.spec.containers:
+        if waits:
+            behind.add(container.name)
+        if container.lifecycle.post_start is not None:
+            failed = any(facts.failure(verb, container.name) is not None for verb in ("image", "start"))
+            new = facts.current(container.name) is None and not failed
+            waits = waits or new or ("start", container.name) in facts.busy
+    return behind
 
 
 def _started(facts: Facts, instance: Instance | None) -> bool:
@@ -279,11 +323,11 @@ def _towards_running(pod: Pod, facts: Facts, container: Container) -> Iterator[S
         return
     box = facts.sandbox
     if box is not None and facts.volumes_ready:
-        attempt, delay_s = next_attempt(pod, latest, container.name)
+        attempt, delay_s = next_attempt(pod, latest, container.name, facts.longest_delay_s)
         yield StartContainer(container.name, box.id, attempt, delay_s)
 
 
-def next_attempt(pod: Pod, latest: Instance | None, name: str) -> tuple[int, int]:
+def next_attempt(pod: Pod, latest: Instance | None, name: str, longest_s: int = LONGEST_DELAY_S) -> tuple[int, int]:
     """The restart count of the next instance, and the back-off to be noted with it."""
     if latest is None:
         statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
@@ -291,23 +335,25 @@ def next_attempt(pod: Pod, latest: Instance | None, name: str) -> tuple[int, int
         return (known.restart_count + 1 if known is not None else 0, 0)
     if latest.state is ContainerState.CREATED:
         return (latest.attempt, int(latest.annotations.get(DELAY, "0")))
-    return (latest.attempt + 1, next_delay_s(latest))
+    return (latest.attempt + 1, next_delay_s(latest, longest_s))
 
 
-def next_delay_s(latest: Instance) -> int:
-    """Seconds to wait after the end of this instance: none at first, then 10 doubling to 300."""
+def next_delay_s(latest: Instance, longest_s: int = LONGEST_DELAY_S) -> int:
+    """Seconds to wait after the end of this instance: none at first, then 10 doubling to the longest."""
     ran_s = (latest.finished_at - latest.started_at).total_seconds() if latest.finished_at and latest.started_at else 0
     if latest.attempt == 0 or ran_s >= STEADY_S:
         return 0
     before = int(latest.annotations.get(DELAY, "0"))
-    return min(LONGEST_DELAY_S, max(FIRST_DELAY_S, before * 2))
+    return min(longest_s, max(FIRST_DELAY_S, before * 2))
 
 
-def backoff_until(latest: Instance | None, ended: datetime | None = None) -> datetime | None:
+def backoff_until(
+    latest: Instance | None, ended: datetime | None = None, longest_s: int = LONGEST_DELAY_S
+) -> datetime | None:
     """When the next instance may start; None when at once. ended: when it did, where that is known better."""
     if latest is None or not has_exited(latest):
         return None
-    delay_s = next_delay_s(latest)
+    delay_s = next_delay_s(latest, longest_s)
     return (ended or latest.finished_at or latest.created_at) + timedelta(seconds=delay_s) if delay_s else None
 
 
@@ -320,7 +366,9 @@ def _held_until(facts: Facts, latest: Instance | None) -> datetime | None:
     """The end of the back-off; none for what only failed because the sandbox ended under it."""
     box = facts.sandbox
     lost = latest is not None and latest.reason == "StartError" and box is not None and latest.sandbox_id != box.id
-    return None if lost or latest is None else backoff_until(latest, facts.ended.get(latest.id))
+    if lost or latest is None:
+        return None
+    return backoff_until(latest, facts.ended.get(latest.id), facts.longest_delay_s)
 
 
 def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:
@@ -332,7 +380,9 @@ def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:
         health = facts.health_of(instance)
         grace_s = float(pod.spec.termination_grace_period_seconds)
         if health.failed:
-            message = f"Container {container.name} failed {health.failed} probe, will be restarted"
+            message = f"Container {container.name} failed {health.failed} probe"
+            if _can_restart(pod, container):
+                message += ", will be restarted"
             yield StopContainer(
                 container.name, instance.id, float(health.grace_s) if health.grace_s is not None else grace_s, message
             )
@@ -349,6 +399,10 @@ def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:
                 yield ResizeContainer(container.name, instance.id)
         elif facts.bound.get(instance.id, "") != (cpus := facts.cpus.get(container.name, "")) and cpus:
             yield BindContainer(container.name, instance.id)
+
+
+def _can_restart(pod: Pod, container: Container) -> bool:
+    return bool(container.restart_policy_rules) or (container.restart_policy or pod.spec.restart_policy) != "Never"
 
 
 def _prune(pod: Pod, facts: Facts) -> Iterator[Step]:

@@ -13,9 +13,12 @@ from navarch.agent import admit, logs, resources
 from navarch.agent.act import Tools
 from navarch.agent.eviction import ranking
 from navarch.agent.eviction.ranking import Eviction
+from navarch.agent.facts import is_alive
 from navarch.agent.leftovers import Leftovers
 from navarch.agent.lookout import Lookout, Marks
 from navarch.agent.runtime import PodOnNode
+from navarch.agent.statics.file import hash_of
+from navarch.agent.statics.source import StaticPods
 from navarch.agent.vitals import Vitals
 from navarch.agent.work import Work
 from navarch.agent.worker import Worker, bugs
@@ -50,6 +53,7 @@ class Pods:
         node: Callable[[], Node | None],
         abilities: Callable[[], admit.Abilities],
         pressure: Callable[[], frozenset[str]] = frozenset,
+        statics: StaticPods | None = None,
     ) -> None:
         self._tools = tools
         self._ids = ids
@@ -62,10 +66,14 @@ class Pods:
         self._node = node
         self._abilities = abilities
         self._pressure = pressure
+        self._statics = statics
         self._workers: dict[str, Worker] = {}
         self._group: asyncio.TaskGroup | None = None
         self._seen: dict[str, PodOnNode] = {}
         self._burstable_milli = -1
+        self._closed: admit.Refusal | None = None
+        self._complete = False
+        """Whether the list of the node's pods is known."""
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -116,6 +124,15 @@ class Pods:
         if eviction.uid in self._workers:
             self._workers[eviction.uid].evict(eviction)
 
+    def is_stopped(self, uid: str) -> bool:
+        """Whether nothing of it runs or is about to."""
+        worker = self._workers.get(uid)
+        return worker is None or not (worker.work.busy or any(map(is_alive, worker.work.runtime.containers)))
+
+    def close(self, refusal: admit.Refusal) -> None:
+        """Take no pods any more."""
+        self._closed = refusal
+
     def is_over(self, uid: str) -> bool:
         worker = self._workers.get(uid)
         return worker is None or worker.work.gone or worker.work.pod.terminal
@@ -141,6 +158,11 @@ class Pods:
     # what has changed
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        newest = new if new is not None else old
+        if newest is not None and hash_of(newest):
+            if self._statics is not None:
+                self._statics.mirrors.look(newest.key)
+            return
         if new is not None:
             if new.uid in self._workers:
                 self._workers[new.uid].update(new)
@@ -148,6 +170,13 @@ class Pods:
                 self._employ(new.uid, new)
         if old is not None and (new is None or new.uid != old.uid) and old.uid in self._workers:
             self._workers[old.uid].gone()
+
+    def employ_static(self, found: Object) -> None:
+        self._employ(found.uid, found)
+
+    def change_static(self, found: Object) -> None:
+        if found.uid in self._workers:
+            self._workers[found.uid].end(found)
 
     def _employ(self, uid: str, found: Object | None) -> None:
         """Give the pod a worker."""
@@ -164,6 +193,7 @@ class Pods:
             allocatable=self._allocatable,
             refused=self._refusal(found) if found is not None else None,
             gone=found is None,
+            tell_static=self._statics.told if self._statics is not None and uid in self._statics else None,
         )
         worker = self._workers[uid] = Worker(work, self._tools, self._ids, self._network_ready)
         self._group.create_task(self._run(uid, worker))
@@ -173,6 +203,8 @@ class Pods:
         pod: Pod = found.view
         if pod.terminal or self._begun(found):
             return None
+        if self._closed is not None:
+            return self._closed
         if (harm := ranking.refusal(pod, self._pressure()) or admit.refusal(pod, self._abilities())) is not None:
             return harm
         return admit.misfit(pod, self._node(), self._others(found.uid), self._allocatable)
@@ -182,7 +214,9 @@ class Pods:
 
     def _others(self, uid: str) -> list[Pod]:
         """The pods that the node has taken and that have not ended."""
-        found = [one for one in self._informer.list() if one.uid != uid and not one.view.terminal]
+        listed = [one for one in self._informer.list() if not hash_of(one)]
+        statics = [one.work.object for one in self._workers.values() if one.work.tell_static is not None]
+        found = (one for one in (*listed, *statics) if one is not None and one.uid != uid and not one.view.terminal)
         return [one.view for one in found if self._took(one)]
 
     def _took(self, found: Object) -> bool:
@@ -200,31 +234,48 @@ class Pods:
             if self._workers.get(uid) is worker:
                 del self._workers[uid]
             self._tools.references.forget(uid)
+        if self._statics is not None and worker.work.tell_static is not None:
+            self._statics.ended(uid)
+            return
         found = self._informer.get(*worker.work.object.key) if worker.work.object is not None else None
         if found is not None and found.uid == uid:  # the worker gave up on a pod that is still there
             self._employ(uid, found)
 
     # the loop
 
-    async def run(self) -> None:
-        """Until cancelled."""
+    async def run(self, reachable: asyncio.Event) -> None:
+        """Until cancelled. reachable: set once the API server knows the node; what comes from files does not wait."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
+                if self._statics is not None:
+                    self._seen = dict(await self._lookout.first())
+                    group.create_task(self._statics.run(self))
+                    group.create_task(self._statics.mirrors.run())
+                    self._look_out(group)
+                    await self._statics.begun.wait()
+                await reachable.wait()
                 await self._informer.synced.wait()
                 self._seen = dict(await self._lookout.first())
                 self._informer.subscribe(self._on_pod)
+                self._complete = True
                 await self._clear_up()
-                group.create_task(self._lookout.listen(self))
-                group.create_task(self._lookout.relist(self))
+                if self._statics is None:
+                    self._look_out(group)
                 if self._tools.config.log_bytes:
                     group.create_task(self._rotate_logs())
                 await asyncio.get_running_loop().create_future()
             finally:
                 self._group = None
 
+    def _look_out(self, group: asyncio.TaskGroup) -> None:
+        group.create_task(self._lookout.listen(self))
+        group.create_task(self._lookout.relist(self))
+
     async def _clear_up(self) -> None:
         """See to it that nothing stays of pods that no longer exist."""
+        if not self._complete:  # whose pods they are is not known yet
+            return
         for uid in dict.fromkeys([*self._seen, *await self._leftovers.uids(), *self._tools.allotments.pods()]):
             if uid and uid not in self._workers:
                 _log.info("found what is left of a pod that no longer exists", uid=uid)

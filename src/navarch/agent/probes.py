@@ -78,6 +78,8 @@ class PodProbes:
         self._tell = tell
         self._count = count
         self._watched: dict[str, _Watched] = {}
+        self.ending = False
+        """The pod is being stopped: whether it is ready still matters, but nothing is restarted any more."""
 
     @property
     def health(self) -> Mapping[str, Health]:
@@ -110,7 +112,7 @@ class PodProbes:
         container = watched.container
         if container.startup_probe is not None and not watched.health.started:
             await self._probe(watched, "startup", container.startup_probe, resumed=was_ready)
-            if watched.health.failed:
+            if watched.health.failed or not watched.health.started:
                 return
         async with asyncio.TaskGroup() as group:
             if container.readiness_probe is not None:
@@ -126,7 +128,7 @@ class PodProbes:
             wait_s += self._ids.fraction() * probe.period_seconds
         await self._clock.sleep(wait_s)
         tally = Tally()
-        while True:
+        while not self.ending or kind == "readiness":
             try:
                 verdict = await self._check(watched, probe)
             except RuntimeFailure as error:  # nothing was found out, which counts neither way

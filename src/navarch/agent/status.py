@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from navarch.agent import resize
-from navarch.agent.facts import Facts, has_exited, is_alive, is_running, main_containers_started, restarts
+from navarch.agent import resize, restarting
+from navarch.agent.facts import Facts, has_exited, is_alive, is_running, main_containers_started, ordered, restarts
 from navarch.agent.plan import backoff_until, next_delay_s, outcome
 from navarch.agent.resources import qos_class
 from navarch.agent.runtime import Container as Instance
@@ -28,6 +28,8 @@ Conditions = list[dict[str, Any]]
 
 FRESH_PULL_ERROR_S = 2.0
 """So long a failed pull shows as `ErrImagePull`, then until the next try as `ImagePullBackOff`."""
+MESSAGES_BYTES = 12 << 10
+"""What the last words of all containers of a pod may come to."""
 IMAGE_REASONS = ("ErrImagePull", "RegistryUnavailable", "SignatureValidationFailed", "ImageInspectError")
 
 
@@ -93,6 +95,8 @@ def _container_status(
         "ready": _is_ready(facts, container, instance, state, init=init),
         "started": _is_started(facts, instance, state, init=init and not container.is_sidecar),
     }
+    for side in (state, made["lastState"]):
+        _shorten(side.get("terminated") or {}, len((*ordered(pod), *pod.spec.ephemeral_containers)))
     if instance is not None:
         made["containerID"] = f"containerd://{instance.id}"
     elif known is not None and known.container_id:
@@ -106,6 +110,12 @@ def _container_status(
     if devices := facts.devices.get(container.name):
         made["allocatedResourcesStatus"] = devices
     return made
+
+
+def _shorten(ended: Document, containers: int) -> None:
+    """Bound its message, so that those of all containers together fit into the pod's status."""
+    if len(message := ended.get("message", "").encode()) > MESSAGES_BYTES // containers:
+        ended["message"] = message[: MESSAGES_BYTES // containers].decode("utf-8", "ignore")
 
 
 def _known(pod: Pod, name: str) -> ContainerStatus | None:
@@ -124,7 +134,7 @@ def _state(
     init: bool,
     ephemeral: bool,
 ) -> Document:
-    if instance is None and known is not None and known.state.terminated is not None:
+    if instance is None and known is not None and known.state.terminated is not None and not _begins_anew(pod, facts):
         return {"terminated": _terminated_again(known)}
     waiting = _failure_state(pod, facts, container)
     if is_running(instance) and instance is not None:
@@ -136,12 +146,14 @@ def _state(
             again = False
         if again and waiting is not None and ("start", container.name) not in facts.busy:
             return {"waiting": waiting}
-        until = backoff_until(instance, facts.ended.get(instance.id))
+        until = backoff_until(instance, facts.ended.get(instance.id), facts.longest_delay_s)
         if again and until is not None and until > facts.now:
-            return {"waiting": _crash_loop(pod, container, instance)}
+            return {"waiting": _crash_loop(pod, facts, container, instance)}
         return {"terminated": _terminated(facts, instance)}
     if waiting is not None:
         return {"waiting": waiting}
+    if known is not None and known.container_id and instance is None and _begins_anew(pod, facts):
+        return {"waiting": {"reason": restarting.WAITING}}
     pending_inits = pod.spec.init_containers and (init or not main_containers_started(pod, facts))
     return {"waiting": {"reason": "PodInitializing" if pending_inits else "ContainerCreating"}}
 
@@ -159,9 +171,14 @@ def _failure_state(pod: Pod, facts: Facts, container: Container) -> Document | N
     return {"reason": failed.reason, "message": failed.message} if failed is not None else None
 
 
-def _crash_loop(pod: Pod, container: Container, instance: Instance) -> Document:
+def _begins_anew(pod: Pod, facts: Facts) -> bool:
+    """Whether what is not there was taken away because all containers start again."""
+    return restarting.may_restart(pod) and not pod.terminating and outcome(pod, facts) is None
+
+
+def _crash_loop(pod: Pod, facts: Facts, container: Container, instance: Instance) -> Document:
     where = f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"
-    delay = _go_duration(next_delay_s(instance))
+    delay = _go_duration(next_delay_s(instance, facts.longest_delay_s))
     message = f"back-off {delay} restarting failed container={container.name} pod={where}"
     return {"reason": "CrashLoopBackOff", "message": message}
 
@@ -178,7 +195,7 @@ def _terminated(facts: Facts, instance: Instance) -> Document:
         "finishedAt": rfc3339(instance.finished_at or instance.created_at),
         "containerID": f"containerd://{instance.id}",
     }
-    if message := facts.messages.get(instance.id) or instance.message:
+    if message := ": ".join(filter(None, (instance.message, facts.messages.get(instance.id)))):
         made["message"] = message
     return made
 
@@ -200,6 +217,8 @@ def _terminated_again(known: ContainerStatus) -> Document:
 def _last_state(
     pod: Pod, facts: Facts, instance: Instance | None, known: ContainerStatus | None, state: Document
 ) -> Document:
+    if instance is None and "waiting" in state and known is not None and known.state.terminated is not None:
+        return {"terminated": _terminated_again(known)}
     if instance is None:
         gone = known is not None and known.last_state.terminated is not None
         return {"terminated": _terminated_last(known)} if gone and known is not None else {}
@@ -210,6 +229,8 @@ def _last_state(
         return {"terminated": _terminated(facts, previous)}
     if known is not None and known.restart_count == instance.attempt and known.last_state.terminated is not None:
         return {"terminated": _terminated_last(known)}
+    if known is not None and known.restart_count == instance.attempt - 1 and (ended := _terminated_again(known)):
+        return {"terminated": ended}
     return {}
 
 
@@ -269,6 +290,8 @@ def _conditions(
         _containers_ready(phase, inits, mains),
     ]
     own.append(_ready(pod, old, own[-1], phase))
+    if restarting.may_restart(pod):
+        own.append(_all_restarting(pod, facts, phase))
     if (resizing := resize.condition(pod, facts)) is not None:
         own.append(dict(resizing))
     if facts.evicted is not None and facts.evicted.disrupts:
@@ -295,6 +318,14 @@ def _verdict(type: str, holds: bool, reason: str = "", message: str = "") -> dic
 def _sandbox_condition(pod: Pod, facts: Facts) -> dict[str, Any]:
     box = facts.sandbox
     return _verdict("PodReadyToStartContainers", box is not None and (bool(box.ips) or pod.spec.host_network))
+
+
+def _all_restarting(pod: Pod, facts: Facts, phase: str) -> dict[str, Any]:
+    ended = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase, "")
+    if ended or not restarting.sources(pod, facts):
+        return _verdict(restarting.CONDITION, False, ended)
+    message = "container exited with restart policy rule"
+    return _verdict(restarting.CONDITION, True, "RestartAllContainersStarted", message)
 
 
 def _initialized(pod: Pod, facts: Facts, phase: str, inits: Sequence[Document]) -> dict[str, Any]:

@@ -80,7 +80,10 @@ class StartContainer:
 
 @dataclass(frozen=True, slots=True)
 class StopContainer:
-    """message: why, as the event says it. hurry: it is being stopped already, but has less time now."""
+    """message: why, as the event says it. hurry: it is being stopped already, but has less time now.
+
+    hook: whether its own hook before the stop is to run; what has run it was told to stop already.
+    """
 
     container: str
     container_id: str
@@ -88,10 +91,25 @@ class StopContainer:
     message: str
     reason: str = "Killing"
     hurry: bool = False
+    hook: bool = True
 
     @property
     def key(self) -> StepKey:
         return ("hurry" if self.hurry else "stop", self.container_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPreStop:
+    """Run the hook of a container whose turn to stop comes later."""
+
+    container: str
+    container_id: str
+    grace_s: float
+    message: str
+
+    @property
+    def key(self) -> StepKey:
+        return ("stop", self.container_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +176,7 @@ Step = (
     | EnsureImage
     | StartContainer
     | StopContainer
+    | RunPreStop
     | ResizeContainer
     | RemoveContainer
     | Allot

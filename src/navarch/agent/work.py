@@ -5,7 +5,7 @@ All of it can be lost: an agent that starts anew reads the runtime and the API s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from navarch.agent.facts import Amounts, Failure, StepKey
 from navarch.agent.runtime import Image, PodOnNode, SandboxSpec
 from navarch.kinds.object import Object
 from navarch.kinds.pod import Pod
+from navarch.objects.value import Document
 
 
 @dataclass(slots=True)
@@ -54,6 +55,9 @@ class Work:
     status: dict[str, Any] = field(default_factory=dict)
     stopping: dict[str, datetime] = field(default_factory=dict)
     bound: dict[str, str] = field(default_factory=dict)
+    hooked: set[str] = field(default_factory=set)
+    tell_static: Callable[[Object, Document], None] | None = None
+    """Who is told of the status of a pod that comes from a file; None for pods of the API server's."""
     ended: dict[str, datetime] = field(default_factory=dict)
     deleted_at: datetime | None = None
 

@@ -21,6 +21,7 @@ from navarch.agent.probes import PodProbes
 from navarch.agent.runtime import Container as Instance
 from navarch.agent.runtime import PodOnNode, RuntimeAway, RuntimeFailure
 from navarch.agent.specs import TERMINATION_POLICY
+from navarch.agent.statics.file import with_status
 from navarch.agent.status import status_of, status_patch, waits_for
 from navarch.agent.steps import Finish, Step
 from navarch.agent.timeline import CURRENT, Timeline, span, spent
@@ -105,6 +106,12 @@ class Worker:
         if (old.labels, old.annotations) != (new.labels, new.annotations) and self.work.volumes_ready:
             self.work.stale = True
 
+    def end(self, last: Object) -> None:
+        """Its file is gone. last: it as if deleted; what has been found out about it meanwhile stays."""
+        if self.work.object is not None:
+            status = self.work.object.document().get("status") or {}
+            self.update(with_status(last, status))
+
     def gone(self) -> None:
         """The API server no longer has the object."""
         self.work.gone = True
@@ -135,7 +142,8 @@ class Worker:
     def evict(self, eviction: Eviction) -> None:
         """The node has to get rid of the pod."""
         self.work.evicted = eviction
-        self._actor.tell(self.work, "Warning", EVICTED, eviction.message)
+        if eviction.reason == EVICTED:
+            self._actor.tell(self.work, "Warning", EVICTED, eviction.message)
         self._wake.set()
 
     def release(self) -> None:
@@ -253,7 +261,8 @@ class Worker:
     def _probe(self, probes: PodProbes) -> None:
         work = self.work
         running = set()
-        if work.object is not None and not work.gone and not work.pod.terminating:
+        probes.ending = work.pod.terminating
+        if work.object is not None and not work.gone:
             ip = next(iter(work.around.pod_ips), "")
             containers = {one.name: one for one in (*work.pod.spec.containers, *work.pod.spec.init_containers)}
             for item in work.runtime.containers:
@@ -285,6 +294,8 @@ class Worker:
             stopping=dict(work.stopping),
             ended=work.ended,
             deleted_at=work.deleted_at,
+            hooked=frozenset(work.hooked),
+            longest_delay_s=self._tools.config.kubelet.max_container_restart_period_s,
             resized=dict(work.resized),
             allocatable=work.allocatable,
             network_ready=self._network_ready(),
@@ -350,6 +361,10 @@ class Worker:
         self._tell_backoffs(new)
         patch = status_patch(work.uid, old, new)
         if patch is None:
+            return
+        if work.tell_static is not None:
+            self.update(with_status(found, new))
+            work.tell_static(found, new)
             return
         try:
             with span("status", self._tools.clock.monotonic):

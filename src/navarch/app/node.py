@@ -7,6 +7,7 @@ of the kernel: whoever starts it again finds everything as it was.
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -200,6 +201,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
             settle()
             _log.info("serving", node=settings.node_name, port=settings.agent_port)
             tasks.append(group.create_task(_settle_when_synced(informers)))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, agent.shutdown.begin)
             await stop.wait()
             for task in tasks:
                 task.cancel()

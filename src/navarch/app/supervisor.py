@@ -24,6 +24,8 @@ from navarch.app.layout import Layout, write_atomically
 BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_S = 30.0
 STOP_S = 10.0
+AGENT = "agent"
+"""The process that is told when the machine is about to go down."""
 MODULE = "navarch.app.supervisor"
 
 
@@ -69,6 +71,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGPWR, self._on_power_fails)
         left = self._left_behind()
         for process in self.processes:
             self.running[process.name] = left.get(process.name) or Running(process)
@@ -88,6 +91,12 @@ class Supervisor:
 
     def _on_stop(self, *_: object) -> None:
         self.stopping = True
+
+    def _on_power_fails(self, *_: object) -> None:
+        """The machine is about to go down: pods are the agent's to end, who is told."""
+        one = self.running.get(AGENT)
+        if one is not None and alive(one.pid, one.birth):
+            os.kill(one.pid, signal.SIGPWR)
 
     def _left_behind(self) -> dict[str, Running]:
         """Processes of an earlier supervisor that still live, told apart from strangers by their start time."""

@@ -20,6 +20,7 @@ from navarch.agent.steps import (
     RefreshVolumes,
     RemoveContainer,
     RemoveSandbox,
+    RunPreStop,
     StartContainer,
     StartSandbox,
     StopContainer,
@@ -154,6 +155,94 @@ def test_a_containers_own_rules_come_before_the_policy() -> None:
     assert outcome(pod(listed, restartPolicy="Never"), facts(instance(code=1))) == ("Failed", "", "")
 
 
+ALL = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+
+
+def asking(name: str = "main", **more: Any) -> Any:
+    """A container whose end with 88 restarts all."""
+    return {"name": name, "image": "app:1", "restartPolicy": "Never", "restartPolicyRules": [ALL], **more}
+
+
+def test_the_first_rule_that_an_end_meets_decides() -> None:
+    other = {"action": "Restart", "exitCodes": {"operator": "NotIn", "values": [0, 1]}}
+    made = pod(asking(restartPolicyRules=[other, ALL]), restartPolicy="Never")
+    assert steps(made, facts(instance(code=88))) == (StartContainer("main", "box0", 1),)
+    made = pod(asking(restartPolicyRules=[ALL, other]), restartPolicy="Never")
+    assert steps(made, facts(instance(code=88))) == (RemoveContainer("main-0"),)
+    assert outcome(made, facts(instance(code=1))) == ("Failed", "", "")
+
+
+def test_an_end_that_restarts_all_stops_and_forgets_the_others_first() -> None:
+    init = [{"name": "init", "image": "app:1"}, *sidecars("side")]
+    made = pod({"name": "a", "image": "app:1"}, asking("b"), initContainers=init, restartPolicy="Never")
+    done, side, b = instance("init", code=0), instance("side"), instance("b", code=88)
+    found = steps(made, facts(done, side, instance("a"), b))
+    assert [(step.container, step.grace_s, step.hook) for step in found] == [("side", 2.0, False), ("a", 2.0, False)]
+    stopped = (done, instance("side", code=137), instance("a", code=137), b)
+    assert steps(made, facts(*stopped)) == tuple(RemoveContainer(f"{name}-0") for name in ("init", "side", "a"))
+    assert steps(made, facts(b)) == (RemoveContainer("b-0"),)
+    names = ("init", "side", "a", "b")
+    again = facts(images=dict.fromkeys(names, "i"))
+    assert steps(made, again) == (StartContainer("init", "box0", 0),)
+    assert outcome(made, facts(done, instance("a", code=1), b)) is None
+
+
+def test_all_are_not_restarted_over_and_over_without_a_pause() -> None:
+    made = pod(asking(), {"name": "other", "image": "app:1"}, restartPolicy="Never")
+    again = [instance(attempt=1, code=88, ended=100), instance("other", 1)]
+    held = plan(made, facts(*again, now=101))
+    assert (held.steps, held.wake_at) == ((), at(110))
+    assert [step.container for step in steps(made, facts(*again, now=110))] == ["other"]
+
+
+def test_debugging_containers_start_once_and_in_a_pod_that_does_not_come_up() -> None:
+    made = pod(initContainers=[{"name": "init", "image": "a"}], ephemeralContainers=[{"name": "debug", "image": "a"}])
+    images = {"debug": "i"}
+    failing = instance("init", attempt=3, code=1, delay_s=40)
+    assert steps(made, facts(failing, images=images)) == (StartContainer("debug", "box0", 0),)
+    assert steps(made, facts(failing, instance("debug", code=0), images=images)) == ()
+    assert steps(made, facts(failing, instance("debug", code=1, sandbox="gone"), images=images)) == ()
+
+
+def test_a_hook_after_the_start_holds_back_who_comes_later() -> None:
+    first = {"name": "a", "image": "i", "lifecycle": {"postStart": {"sleep": {"seconds": 1}}}}
+    made = pod(first, {"name": "b", "image": "i"})
+    both = {"a": "i", "b": "i"}
+    assert steps(made, facts(images=both)) == (StartContainer("a", "box0", 0),)
+    assert steps(made, facts(images={})) == (EnsureImage("a"), EnsureImage("b"))
+    assert steps(made, facts(images={"b": "i"})) == (EnsureImage("a"),)
+    running = instance("a")
+    assert steps(made, facts(running, images=both, busy=frozenset({("start", "a")}))) == ()
+    assert steps(made, facts(running, images=both)) == (StartContainer("b", "box0", 0),)
+    failed = {("image", "a"): Failure("ErrImagePull", "no", at(0), at(60))}
+    assert steps(made, facts(images={"b": "i"}, failures=failed)) == (StartContainer("b", "box0", 0),)
+
+
+def test_a_probe_that_ends_a_container_for_good_does_not_speak_of_a_restart() -> None:
+    health = {"health": {"main-0": Health(failed="liveness")}}
+    rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [9]}}
+    own = {"name": "main", "image": "app:1"}
+    for made, again in (
+        (pod(), True),
+        (pod(restartPolicy="Never"), False),
+        (pod({**own, "restartPolicy": "Never"}), False),
+        (pod({**own, "restartPolicy": "OnFailure"}, restartPolicy="Never"), True),
+        (pod({**own, "restartPolicy": "Never", "restartPolicyRules": [rule]}), True),
+    ):
+        [step] = steps(made, facts(instance(), **health))
+        assert step.message == "Container main failed liveness probe" + (", will be restarted" if again else "")
+
+
+def test_a_node_can_bound_the_pauses() -> None:
+    assert [next_delay_s(instance(attempt=n, code=1, delay_s=before), 3) for n, before in enumerate((0, 0, 3))] == [
+        0,
+        3,
+        3,
+    ]
+    crashed = facts(instance(attempt=4, code=1, ended=10), now=11, longest_delay_s=1)
+    assert steps(pod(), crashed) == (StartContainer("main", "box0", 5, 1),)
+
+
 def test_delays_double_up_to_five_minutes_and_start_afresh_after_ten() -> None:
     delays, before = [], 0
     for attempt in range(9):
@@ -236,7 +325,35 @@ def test_a_stop_that_has_less_time_now_is_hurried() -> None:
     shorter = {"deletionTimestamp": "2026-01-01T00:00:11Z", "deletionGracePeriodSeconds": 1}
     [step] = steps(pod(meta=shorter), facts(instance(), now=10, **busy))
     assert step.hurry
-    assert step.grace_s == 1.0
+    assert step.grace_s == 2.0
+
+
+def sidecars(*names: str, **more: Any) -> list[Any]:
+    return [{"name": name, "image": "app:1", "restartPolicy": "Always", **more} for name in names]
+
+
+def test_hooks_of_sidecars_run_at_once_and_their_turn_to_stop_comes_later() -> None:
+    hook = {"lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}
+    dying = pod(initContainers=[*sidecars("one", **hook), *sidecars("two")], meta=DELETED)
+    alive = [instance(), instance("one"), instance("two")]
+    text = "Stopping container {}"
+    assert steps(dying, facts(*alive)) == (
+        StopContainer("main", "main-0", 30.0, text.format("main")),
+        RunPreStop("one", "one-0", 30.0, text.format("one")),
+    )
+    busy = frozenset({("stop", "main-0"), ("stop", "one-0")})
+    assert steps(dying, facts(*alive, busy=busy, stopping={"main-0": at(30)})) == ()
+    hooked = frozenset({"one-0"})
+    assert steps(dying, facts(instance(code=0), *alive[1:], hooked=hooked)) == (
+        StopContainer("two", "two-0", 30.0, text.format("two")),
+    )
+    [last] = steps(dying, facts(instance(code=0), alive[1], hooked=hooked, now=20))
+    assert last == StopContainer("one", "one-0", 10.0, text.format("one"), hook=False)
+
+
+def test_the_last_moment_is_two_seconds() -> None:
+    [step] = steps(pod(meta=DELETED), facts(instance(), now=29.5))
+    assert step.grace_s == 2.0
 
 
 def test_sidecars_are_stopped_last_and_in_reverse() -> None:

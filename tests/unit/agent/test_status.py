@@ -174,3 +174,50 @@ def test_limits_are_repeated_for_those_who_watch_them() -> None:
     assert main(status)["resources"] == {"limits": {"cpu": "1"}, "requests": {"cpu": "500m"}}
     assert main(status)["allocatedResources"] == {"cpu": "500m"}
     assert status["qosClass"] == "Burstable"
+
+
+RULE = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+ASKING = {"name": "main", "image": "app:1", "restartPolicy": "Never", "restartPolicyRules": [RULE]}
+
+
+def test_a_restart_of_all_shows_in_a_condition_and_in_what_waits() -> None:
+    made = pod(ASKING, initContainers=[{"name": "init", "image": "app:1"}], restartPolicy="Never")
+    begun = status_of(made, {}, facts(instance(code=88), instance("init", code=0)))
+    found = condition(begun, "AllContainersRestarting")
+    assert (found["status"], found["reason"]) == ("True", "RestartAllContainersStarted")
+    assert found["message"] == "container exited with restart policy rule"
+    assert begun["phase"] == "Running"
+    cleared = pod(
+        ASKING,
+        initContainers=[{"name": "init", "image": "app:1"}],
+        restartPolicy="Never",
+        status={**begun, "phase": "Running"},
+    )
+    status = status_of(cleared, begun, facts())
+    assert condition(status, "AllContainersRestarting")["status"] == "False"
+    for found in (main(status), status["initContainerStatuses"][0]):
+        assert found["state"] == {"waiting": {"reason": "RestartingAllContainers"}}
+    assert main(status)["lastState"]["terminated"]["exitCode"] == 88
+    assert condition(status, "Initialized")["status"] == "False"
+    again = pod(ASKING, initContainers=[{"name": "init", "image": "app:1"}], restartPolicy="Never", status=status)
+    running = status_of(again, status, facts(instance(attempt=1), instance("init", 1, code=0)))
+    assert main(running)["restartCount"] == 1
+    assert main(running)["lastState"]["terminated"]["exitCode"] == 88
+    assert running["phase"] == "Running"
+    never = status_of(again, status, facts(instance(attempt=1, code=0), instance("init", 1, code=0)))
+    assert condition(never, "AllContainersRestarting")["reason"] == "PodCompleted"
+    plain = status_of(pod(), {}, facts(instance()))
+    assert "AllContainersRestarting" not in {item["type"] for item in plain["conditions"]}
+
+
+def test_last_words_are_joined_with_the_runtimes_and_share_what_room_there_is() -> None:
+    many = [{"name": f"c{n}", "image": "app:1"} for n in range(6)]
+    made = pod(*many, restartPolicy="Never")
+    ended = [instance(f"c{n}", code=1, message="why" if n == 0 else "") for n in range(6)]
+    words = {"c0-0": "mine", "c1-0": "x" * 4096, "c2-0": "é" * 2048}
+    found = status_of(made, {}, facts(*ended, messages=words))["containerStatuses"]
+    said = [one["state"]["terminated"].get("message", "") for one in found]
+    assert said[0] == "why: mine"
+    assert said[1] == "x" * 2048
+    assert said[2] == "é" * 1024
+    assert said[3] == ""

@@ -84,3 +84,27 @@ def test_a_reused_process_id_is_no_acquaintance() -> None:
     assert alive(os.getpid(), birth_of(os.getpid()))
     assert not alive(os.getpid(), birth_of(os.getpid()) - 1)
     assert not alive(0, 0)
+
+
+def test_the_agent_is_told_that_the_machine_goes_down(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    line = f"import signal, pathlib\nsignal.signal(signal.SIGPWR, lambda *_: pathlib.Path({str(told)!r}).touch())\n"
+    line += f"pathlib.Path({str(tmp_path / 'ready')!r}).touch()\nwhile True: signal.pause()"
+    agent = {"name": "agent", "argv": [sys.executable, "-S", "-c", line], "log": str(tmp_path / "log"), "needs": []}
+    (tmp_path / "processes.json").write_text(json.dumps([agent]))
+    command = [sys.executable, "-m", "navarch.app.supervisor", str(tmp_path), str(tmp_path / "run")]
+    with subprocess.Popen(command) as child:
+        _until_there(tmp_path / "ready")
+        before = read_state(tmp_path / "run" / "supervisor.json")["agent"]
+        child.send_signal(signal.SIGPWR)
+        _until_there(told)
+        assert read_state(tmp_path / "run" / "supervisor.json")["agent"] == before, "it goes on"
+        child.terminate()
+        child.wait(15)
+
+
+def _until_there(file: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not file.exists():
+        assert time.monotonic() < deadline, f"{file} did not come"
+        time.sleep(0.02)

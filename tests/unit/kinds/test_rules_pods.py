@@ -161,3 +161,29 @@ def test_classes_and_addresses() -> None:
     moved = {"spec": {"cidrs": ["10.0.1.0/24"]}}
     assert [field for field, _ in causes(SERVICECIDR, moved, networks)] == ["spec.cidrs[0]"]
     assert [field for field, _ in causes(SERVICECIDR, {"spec": {"cidrs": []}}, networks)] == ["spec.cidrs"]
+
+
+def test_rules_for_restarts_name_an_action_and_codes() -> None:
+    codes = {"operator": "In", "values": [42]}
+
+    def judged(*rules: Document, **more: Any) -> Causes:
+        return pod(containers=[one(restartPolicy="Never", restartPolicyRules=list(rules), **more)])
+
+    at = "spec.containers[0].restartPolicyRules"
+    assert (
+        judged({"action": "Restart", "exitCodes": codes}, {"action": "RestartAllContainers", "exitCodes": codes}) == []
+    )
+    assert judged({"action": "Stop", "exitCodes": codes}) == [
+        (f"{at}[0].action", 'Unsupported value: "Stop": supported values: "Restart", "RestartAllContainers"')
+    ]
+    assert judged({"action": "Restart", "exitCodes": {**codes, "operator": "Equals"}}) == [
+        (f"{at}[0].exitCodes.operator", 'Unsupported value: "Equals": supported values: "In", "NotIn"')
+    ]
+    assert [field for field, _ in judged({"action": "Restart"})] == [f"{at}[0].exitCodes"]
+    assert [field for field, _ in judged(*[{"action": "Restart", "exitCodes": codes}] * 21)] == [at]
+    many = {"operator": "NotIn", "values": list(range(256))}
+    assert [field for field, _ in judged({"action": "Restart", "exitCodes": many})] == [f"{at}[0].exitCodes.values"]
+    bare = one(restartPolicyRules=[{"action": "Restart", "exitCodes": codes}])
+    text = "Required value: must specify restartPolicy when restart rules are used"
+    assert pod(containers=[bare]) == [("spec.containers[0].restartPolicy", text)]
+    assert pod(initContainers=[{**bare, "name": "i"}]) == [("spec.initContainers[0].restartPolicy", text)]

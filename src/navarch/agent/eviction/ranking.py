@@ -87,13 +87,17 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """disrupts: whether the pod gets the condition that budgets and Jobs look for. cause: a signal, for counting."""
+    """disrupts: whether the pod gets the condition that budgets and Jobs look for. cause: a signal, for counting.
+
+    reason: that the pod's status shows.
+    """
 
     uid: str
     message: str
     grace_s: int = HARD_GRACE_S
     disrupts: bool = False
     cause: str = ""
+    reason: str = EVICTED
 
 
 def is_critical(pod: Pod) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -226,6 +227,7 @@ class DiskStorage:
     def termination_message(self, pod: Pod, container: str, attempt: int) -> str:
         try:
             with self._paths.termination_log(pod.metadata.uid, container, attempt).open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - LONGEST_MESSAGE_BYTES))
                 return file.read(LONGEST_MESSAGE_BYTES).decode("utf-8", "replace")
         except OSError:  # nothing was left, or the pod's directory is gone
             return ""

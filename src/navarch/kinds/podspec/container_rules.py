@@ -19,6 +19,10 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 RESTART_POLICIES = ("Always", "Never", "OnFailure")
+RESTART_ACTIONS = ("Restart", "RestartAllContainers")
+EXIT_OPERATORS = ("In", "NotIn")
+MOST_RESTART_RULES = 20
+MOST_EXIT_CODES = 255
 RESIZABLE = ("cpu", "memory")
 RESIZE_POLICIES = ("NotRequired", "RestartContainer")
 RECURSIONS = ("Disabled", "Enabled", "IfPossible")
@@ -81,6 +85,27 @@ def container(faults: Faults, found: Document, path: str, volumes: Mapping[str, 
         container_security(faults, found["securityContext"], f"{path}.securityContext", spec.get("hostUsers", True))
     if "restartPolicy" in found and found["restartPolicy"] not in RESTART_POLICIES:
         faults.unsupported(f"{path}.restartPolicy", found["restartPolicy"], RESTART_POLICIES)
+    if rules := found.get("restartPolicyRules"):
+        if "restartPolicy" not in found:
+            faults.required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+        _restart_rules(faults, rules, f"{path}.restartPolicyRules")
+
+
+def _restart_rules(faults: Faults, found: list[Document], path: str) -> None:
+    if len(found) > MOST_RESTART_RULES:
+        faults.too_many(path, len(found), MOST_RESTART_RULES)
+    for index, rule in enumerate(found):
+        where = f"{path}[{index}]"
+        if rule.get("action", "") not in RESTART_ACTIONS:
+            faults.unsupported(f"{where}.action", rule.get("action", ""), RESTART_ACTIONS)
+        codes = rule.get("exitCodes")
+        if codes is None:
+            faults.required(f"{where}.exitCodes", "must be specified")
+            continue
+        if codes.get("operator", "") not in EXIT_OPERATORS:
+            faults.unsupported(f"{where}.exitCodes.operator", codes.get("operator", ""), EXIT_OPERATORS)
+        if len(codes.get("values") or ()) > MOST_EXIT_CODES:
+            faults.too_many(f"{where}.exitCodes.values", len(codes["values"]), MOST_EXIT_CODES)
 
 
 def image(faults: Faults, found: Document, path: str) -> None:

@@ -421,8 +421,8 @@ def test_an_agent_that_starts_anew_finds_what_the_one_before_left() -> None:
             assert {volume for volume, _ in fake.published} == {HANDLE}
             await removed(world, "stays")
             await until(lambda: not fake.staged)
+            await until(lambda: not list((world.config.paths.root / "plugins").rglob("vol_data.json")))
         assert not fake.published
-        assert not list((world.config.paths.root / "plugins").rglob("vol_data.json"))
 
     play(scene)
 
