@@ -33,12 +33,14 @@ for _one in filters.ALL:
 class Entry:
     """place: "ready", "backoff", "refused", or "out" while it is being tried. due_s: when back-off or refusal ends.
 
-    heard: the news that would bring it back; None for any.
+    heard: the news that would bring it back; None for any. forgiven: the attempts that count again if what it waits for
+    cannot be made.
     """
 
     pod: PodFacts
     order: int
     attempts: int = 0
+    forgiven: int = 0
     tried_s: float = 0.0
     due_s: float = 0.0
     place: str = "ready"
@@ -102,6 +104,7 @@ class Queue:
             if entry is not None and entry.place == "ready" and entry.order == order:
                 entry.place = "out"
                 entry.attempts += 1
+                entry.forgiven = 0
                 entry.tried_s = now_s
                 return entry
         return None
@@ -119,13 +122,14 @@ class Queue:
     def wait(self, entry: Entry, name: str) -> None:
         """Its place was found, and something has to be made there first: it waits for the news that the filter `name`
         cares about, and is then tried at once."""
-        entry.attempts = 0
+        entry.forgiven, entry.attempts = entry.attempts, 0
         self.refused(entry, (name,))
 
     def retry(self, entry: Entry) -> None:
         """Something went wrong that time may heal: back off."""
         if self._entries.get(entry.pod.uid) is entry:
             self._refused.pop(entry.pod.uid, None)
+            entry.attempts = max(entry.attempts, entry.forgiven)
             entry.place = "backoff"
             self._wait_until(entry, entry.tried_s + entry.backoff_s())
 

@@ -93,3 +93,26 @@ def test_a_changed_pod_is_tried_at_once_and_a_removed_one_never(make: Any) -> No
     queue.retry(entry)
     assert queue.next_due_s() is None
     assert names(queue, 1e6) == []
+
+
+def test_what_could_not_be_made_for_a_pod_is_not_tried_without_pause(make: Any) -> None:
+    queue = Queue()
+    queue.add(make.pod("a"))
+    now_s, pauses = 0.0, []
+    for _ in range(6):
+        entry = queue.pop(now_s)
+        assert entry is not None
+        queue.wait(entry, "VolumeBinding")
+        queue.retry(entry)
+        due_s = queue.next_due_s()
+        assert due_s is not None
+        pauses.append(due_s - now_s)
+        now_s = due_s
+    assert pauses == [1, 2, 4, 8, 10, 10]
+    entry = queue.pop(now_s)
+    assert entry is not None
+    queue.wait(entry, "VolumeBinding")
+    queue.tell(News, now_s)
+    assert queue.pop(now_s) is entry, "what was made is used at once"
+    queue.retry(entry)
+    assert queue.next_due_s() == now_s + 1, "and what failed before is forgotten"
