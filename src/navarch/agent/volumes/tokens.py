@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/tasks/configure-pod-container/configure-servi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from navarch.base.clock import Clock, parse_rfc3339
 from navarch.base.errors import Retryable
@@ -23,6 +23,8 @@ OLDEST = timedelta(hours=24)
 SKEW = timedelta(minutes=1)
 """Who checks a token lets it be so much too young."""
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 _Key = tuple[str, str, int]
 
 
@@ -34,9 +36,9 @@ class Token:
     expires_at: datetime
 
     def due_at(self, now: datetime) -> datetime:
-        """When it is to be renewed: at once if the clock was set back before it was made, since then it counts as not
+        """When it is to be renewed: long ago if the clock was set back before it was made, since then it counts as not
         yet valid."""
-        return now if now < self.asked_at - SKEW else self.renew_at
+        return LONG_AGO if now < self.asked_at - SKEW else self.renew_at
 
 
 class PodTokens:

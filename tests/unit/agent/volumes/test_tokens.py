@@ -75,6 +75,29 @@ def test_a_long_token_is_renewed_every_day() -> None:
     assert tokens.renew_at(UID) == START + timedelta(hours=24)
 
 
+def test_a_clock_that_is_set_back_makes_a_token_due_since_it_would_not_be_valid_yet() -> None:
+    clock = HandClock()
+    client = Issuer(clock)
+    tokens = PodTokens(client, clock)  # type: ignore[arg-type]
+
+    async def run() -> None:
+        await tokens.ensure(asking())
+        clock.moment -= timedelta(seconds=30)
+        assert list((await tokens.ensure(asking())).values()) == ["t1"], "a correction, which who checks it forgives"
+        clock.moment -= timedelta(hours=5)
+        before = clock.moment
+        clock.moment += timedelta(seconds=1)
+        due = tokens.renew_at(UID)
+        assert due is not None
+        assert due < before, "due at every moment, also at one that was read a little earlier"
+        assert list((await tokens.ensure(asking())).values()) == ["t2"]
+        due = tokens.renew_at(UID)
+        assert due is not None
+        assert due > clock.moment
+
+    asyncio.run(run())
+
+
 def test_an_answer_without_a_token_is_a_failure() -> None:
     clock = HandClock()
     client = Issuer(clock)
