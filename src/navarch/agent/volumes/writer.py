@@ -41,6 +41,7 @@ def write(target: Path, payload: Payload, stamp: str, fs_group: int | None = Non
         _write_file(directory, path, content)
     if fs_group is not None:
         own_by_group(directory, fs_group, readonly=True)
+        os.chown(target, -1, fs_group)
     link = target / FRESH
     link.unlink(missing_ok=True)
     link.symlink_to(directory.name)

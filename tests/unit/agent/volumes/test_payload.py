@@ -121,6 +121,48 @@ def test_a_volume_holds_exactly_what_was_written_last(tmp_path_factory: pytest.T
         assert files(target) == wanted
 
 
+MODES = st.sampled_from([0o400, 0o440, 0o644, 0o755])
+ITEMS = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "none"]), st.sampled_from("xyz"), names, st.none() | MODES),
+    max_size=4,
+    unique_by=lambda item: (item[1], item[2]),
+)
+
+
+@given(ITEMS, MODES, st.booleans())
+def test_items_become_files_of_their_paths_and_modes(
+    tmp_path_factory: pytest.TempPathFactory, listed: Any, default_mode: int, optional: bool
+) -> None:
+    items = [
+        {"key": key, "path": f"{top}/{name}", **({"mode": mode} if mode is not None else {})}
+        for key, top, name, mode in listed
+    ]
+    volume = {"configMap": {"name": "cm", "items": items, "defaultMode": default_mode, "optional": optional}}
+    if not optional and any(key == "none" for key, *_ in listed):
+        with pytest.raises(MountFailure, match="references non-existent configmap key: none"):
+            made(volume)
+        return
+    target = tmp_path_factory.mktemp("v")
+    write(target, made(volume), "one")
+    wanted = {f"{top}/{name}": (key, mode) for key, top, name, mode in listed if key != "none" or not items}
+    everything = {"a": ("a", None), "b": ("b", None)}
+    for path, (key, mode) in (wanted if items else everything).items():
+        file = target / path
+        assert file.read_bytes() == DATA["configmaps", "cm"][key]
+        assert file.stat().st_mode & 0o777 == (default_mode if mode is None else mode)
+    assert files(target).keys() == (wanted if items else everything).keys()
+
+
+def test_what_a_killed_agent_left_behind_goes_with_the_next_change(tmp_path: Path) -> None:
+    write(tmp_path, {"a": Content(b"1", 0o644)}, "one", os.getgid())
+    (tmp_path / "..half" / "deep").mkdir(parents=True)
+    (tmp_path / "..data_tmp").symlink_to("..half")
+    write(tmp_path, {"a": Content(b"2", 0o644)}, "two", os.getgid())
+    assert sorted(os.listdir(tmp_path)) == ["..data", "..two", "a"]
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "..two").stat().st_mode & 0o7777 == 0o2755
+
+
 @pytest.mark.parametrize("path", ["", "/x", "../x", "a/../../x", "..data", "a/.."])
 def test_paths_stay_in_the_volume(path: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must stay in the volume"):
