@@ -24,7 +24,7 @@ from navarch.agent.machine import Machine
 from navarch.agent.network import read_resolv_conf
 from navarch.agent.plan import LEAST_GRACE_S
 from navarch.agent.references import References
-from navarch.agent.resize import wanted
+from navarch.agent.resize import wanted, wanted_whole
 from navarch.agent.runtime import DnsSettings, Image, Runtime, RuntimeFailure, SandboxSpec
 from navarch.agent.steps import (
     Allot,
@@ -37,6 +37,7 @@ from navarch.agent.steps import (
     RemoveContainer,
     RemoveSandbox,
     ResizeContainer,
+    ResizePod,
     RunPreStop,
     StartContainer,
     StartSandbox,
@@ -125,6 +126,8 @@ class Actor:
                 await self._t.runtime.remove_container(step.container_id)
             case RemoveSandbox():
                 await self._t.runtime.remove_sandbox(step.sandbox_id)
+            case ResizePod():
+                await self._resize_whole(work)
             case Allot():
                 await self._allot(work)
             case BindContainer():
@@ -176,6 +179,7 @@ class Actor:
                 check_user_namespace(pod, work.handler, await self._t.runtime.info())
             if self._t.cgroups.active:
                 await asyncio.to_thread(self._t.cgroups.make, pod)
+            work.given = wanted_whole(pod)
             spec = self._sandbox_spec(work, attempt)
             with self._asking("sandbox"):
                 await self._t.runtime.start_sandbox(spec)
@@ -281,6 +285,15 @@ class Actor:
             await asyncio.to_thread(cgroups.make, work.pod)
         work.resized[step.container_id] = wanted(container)
         self.tell(work, "Normal", "ResizeCompleted", f"Pod resize completed: {container.name}", container.name)
+
+    async def _resize_whole(self, work: Work) -> None:
+        cgroups = self._t.cgroups
+        if cgroups.active:
+            if problem := await asyncio.to_thread(cgroups.too_small, work.pod):
+                raise RuntimeFailure(problem, reason="ResizeError")
+            await asyncio.to_thread(cgroups.make, work.pod)
+        work.given = wanted_whole(work.pod)
+        self.tell(work, "Normal", "ResizeCompleted", "Pod resize completed")
 
     async def _stop_container(self, work: Work, step: StopContainer) -> None:
         if step.hurry:

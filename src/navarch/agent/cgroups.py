@@ -193,6 +193,19 @@ class Cgroups:
             },
         )
 
+    def too_small(self, pod: Pod) -> str:
+        """Why the pod's memory cannot be bounded as it now asks; "" when it can."""
+        limit_bytes = self.limits(pod).memory_bytes
+        unified = self._hierarchy.unified
+        point = unified or self._hierarchy.controllers.get("memory")
+        if point is None or not limit_bytes:
+            return ""
+        place = point / self.parent(pod).lstrip("/")
+        used = _read(place / ("memory.current" if unified is not None else "memory.usage_in_bytes")).strip()
+        if not used.isdecimal() or int(used) <= limit_bytes:
+            return ""
+        return f"attempting to set pod memory limit ({limit_bytes}) below current usage ({used})"
+
     def open_up(self, pod: Pod) -> None:
         """Take the limits of the pod's group away, so that those of its containers can change in any order."""
         if group := self.parent(pod):

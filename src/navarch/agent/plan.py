@@ -36,6 +36,7 @@ from navarch.agent.steps import (
     RemoveContainer,
     RemoveSandbox,
     ResizeContainer,
+    ResizePod,
     RunPreStop,
     StartContainer,
     StartSandbox,
@@ -373,6 +374,8 @@ def _held_until(facts: Facts, latest: Instance | None) -> datetime | None:
 
 def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:
     """Containers whose probe asks for a restart, or whose image or resources the pod changed."""
+    if facts.sandbox is not None and resize.whole_changed(pod, facts) and not resize.lacking(pod, facts):
+        yield ResizePod()
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         instance = facts.current(container.name)
         if instance is None or not is_running(instance):

@@ -17,7 +17,7 @@ from navarch.agent import resources
 from navarch.agent.facts import Amounts, Facts, is_running
 from navarch.agent.runtime import Container as Instance
 from navarch.kinds.pod import Pod
-from navarch.kinds.podspec.container import Container
+from navarch.kinds.podspec.container import Container, Resources
 from navarch.objects import quantity
 
 STARTED_RESOURCES = "navarch.dev/resources"
@@ -27,8 +27,28 @@ RESIZED = ("cpu", "memory")
 
 
 def wanted(container: Container) -> Amounts:
-    listed = {"limits": dict(container.resources.limits), "requests": dict(container.resources.requests)}
+    return _amounts(container.resources)
+
+
+def wanted_whole(pod: Pod) -> Amounts:
+    """What the pod as a whole asks for, besides what its containers do."""
+    return _amounts(pod.spec.resources)
+
+
+def _amounts(resources: Resources) -> Amounts:
+    listed = {"limits": dict(resources.limits), "requests": dict(resources.requests)}
     return {kind: amounts for kind, amounts in listed.items() if amounts}
+
+
+def given_whole(pod: Pod, given: Amounts | None) -> Amounts | None:
+    """What the pod as a whole has; for an agent that was started anew, what the status says. None: nobody knows."""
+    if given is None and pod.status.resources is not None:
+        return _amounts(pod.status.resources)
+    return given
+
+
+def whole_changed(pod: Pod, facts: Facts) -> bool:
+    return facts.given is not None and bool(_differing(facts.given, wanted_whole(pod)))
 
 
 def noted(container: Container) -> str:
@@ -47,7 +67,10 @@ def actual(facts: Facts, container: Container, instance: Instance) -> Amounts:
 
 def changed(facts: Facts, container: Container, instance: Instance) -> set[str]:
     """The resources that the spec gives otherwise than the instance has them."""
-    old, new = actual(facts, container, instance), wanted(container)
+    return _differing(actual(facts, container, instance), wanted(container))
+
+
+def _differing(old: Amounts, new: Amounts) -> set[str]:
     return {
         name
         for kind in ("limits", "requests")
@@ -76,7 +99,7 @@ def lacking(pod: Pod, facts: Facts) -> str:
 
 def condition(pod: Pod, facts: Facts) -> Mapping[str, Any] | None:
     """What the pod's conditions say while a change is not carried out."""
-    differing = []
+    differing = [""] if whole_changed(pod, facts) else []
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         instance = facts.current(container.name)
         if instance is not None and is_running(instance) and changed(facts, container, instance):

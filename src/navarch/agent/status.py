@@ -56,6 +56,9 @@ def status_of(pod: Pod, old: Document, facts: Facts) -> Document:
     if ips:
         made["podIP"] = ips[0]
         made["podIPs"] = [{"ip": ip} for ip in ips]
+    if facts.given:
+        made["resources"] = {kind: dict(listed) for kind, listed in facts.given.items()}
+        made["allocatedResources"] = dict(facts.given.get("requests") or {})
     for key, statuses in (
         ("initContainerStatuses", inits),
         ("containerStatuses", mains),

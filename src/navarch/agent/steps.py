@@ -125,6 +125,15 @@ class ResizeContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizePod:
+    """Give the running pod as a whole the resources that it now asks for."""
+
+    @property
+    def key(self) -> StepKey:
+        return ("resize", "")
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveContainer:
     container_id: str
 
@@ -181,6 +190,7 @@ Step = (
     | RemoveContainer
     | Allot
     | BindContainer
+    | ResizePod
     | StopSandbox
     | RemoveSandbox
     | CleanUp

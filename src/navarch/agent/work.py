@@ -52,6 +52,7 @@ class Work:
     failures: dict[StepKey, Failure] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     resized: dict[str, Amounts] = field(default_factory=dict)
+    given: Amounts | None = None
     status: dict[str, Any] = field(default_factory=dict)
     stopping: dict[str, datetime] = field(default_factory=dict)
     bound: dict[str, str] = field(default_factory=dict)

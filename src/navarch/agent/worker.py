@@ -18,6 +18,7 @@ from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
 from navarch.agent.leaps import Leaps
 from navarch.agent.plan import Plan, plan, plan_orphan
 from navarch.agent.probes import PodProbes
+from navarch.agent.resize import given_whole
 from navarch.agent.runtime import Container as Instance
 from navarch.agent.runtime import PodOnNode, RuntimeAway, RuntimeFailure
 from navarch.agent.specs import TERMINATION_POLICY
@@ -297,6 +298,7 @@ class Worker:
             hooked=frozenset(work.hooked),
             longest_delay_s=self._tools.config.kubelet.max_container_restart_period_s,
             resized=dict(work.resized),
+            given=given_whole(work.pod, work.given),
             allocatable=work.allocatable,
             network_ready=self._network_ready(),
             refused=work.refused,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 from navarch.agent.cgroups import Cgroups, Hierarchy, find_hierarchy, weight
 from navarch.agent.kubelet import KubeletConfig
+from navarch.kinds import POD
+from tests.unit.agent import cluster
 from tests.unit.agent.pods import UID, pod
 
 LIMITED = {"name": "main", "image": "a", "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}}}
@@ -137,6 +140,18 @@ def test_what_is_not_to_be_limited_is_left_or_opened(tmp_path: Path) -> None:
     assert not groups.kills_together
 
 
+def test_memory_in_use_cannot_be_taken_away(tmp_path: Path) -> None:
+    groups, _ = groups_of(tmp_path, 2)
+    usage = tmp_path / f"kubepods/burstable/pod{UID}" / "memory.current"
+    assert groups.too_small(pod(HUNGRY)) == "", "nobody says how much is used"
+    usage.write_text(f"{(64 << 20) + 1}\n")
+    words = f"attempting to set pod memory limit ({64 << 20}) below current usage ({(64 << 20) + 1})"
+    assert groups.too_small(pod(HUNGRY)) == words
+    usage.write_text(f"{64 << 20}\n")
+    assert groups.too_small(pod(HUNGRY)) == ""
+    assert groups.too_small(pod()) == ""
+
+
 def test_all_pods_together_leave_the_reserved_processes_free(tmp_path: Path) -> None:
     place = tmp_path / "kubepods"
     place.mkdir()
@@ -191,3 +206,26 @@ def test_the_machines_hierarchy_is_read_from_its_mounts(tmp_path: Path) -> None:
     )
     mounts.write_text("")
     assert Cgroups("/x", find_hierarchy(mounts)).version == 0
+
+
+def test_a_running_pod_is_given_what_it_asks_for_as_a_whole(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
+        async with cluster.world(tmp_path) as world:
+            agent = world.running(cgroups=Cgroups("/kubepods", Hierarchy(tmp_path, {})))
+            async with agent:
+                whole = {"requests": {"cpu": "500m"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+                made = await world.create_pod("web", resources=whole)
+                found = await world.until("web", cluster.ready)
+                assert found["status"]["resources"]["limits"] == whole["limits"]
+                place = tmp_path / f"kubepods/burstable/pod{made.uid}"
+                (place / "cpu.max").write_text("100000 100000\n")
+                wider = {"limits": {"cpu": "1500m", "memory": "1Gi"}, "requests": {"cpu": "600m", "memory": "1Gi"}}
+                patch = {"spec": {"resources": wider}}
+                await world.client.patch(POD, "default", "web", patch, type="strategic", subresource="resize")
+                done = await world.until("web", lambda pod: pod["status"]["resources"]["limits"]["cpu"] == "1500m")
+                assert done["status"]["allocatedResources"]["cpu"] == "600m"
+                assert (place / "cpu.max").read_text() == "150000 100000"
+                assert cluster.container(done)["restartCount"] == 0
+
+    asyncio.run(scenario())

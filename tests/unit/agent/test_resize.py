@@ -8,9 +8,9 @@ import orjson
 
 from navarch.agent.facts import Failure
 from navarch.agent.plan import plan
-from navarch.agent.resize import STARTED_RESOURCES, condition, lacking
+from navarch.agent.resize import STARTED_RESOURCES, condition, given_whole, lacking
 from navarch.agent.status import status_of, status_patch
-from navarch.agent.steps import ResizeContainer, StopContainer
+from navarch.agent.steps import ResizeContainer, ResizePod, StopContainer
 from tests.unit.agent.pods import UID, at, facts, instance, pod
 
 SMALL = {"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}}
@@ -71,3 +71,45 @@ def test_the_status_tells_what_the_container_really_has() -> None:
     assert patch is not None
     assert patch["status"]["conditions"] == [{"$patch": "delete", "type": "PodResizeInProgress"}]
     assert patch["status"]["containerStatuses"][0]["allocatedResources"] == {"cpu": "500m"}
+
+
+# the pod as a whole
+
+WHOLE = {"requests": {"cpu": "500m"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+WIDER = {"requests": {"cpu": "750m"}, "limits": {"cpu": "1500m", "memory": "2Gi"}}
+
+
+def test_what_the_pod_as_a_whole_asks_for_is_changed_in_place() -> None:
+    wider = pod(resources=WIDER)
+    known = facts(instance(), allocatable=NODE, given=WHOLE)
+    assert plan(wider, known).steps == (ResizePod(),)
+    told = condition(wider, known)
+    assert told is not None
+    assert (told["type"], told["status"]) == ("PodResizeInProgress", "True")
+    status = status_of(wider, {}, known)
+    assert (status["resources"], status["allocatedResources"]) == (WHOLE, {"cpu": "500m"})
+    done = facts(instance(), allocatable=NODE, given=WIDER)
+    assert plan(wider, done).steps == ()
+    assert condition(wider, done) is None
+    assert status_of(wider, {}, done)["resources"] == WIDER
+
+
+def test_a_whole_that_never_fits_waits_and_one_that_failed_says_why() -> None:
+    huge = pod(resources={"requests": {"cpu": "5"}})
+    known = facts(instance(), allocatable=NODE, given=WHOLE)
+    assert plan(huge, known).steps == ()
+    told = condition(huge, known)
+    assert told is not None
+    assert (told["type"], told["reason"]) == ("PodResizePending", "Infeasible")
+    failure = Failure("ResizeError", "below current usage", at(0), at(9), 1)
+    failed = condition(pod(resources=WIDER), facts(instance(), given=WHOLE, failures={("resize", ""): failure}))
+    assert failed is not None
+    assert (failed["reason"], failed["message"]) == ("Error", "below current usage")
+
+
+def test_an_agent_that_was_started_anew_reads_from_the_status_what_the_pod_has() -> None:
+    assert given_whole(pod(resources=WIDER, status={"resources": WHOLE}), None) == WHOLE
+    assert given_whole(pod(resources=WIDER, status={"resources": WHOLE}), WIDER) == WIDER
+    assert given_whole(pod(resources=WIDER), None) is None
+    assert plan(pod(resources=WIDER), facts(instance())).steps == ()
+    assert "resources" not in status_of(pod(), {}, facts(instance(), given={}))

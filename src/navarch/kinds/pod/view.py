@@ -85,6 +85,7 @@ class PodStatus(View, frozen=True):
     qos_class: str = ""
     resize: str = ""
     resource_claim_statuses: tuple[ResourceClaimStatus, ...] = ()
+    resources: Resources | None = None
 
     def condition(self, type: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == type), None)
