@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from navarch.agent.resources import pod_total
 from navarch.kinds.node import Node
 from navarch.kinds.pod import Pod
-from navarch.kinds.podspec.container import ConfinementProfile
+from navarch.kinds.podspec.container import ConfinementProfile, Container
 from navarch.kinds.podspec.fits import selected, untolerated
+from navarch.kinds.view import Quantity
 from navarch.objects import quantity
 
 Refusal = tuple[str, str]
@@ -115,14 +118,13 @@ def _elsewhere(pod: Pod, node: Node | None) -> Refusal | None:
 
 
 def _no_room(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, str]) -> Refusal | None:
-    settled = [one for one in others if not _resizes(one)]
     for name, amount in allocatable.items():
         thousandths = 1 if name == "cpu" else 1000
         if name == "pods":
             asked, used, capacity = 1, len(others), quantity.whole(amount)
         else:
             asked = pod_total(pod, name, limits=False) // thousandths
-            used = sum(pod_total(one, name, limits=False) for one in settled) // thousandths if asked else 0
+            used = sum(pod_total(one, name, limits=False) for one in others) // thousandths if asked else 0
             capacity = quantity.milli(amount) // thousandths
         if asked and asked > capacity - used:
             text = f"{name}, requested: {asked}, used: {used}, capacity: {capacity}"
@@ -130,9 +132,31 @@ def _no_room(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, str]) ->
     return None
 
 
-def _resizes(pod: Pod) -> bool:
-    """Whether its spec asks for what it was not given."""
-    return pod.status.condition("PodResizePending") is not None
+def as_given(pod: Pod) -> Pod:
+    """The pod with the requests that its status says it was given, whatever its spec asks for by now."""
+    status, spec = pod.status, pod.spec
+    statuses = (*status.container_statuses, *status.init_container_statuses)
+    given = {each.name: each.allocated_resources for each in statuses if each.allocated_resources}
+    whole = status.resources if status.resources is not None else spec.resources
+    every = (*spec.init_containers, *spec.containers)
+    same = all(given.get(one.name, one.resources.requests) == one.resources.requests for one in every)
+    if same and whole == spec.resources:
+        return pod
+    inits = tuple(_with_requests(one, given.get(one.name)) for one in spec.init_containers)
+    mains = tuple(_with_requests(one, given.get(one.name)) for one in spec.containers)
+    return replace(pod, spec=replace(spec, init_containers=inits, containers=mains, resources=whole))
+
+
+def _with_requests(container: Container, requests: Mapping[str, Quantity] | None) -> Container:
+    if not requests:
+        return container
+    return replace(container, resources=replace(container.resources, requests=dict(requests)))
+
+
+def crowding(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, str]) -> str:
+    """Why the node cannot give the pod now what its spec asks for beside `others`; "" when it can."""
+    found = _no_room(pod, others, {name: amount for name, amount in allocatable.items() if name in ("cpu", "memory")})
+    return found[1] if found is not None else ""
 
 
 def _repelled(pod: Pod, node: Node | None) -> Refusal | None:

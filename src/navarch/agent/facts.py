@@ -56,8 +56,8 @@ class Facts:
 
     refused: (reason, message) when the node does not take the pod. node_ips: this node's, for pods on its network.
     stale: volumes that are to be written again. messages: termination messages of instances that have exited, by
-    container id. resized: what running instances were given after their start; given: what
-    the pod as a whole was. allocatable: of this node. stopping:
+    container id. resized: what running instances were given after their start; given: what the pod as a whole was;
+    crowded: why other amounts must wait until pods beside this one go. allocatable: of this node. stopping:
     until when each instance that is being stopped was given time. evicted: why the node got rid of the pod. released:
     whether what is left of a pod that has ended may go, though the pod is not deleted. allotted: whether its containers
     have what they are to have to themselves. cpus: those that containers are to run on, by name; bound: those that
@@ -80,6 +80,7 @@ class Facts:
     messages: Mapping[str, str] = field(default_factory=dict)
     resized: Mapping[str, Amounts] = field(default_factory=dict)
     given: Amounts | None = None
+    crowded: str = ""
     allocatable: Mapping[str, Quantity] = field(default_factory=dict)
     stopping: Mapping[str, datetime] = field(default_factory=dict)
     allotted: bool = True

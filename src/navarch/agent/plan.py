@@ -374,7 +374,7 @@ def _held_until(facts: Facts, latest: Instance | None) -> datetime | None:
 
 def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:
     """Containers whose probe asks for a restart, or whose image or resources the pod changed."""
-    if facts.sandbox is not None and resize.whole_changed(pod, facts) and not resize.lacking(pod, facts):
+    if facts.sandbox is not None and resize.whole_changed(pod, facts) and resize.possible(pod, facts):
         yield ResizePod()
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         instance = facts.current(container.name)
@@ -393,7 +393,7 @@ def _correct_running(pod: Pod, facts: Facts) -> Iterator[Step]:
             message = f"Container {container.name} definition changed, will be restarted"
             yield StopContainer(container.name, instance.id, grace_s, message)
         elif differing := resize.changed(facts, container, instance):
-            if resize.lacking(pod, facts):
+            if not resize.possible(pod, facts):
                 continue
             if resize.needs_restart(container, differing):
                 message = f"Container {container.name} resize requires restart"

@@ -74,6 +74,8 @@ class Pods:
         self._closed: admit.Refusal | None = None
         self._complete = False
         """Whether the list of the node's pods is known."""
+        self._deferred: set[str] = set()
+        """Pods that wait for room to grow in."""
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -170,6 +172,9 @@ class Pods:
                 self._employ(new.uid, new)
         if old is not None and (new is None or new.uid != old.uid) and old.uid in self._workers:
             self._workers[old.uid].gone()
+        self._deferred &= self._workers.keys()
+        for uid in self._deferred - {item.uid for item in (old, new) if item is not None}:
+            self._workers[uid].wake()
 
     def employ_static(self, found: Object) -> None:
         self._employ(found.uid, found)
@@ -195,7 +200,7 @@ class Pods:
             gone=found is None,
             tell_static=self._statics.told if self._statics is not None and uid in self._statics else None,
         )
-        worker = self._workers[uid] = Worker(work, self._tools, self._ids, self._network_ready)
+        worker = self._workers[uid] = Worker(work, self._tools, self._ids, self._network_ready, self.crowding)
         self._group.create_task(self._run(uid, worker))
 
     def _refusal(self, found: Object) -> admit.Refusal | None:
@@ -217,7 +222,22 @@ class Pods:
         listed = [one for one in self._informer.list() if not hash_of(one)]
         statics = [one.work.object for one in self._workers.values() if one.work.tell_static is not None]
         found = (one for one in (*listed, *statics) if one is not None and one.uid != uid and not one.view.terminal)
-        return [one.view for one in found if self._took(one)]
+        held = [self._held(one) for one in found]
+        return [one for one in held if one is not None]
+
+    def crowding(self, uid: str, pod: Pod) -> str:
+        """Why the running pod must wait for what its spec asks for now; then it is asked again when others change."""
+        found = admit.crowding(pod, self._others(uid), self._allocatable)
+        (self._deferred.add if found else self._deferred.discard)(uid)
+        return found
+
+    def _held(self, found: Object) -> Pod | None:
+        """A pod as what it takes of the node; None for one that was refused."""
+        worker = self._workers.get(found.uid)
+        if not self._took(found):
+            return None
+        agreed = worker is not None and worker.work.granted == found.view.metadata.generation
+        return found.view if agreed else admit.as_given(found.view)
 
     def _took(self, found: Object) -> bool:
         worker = self._workers.get(found.uid)

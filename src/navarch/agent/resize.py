@@ -97,17 +97,30 @@ def lacking(pod: Pod, facts: Facts) -> str:
     return ""
 
 
-def condition(pod: Pod, facts: Facts) -> Mapping[str, Any] | None:
-    """What the pod's conditions say while a change is not carried out."""
-    differing = [""] if whole_changed(pod, facts) else []
+def possible(pod: Pod, facts: Facts) -> bool:
+    """Whether the node can give the pod what it asks for now."""
+    return not lacking(pod, facts) and not facts.crowded
+
+
+def differing(pod: Pod, facts: Facts) -> list[str]:
+    """The running containers that have other amounts than the spec gives them; "" among them for the pod as a whole."""
+    found = [""] if whole_changed(pod, facts) else []
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         instance = facts.current(container.name)
         if instance is not None and is_running(instance) and changed(facts, container, instance):
-            differing.append(container.name)
-    if not differing:
+            found.append(container.name)
+    return found
+
+
+def condition(pod: Pod, facts: Facts) -> Mapping[str, Any] | None:
+    """What the pod's conditions say while a change is not carried out."""
+    names = differing(pod, facts)
+    if not names:
         return None
     if text := lacking(pod, facts):
         return {"type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": text}
-    failed = next((failure for name in differing if (failure := facts.failure("resize", name)) is not None), None)
+    if facts.crowded:
+        return {"type": "PodResizePending", "status": "True", "reason": "Deferred", "message": facts.crowded}
+    failed = next((failure for name in names if (failure := facts.failure("resize", name)) is not None), None)
     found: dict[str, Any] = {"type": "PodResizeInProgress", "status": "True"}
     return {**found, "reason": "Error", "message": failed.message} if failed is not None else found

@@ -53,6 +53,8 @@ class Work:
     messages: dict[str, str] = field(default_factory=dict)
     resized: dict[str, Amounts] = field(default_factory=dict)
     given: Amounts | None = None
+    granted: int = 0
+    """The generation whose amounts the node has agreed to give."""
     status: dict[str, Any] = field(default_factory=dict)
     stopping: dict[str, datetime] = field(default_factory=dict)
     bound: dict[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
 from navarch.agent.leaps import Leaps
 from navarch.agent.plan import Plan, plan, plan_orphan
 from navarch.agent.probes import PodProbes
-from navarch.agent.resize import given_whole
+from navarch.agent.resize import differing, given_whole
 from navarch.agent.runtime import Container as Instance
 from navarch.agent.runtime import PodOnNode, RuntimeAway, RuntimeFailure
 from navarch.agent.specs import TERMINATION_POLICY
@@ -60,7 +61,16 @@ def _every_container(pod: Pod) -> Iterable[Container]:
 class Worker:
     """removed: called once nothing is left to do for this pod, neither here nor on the API server."""
 
-    def __init__(self, work: Work, tools: Tools, ids: Ids, network_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        work: Work,
+        tools: Tools,
+        ids: Ids,
+        network_ready: Callable[[], bool],
+        crowding: Callable[[str, Pod], str],
+    ) -> None:
+        """crowding: see `Pods.crowding`."""
+        self._crowding = crowding
         self.work = work
         self._tools = tools
         self._actor = Actor(tools)
@@ -203,7 +213,7 @@ class Worker:
                 await self._observe()
                 self._look = self.looks != looks
             self._probe(probes)
-            facts = self._facts(now, probes)
+            facts = self._weighed(self._facts(now, probes))
             planned = self._plan(facts)
             last = any(isinstance(step, Finish) for step in planned.steps)
             if not last:  # the write goes on while the steps do
@@ -307,6 +317,16 @@ class Worker:
             bound=dict(work.bound),
             **self._tools.allotments.facts(work.pod, refused=work.refused is not None),
         )
+
+    def _weighed(self, facts: Facts) -> Facts:
+        """Whether there is room for what a changed spec asks for: asked until there is, and not again afterwards."""
+        work = self.work
+        if work.object is None or not differing(work.pod, facts) or work.granted == work.pod.metadata.generation:
+            return facts
+        if crowded := self._crowding(work.uid, work.pod):
+            return replace(facts, crowded=crowded)
+        work.granted = work.pod.metadata.generation
+        return facts
 
     def _plan(self, facts: Facts) -> Plan:
         if self.work.object is not None and not self.work.gone:

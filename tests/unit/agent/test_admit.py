@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from navarch.agent.admit import Abilities, misfit, refusal
+from navarch.agent.admit import Abilities, as_given, misfit, refusal
 from navarch.agent.plan import outcome, plan
 from navarch.agent.status import status_of
 from navarch.agent.steps import CleanUp
@@ -166,10 +166,10 @@ def test_what_does_not_fit_beside_the_others_is_refused(
 
 
 def test_what_was_asked_for_and_never_given_takes_no_room() -> None:
-    waits = {"conditions": [{"type": "PodResizePending", "status": "True"}]}
+    waits = {"containerStatuses": [{"name": "main", "allocatedResources": {"cpu": "500m"}}]}
     other = sized(cpu="100")
     other = msgspec.structs.replace(other, status=msgspec.convert(waits, type(other.status)))
-    assert misfit(sized(cpu="1"), NODE, [other], ROOM) is None
+    assert misfit(sized(cpu="1"), NODE, [as_given(other)], ROOM) is None
 
 
 def test_pods_of_other_systems_are_refused() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from navarch.agent.admit import as_given, crowding
 from navarch.agent.facts import Failure
 from navarch.agent.plan import plan
 from navarch.agent.resize import STARTED_RESOURCES, condition, given_whole, lacking
 from navarch.agent.status import status_of, status_patch
 from navarch.agent.steps import ResizeContainer, ResizePod, StopContainer
+from navarch.kinds import POD
+from tests.unit.agent import cluster
 from tests.unit.agent.pods import UID, at, facts, instance, pod
 
 SMALL = {"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}}
@@ -113,3 +118,58 @@ def test_an_agent_that_was_started_anew_reads_from_the_status_what_the_pod_has()
     assert given_whole(pod(resources=WIDER), None) is None
     assert plan(pod(resources=WIDER), facts(instance())).steps == ()
     assert "resources" not in status_of(pod(), {}, facts(instance(), given={}))
+
+
+# room beside others
+
+
+def test_what_there_is_no_room_for_now_waits() -> None:
+    known = facts(started(SMALL), allocatable=NODE, crowded="Node didn't have enough resource: cpu, ...")
+    assert plan(sized(LARGE), known).steps == ()
+    told = condition(sized(LARGE), known)
+    assert told is not None
+    assert (told["type"], told["reason"], told["message"]) == ("PodResizePending", "Deferred", known.crowded)
+    assert condition(sized(SMALL), known) is None
+
+
+def test_others_count_with_what_they_were_given() -> None:
+    status = {"containerStatuses": [{"name": "main", "allocatedResources": {"cpu": "100m"}}]}
+    grown = pod({"name": "main", "image": "a", "resources": {"requests": {"cpu": "1500m"}}}, status=status)
+    assert crowding(sized(LARGE), [as_given(grown)], NODE) == ""
+    words = "Node didn't have enough resource: cpu, requested: 600, used: 1500, capacity: 2000"
+    assert crowding(sized({"requests": {"cpu": "600m"}}), [grown], NODE) == words
+    whole = pod(resources={"requests": {"cpu": "2"}}, status={"resources": {"requests": {"cpu": "1"}}})
+    assert crowding(sized(LARGE), [as_given(whole)], NODE) == ""
+    assert crowding(sized(LARGE), [whole], NODE)
+
+
+def test_a_pod_grows_once_another_one_has_gone(tmp_path: Path) -> None:
+    """The simulated machine has 8 CPUs."""
+
+    def of(cpu: str) -> dict[str, Any]:
+        return {"name": "main", "image": "app:1", "resources": {"requests": {"cpu": cpu}}}
+
+    async def scenario() -> None:
+        async with cluster.world(tmp_path) as world, world.running():
+            await world.create_pod("first", of("3"))
+            await world.create_pod("second", of("4"))
+            for name in ("first", "second"):
+                await world.until(name, cluster.ready)
+            patch = {"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "5"}}}]}}
+            await world.client.patch(POD, "default", "first", patch, type="strategic", subresource="resize")
+
+            def pending(found: Any) -> Any:
+                return next((c for c in found["status"]["conditions"] if c["type"] == "PodResizePending"), None)
+
+            told = pending(await world.until("first", pending))
+            assert told["reason"] == "Deferred"
+            assert (
+                told["message"] == "Node didn't have enough resource: cpu, requested: 5000, used: 4000, capacity: 8000"
+            )
+            await world.client.delete(POD, "default", "second", grace_s=0)
+            done = await world.until("first", lambda found: not pending(found))
+            assert cluster.container(done)["restartCount"] == 0
+            given = {"requests": {"cpu": "5"}}
+            await world.until("first", lambda found: cluster.container(found)["resources"] == given)
+
+    asyncio.run(scenario())
