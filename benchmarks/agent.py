@@ -7,11 +7,9 @@ the agent's own `/metrics` (`navarch_agent_pod_start_seconds`), the scheduler's 
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import tempfile
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ground import cpu_s, memory_mb
-from machine import IMAGE, KUBECTL, LAYOUT, cluster, navarch, pid_of, write_image
+from machine import IMAGE, KUBECTL, LAYOUT, cluster, navarch, pid_of, watched_pods, write_image
 
 from navarch.agent.cri import CriRuntime
 from navarch.agent.runtime import POD_NAME, POD_NAMESPACE, POD_UID, SandboxSpec
@@ -51,13 +49,7 @@ class Follower:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def _follow(self) -> None:
-        connection = http.client.HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.connect(str(LAYOUT.server_socket))
-        connection.request("GET", "/api/v1/namespaces/default/pods?watch=1")
-        answer = connection.getresponse()
-        while line := answer.readline():
-            now, event = time.monotonic(), json.loads(line)
+        for now, event in watched_pods():
             found = event["object"]
             status = found.get("status", {})
             ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))

@@ -86,6 +86,17 @@ def write_image(target: Path) -> None:
     write_archive(target, [IMAGE], [files], ImageConfig(command=["/bin/sleep", "3600"]))
 
 
+def watched_pods(query: str = "") -> Iterator[tuple[float, Any]]:
+    """Changes of the pods of `default`, each with the moment in which it was heard."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.sock.connect(str(LAYOUT.server_socket))
+    connection.request("GET", f"{PODS}?watch=1&{query}")
+    answer = connection.getresponse()
+    while line := answer.readline():
+        yield time.monotonic(), json.loads(line)
+
+
 class Follower:
     """Notes when each pod was first seen to run."""
 
@@ -95,13 +106,8 @@ class Follower:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def _follow(self) -> None:
-        connection = http.client.HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.connect(str(LAYOUT.server_socket))
-        connection.request("GET", "/api/v1/namespaces/default/pods?watch=1&resourceVersion=0")
-        answer = connection.getresponse()
-        while line := answer.readline():
-            now, found = time.monotonic(), json.loads(line)["object"]
+        for now, event in watched_pods("resourceVersion=0"):
+            found = event["object"]
             if found.get("status", {}).get("phase") == "Running":
                 with self._news:
                     self.running.setdefault(found["metadata"]["name"], now)

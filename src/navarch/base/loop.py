@@ -29,6 +29,13 @@ class Deadlock(RuntimeError):
     """Nothing is ready and no timer is set: what is awaited will never come."""
 
 
+class Standstill(RuntimeError):
+    """Something is always ready, and so time never goes on: somebody tries again and again without a pause."""
+
+
+TURNS_OF_A_MOMENT = 50_000
+"""So often the loop may go round while its time stands: a busy moment takes some hundreds."""
+
 NANOSECOND_S = 1e-9
 
 
@@ -43,8 +50,13 @@ class _NoSelector:
 
     def __init__(self, loop: SimulationLoop) -> None:
         self._loop = loop
+        self._turns = 0
 
     def select(self, timeout: float | None) -> list[Any]:
+        self._turns = self._turns + 1 if timeout == 0 else 0
+        if self._turns > TURNS_OF_A_MOMENT:
+            self._turns = 0  # whoever is cancelled now gets a moment of its own
+            raise Standstill(f"time stands at {self._loop.time():.3f} s: something is tried again and again")
         if timeout is None:
             raise Deadlock("the simulation waits for something that no timer and no task will bring about")
         if timeout > 0:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from navarch.base.clock import Ids, LoopClock, SeededIds
 from navarch.base.log import TextFormat
-from navarch.base.loop import SimulationLoop
+from navarch.base.loop import SimulationLoop, Standstill
 from navarch.kinds import DEPLOYMENT, ENDPOINTSLICE, EVENT, JOB, POD, REPLICASET
 from navarch.store.store import Change
 from navarch.testing import scenes as plays
@@ -124,12 +124,9 @@ def simulate(
     try:
         with judge.listening(), asyncio.Runner(loop_factory=SimulationLoop) as runner:
             return runner.run(_history(asked, judge))
-    except* Broken as broken:
-        first: BaseException = broken
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
+    except* (Broken, Standstill) as broken:
         again = reproduction(seed, nodes, steps, faults, asked.scenes)
-        raise Broken(f"{first}\n  to see it again: {again}") from None
+        raise Broken(f"{_first(broken)}\n  to see it again: {again}") from None
 
 
 def sieve(seed: int) -> Outcome:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from itertools import count
 
 import pytest
 
 from navarch.base.clock import LoopClock, parse_rfc3339
-from navarch.base.loop import Deadlock, SimulationLoop, TurningLoop
+from navarch.base.loop import Deadlock, SimulationLoop, Standstill, TurningLoop
 
 EPOCH = parse_rfc3339("2030-01-01T00:00:00Z")
 YEAR_S = 365.25 * 86400
@@ -47,6 +48,19 @@ def test_a_simulation_says_when_it_is_stuck() -> None:
 
     with asyncio.Runner(loop_factory=SimulationLoop) as runner, pytest.raises(Deadlock):
         runner.run(main())
+
+
+def test_a_simulation_whose_time_stands_ends() -> None:
+    async def again_and_again() -> None:
+        await asyncio.sleep(7)
+        for _ in count():
+            await asyncio.sleep(0)
+
+    with (
+        asyncio.Runner(loop_factory=SimulationLoop) as runner,
+        pytest.raises(Standstill, match=r"time stands at 7\.000 s"),
+    ):
+        runner.run(again_and_again())
 
 
 def test_a_simulation_has_no_threads_and_no_sockets() -> None:
