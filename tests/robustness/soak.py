@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -118,7 +119,7 @@ def cpu() -> str:
 def total(units: list[dict[str, Any]]) -> dict[str, Any]:
     """Sums, but of times and of the pods that run at once the largest."""
     found: dict[str, Any] = {}
-    for name in [key for key in units[0] if key not in ("wrong", "seed")]:
+    for name in [key for key in units[0] if key not in ("wrong", "seed", "commit")]:
         values = [unit[name] for unit in units]
         largest = name.endswith("_s") or name == "pods"
         found[name] = round(max(values) if largest else sum(values), 2)
@@ -150,6 +151,7 @@ def main() -> int:
     parser.add_argument("name", choices=SOAKS)
     parser.add_argument("--n", type=int, default=0, help="cycles, if not the full count")
     parser.add_argument("--beside", type=int, default=1, help="units at one time, of sieve alone")
+    parser.add_argument("--go-on", action="store_true", help="from what another commit did; the result names both")
     parser.add_argument("--date", default="", help="what the result is dated with")
     asked = parser.parse_args()
     if asked.beside != 1 and asked.name != "sieve":
@@ -160,21 +162,25 @@ def main() -> int:
     state.parent.mkdir(parents=True, exist_ok=True)
     now = commit()
     done: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
-    if done.get("commit") != now:
+    if done.get("commit") != now and not (asked.go_on and done):
         done = {"commit": now, "units": []}
+    for unit in done["units"]:
+        unit.setdefault("commit", done["commit"])
+    done["commit"] = now
     seeds = range(len(done["units"]) + 1, units + 1)
     with playing(asked.name, seeds, asked.beside) as found_by_seed:
         for seed, found in zip(seeds, found_by_seed, strict=True):
             print(f"{asked.name} {seed}/{units}: {found}", flush=True)
             if found["wrong"]:
                 return 1
-            done["units"].append({"seed": seed, **found})
+            done["units"].append({"seed": seed, "commit": now, **found})
             state.write_text(json.dumps(done))
     result = {
         "what": soak.counts,
         "n": units * soak.each,
         "wrong": 0,
         "seeds": [unit["seed"] for unit in done["units"]],
+        "commits": dict(Counter(unit["commit"] for unit in done["units"])),
         "figures": total(done["units"]),
         "conditions": {"commit": now, "cpu": cpu(), "python": platform.python_version(), "date": asked.date},
     }

@@ -37,9 +37,21 @@ def _wanted(budget: Document, expected: int) -> int:
     return max(0, expected - share(spec["maxUnavailable"]))
 
 
+def _asked_for(ledger: Ledger, namespace: str, labels: Document) -> int | None:
+    """How many pods with these labels there are to be; None where nobody says. What a budget says of it may be old."""
+    replicas = [
+        int(dig(one, "spec", "replicas", default=1))
+        for kind in ("Deployment", "StatefulSet")
+        for one in ledger.of(kind, namespace)
+        if selector.from_document(dig(one, "spec", "selector")).matches(labels)
+    ]
+    return sum(replicas) if replicas else None
+
+
 def budgets_are_kept(ledger: Ledger, old: Document | None, new: Document | None) -> Iterator[str]:
     """No eviction takes a healthy pod where the budget has none to give: neither by what it says of itself, nor, when
-    all can be seen, by counting."""
+    all can be seen, by counting. A share is one of what is asked for now: who scales down takes pods too, and the
+    budget may not have heard of it."""
     if old is None or old.get("kind") != "Pod" or ledger.actor != "eviction" or terminating(old):
         return
     if (new is not None and not terminating(new)) or not ready(old) or over(old):
@@ -61,6 +73,8 @@ def budgets_are_kept(ledger: Ledger, old: Document | None, new: Document | None)
             any(ready(one) and not terminating(one) for one in ledger.versions(pod["metadata"]["uid"])) for pod in pods
         )
         expected = min(int(dig(one, "status", "expectedPods", default=0)) for one in versions)
+        asked = _asked_for(ledger, namespace, old["metadata"].get("labels") or {})
+        expected = expected if asked is None else min(expected, asked)
         wanted = min(_wanted(one, expected) for one in versions)
         if healthy < wanted:
             yield f"pod {name} is evicted: {healthy} healthy pods are left, {wanted} are wanted"

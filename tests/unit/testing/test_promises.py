@@ -211,6 +211,24 @@ def test_budgets_are_kept() -> None:
     assert "1 healthy pods are left, 2 are wanted" in said
 
 
+def test_a_budget_that_has_not_heard_of_fewer_replicas_gives_what_they_allow() -> None:
+    labels = {"app": "a"}
+    pods = [new("Pod", name, status=READY, metadata={"labels": labels}) for name in ("a", "b")]
+    status = {"expectedPods": 4, "disruptedPods": {"a": "now"}}
+    half = new(
+        "PodDisruptionBudget", "b", spec={"minAvailable": "50%", "selector": {"matchLabels": labels}}, status=status
+    )
+    promise = promises_cluster.budgets_are_kept
+
+    def said(replicas: int) -> str:
+        asked = new("Deployment", "d", spec={"replicas": replicas, "selector": {"matchLabels": labels}})
+        return judged(promise, ledger_of(*pods, half, asked, actor="eviction"), pods[0], going(pods[0]))
+
+    assert not said(2)
+    assert "1 healthy pods are left, 2 are wanted" in said(4)
+    assert "2 are wanted" in said(9), "nor does it have to have heard of more"
+
+
 def test_volumes_are_bound_once() -> None:
     promise = promises_cluster.volumes_are_bound_once
     one, two = (new("PersistentVolume", "v", spec={"claimRef": {"uid": uid}}) for uid in "ab")
