@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
-import http.server
 import json
-import tarfile
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -30,6 +26,7 @@ from navarch.kinds.registry import DEFAULT
 from navarch.objects.value import Document
 from navarch.store.memory import MemoryStore
 from tests.node import containerd_fixture as fixture
+from tests.node.registry_fixture import Registry, serving
 from tests.unit.agent import cluster
 
 pytestmark = pytest.mark.node
@@ -637,7 +634,9 @@ def test_an_image_is_pulled_from_a_registry_with_credentials(node: Callable[...,
         }
         await node.client.create(SECRET, document)
         name = f"{fixture.REGISTRY}/team/box:1"
-        with registry(node.machine.directory / "busybox.tar", "Basic " + packed):
+        registry = Registry(users={"bob": "secret"})
+        registry.push(node.machine.directory / "busybox.tar", "team/box", "1")
+        with serving(registry, fixture.REGISTRY):
             container = {**shell("echo pulled"), "image": name, "imagePullPolicy": "Always"}
             text = await output(node, "pulled", container, imagePullSecrets=[{"name": "pull"}])
             assert text == "pulled"
@@ -656,53 +655,6 @@ def test_an_image_is_pulled_from_a_registry_with_credentials(node: Callable[...,
         assert any(text.startswith(f'Successfully pulled image "{name}" in ') for text in told)
 
     node(scenario)
-
-
-@contextlib.contextmanager
-def registry(archive: Path, authorization: str) -> Iterator[None]:
-    """Serves the one image of an archive to whoever sends that header."""
-    with tarfile.open(archive) as tar:
-        blobs = {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isreg()}  # type: ignore[union-attr]
-    [manifest] = json.loads(blobs["index.json"])["manifests"]
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.headers.get("Authorization") != authorization:
-                self.send_response(401)
-                self.send_header("WWW-Authenticate", 'Basic realm="test"')
-                self.end_headers()
-                return
-            digest = self.path.rpartition("/")[2]
-            if self.path.rstrip("/") == "/v2":
-                body, kind = b"{}", "application/json"
-            elif "/manifests/" in self.path:
-                wanted = digest if digest.startswith("sha256:") else manifest["digest"]
-                body, kind = blobs["blobs/sha256/" + wanted.removeprefix("sha256:")], manifest["mediaType"]
-            else:
-                body, kind = blobs["blobs/sha256/" + digest.removeprefix("sha256:")], "application/octet-stream"
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            if "/manifests/" in self.path:
-                self.send_header("Docker-Content-Digest", manifest["digest"])
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return None
-
-    host, port = fixture.REGISTRY.split(":")
-    with http.server.ThreadingHTTPServer((host, int(port)), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_a_debugging_container_joins_a_running_pod(node: Callable[..., None]) -> None:

@@ -24,6 +24,8 @@ _log = Log("agent")
 
 DEFAULTS = KubeletConfig()
 MOUNTS = Path("/proc/mounts")
+QUALITIES = ("", "/besteffort", "/burstable")
+"""Below the root, where pods have their groups: the guaranteed ones at the root itself."""
 _CONTROLLERS = frozenset(
     [
         "cpu",
@@ -162,8 +164,8 @@ class Cgroups:
         """The groups above all pods. allocatable_milli: what pods may use in all, in thousandths. Raises: OSError."""
         if not self.active:
             return
-        for group in (self._root, f"{self._root}/besteffort", f"{self._root}/burstable"):
-            self._make(group)
+        for quality in QUALITIES:
+            self._make(f"{self._root}{quality}")
         shares = resources.cpu_shares(allocatable_milli.get("cpu", 0))
         kept = (self._kubelet.kube_reserved, self._kubelet.system_reserved)
         reserved = sum(quantity.whole(each.get("pid", 0)) for each in kept)
@@ -218,8 +220,8 @@ class Cgroups:
 
     def member(self, uid: str) -> int:
         """The id of one of the processes in a pod's group; 0 where there is none."""
-        for kind in ("", "/besteffort", "/burstable") if self._root else ():
-            for place in self._places(f"{self._root}{kind}/pod{uid}")[:1]:
+        for group in self._groups_of(uid):
+            for place in self._places(group)[:1]:
                 for file in place.glob("*/cgroup.procs"):
                     if found := _read(file).split():
                         return int(found[0])
@@ -229,27 +231,31 @@ class Cgroups:
         """How many a pod has, threads included; 0 where nobody counts them."""
         unified = self._hierarchy.unified
         point = unified if unified is not None else self._hierarchy.controllers.get("pids")
-        for kind in ("", "/besteffort", "/burstable") if self._root and point is not None else ():
-            below = f"{self._root}{kind}/pod{uid}".lstrip("/")
-            if point is not None and (text := _read(point / below / "pids.current").strip()):
+        if point is None:
+            return 0
+        for group in self._groups_of(uid):
+            if text := _read(point / group.lstrip("/") / "pids.current").strip():
                 return int(text)
         return 0
 
     def pods(self) -> list[str]:
         """Uids of all pods that have a group."""
-        kinds = ("", "/besteffort", "/burstable") if self._root else ()
-        places = [place for kind in kinds for place in self._places(f"{self._root}{kind}")]
+        above = [f"{self._root}{quality}" for quality in QUALITIES] if self._root else []
+        places = [place for group in above for place in self._places(group)]
         found = [group.name.removeprefix("pod") for place in places for group in place.glob("pod*")]
         return list(dict.fromkeys(found))
 
     def remove(self, uid: str) -> bool:
         """Whatever quality of service the pod had; False while something still dies in one of its groups."""
-        kinds = ("", "/besteffort", "/burstable") if self._root else ()
-        return False not in [self._remove(f"{self._root}{kind}/pod{uid}") for kind in kinds]
+        return False not in [self._remove(group) for group in self._groups_of(uid)]
 
     def tear_down(self) -> bool:
         """All groups below the root, and the root; False while something still lives in one."""
         return self._remove(self._root) if self._root else True
+
+    def _groups_of(self, uid: str) -> list[str]:
+        """Where a pod's group may be, whatever its quality of service."""
+        return [f"{self._root}{quality}/pod{uid}" for quality in QUALITIES] if self._root else []
 
     def _places(self, group: str) -> list[Path]:
         below = group.lstrip("/")

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from navarch.agent.cgroups import Hierarchy
+from navarch.agent.cgroups import QUALITIES, Hierarchy
 
-KINDS = ("", "/besteffort", "/burstable")
 NO_LIMIT = 1 << 62
 """Version 1 says a number near 2⁶³ where there is no limit."""
 
@@ -58,8 +57,8 @@ class Groups:
 
     def of(self, uid: str, container_id: str) -> GroupUse:
         """Of a container of a pod; of nothing at all when it has just ended."""
-        for kind in KINDS:
-            below = f"{self._root}{kind}/pod{uid}/{container_id}"
+        for quality in QUALITIES:
+            below = f"{self._root}{quality}/pod{uid}/{container_id}"
             unified = self._hierarchy.unified
             if unified is not None and (unified / below).is_dir():
                 return read_unified(unified / below)

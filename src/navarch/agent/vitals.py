@@ -8,7 +8,7 @@ Source: https://kubernetes.io/docs/reference/instrumentation/metrics/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from navarch.base.metrics import Counter, Gauge, Histogram
 
@@ -96,16 +96,4 @@ class Vitals:
 
     @property
     def all(self) -> tuple[Counter | Gauge | Histogram, ...]:
-        return (
-            self.starts,
-            self.relists,
-            self.intervals,
-            self.seen,
-            self.opened,
-            self.connected,
-            self.cut,
-            self.events,
-            self.differences,
-            self.orphans,
-            self.cleared,
-        )
+        return tuple(getattr(self, each.name) for each in fields(self))

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from navarch.agent.volumes.kernel import mounts_below
 from navarch.app.pause import PAUSE_IMAGE
 from navarch.base.clock import Clock
 from navarch.base.errors import Retryable
@@ -259,17 +260,6 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def mounts_below(directory: Path) -> list[str]:
-    """Mount points in and below the directory, deepest first."""
-    prefix = str(directory.resolve())
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split()[4].encode().decode("unicode_escape")
-        if point == prefix or point.startswith(prefix + "/"):
-            found.append(point)
-    return sorted(found, key=len, reverse=True)
-
-
 async def remove(settings: ContainerdSettings) -> None:
     """Leave nothing of an instance whose containerd has ended: no process, no mount, no file.
 
@@ -290,6 +280,6 @@ async def unmount_below(directory: Path) -> None:
     """Unmount lazily whatever is mounted below the directory."""
     for point in mounts_below(directory):
         process = await asyncio.create_subprocess_exec(
-            "umount", "--lazy", point, stderr=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+            "umount", "--lazy", str(point), stderr=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
         )
         await process.wait()

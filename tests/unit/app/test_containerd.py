@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from navarch.app.containerd import ContainerdSettings, configuration, hosts_file, mounts_below, prepare
+from navarch.app.containerd import ContainerdSettings, configuration, hosts_file, prepare
 from navarch.base.errors import Retryable
 
 CRI = "io.containerd.grpc.v1.cri"
@@ -39,9 +38,3 @@ def test_preparing_writes_the_registries(tmp_path: Path) -> None:
 def test_a_directory_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Retryable, match="choose a shorter one"):
         prepare(ContainerdSettings(tmp_path / ("x" * 100), oci_runtime="/usr/bin/crun"))
-
-
-def test_mounts_are_found_deepest_first() -> None:
-    found = mounts_below(Path("/dev"))
-    assert found[-1] == "/dev"
-    assert all(len(a) >= len(b) for a, b in itertools.pairwise(found))

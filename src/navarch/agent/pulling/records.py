@@ -27,6 +27,7 @@ from navarch.agent.pulling.keyring import Credential, Origin
 from navarch.agent.runtime import Image
 from navarch.base.clock import Clock, rfc3339
 from navarch.base.log import Log
+from navarch.base.pki import write_private
 from navarch.objects.value import Document
 
 API_VERSION = "kubelet.config.k8s.io/v1beta1"
@@ -217,15 +218,9 @@ class PullRecords:
 
     async def _write(self, path: Path, document: Document) -> None:
         try:
-            await asyncio.to_thread(_replace, path, orjson.dumps(document))
+            await asyncio.to_thread(write_private, path, orjson.dumps(document))
         except OSError as error:
             _log.error("what an image was pulled with is not remembered", file=str(path), error=error)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    fresh = path.with_name(f".{path.name}")
-    fresh.write_bytes(data)
-    fresh.replace(path)
 
 
 def _documents(folder: Path) -> list[Document]:

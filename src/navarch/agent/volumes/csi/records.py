@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from navarch.agent.config import Paths
 from navarch.agent.volumes.csi.volume import CsiVolume, attachment_name
 from navarch.base.log import Log
+from navarch.base.pki import write_private
 
 _log = Log("agent")
 
@@ -80,9 +80,7 @@ class Places:
             "attached": "true" if note.attached else "false",
         }
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        fresh = file.with_suffix(".new")
-        fresh.write_text(json.dumps(data))
-        os.replace(fresh, file)
+        write_private(file, json.dumps(data).encode())
 
     def forget(self, note: Note) -> None:
         """And the empty directories around it; what is left in one stays. Raises: OSError."""
