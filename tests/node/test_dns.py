@@ -21,7 +21,7 @@ from navarch.base.clock import SystemClock, SystemIds
 from navarch.client.informer import Informers
 from navarch.dns import wire
 from navarch.dns.run import Dns
-from navarch.kinds import ENDPOINTSLICE, NAMESPACE, SERVICE
+from navarch.kinds import CONFIGMAP, ENDPOINTSLICE, NAMESPACE, SERVICE
 from navarch.kinds.registry import DEFAULT
 from navarch.store.memory import MemoryStore
 from navarch.testing.netns import NetworkNamespace
@@ -30,20 +30,21 @@ pytestmark = pytest.mark.node
 
 LISTEN = ("127.0.0.1", 10053)
 UPSTREAM = ("127.0.0.2", 5353)
+STUB = ("127.0.0.4", 53)
 BASE = "default.svc.cluster.local"
 
 
 class Upstream:
     """Knows a few names; counts what it is asked. lies: sends a wrong answer before the right one."""
 
-    def __init__(self, namespace: NetworkNamespace) -> None:
+    def __init__(self, namespace: NetworkNamespace, address: tuple[str, int] = UPSTREAM) -> None:
         self.asked: list[str] = []
         self.answering = threading.Event()
         self.answering.set()
         self.lies = False
         self._udp, self._tcp = namespace.socket(socket.SOCK_DGRAM), namespace.socket(socket.SOCK_STREAM)
         for each in (self._udp, self._tcp):
-            each.bind(UPSTREAM)
+            each.bind(address)
         self._tcp.listen()
         for loop in (self._datagrams, self._streams):
             threading.Thread(target=loop, daemon=True).start()
@@ -61,7 +62,7 @@ class Upstream:
             for last in range(1, 101 if stream else 2):
                 reply.add_answer(*dnslib.RR.fromZone(f"big.example. 60 A 203.0.113.{last}"))
             reply.header.tc = int(not stream)
-        elif name.endswith("example."):
+        elif name.endswith(("example.", "corp.test.")):
             reply.add_answer(*dnslib.RR.fromZone(f"{name} 60 A 203.0.113.7"))
         elif name == "broken.test.":
             reply.header.rcode = 2
@@ -97,9 +98,10 @@ class Upstream:
 
 
 class Bench:
-    def __init__(self, core: Core, upstream: Upstream) -> None:
+    def __init__(self, core: Core, upstream: Upstream, stub: Upstream) -> None:
         self.clock = SystemClock()
         self.upstream = upstream
+        self.stub = stub
         self.servers = [UPSTREAM]
         self.client = core.local(User("system:admin", groups=("system:masters",)), "test")
         self.informers = Informers(self.client, self.clock)
@@ -155,11 +157,12 @@ def run() -> Iterator[Run]:
     if os.geteuid():
         pytest.fail("network namespaces need root")
 
-    async def main(steps: Callable[[Bench], Awaitable[None]], upstream: Upstream) -> None:
+    async def main(steps: Callable[[Bench], Awaitable[None]], *others: Upstream) -> None:
         core = Core(MemoryStore(), DEFAULT, SystemClock(), SystemIds())
         await core.start()
-        bench = Bench(core, upstream)
-        await bench.client.create(NAMESPACE, {"metadata": {"name": "default"}})
+        bench = Bench(core, *others)
+        for name in ("default", "kube-system"):
+            await bench.client.create(NAMESPACE, {"metadata": {"name": name}})
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(bench.informers.run()), group.create_task(bench.dns.run())]
             async with asyncio.timeout(60):
@@ -171,9 +174,10 @@ def run() -> Iterator[Run]:
         await core.close()
 
     with NetworkNamespace("dns") as namespace:
-        upstream = Upstream(namespace)
-        yield lambda steps: namespace.call(asyncio.run, main(steps, upstream))
-        upstream.close()
+        others = Upstream(namespace), Upstream(namespace, STUB)
+        yield lambda steps: namespace.call(asyncio.run, main(steps, *others))
+        for each in others:
+            each.close()
 
 
 def test_services_come_change_and_go(run: Run) -> None:
@@ -264,6 +268,36 @@ def test_a_server_that_is_away_is_passed_over_and_nobody_is_an_error(run: Run) -
         bench.servers = [UPSTREAM]
         assert (await bench.ask("broken.test")).header.rcode == 2
         assert await bench.addresses("b.example") == ["203.0.113.7"], "a failure is not remembered"
+
+    run(steps)
+
+
+def test_stub_domains_and_upstreams_are_those_that_people_name(run: Run) -> None:
+    async def steps(bench: Bench) -> None:
+        assert (await bench.ask("db.corp.test")).header.rcode == 0
+        assert bench.upstream.asked == ["db.corp.test."]
+        data = {"stubDomains": '{"corp.test": ["127.0.0.4"], "bad.test": ["nobody"]}'}
+        metadata = {"name": "kube-dns", "namespace": "kube-system"}
+        await bench.client.create(CONFIGMAP, {"metadata": metadata, "data": data})
+        async with asyncio.timeout(60):
+            while "db.corp.test." not in bench.stub.asked:
+                await bench.ask("db.corp.test")
+        assert (await bench.addresses("other.example")) == ["203.0.113.7"]
+        assert bench.stub.asked == ["db.corp.test."], "what was remembered of others was asked again, and kept"
+        assert bench.upstream.asked[1:] == ["other.example."]
+
+        data = {"upstreamNameservers": '["127.0.0.4:53", "127.0.0.1"]'}
+        header = {"apiVersion": "v1", "kind": "ConfigMap"}
+        document = {**header, "metadata": metadata, "data": data}
+        await bench.client.apply(CONFIGMAP, document, manager="test", force=True)
+        async with asyncio.timeout(60):
+            while "other.example." not in bench.stub.asked:
+                await bench.ask("other.example")
+        await bench.client.delete(CONFIGMAP, "kube-system", "kube-dns")
+        before = len(bench.upstream.asked)
+        async with asyncio.timeout(60):
+            while len(bench.upstream.asked) == before:
+                await bench.ask("other.example")
 
     run(steps)
 

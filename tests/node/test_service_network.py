@@ -208,7 +208,7 @@ def test_every_pod_asks_its_own_node_through_the_cluster_address_of_dns(bench: B
     bench.put(rules(service("kube-dns", DNS, ports=ports), service("web", VIP, "a")))
 
     async def serve(stop: threading.Event) -> None:
-        forwarder = Forwarder(lambda: (), SystemIds())
+        forwarder = Forwarder(lambda _: (), SystemIds())
         server = Server(zone, Memory(), forwarder, (GATEWAY, 10053), SystemClock())
         async with asyncio.TaskGroup() as group:
             task = group.create_task(server.run())

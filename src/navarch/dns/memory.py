@@ -85,6 +85,10 @@ class Memory:
             for key in self._subjects.pop(subject, ()):
                 self._found.pop(key, None)
 
+    def forget_foreign(self) -> None:
+        """When others are asked from now on."""
+        self._found = {key: found for key, found in self._found.items() if isinstance(found, Own)}
+
     def _room(self, key: Key) -> bool:
         if len(key) > LONGEST_QUESTION_BYTES:
             return False

@@ -6,6 +6,7 @@ How the cluster address of DNS leads here is the proxy's doing: `Node.own` names
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
@@ -13,11 +14,12 @@ from navarch.base.log import Log
 from navarch.base.tasks import BugReport
 from navarch.client.informer import Informers
 from navarch.dns import wire
+from navarch.dns.forwarding import Forwarding, forwarding_of
 from navarch.dns.memory import Memory
 from navarch.dns.server import Server
-from navarch.dns.upstream import Forwarder, Upstreams
+from navarch.dns.upstream import Forwarder
 from navarch.dns.zone import Entry, Zone, entry_of
-from navarch.kinds import ENDPOINTSLICE, SERVICE
+from navarch.kinds import CONFIGMAP, ENDPOINTSLICE, SERVICE
 from navarch.kinds.endpointslice import SERVICE_LABEL
 from navarch.kinds.object import Object
 from navarch.kinds.service import HEADLESS
@@ -25,6 +27,7 @@ from navarch.kinds.service import HEADLESS
 PORT = 10053
 """Where the node listens; pods ask port 53 of the cluster address. Not 53: the host may run a server of its own."""
 RETRY_S = 1.0
+SETTINGS_WAIT_S = 5.0
 INDEX = "service-by-label"
 
 log = Log("dns")
@@ -38,22 +41,30 @@ class Dns:
         self,
         informers: Informers,
         listen: tuple[str, int],
-        upstreams: Upstreams,
+        of_host: Callable[[], Sequence[tuple[str, int]]],
         clock: Clock,
         ids: Ids,
         *,
         domain: str = "cluster.local",
         service: tuple[str, str] = ("kube-system", "kube-dns"),
     ) -> None:
-        """listen: an address of the node that its pods reach. service: namespace and name of the DNS service itself."""
+        """listen: an address of the node that its pods reach. of_host: the servers that the host asks.
+
+        service: namespace and name of the DNS service itself, and of the ConfigMap that says who else is asked.
+        """
         self._services = informers.of(SERVICE)
         self._slices = informers.of(ENDPOINTSLICE)
+        self._settings = informers.of(CONFIGMAP, service[0], f"metadata.name={service[1]}")
         self._clock = clock
         self._ids = ids
         self._listen = listen
+        self._of_host = of_host
+        self._service = service
         self._zone = Zone(domain, service)
         self._memory = Memory()
-        self._server = Server(self._zone, self._memory, Forwarder(upstreams, ids), listen, clock)
+        self._forwarding = Forwarding()
+        self._faults: list[str] = []
+        self._server = Server(self._zone, self._memory, Forwarder(self._upstreams, ids), listen, clock)
         self._dirty: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
 
@@ -62,9 +73,11 @@ class Dns:
         self._slices.index(INDEX, _service_of)
         self._services.subscribe(self._service_changed)
         self._slices.subscribe(self._slice_changed)
+        self._settings.subscribe(self._settings_changed)
         await self._bind()
         for informer in (self._services, self._slices):
             await informer.synced.wait()
+        await self._settings_known()
         self._apply()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._server.run())
@@ -72,6 +85,14 @@ class Dns:
                 await self._wake.wait()
                 self._wake.clear()
                 self._apply()
+
+    async def _settings_known(self) -> None:
+        """The cluster's own names do not wait for ever for who else is asked."""
+        try:
+            async with asyncio.timeout(SETTINGS_WAIT_S):
+                await self._settings.synced.wait()
+        except TimeoutError:
+            log.warning("who is asked about other names is not known yet", config_map="/".join(self._service))
 
     async def answers(self, timeout_s: float = 1.0) -> bool:
         """Whether the listener answers a question about the cluster's own domain."""
@@ -108,11 +129,32 @@ class Dns:
         slices = self._slices.by(INDEX, f"{namespace}/{name}") if _headless(service) else ()
         return entry_of(service.view, [each.view for each in slices])
 
+    def _upstreams(self, name: str) -> Sequence[tuple[str, int]]:
+        return self._forwarding.servers(name, self._of_host())
+
+    def _settings_changed(self, old: Object | None, new: Object | None) -> None:
+        self._resettle()
+
+    def _resettle(self) -> None:
+        found = self._settings.get(*self._service)
+        service = self._services.get(*self._service)
+        own = frozenset((self._listen[0], *(service.view.spec.cluster_ips if service else ())))
+        forwarding, faults = forwarding_of(found.view.data if found else {}, own=own)
+        if faults != self._faults:
+            self._faults = faults
+            for fault in faults:
+                log.warning("a setting of the DNS server is left out", config_map="/".join(self._service), fault=fault)
+        if forwarding != self._forwarding:
+            self._forwarding = forwarding
+            self._memory.forget_foreign()
+
     def _service_changed(self, old: Object | None, new: Object | None) -> None:
         found = new or old
         if found is not None:
             self._dirty.add(found.key)
             self._wake.set()
+            if found.key == self._service:
+                self._resettle()
 
     def _slice_changed(self, old: Object | None, new: Object | None) -> None:
         for found in (old, new):
@@ -126,10 +168,10 @@ class Dns:
 
 async def ask(server: tuple[str, int], name: str, kind: str, ids: Ids, timeout_s: float = 2.0) -> bytes:
     """One question to one server, by datagram; the message that came back. Raises: Retryable, when none did."""
-    forwarder = Forwarder(lambda: (server,), ids)
+    forwarder = Forwarder(lambda _: (server,), ids)
     try:
         async with asyncio.timeout(timeout_s):
-            return await forwarder.ask(wire.ask(0, name, kind))
+            return await forwarder.ask(wire.ask(0, name, kind), name)
     except TimeoutError:
         raise Retryable(f"{server[0]}:{server[1]} did not answer within {timeout_s} s") from None
 

@@ -155,7 +155,7 @@ class Server:
         message = wire.fail(question, "SERVFAIL")
         try:
             if answer is None:
-                message = await self._forwarder.ask(data, stream=stream)
+                message = await self._forwarder.ask(data, question.name, stream=stream)
             else:
                 followed = await self._followed(answer, question)
                 message = wire.write(question, followed, self._zone.domain, self._zone.serial, stream=stream)
@@ -174,10 +174,11 @@ class Server:
         records = list(answer.records)
         target, code = answer.chase, answer.code
         for _ in range(CHASES_LIMIT):
-            found = self._zone.lookup(target.rstrip(".").lower(), question.kind)
+            name = target.rstrip(".").lower()
+            found = self._zone.lookup(name, question.kind)
             if found is None:
                 asked = wire.ask(question.id, target, question.kind)
-                message = await self._forwarder.ask(asked, stream=True)
+                message = await self._forwarder.ask(asked, name, stream=True)
                 records += wire.chain(message)
                 code = "NXDOMAIN" if wire.code_of(message) == wire.CODES["NXDOMAIN"] else code
                 break

@@ -1,4 +1,4 @@
-"""Questions that are not about the cluster, asked of the servers that the host itself uses.
+"""Questions that are not about the cluster, asked of the host's own servers or of those that people named.
 
 Each goes out from a port and under an id of its own that nobody can guess, and only an answer to just that question is
 believed. Answers are remembered by `server`.
@@ -17,12 +17,13 @@ from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
 from navarch.dns import wire
 
-Upstreams = Callable[[], Sequence[tuple[str, int]]]
-"""Addresses and ports, the first preferred."""
+Upstreams = Callable[[str], Sequence[tuple[str, int]]]
+"""Addresses and ports for a name (lower case, without the final dot), the first preferred."""
 
 TRY_S = 2.0
 """How long one server is waited for."""
 TRIES = 4
+REMEMBERED_LIMIT = 64
 
 
 class HostResolvers:
@@ -61,22 +62,23 @@ def nameservers(text: str) -> list[str]:
 
 
 class Forwarder:
-    """Asks one server after the other; the one that answered last is asked first."""
+    """Asks one server after the other; of those for a name, the one that answered last is asked first."""
 
     def __init__(self, upstreams: Upstreams, ids: Ids) -> None:
         self._upstreams = upstreams
         self._ids = ids
-        self._good: tuple[str, int] | None = None
+        self._good: dict[tuple[tuple[str, int], ...], tuple[str, int]] = {}
 
-    async def ask(self, message: bytes, *, stream: bool = False) -> bytes:
-        """The answer to `message`, under its id. stream: whole, whatever its size.
+    async def ask(self, message: bytes, name: str, *, stream: bool = False) -> bytes:
+        """The answer to `message`, a question about `name`, under its id. stream: whole, whatever its size.
 
         Raises: Retryable, when nobody answered.
         """
-        servers = list(self._upstreams())
-        if self._good in servers:
-            servers.remove(self._good)
-            servers.insert(0, self._good)
+        servers = list(self._upstreams(name))
+        asked = tuple(servers)
+        if good := self._good.get(asked):
+            servers.remove(good)
+            servers.insert(0, good)
         answer = b""
         for server in (servers * TRIES)[: max(2, min(TRIES, len(servers)))]:
             try:
@@ -85,11 +87,16 @@ class Forwarder:
             except (OSError, TimeoutError, asyncio.IncompleteReadError):
                 continue
             if wire.code_of(answer) not in (wire.CODES["SERVFAIL"], wire.CODES["REFUSED"]):
-                self._good = server
+                self._remember(asked, server)
                 return answer
         if not answer:
-            raise Retryable(f"no DNS server of the host answered (asked: {', '.join(f'{a}:{p}' for a, p in servers)})")
+            raise Retryable(f"no DNS server answered (asked: {', '.join(f'{a}:{p}' for a, p in servers) or 'none'})")
         return answer
+
+    def _remember(self, asked: tuple[tuple[str, int], ...], good: tuple[str, int]) -> None:
+        if len(self._good) >= REMEMBERED_LIMIT:  # settings came and went
+            self._good.clear()
+        self._good[asked] = good
 
     async def _ask_one(self, server: tuple[str, int], message: bytes, stream: bool) -> bytes:
         own = self._ids.secret(2) + message[2:]

@@ -83,6 +83,16 @@ def test_service_accounts_are_users() -> None:
     assert not authorizer.decide(ask(robot, "list", "configmaps", "a")).allowed
 
 
+def test_a_node_reads_who_its_dns_server_is_to_ask_and_no_other_settings() -> None:
+    authorizer = Authorizers(with_default_roles())
+    node = User("system:node:n1", groups=("system:nodes",))
+    for verb in ("get", "list", "watch"):
+        assert authorizer.decide(ask(node, verb, "configmaps", "kube-system", "kube-dns")).allowed
+        assert not authorizer.decide(ask(node, verb, "configmaps", "kube-system", "other")).allowed
+        assert not authorizer.decide(ask(node, verb, "configmaps", "default", "kube-dns")).allowed
+    assert not authorizer.decide(ask(node, "update", "configmaps", "kube-system", "kube-dns")).allowed
+
+
 def test_aggregation_counts_at_once() -> None:
     reads = with_default_roles()
     reads.put(ROLEBINDING, binding("b", "view", "User jane", namespace="a"))

@@ -34,6 +34,10 @@ system:navarch:dns
   list,watch | core | endpoints namespaces services
   list,watch | discovery.k8s.io | endpointslices
 """
+OWN_NAMESPACED_ROLES = """
+kube-system system:navarch:dns
+  read | core | configmaps | kube-dns
+"""
 """What upstream leaves to add-ons, which bring their own roles."""
 
 USERS = "User system:kube-controller-manager", "User system:kube-scheduler"
@@ -91,6 +95,7 @@ ROLE_BINDINGS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
         "system:controller:token-cleaner",
         ("ServiceAccount token-cleaner",),
     ),
+    (SYSTEM, "system:navarch:dns"): ("system:navarch:dns", ("Group system:nodes",)),
 }
 """Namespace and name of the binding -> its role and subjects."""
 
@@ -185,7 +190,7 @@ def _resolved(entry: Entry, all_entries: list[Entry]) -> list[Document]:
 
 def roles() -> list[Document]:
     made = []
-    for entry in entries(ROLES):
+    for entry in (*entries(ROLES), *entries(OWN_NAMESPACED_ROLES)):
         document = _headed_document("Role", entry.name, entry.namespace)
         document["rules"] = entry.rules
         made.append(document)
