@@ -113,6 +113,13 @@ def test_a_registry_is_asked_with_the_pods_credentials(scene: Callable[..., None
         assert by_digest.id == mirrored.id == pulled.id
         missing = await wanted(images, f"{fixture.REGISTRY}/team/app:2", "alice")
         assert "not found" in str(missing)
+        # removed by a person and brought back from an archive, it was there before the agent: free for all
+        removing = ImageStore(at.machine.runtime, at.machine.settings.socket, records=at.folder / "records")
+        await removing.remove(find(await removing.list(), pulled.id), "")
+        assert not list((at.folder / "records" / "pulled").iterdir())
+        await at.machine.runtime.import_image(at.archive("r.test/team/app:1"))
+        assert isinstance(await wanted(images, "r.test/team/app:1"), Image)
+        await at.machine.runtime.remove_image(pulled.id)
 
     scene(scenario)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from navarch.agent.garbage.run import ImageCollector
 from navarch.agent.imagefile import File, ImageConfig, write_archive
 from navarch.agent.kubelet import KubeletConfig
 from navarch.agent.kubelet import Threshold as Least
+from navarch.agent.runtime import Image
 from navarch.agent.shortage import Ground
 from navarch.apiserver.call import ITSELF
 from navarch.apiserver.core import Core
@@ -89,6 +92,11 @@ async def images(world: cluster.World, machine: Any) -> None:
     write_archive(machine.directory / "unused.tar", [UNUSED], [{"x": File(b"x" * 100_000)}], ImageConfig())
     await machine.runtime.import_image(machine.directory / "unused.tar")
     told: list[tuple[str, str, str]] = []
+    kept: list[str] = []
+
+    async def note(images: Sequence[Image], listed_at: datetime) -> None:
+        kept.extend(image.id for image in images)
+
     signals = MachineSignals(find_hierarchy(), machine.directory, machine.settings.root)
     collector = ImageCollector(
         FULL,
@@ -97,10 +105,12 @@ async def images(world: cluster.World, machine: Any) -> None:
         disk=lambda: signals().get("imagefs.available"),
         used=lambda: {PAUSE_IMAGE},
         tell=lambda *event: told.append(event),
+        left=note,
     )
     await collector.round()
     left = {name for image in await machine.runtime.images() for name in image.names if "@" not in name}
     assert left == {PAUSE_IMAGE, fixture.BUSYBOX}
+    assert sorted(kept) == sorted(image.id for image in await machine.runtime.images())
     assert [reason for _, reason, _ in told] == ["FreeDiskSpaceFailed"]
 
 

@@ -86,7 +86,8 @@ class AgentConfig:
     port: of the agent's own HTTPS service; 0 when it has none. cgroup_root: the group that all pods are below; ""
     leaves groups to the runtime. taints: set when the node is registered. log_bytes, log_files: a container's log is
     rotated at that size (0: never), and so many files of it are kept. kubelet: what people set of how the node is run.
-    images: how they are pulled. volumes_again_s: how often volumes are looked at that may change
+    images: how they are pulled. programs: the runtime's own and the one that it starts containers with, as paths; ""
+    where that is not known. volumes_again_s: how often volumes are looked at that may change
     though nobody tells.
     """
 
@@ -111,3 +112,4 @@ class AgentConfig:
     heartbeat_s: float = RENEW_S
     status_report_s: float = 300.0
     kubelet: KubeletConfig = field(default_factory=KubeletConfig)
+    programs: tuple[str, str] = ("", "")

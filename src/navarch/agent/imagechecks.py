@@ -18,13 +18,6 @@ LARGEST_ID = 2**31 - 1
 RUNTIME_LABELS = ("containerd.io/", "io.containerd.", "io.cri-containerd.")
 _DESCRIPTORS = re.compile(r"/(proc/(self|thread-self|\d+)(/task/\d+)?/fd|dev/fd)")
 
-WEAK_VERSIONS: tuple[tuple[str, tuple[int, int], int, str], ...] = (
-    ("containerd", (1, 6), 38, "CVE-2024-40635"),
-    ("containerd", (1, 7), 27, "CVE-2024-40635"),
-    ("containerd", (2, 0), 4, "CVE-2024-40635"),
-)
-"""(runtime, branch, first patch release that is not concerned, the way out of containers that was known before)."""
-
 
 def problems(image: Image, working_dir: str = "") -> list[str]:
     """All that speaks against running it; see `check_image`."""
@@ -67,15 +60,3 @@ def leads_through_descriptor(path: str) -> bool:
 
 def _addressed(labels: Iterable[str]) -> Iterator[str]:
     return (label for label in sorted(labels) if label.startswith(RUNTIME_LABELS))
-
-
-def weakness(name: str, version: str) -> str:
-    """What is known of a runtime of this version that lets containers out; "" when nothing."""
-    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
-    if found is None:
-        return ""
-    major, minor, patch = (int(number) for number in found.groups())
-    for runtime, branch, fixed, advisory in WEAK_VERSIONS:
-        if name == runtime and branch == (major, minor) and patch < fixed:
-            return f"{name} {version} is concerned by {advisory}; {major}.{minor}.{fixed} and later are not"
-    return ""

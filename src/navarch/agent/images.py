@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from navarch.agent.environment import Lookup
 from navarch.agent.pulling import keyring, names
@@ -87,6 +88,12 @@ class Images:
             raise RuntimeFailure(f'image "{name}" vanished after it was pulled', reason="ErrImagePull")
         tell("Normal", "Pulled", f'Container image "{name}" already present on machine and can be accessed by the pod')
         return present
+
+    async def forget_gone(self, images: Sequence[Image], listed_at: datetime) -> None:
+        """images: all that were on the node at `listed_at`; what others were pulled with is forgotten."""
+        if self._records is not None:
+            await self._records.load(images)
+            await self._records.prune([image.id for image in images], listed_at)
 
     def _checked(self, name: str, tell: Tell) -> str:
         try:

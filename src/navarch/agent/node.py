@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.agent.config import VERSION, AgentConfig
-from navarch.agent.imagechecks import weakness
+from navarch.agent.escapes import weaknesses
 from navarch.agent.machine import Machine, is_readonly
 from navarch.agent.runtime import Image, Runtime, RuntimeFailure, RuntimeInfo
 from navarch.base.clock import Clock
@@ -293,6 +293,8 @@ class NodeReporter:
         patch: Document = {"status": {**new, "addresses": _replaced(old.get("addresses") or [], new["addresses"])}}
         told = await self._client.patch(NODE, "", self._config.node_name, patch, type="strategic", subresource="status")
         self._reported_at = self._clock.monotonic()
+        if not self._announced and not problems and self._info is not None:
+            await self._warn(told, self._info)
         self._announce(told, not problems)
         self._announce_pressure(told, old, seen.pressure)
         self._announce_events(told, old, readonly)
@@ -320,10 +322,12 @@ class NodeReporter:
             self._announced = ready
             word = "NodeReady" if ready else "NodeNotReady"
             self._recorder.event(node, "Normal", word, f"Node {node.name} status is now: {word}")
-            if ready and self._info is not None and (known := weakness(self._info.name, self._info.version)):
-                self._recorder.event(node, "Warning", "RuntimeWeakness", known)
-                _log.warning("containers may break out of this runtime: update it", known=known)
             _log.info("node's state", node=node.name, ready=ready, problems="; ".join(self._problems))
+
+    async def _warn(self, node: Object, info: RuntimeInfo) -> None:
+        for known in await weaknesses(info.name, info.version, *self._config.programs):
+            self._recorder.event(node, "Warning", "RuntimeWeakness", known)
+            _log.warning("containers may break out of this runtime: update it", known=known)
 
     def _announce_pressure(self, node: Object, old: Document, pressure: frozenset[str]) -> None:
         """What has just come or gone; nothing the first time, when there is nothing to say."""

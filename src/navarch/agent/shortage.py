@@ -56,6 +56,7 @@ class Shortage:
             disk=lambda: self._signals().get(IMAGE_DISK),
             used=lambda: pods.images_used() | ground.pinned,
             tell=self._tell,
+            left=tools.images.forget_gone,
         )
         self.evictor = Evictor(
             config.kubelet,

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from navarch.agent import escapes
 from navarch.agent.volumes.kernel import mounts_below
 from navarch.app.pause import PAUSE_IMAGE
 from navarch.base.clock import Clock
@@ -92,6 +93,26 @@ def find_oci_runtime() -> str:
         if found := shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
             return found
     raise Retryable("no OCI runtime found: install the package runc (or crun)")
+
+
+def programs(settings: ContainerdSettings) -> tuple[str, str]:
+    """Paths of containerd and of what it starts containers with; "" for one that is not there."""
+    try:
+        runtime = settings.oci_runtime or find_oci_runtime()
+    except Retryable:
+        runtime = ""
+    return shutil.which(settings.binary) or "", runtime
+
+
+def warnings(settings: ContainerdSettings) -> list[str]:
+    """What is known of the runtime on this machine that lets containers out."""
+
+    async def look() -> list[str]:
+        program, low_level = programs(settings)
+        version = await escapes.version_of(program) if program else ""
+        return await escapes.weaknesses("containerd", version, program, low_level)
+
+    return asyncio.run(look())
 
 
 def configuration(settings: ContainerdSettings) -> str:

@@ -18,11 +18,13 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from navarch.agent.imagefile import architecture, archive_names, full_name
 from navarch.agent.pulling.names import HUB, LIBRARY
+from navarch.agent.pulling.records import forget
 from navarch.agent.runtime import Image, PodOnNode, Runtime
 from navarch.app import machine
 from navarch.app.layout import Layout
 from navarch.app.pause import PAUSE_IMAGE
 from navarch.app.provision import NotProvisioned
+from navarch.app.pulling import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -150,8 +152,13 @@ def size_of(path: Path) -> int:
 
 
 class ImageStore:
-    def __init__(self, runtime: Runtime, socket: Path, snapshotter: str = "overlayfs") -> None:
+    """records: the folder of what images were pulled with, if such a one is kept."""
+
+    def __init__(
+        self, runtime: Runtime, socket: Path, snapshotter: str = "overlayfs", records: Path | None = None
+    ) -> None:
         self._runtime = runtime
+        self._records = records
         self._ctr = ("ctr", "--address", str(socket), "--namespace", "k8s.io")
         self._snapshotter = snapshotter
 
@@ -209,6 +216,8 @@ class ImageStore:
         """tag: take off only this name, which is not the last."""
         if not tag:
             await self._runtime.remove_image(one.image.id)
+            if self._records is not None:
+                await asyncio.to_thread(forget, self._records, [one.image.id])
             return
         process = await self._start("images", "rm", tag)
         output, _ = await process.communicate()
@@ -286,7 +295,7 @@ async def opened(layout: Layout) -> AsyncIterator[tuple[ImageStore, CriRuntime]]
     settings = machine.containerd_settings(layout)
     runtime = CriRuntime(settings.socket, SystemClock())
     try:
-        yield ImageStore(runtime, settings.socket, settings.snapshotter), runtime
+        yield ImageStore(runtime, settings.socket, settings.snapshotter, layout.agent / RECORDS), runtime
     finally:
         await runtime.close()
 

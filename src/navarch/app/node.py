@@ -80,6 +80,7 @@ def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
         log_files=kubelet.container_log_max_files,
         kubelet=kubelet,
         images=pull_settings(layout, settings, kubelet),
+        programs=containerd.programs(machine.containerd_settings(layout)),
     )
 
 

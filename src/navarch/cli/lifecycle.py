@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from navarch.app import ask, kubeconfig, machine, supervisor, teardown
+from navarch.app import ask, containerd, kubeconfig, machine, supervisor, teardown
 from navarch.app.layout import Layout, Settings, load_settings
 from navarch.app.machine import Say, Step
 from navarch.cli import output
@@ -116,6 +116,7 @@ def facts(layout: Layout) -> dict[str, Any]:
             "lastExit": entry.get("lastExit", ""),
         }
     found["nodes"] = ask.list_nodes(layout.server_socket)
+    found["warnings"] = containerd.warnings(machine.containerd_settings(layout)) if settings else []
     found["addresses"] = (
         {
             "api": settings.api_url,
@@ -159,4 +160,6 @@ def status(layout: Layout, *, as_json: bool) -> int:
     output.table(["NODE", "STATUS", "ADDRESS"], nodes) if nodes else print("No node has registered.")
     print()
     output.table(["ADDRESS", "VALUE"], [[name, value] for name, value in found["addresses"].items()])
+    for text in found["warnings"]:
+        print(f"\nWarning: {text}")
     return code

@@ -1,4 +1,4 @@
-"""What is refused of an image, and which runtimes are warned of."""
+"""What is refused of an image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navarch.agent.imagechecks import check_image, leads_through_descriptor, weakness
+from navarch.agent.imagechecks import check_image, leads_through_descriptor
 from navarch.agent.runtime import Image, RuntimeFailure
 
 
@@ -44,24 +44,6 @@ def test_what_leads_out_of_containers_is_refused(found: Image, working_dir: str,
         check_image(found, working_dir)
     assert problem in str(caught.value)
     assert caught.value.reason == "CreateContainerConfigError"
-
-
-@pytest.mark.parametrize(
-    ("name", "version", "known"),
-    [
-        ("containerd", "1.6.20~ds1", True),
-        ("containerd", "v1.6.38", False),
-        ("containerd", "1.7.26", True),
-        ("containerd", "v2.0.3", True),
-        ("containerd", "2.1.0", False),
-        ("cri-o", "1.6.20", False),
-        ("containerd", "unknown", False),
-    ],
-)
-def test_a_runtime_with_known_escapes_is_named(name: str, version: str, known: bool) -> None:
-    found = weakness(name, version)
-    assert bool(found) == known
-    assert not known or "CVE-" in found
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/#con
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
 
 from navarch.agent.eviction.thresholds import Observation
 from navarch.agent.garbage.images import Known, noted, plan, unused
@@ -22,7 +23,8 @@ ROUND_S = 300.0
 
 class ImageCollector:
     """disk: what is left where images lie. used: ids, digests and names of the images that containers and pods of this
-    node name. tell: (type, reason, message) of an event about the node."""
+    node name. tell: (type, reason, message) of an event about the node. left: told after each round which images there
+    are, and when they were listed."""
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class ImageCollector:
         disk: Callable[[], Observation | None],
         used: Callable[[], Collection[str]],
         tell: Callable[[str, str, str], None],
+        left: Callable[[Sequence[Image], datetime], Awaitable[None]],
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -40,6 +43,7 @@ class ImageCollector:
         self._disk = disk
         self._used = used
         self._tell = tell
+        self._left = left
         self._known: Known = {}
         self._began = clock.now()
         self._failed = False
@@ -59,13 +63,14 @@ class ImageCollector:
 
     async def round(self) -> None:
         """Raises: RuntimeFailure, OSError."""
+        began = self._clock.now()
         images, used = await self._look()
         seen = await asyncio.to_thread(self._disk)
         if seen is None or not seen.capacity:
             self._tell("Warning", "InvalidDiskCapacity", "invalid capacity 0 on image filesystem")
             return
         made = plan(images, used, self._known, seen, self._clock.now(), self._config, self._began)
-        await self._remove(made.remove)
+        await self._remove(made.remove, images, began)
         if made.lacking is not None:
             wanted, freed = made.lacking
             text = (
@@ -77,8 +82,9 @@ class ImageCollector:
 
     async def remove_unused(self) -> None:
         """All of them. Raises: RuntimeFailure."""
+        began = self._clock.now()
         images, used = await self._look()
-        await self._remove(unused(images, used, self._known, self._clock.now(), self._config))
+        await self._remove(unused(images, used, self._known, self._clock.now(), self._config), images, began)
 
     async def _look(self) -> tuple[list[Image], Collection[str]]:
         images = list(await self._runtime.images())
@@ -88,7 +94,8 @@ class ImageCollector:
         self._known = noted(images, used, self._known, self._clock.now())
         return images, used
 
-    async def _remove(self, images: Collection[Image]) -> None:
-        for image in images:
+    async def _remove(self, chosen: Collection[Image], images: Sequence[Image], began: datetime) -> None:
+        for image in chosen:
             _log.info("unused image removed", image=image.names[0] if image.names else image.id)
             await self._runtime.remove_image(image.id)
+        await self._left([image for image in images if image not in chosen], began)

@@ -17,6 +17,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import orjson
 from navarch.agent.imagefile import full_name
 from navarch.agent.pulling.keyring import Credential, Origin
 from navarch.agent.runtime import Image
-from navarch.base.clock import Clock, rfc3339
+from navarch.base.clock import Clock, parse_rfc3339, rfc3339
 from navarch.base.log import Log
 from navarch.base.pki import write_private
 from navarch.objects.value import Document
@@ -40,6 +41,8 @@ NEVER, PRELOADED, ALLOWED, ALWAYS = (
 POLICIES = (NEVER, PRELOADED, ALLOWED, ALWAYS)
 MOST_CREDENTIALS = 100
 """So many are remembered for one image; further ones are verified by a pull each time."""
+RESOLUTION = timedelta(seconds=1)
+"""Records say the second in which they were written."""
 
 _log = Log("agent")
 
@@ -147,6 +150,7 @@ class PullRecords:
         self._clock = clock
         self._intents: Counter[str] = Counter()
         self._records: dict[str, Document] = {}
+        self._unsaved: set[str] = set()
         self._loaded = asyncio.Lock()
         self._ready = False
 
@@ -176,10 +180,15 @@ class PullRecords:
         return records, {full_name(found["image"]) for found in _documents(self._pulling) if found.get("image")}
 
     def of(self, image_id: str) -> Document | None:
-        return self._records.get(image_id)
+        """None also when the record was taken away behind our back: `navarch image remove` removes image and record."""
+        found = self._records.get(image_id)
+        if found is not None and image_id not in self._unsaved and not self._file(self._pulled, image_id).exists():
+            del self._records[image_id]
+            return None
+        return found
 
     def is_ours(self, name: str, image_id: str) -> bool:
-        return image_id in self._records or self._intents[full_name(name)] > 0
+        return self.of(image_id) is not None or self._intents[full_name(name)] > 0
 
     async def begin(self, name: str) -> None:
         full = full_name(name)
@@ -203,24 +212,42 @@ class PullRecords:
             await self._save(after)
 
     async def _save(self, record: Document) -> None:
-        self._records[record["imageRef"]] = record
-        await self._write(self._file(self._pulled, record["imageRef"]), record)
+        image_id = record["imageRef"]
+        self._records[image_id] = record
+        self._unsaved.add(image_id)
+        if await self._write(self._file(self._pulled, image_id), record):
+            self._unsaved.discard(image_id)
 
-    async def forget(self, kept: Iterable[str]) -> None:
-        """Drop the records of images that are gone. kept: the ids of those that are there."""
-        gone = self._records.keys() - set(kept)
-        for image_id in gone:
-            del self._records[image_id]
-            await asyncio.to_thread(self._file(self._pulled, image_id).unlink, missing_ok=True)
+    async def prune(self, kept: Iterable[str], listed_at: datetime) -> None:
+        """Drop the records of images that are gone. kept: the ids of those that were there at `listed_at`; records that
+        were written since say nothing of that."""
+        for image_id in self._records.keys() - set(kept):
+            if parse_rfc3339(self._records[image_id]["lastUpdatedTime"]) + RESOLUTION <= listed_at:
+                del self._records[image_id]
+                self._unsaved.discard(image_id)
+                await asyncio.to_thread(self._file(self._pulled, image_id).unlink, missing_ok=True)
 
     def _file(self, folder: Path, what: str) -> Path:
-        return folder / f"sha256-{hashlib.sha256(what.encode()).hexdigest()}"
+        return folder / _file_name(what)
 
-    async def _write(self, path: Path, document: Document) -> None:
+    async def _write(self, path: Path, document: Document) -> bool:
+        """Whether it was written."""
         try:
             await asyncio.to_thread(write_private, path, orjson.dumps(document))
         except OSError as error:
             _log.error("what an image was pulled with is not remembered", file=str(path), error=error)
+            return False
+        return True
+
+
+def _file_name(what: str) -> str:
+    return f"sha256-{hashlib.sha256(what.encode()).hexdigest()}"
+
+
+def forget(folder: Path, image_ids: Iterable[str]) -> None:
+    """For whoever removes images beside the agent, which looks at the files. Raises: OSError."""
+    for image_id in image_ids:
+        (folder / "pulled" / _file_name(image_id)).unlink(missing_ok=True)
 
 
 def _documents(folder: Path) -> list[Document]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navarch.agent.pulling.keyring import Credential, Origin
-from navarch.agent.pulling.records import ALLOWED, ALWAYS, NEVER, PRELOADED, PullRecords, Verification, merged, permits
+from navarch.agent.pulling.records import (
+    ALLOWED,
+    ALWAYS,
+    NEVER,
+    PRELOADED,
+    PullRecords,
+    Verification,
+    forget,
+    merged,
+    permits,
+)
 from navarch.agent.runtime import Image, RegistryAuth
 from navarch.base.clock import SystemClock
+
+
+class HandClock(SystemClock):
+    """A moment that the test moves on."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
 
 NOW = "2030-01-01T00:00:00Z"
 REPOSITORY = "r.test/app"
@@ -122,7 +147,7 @@ def test_records_survive_a_restart(tmp_path: Path) -> None:
         [entry] = document["credentialMapping"][REPOSITORY]["kubernetesSecretCoordinates"]
         assert (entry["uid"], entry["namespace"], entry["name"]) == ("1", "default", "s")
         assert '"p"' not in path.read_text()
-        await again.forget(["sha256:2"])
+        await again.prune(["sha256:2"], SystemClock().now() + timedelta(seconds=2))
         assert not list((tmp_path / "pulled").iterdir())
 
     asyncio.run(run())
@@ -155,3 +180,55 @@ def test_a_file_that_is_broken_stops_nothing(tmp_path: Path) -> None:
         assert records.of("sha256:1") is None
 
     asyncio.run(run())
+
+
+def kept(tmp_path: Path) -> list[str]:
+    return sorted(json.loads(path.read_bytes())["imageRef"] for path in (tmp_path / "pulled").iterdir())
+
+
+def test_records_of_images_that_are_gone_go_and_younger_ones_stay(tmp_path: Path) -> None:
+    clock = HandClock()
+
+    async def play() -> None:
+        records = PullRecords(tmp_path, clock)
+        await records.load([])
+        for name in ("here", "gone"):
+            await records.pulled(f"sha256:{name}", REPOSITORY, of_secret())
+        clock.advance(10)
+        listed_at = clock.now()
+        clock.advance(0.5)
+        await records.pulled("sha256:young", REPOSITORY, of_secret())
+        await records.prune(["sha256:here"], listed_at)
+        assert kept(tmp_path) == ["sha256:here", "sha256:young"]
+        assert records.of("sha256:gone") is None
+        assert not records.is_ours("r.test/app", "sha256:gone"), "brought back from a file, it was there before"
+        clock.advance(10)
+        await records.prune([], clock.now())
+        assert kept(tmp_path) == []
+
+    asyncio.run(play())
+
+
+def test_a_record_that_was_taken_away_with_its_image_counts_no_more(tmp_path: Path) -> None:
+    async def play() -> None:
+        records = PullRecords(tmp_path, HandClock())
+        await records.load([])
+        await records.pulled("sha256:1", REPOSITORY, of_secret())
+        assert records.is_ours("r.test/app", "sha256:1")
+        forget(tmp_path, ["sha256:1", "sha256:never"])
+        assert records.of("sha256:1") is None
+        assert not records.is_ours("r.test/app", "sha256:1")
+
+    asyncio.run(play())
+
+
+def test_a_record_that_could_not_be_written_still_counts(tmp_path: Path) -> None:
+    async def play() -> None:
+        records = PullRecords(tmp_path, HandClock())
+        await records.load([])
+        (tmp_path / "pulled").rmdir()
+        (tmp_path / "pulled").write_text("in the way")
+        await records.pulled("sha256:1", REPOSITORY, of_secret())
+        assert records.is_ours("r.test/app", "sha256:1")
+
+    asyncio.run(play())
