@@ -67,39 +67,39 @@ class Place:
 async def bootstrap(client: Client, place: Place | None = None) -> None:
     """Bring the cluster's own objects into being. place: None where nobody reaches the server by network."""
     await ensure_namespaces(client)
-    await _ensure(client, PRIORITYCLASS, list(_priorities()))
-    await _ensure(client, PRIORITYLEVELCONFIGURATION, suggested.levels())
-    await _ensure(client, FLOWSCHEMA, suggested.schemas())
-    await _ensure(client, SERVICECIDR, [_network()])
+    await ensure(client, PRIORITYCLASS, list(_priorities()))
+    await ensure(client, PRIORITYLEVELCONFIGURATION, suggested.levels())
+    await ensure(client, FLOWSCHEMA, suggested.schemas())
+    await ensure(client, SERVICECIDR, [_network()])
     for kind, documents in (
         (CLUSTERROLE, roles.cluster_roles()),
         (ROLE, roles.roles()),
         (CLUSTERROLEBINDING, roles.cluster_role_bindings()),
         (ROLEBINDING, roles.role_bindings()),
     ):
-        await _ensure(client, kind, documents)
-    await _ensure(client, APISERVICE, services.built_in(ALL))
+        await ensure(client, kind, documents)
+    await ensure(client, APISERVICE, services.built_in(ALL))
     if place is not None:
         await ensure_place(client, place)
         if place.client_authority:
-            await _ensure(client, CONFIGMAP, [_authentication(place)])
+            await ensure(client, CONFIGMAP, [_authentication(place)])
 
 
 async def ensure_storage(client: Client) -> None:
     """The class of claims that name none; what became of it later is the users' affair."""
-    await _ensure(client, STORAGECLASS, [local_class()])
+    await ensure(client, STORAGECLASS, [local_class()])
 
 
 async def ensure_namespaces(client: Client) -> None:
     """Those that every cluster has."""
-    await _ensure(client, NAMESPACE, [_namespace(name) for name in NAMESPACES])
+    await ensure(client, NAMESPACE, [_namespace(name) for name in NAMESPACES])
 
 
 async def ensure_place(client: Client, place: Place) -> None:
     """The service that leads to the API server."""
-    await _ensure(client, SERVICE, [_service(place)])
+    await ensure(client, SERVICE, [_service(place)])
     for kind, document in place_documents(place):
-        await _ensure(client, kind, [document])
+        await ensure(client, kind, [document])
 
 
 def place_documents(place: Place) -> tuple[tuple[Kind, Document], ...]:
@@ -107,7 +107,7 @@ def place_documents(place: Place) -> tuple[tuple[Kind, Document], ...]:
     return (ENDPOINTS, _endpoints(place)), (ENDPOINTSLICE, _slice(place))
 
 
-async def _ensure(client: Client, kind: Kind, documents: Sequence[Document]) -> None:
+async def ensure(client: Client, kind: Kind, documents: Sequence[Document]) -> None:
     """Create what is missing and reconcile what differs, all at once: the store commits them together."""
     known = {found.key: found for found in (await client.list(kind)).items}
     try:

@@ -17,6 +17,7 @@ from navarch.apiserver.audit.logfile import LogFile
 from navarch.apiserver.audit.logfile import Settings as LogSettings
 from navarch.apiserver.audit.policy import Policy
 from navarch.apiserver.authn.authenticator import Credentials
+from navarch.apiserver.authn.bootstraptokens import BootstrapTokens
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authn.tracking import ensure_tracking
 from navarch.apiserver.authz.authorizer import Authorizers
@@ -139,7 +140,7 @@ class ControlPlane:
         self.server = ApiServer(
             self.core,
             self.core.kinds,
-            Credentials(self.tokens),
+            Credentials(self.tokens, BootstrapTokens(self.core.reads, clock)),
             self.authorizer,
             self.tokens,
             clock,

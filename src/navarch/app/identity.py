@@ -165,7 +165,14 @@ def server_hosts(settings: Settings) -> list[str]:
     """Every name and address that a client may reach the API server by."""
     service_ip = str(IPv4Network(settings.service_cidr)[1])
     names = ["localhost", settings.node_name, "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-    return [*names, f"kubernetes.default.svc.{settings.cluster_domain}", "127.0.0.1", settings.node_ip, service_ip]
+    return [
+        *names,
+        f"kubernetes.default.svc.{settings.cluster_domain}",
+        "127.0.0.1",
+        settings.node_ip,
+        service_ip,
+        *settings.api_names,
+    ]
 
 
 def _write_kubeconfig(path: Path, settings: Settings, ca: bytes, pair: Pair) -> None:

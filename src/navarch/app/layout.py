@@ -142,9 +142,19 @@ class Settings:
     image_credential_provider_bin_dir: str = ""
     """Where these programs are; "": where the kubelet has them."""
 
+    server: str = ""
+    """URL of the API server that this machine has joined; "": it is here."""
+    api_names: tuple[str, ...] = ()
+    """More names and addresses by which others reach the API server that is here."""
+
     @property
     def api_url(self) -> str:
-        return f"https://127.0.0.1:{self.api_port}"
+        return self.server or f"https://127.0.0.1:{self.api_port}"
+
+    @property
+    def public_url(self) -> str:
+        """As other machines reach the API server."""
+        return self.server or f"https://{(*self.api_names, self.node_ip)[0]}:{self.api_port}"
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:

@@ -23,6 +23,7 @@ from navarch.app.dialer import HttpsDialer
 from navarch.app.layout import BadSettings, Layout, Settings
 from navarch.app.meter import AgentMeter
 from navarch.app.process import on_renewal, run_process, settle, settle_more, stop_signals
+from navarch.app.welcome import ensure_welcome
 from navarch.base import log
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.errors import AlreadyExists
@@ -71,6 +72,7 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
     try:
         await plane.start()
         await ensure_dns_service(plane.client(ITSELF, "navarch"), settings)
+        await ensure_welcome(plane.client(ITSELF, "navarch"), settings, who.ca)
         context = server_context(who.server, who.ca)
         ending = plane.core.end_watches
         served = plane.server
@@ -144,6 +146,7 @@ def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
         node_grace_s=settings.node_grace_s,
         patience_s=settings.node_patience_s,
         node_evictions_s=settings.node_evictions_s,
+        joining=True,
     )
     return PlaneSettings(
         who.signing_key,

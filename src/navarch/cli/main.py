@@ -19,6 +19,7 @@ from navarch.cli import output
 from navarch.cli.certificates import certificates_app
 from navarch.cli.imagecommands import image_app
 from navarch.cli.options import DataOption, Form, FormOption, RunOption
+from navarch.cli.tokens import token_app
 
 KUBERNETES_VERSION = "v1.36.0"
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(image_app, name="image")
 app.add_typer(certificates_app, name="certificates")
+app.add_typer(token_app, name="token")
 
 
 class ReportForm(StrEnum):

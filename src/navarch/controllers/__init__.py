@@ -20,6 +20,7 @@ from navarch.controllers import (
     accounttokens,
     admissionpolicy,
     autoscaler,
+    bootstraptokens,
     clusterrole,
     cronjob,
     daemonset,
@@ -44,7 +45,7 @@ from navarch.controllers import (
 )
 from navarch.controllers.act import Act
 from navarch.controllers.alarms import Alarms
-from navarch.controllers.certificates import approving, cleaning, signing, trust
+from navarch.controllers.certificates import approving, cleaning, serving, signing, trust
 from navarch.controllers.controller import Cache, Controller
 from navarch.controllers.endpoints import endpointslice, legacy, mirroring
 from navarch.controllers.node import eviction, lifecycle, ranges
@@ -101,6 +102,12 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     cleaning.controller,
     trust.controller,
 )
+JOINING: tuple[Callable[[Setup], Controller[Any]], ...] = (
+    bootstraptokens.cleaner,
+    bootstraptokens.signer,
+    serving.controller,
+)
+"""Where other machines may join."""
 
 FIELD_MANAGER = "kube-controller-manager"
 
@@ -136,7 +143,7 @@ class Controllers:
         cache = Cache(self._informers)
         counts = Counts(registry or Registry())
         self.runners: list[Runner] = []
-        for make in ALL:
+        for make in (*ALL, *(JOINING if options.joining else ())):
             controller = make(setup)
             if options.controllers and controller.name not in options.controllers:
                 continue

@@ -35,6 +35,8 @@ class Options:
     unused_tokens_s: after how long a token in a Secret that nobody uses is refused, and then removed.
     local_path: the folder of each node below which claims of the class `local-path` get their own; "" for neither class
         nor provisioner.
+    joining: whether bootstrap tokens are cleared away when they end, and sign where the cluster is (off in Kubernetes,
+        too, unless it is asked for).
     """
 
     controllers: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ class Options:
     force_detach_s: float = 360.0
     unused_tokens_s: int = 365 * 24 * 3600
     local_path: str = "/var/lib/navarch/volumes"
+    joining: bool = False
 
 
 @dataclass(frozen=True, slots=True)

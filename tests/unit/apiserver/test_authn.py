@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -15,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navarch.apiserver.authn.authenticator import SOCKET_USER, Credentials, bearer_token
+from navarch.apiserver.authn.bootstraptokens import BootstrapTokens
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.call import ANONYMOUS
 from navarch.base.clock import SeededIds
 from navarch.base.errors import Unauthorized
 from navarch.base.pki import new_key, public_key
-from navarch.kinds import NODE, POD, SECRET, SERVICEACCOUNT
+from navarch.kinds import NODE, POD, SECRET, SERVICEACCOUNT, bootstraptoken
 from navarch.wire.message import Peer, Request
 
 KEY, OTHER_KEY = new_key(), new_key()
@@ -182,3 +184,47 @@ def test_verified_once_a_minute_but_checked_each_time() -> None:
     for _ in range(5):
         world.tokens.check(token)
     assert next(calls) == 1
+
+
+def test_a_bootstrap_token_is_a_credential_until_it_ends() -> None:
+    world = World()
+    credentials = Credentials(world.tokens, BootstrapTokens(world.reads, world.clock))
+    end = world.clock.now() + timedelta(seconds=60)
+    token = bootstraptoken.Token("abcdef", "0123456789abcdef", end, ("authentication",), (bootstraptoken.NODE_GROUP,))
+    document = bootstraptoken.secret_of(token)
+    plain = document.pop("stringData")
+    document["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in plain.items()}
+    request = world.request(token.text)
+
+    def refused(wrong: Request = request) -> bool:
+        with pytest.raises(Unauthorized) as caught:
+            credentials.authenticate(wrong)
+        return caught.value.message == "Unauthorized"
+
+    assert refused()
+    world.reads.put(SECRET, document)
+    user = credentials.authenticate(request)
+    assert user.name == "system:bootstrap:abcdef"
+    assert user.groups == ("system:bootstrappers", bootstraptoken.NODE_GROUP, "system:authenticated")
+    assert refused(world.request("abcdef.0123456789abcdeg"))
+    assert refused(world.request("abcdeg.0123456789abcdef"))
+    world.clock.turn(60)
+    assert refused()
+    world.clock.turn(-60)
+    world.reads.put(SECRET, {**document, "data": {**document["data"], "usage-bootstrap-authentication": "ZmFsc2U="}})
+    assert refused(), "it is for signing alone"
+    world.reads.put(SECRET, document)
+    assert credentials.authenticate(request)
+    world.reads.remove(SECRET, "kube-system", "bootstrap-token-abcdef")
+    assert refused()
+    with pytest.raises(Unauthorized):
+        Credentials(world.tokens).authenticate(request)
+
+
+def test_nobody_in_particular_may_ask_where_the_cluster_is() -> None:
+    world = World()
+    path = "/api/v1/namespaces/kube-public/configmaps/cluster-info"
+    assert Credentials(world.tokens).authenticate(Request("GET", path, path, {})) is ANONYMOUS
+    for method, other in (("PUT", path), ("DELETE", path), ("GET", path + "x"), ("GET", path.rpartition("/")[0])):
+        with pytest.raises(Unauthorized):
+            Credentials(world.tokens).authenticate(Request(method, other, other, {}))

@@ -17,11 +17,11 @@ from navarch.base.pki import Authority
 from navarch.base.signing import Signer
 from navarch.client.client import Client
 from navarch.client.lease import Heartbeats
-from navarch.controllers.certificates import approving, cleaning, signing, trust
+from navarch.controllers.certificates import approving, cleaning, serving, signing, trust
 from navarch.controllers.certificates.requests import CLIENT, KUBELET_CLIENT, KUBELET_SERVING, LEGACY, asked, fault_of
 from navarch.controllers.options import Options, Setup
 from navarch.controllers.plan import Create, Delete, Patch, Plan, Status, Update
-from navarch.kinds import CLUSTERTRUSTBUNDLE
+from navarch.kinds import CERTIFICATESIGNINGREQUEST, CLUSTERTRUSTBUNDLE, NODE
 from navarch.kinds.object import Object
 from tests.unit.controllers.certificates_requests import APPROVED, pem, request
 from tests.unit.controllers.conftest import NOW, Make, ago
@@ -245,3 +245,82 @@ def test_the_bundle_is_published_once(make: Make) -> None:
     (mended,) = trust.plan(trust.Observed(wanted, (changed,)), NOW).actions
     assert isinstance(mended, Update)
     assert mended.document["spec"] == wanted["spec"]
+
+
+class _Shelf:
+    """A cache of a few objects."""
+
+    def __init__(self, *objects: Object) -> None:
+        self._objects = objects
+
+    def __getitem__(self, kind: Any) -> _Shelf:
+        return _Shelf(*(one for one in self._objects if one.kind is kind))
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        return next((one for one in self._objects if one.key == (namespace, name)), None)
+
+    def list(self) -> tuple[Object, ...]:
+        return self._objects
+
+    def by(self, index: str, key: str) -> tuple[Object, ...]:
+        return tuple(one for one in self._objects if key in serving._requester(one))
+
+
+def _node(make: Make, name: str, *addresses: str) -> Object:
+    listed = [{"type": "InternalIP", "address": one} for one in addresses] + [{"type": "Hostname", "address": name}]
+    return make.object(NODE, name, "", status={"addresses": listed})
+
+
+@pytest.mark.parametrize(
+    ("dns", "addresses", "more", "good"),
+    [
+        (("n1",), ("192.0.2.1",), {}, True),
+        ((), ("192.0.2.1",), {}, True),
+        (("n1",), (), {}, True),
+        (("n2",), ("192.0.2.1",), {}, False),
+        (("n1", "kubernetes"), ("192.0.2.1",), {}, False),
+        (("n1",), ("192.0.2.9",), {}, False),
+        (("n1",), ("192.0.2.2",), {}, False),
+        (("n1",), ("192.0.2.7",), {}, False),
+        (("n1",), ("10.96.0.1",), {}, False),
+        (("n1",), ("127.0.0.1",), {}, False),
+        (("n1",), ("192.0.2.1",), {"username": "system:node:n2"}, False),
+        (("n1",), ("192.0.2.1",), {"groups": ["system:authenticated"]}, False),
+    ],
+)
+def test_a_node_gets_a_serving_certificate_for_itself_alone(
+    make: Make, dns: tuple[str, ...], addresses: tuple[str, ...], more: dict[str, Any], good: bool
+) -> None:
+    text = pem("system:node:n1", dns=dns, addresses=addresses)
+    spec = {"username": "system:node:n1", "groups": ["system:nodes"], **more}
+    asked_for = request(make, KUBELET_SERVING, text, usages=SERVING, **spec)
+    mine = _node(make, "n1", "192.0.2.1", "192.0.2.2", "192.0.2.7", "10.96.0.1", "127.0.0.1")
+    cache = cast(Any, _Shelf(asked_for, mine, _node(make, "n2", "192.0.2.2")))
+    seen = serving.observe(cache, ("", "r"))
+    if seen is None:
+        assert more
+        return
+    planned = serving.plan(replace(seen, servers=frozenset({"192.0.2.7", "10.96.0.1"})), NOW)
+    if good:
+        [patch] = planned.actions
+        assert isinstance(patch, Patch)
+        assert patch.subresource == "approval"
+        assert patch.changes["status"]["conditions"][-1]["type"] == "Approved"
+    else:
+        assert planned == Plan()
+
+
+def test_a_serving_certificate_waits_for_its_node(make: Make) -> None:
+    spec = {"username": "system:node:n1", "groups": ["system:nodes"]}
+    asked_for = request(make, KUBELET_SERVING, pem("system:node:n1", dns=("n1",)), usages=SERVING, **spec)
+    other = request(make, KUBELET_CLIENT, pem(), usages=NODE_USAGES, **spec)
+    assert serving.observe(cast(Any, _Shelf(asked_for)), ("", "r")) is None
+    node = _node(make, "n1", "192.0.2.1")
+    assert serving.observe(cast(Any, _Shelf(other, node)), ("", "r")) is None, "it is another signer's"
+    watches = serving.controller(Setup(SystemClock(), cast(Heartbeats, None))).watches
+    [of_nodes] = [watch for watch in watches if watch.kind is NODE]
+    assert list(of_nodes.keys(cast(Any, _Shelf(asked_for, node)), node)) == [("", "r")]
+    assert of_nodes.changed is not None
+    assert of_nodes.changed(node, _node(make, "n1"))
+    assert not of_nodes.changed(node, _node(make, "n1", "192.0.2.1"))
+    assert CERTIFICATESIGNINGREQUEST in [watch.kind for watch in watches]

@@ -1,4 +1,4 @@
-"""Who is asking: the server's own socket, a client certificate, a bearer token, or nobody.
+"""Who is asking: the server's own socket, a client certificate, a bearer token of either sort, or nobody.
 
 What nobody may read is named here; everything else without credentials is 401. What somebody may do is for `authz`.
 
@@ -11,12 +11,16 @@ import base64
 import hashlib
 from typing import Protocol
 
+from navarch.apiserver.authn.bootstraptokens import BootstrapTokens
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.call import ANONYMOUS, User
 from navarch.base.errors import Unauthorized
 from navarch.wire.message import Peer, Request
 
 PUBLIC_PATHS = frozenset(("/healthz", "/livez", "/readyz", "/version", "/version/"))
+CLUSTER_INFO = "/api/v1/namespaces/kube-public/configmaps/cluster-info"
+"""Where the cluster is and by which authority it is known, for whoever is to join it: signed, and nothing secret. Read
+by nobody in particular as far as RBAC lets them."""
 AUTHENTICATED = "system:authenticated"
 SOCKET_USER = User("system:admin", groups=("system:masters", AUTHENTICATED))
 WEBSOCKET_BEARER = "base64url.bearer.authorization.k8s.io."
@@ -32,8 +36,10 @@ class Authenticator(Protocol):
 class Credentials:
     """The authenticator of a real server. TLS has already checked client certificates against the client CA."""
 
-    def __init__(self, tokens: ServiceAccountTokens) -> None:
+    def __init__(self, tokens: ServiceAccountTokens, bootstrap: BootstrapTokens | None = None) -> None:
+        """bootstrap: None where no machines join."""
         self._tokens = tokens
+        self._bootstrap = bootstrap
         self._users: dict[bytes, User] = {}
 
     def authenticate(self, request: Request) -> User:
@@ -42,16 +48,21 @@ class Credentials:
             return self._users.get(peer.certificate) or self._by_certificate(peer)
         token = bearer_token(request)
         if token:
-            if not self._tokens.mine(token):
-                raise Unauthorized("Unauthorized")
-            try:
-                return self._tokens.check(token)[0]
-            except Unauthorized as error:
-                raise Unauthorized("Unauthorized") from error
+            return self._by_token(token)
         if peer.local:
             return SOCKET_USER
-        if request.path in PUBLIC_PATHS and request.method in ("GET", "HEAD"):
+        if request.method in ("GET", "HEAD") and (request.path in PUBLIC_PATHS or request.path == CLUSTER_INFO):
             return ANONYMOUS
+        raise Unauthorized("Unauthorized")
+
+    def _by_token(self, token: str) -> User:
+        try:
+            if self._bootstrap is not None and self._bootstrap.mine(token):
+                return self._bootstrap.check(token)
+            if self._tokens.mine(token):
+                return self._tokens.check(token)[0]
+        except Unauthorized as error:
+            raise Unauthorized("Unauthorized") from error
         raise Unauthorized("Unauthorized")
 
     def _by_certificate(self, peer: Peer) -> User:
