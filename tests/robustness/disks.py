@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
+PREFIX = "navarch-disk-"
+"""Of the files, before the id of the process that made them."""
 
 
 @dataclass
@@ -51,9 +54,27 @@ class Disk:
         (self.point / "filler").unlink()
 
 
+def sweep() -> None:
+    """Take away what a run left that was killed: a disk of ours whose maker has ended."""
+    said = subprocess.run(
+        ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"], capture_output=True, text=True
+    )
+    for line in said.stdout.splitlines():
+        device, _, file = line.partition(" ")
+        maker = re.fullmatch(rf".*/{PREFIX}(\d+)\.img(?: \(deleted\))?", file.strip())
+        if maker is None or Path(f"/proc/{maker[1]}").exists():
+            continue
+        for mounted in Path("/proc/self/mounts").read_text().splitlines():
+            source, point, *_ = mounted.split()
+            if source == device:
+                subprocess.run(["umount", "--lazy", point], check=False)
+        subprocess.run(["losetup", "--detach", device], check=False, capture_output=True)
+
+
 @contextmanager
 def disk(folder: Path, size_mb: int) -> Iterator[Disk]:
-    made = Disk(folder / "disk.img", folder / "disk")
+    sweep()
+    made = Disk(folder / f"{PREFIX}{os.getpid()}.img", folder / "disk")
     made.point.mkdir()
     with made.image.open("wb") as file:
         file.truncate(size_mb << 20)

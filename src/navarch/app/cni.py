@@ -82,6 +82,7 @@ class PodNetwork:
         """Raises: Retryable, saying what this machine does not let us do."""
         try:
             self.state.mkdir(parents=True, exist_ok=True)
+            self._note_directories()
             self.config.mkdir(parents=True, exist_ok=True)
             prefix = IPv4Network(self.pod_cidr).prefixlen
             link.ensure_bridge(self.bridge, IPv4Interface(f"{self.gateway}/{prefix}"))
@@ -119,6 +120,21 @@ class PodNetwork:
     @property
     def _settings_file(self) -> Path:
         return self.state / "kernel-settings.json"
+
+    @property
+    def _directories_file(self) -> Path:
+        return self.state / "directories.json"
+
+    def _note_directories(self) -> None:
+        """Which of those that libcni makes were there before us, empty or not: they stay."""
+        if not self._directories_file.exists():
+            there = [str(one) for one in (RESULTS, RESULTS.parent) if one.exists()]
+            _write_if_changed(self._directories_file, orjson.dumps(there))
+
+    def _others_directories(self) -> list[str]:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return list(orjson.loads(self._directories_file.read_bytes()))
+        return []
 
     def _ensure_settings(self) -> None:
         """What was there before is on the disk before anything is changed."""
@@ -162,9 +178,11 @@ class PodNetwork:
             for namespace in namespaces(file):
                 remove_namespace(namespace)
             file.unlink(missing_ok=True)
+        kept = self._others_directories()
         for directory in (RESULTS, RESULTS.parent):
-            with contextlib.suppress(OSError):  # someone else's results are in it
-                directory.rmdir()
+            if str(directory) not in kept:
+                with contextlib.suppress(OSError):  # someone else's results are in it
+                    directory.rmdir()
         self._config_file.unlink(missing_ok=True)
         if self.state.exists():
             shutil.rmtree(self.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import yaml
 from real_cluster import CACHE, Kubectl, navarch, pod, until
 
 from navarch.agent.imagefile import File, ImageConfig, write_archive
+from navarch.app import cni
 
 pytestmark = pytest.mark.node
 
@@ -97,6 +99,7 @@ def start(environment: dict[str, str], image: Path) -> Kubectl:
 
 
 def test_down_leaves_the_machine_as_it_was(environment: dict[str, str], image: Path) -> None:
+    cni.RESULTS.mkdir(parents=True, exist_ok=True)  # as another program may have left it, empty
     before = traces()
     start(environment, image)
     during = traces()
@@ -110,6 +113,9 @@ def test_down_leaves_the_machine_as_it_was(environment: dict[str, str], image: P
 
 
 def test_down_cleans_up_after_everything_was_killed(environment: dict[str, str], image: Path) -> None:
+    for directory in (cni.RESULTS, cni.RESULTS.parent):
+        with contextlib.suppress(OSError):  # it is not there, or holds what is another program's
+            directory.rmdir()
     before = traces()
     start(environment, image)
     found = json.loads(navarch("status", "-o", "json").stdout)
