@@ -44,6 +44,7 @@ _CONTROLLERS = frozenset(
         "misc",
     ]
 )
+WEIGHTS = ("cpu.shares", "cpu.weight")
 MANAGED = ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")
 
 
@@ -297,7 +298,7 @@ class Cgroups:
         below = group.lstrip("/")
         for controller, file, value in limits.files(self.version):
             point = self._hierarchy.unified or self._hierarchy.controllers.get(controller)
-            if point is not None:
+            if point is not None and not (file in WEIGHTS and _steps_back(point / below, limits.shares)):
                 _try_write(point / below / file, value)
 
     def _remove(self, group: str) -> bool:
@@ -312,6 +313,16 @@ def _remove_groups(place: Path) -> bool:
         with contextlib.suppress(OSError):
             os.rmdir(directory)
     return not place.exists()
+
+
+def _steps_back(place: Path, shares: int) -> bool:
+    """Whether the kernel was told that the group asked for no CPU time: it gets what nobody else wants, and whoever
+    asked for some need not wait until it has had its turn. Such a group has no weight that could be set."""
+    file = place / "cpu.idle"
+    if not file.exists():  # a kernel before 5.15
+        return False
+    _try_write(file, "1" if shares <= resources.MIN_SHARES else "0")
+    return _read(file).strip() == "1"
 
 
 def _read(path: Path) -> str:

@@ -140,6 +140,22 @@ def test_what_is_not_to_be_limited_is_left_or_opened(tmp_path: Path) -> None:
     assert not groups.kills_together
 
 
+def test_who_asks_for_no_cpu_time_steps_back_for_those_who_do(tmp_path: Path) -> None:
+    for version, weight_file in ((1, "cpu.shares"), (2, "cpu.weight")):
+        point = tmp_path / str(version)
+        groups = Cgroups("/k", Hierarchy(point, {}) if version == 2 else Hierarchy(None, {"cpu": point}))
+        lazy, place = pod(), point / f"k/besteffort/pod{UID}"
+        asking, other = pod(HUNGRY), point / f"k/burstable/pod{UID}"
+        for folder in (place, other):
+            folder.mkdir(parents=True)
+            (folder / "cpu.idle").write_text("1\n" if folder == other else "0\n")
+            (folder / weight_file).write_text("untouched\n")
+        groups.make(lazy)
+        groups.make(asking)
+        found = [(folder / name).read_text().strip() for folder in (place, other) for name in ("cpu.idle", weight_file)]
+        assert found == ["1", "untouched", "0", "512" if version == 1 else str(weight(512))]
+
+
 def test_memory_in_use_cannot_be_taken_away(tmp_path: Path) -> None:
     groups, _ = groups_of(tmp_path, 2)
     usage = tmp_path / f"kubepods/burstable/pod{UID}" / "memory.current"

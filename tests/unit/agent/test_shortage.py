@@ -237,6 +237,25 @@ def test_an_empty_directory_over_its_limit_ends_its_pod_alone(tmp_path: Path) ->
     play(tmp_path, scenario)
 
 
+def test_a_disk_that_fills_up_fast_is_reason_to_look_sooner(tmp_path: Path) -> None:
+    """The first look at limits comes with the first of all; the next would come a minute later."""
+
+    async def scenario(world: World) -> None:
+        made = await world.make_pod("full", volumes=[{"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}])
+        await world.loop.advance(1)
+        place = world.paths.volume(made["metadata"]["uid"], "data")
+        place.mkdir(parents=True)
+        (place / "file").write_bytes(b"x" * 2 * MIB)
+        world.signals.left("nodefs.available", 650)
+        await world.loop.advance(11)
+        assert await world.phases() == {"full": "Running"}
+        world.signals.left("nodefs.available", 640)
+        await world.loop.advance(11)
+        assert await world.phases() == {"full": "Failed"}
+
+    play(tmp_path, scenario)
+
+
 def test_a_soft_threshold_lets_a_pod_stop_in_its_own_time(tmp_path: Path) -> None:
     kubelet = KubeletConfig(
         eviction_soft={"memory.available": Least(300 * MIB)},

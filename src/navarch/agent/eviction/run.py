@@ -19,6 +19,7 @@ from navarch.agent.eviction.judge import Memory, is_over, judge
 from navarch.agent.eviction.ranking import Eviction, choose
 from navarch.agent.eviction.thresholds import (
     DISK_PRESSURE,
+    IMAGE_DISK,
     NODE_DISK,
     NODE_INODES,
     Observation,
@@ -37,6 +38,8 @@ ROUND_S = 10.0
 GONE_S = 30.0
 LOOK_S = 1.0
 """How often signals are read; how long is waited for an evicted pod to go, and how often it is looked at meanwhile."""
+SUSPECT_BYTES = 256 << 20
+"""When a disk has lost so much since pods were measured against their limits, they are measured before it is time."""
 
 
 class Signals(Protocol):
@@ -90,6 +93,7 @@ class Evictor:
         self._changed = changed
         self._memory = Memory()
         self._weighed_at = float("-inf")
+        self._left_then: Mapping[str, int] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -118,7 +122,7 @@ class Evictor:
         if judged.pressure != self.pressure:
             self.pressure = judged.pressure
             self._changed()
-        if over := await self._over_limits():
+        if over := await self._over_limits(observed):
             return [self._evict(one) for one in over]
         if not judged.due:
             return []
@@ -136,9 +140,12 @@ class Evictor:
             return []
         return [self._evict(chosen)]
 
-    async def _over_limits(self) -> list[Eviction]:
-        if self._clock.monotonic() - self._weighed_at < self._config.volume_stats_agg_period_s:
+    async def _over_limits(self, observed: Mapping[str, Observation]) -> list[Eviction]:
+        left = {signal: observed[signal].available for signal in (NODE_DISK, IMAGE_DISK) if signal in observed}
+        early = self._clock.monotonic() - self._weighed_at < self._config.volume_stats_agg_period_s
+        if early and all(self._left_then.get(signal, 0) - now < SUSPECT_BYTES for signal, now in left.items()):
             return []
+        self._left_then = left
         limited = [pod for pod in self._pods.active() if limits.is_limited(pod)]
         self._weighed_at = self._clock.monotonic()
         return limits.over(await self._holdings.of(limited, disk=True)) if limited else []
