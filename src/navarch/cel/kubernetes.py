@@ -158,7 +158,12 @@ def _semver(run: Run, written: str, normalize: bool = False) -> Semver:
         head, mark, tail = re.sub(r"^v", "", found).partition("-")
         numbers = [one.lstrip("0") or "0" for one in head.split(".")]
         found = ".".join([*numbers, "0", "0"][: max(3, len(numbers))]) + mark + tail
-    match = _SEMVER.fullmatch(found)
+    return version(found)
+
+
+def version(written: str) -> Semver:
+    """Raises: Fault."""
+    match = _SEMVER.fullmatch(written)
     if match is None:
         raise Fault(f"semver parse error: {written[:64]!r}")
     return Semver((int(match[1]), int(match[2]), int(match[3])), match[4] or "")

@@ -389,9 +389,10 @@ def _index(left: Step, right: Step) -> Step:
         if isinstance(value, Optional):
             return _maybe(value.value, key) if value.present else NONE
         if isinstance(value, dict) and not isinstance(key, list | dict):
-            if key in value:
-                return value[key]
-            raise Fault(f"no such key: {key}")
+            try:
+                return value[key]  # maps of some libraries have something for every key
+            except KeyError:
+                raise Fault(f"no such key: {key}") from None
         if isinstance(value, list) and is_number(key) and key == int(key):
             if 0 <= key < len(value):
                 return value[int(key)]

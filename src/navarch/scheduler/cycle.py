@@ -47,8 +47,8 @@ def told(nodes: int, reasons: Mapping[str, int]) -> str:
 
 def feasible(table: Table, pod: PodFacts, asked: Sequence[Filter] = filters.ALL) -> Mask | Refusal:
     """The nodes that can take the pod, or the reasons why there are none."""
-    question = Question(table, pod)
     left = table.present.copy()
+    question = Question(table, pod, left=left)
     helpable = np.zeros(table.width, np.bool_)
     reasons: dict[str, int] = {}
     rejected_by: set[str] = set()

@@ -27,7 +27,16 @@ from navarch.scheduler.terms import (
     tolerations_key,
     with_label_keys,
 )
-from navarch.scheduler.views import NodeShape, NodeSpec, PodGist, PodShape, PodVolumes, Spec, TopologySpreadConstraint
+from navarch.scheduler.views import (
+    NodeShape,
+    NodeSpec,
+    PodDevices,
+    PodGist,
+    PodShape,
+    PodVolumes,
+    Spec,
+    TopologySpreadConstraint,
+)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 FINISHED = ("Succeeded", "Failed")
@@ -56,6 +65,13 @@ class Spread:
 
 Port = tuple[str, str, int]
 """Protocol, host address ("0.0.0.0" for all), port."""
+
+
+class DeviceClaim(NamedTuple):
+    """claim: its name, "" while it is still to be made. own: it is made for this pod."""
+
+    claim: str
+    own: bool
 
 
 class PodFacts(msgspec.Struct, frozen=True, eq=False):
@@ -90,6 +106,7 @@ class PodFacts(msgspec.Struct, frozen=True, eq=False):
     owners: tuple[str, ...]
     claims: tuple[tuple[str, bool], ...] = ()
     """Name, and whether it is made for this pod."""
+    device_claims: tuple[DeviceClaim, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -202,7 +219,7 @@ _encode_spec = msgspec.json.Encoder().encode
 def pod_facts(pod: Object) -> PodFacts:
     """Raises: msgspec.ValidationError, for a pod that no API server would have admitted."""
     shape: PodShape = pod.as_view(PodShape)
-    return _made(pod, shape, _asked(_encode_spec(shape.spec)), _claims(pod))
+    return _made(pod, shape, _asked(_encode_spec(shape.spec)), _claims(pod), _device_claims(pod))
 
 
 def facts_again(before: PodFacts, old: Object, new: Object) -> PodFacts | None:
@@ -214,11 +231,15 @@ def facts_again(before: PodFacts, old: Object, new: Object) -> PodFacts | None:
     now: PodGist = new.as_view(PodGist)
     if was == now:
         return None
-    return _made(new, now, before, before.claims) if was.spec == now.spec else pod_facts(new)
+    return _made(new, now, before, before.claims, _device_claims(new)) if was.spec == now.spec else pod_facts(new)
 
 
 def _made(
-    pod: Object, shape: PodShape | PodGist, asked: _Asked | PodFacts, claims: tuple[tuple[str, bool], ...]
+    pod: Object,
+    shape: PodShape | PodGist,
+    asked: _Asked | PodFacts,
+    claims: tuple[tuple[str, bool], ...],
+    device_claims: tuple[DeviceClaim, ...],
 ) -> PodFacts:
     """asked, claims: what follows from its spec."""
     meta, status, spec = shape.metadata, shape.status, asked.spec
@@ -250,6 +271,7 @@ def _made(
         nominated=status.nominated_node_name,
         owners=_spread_by(pod),
         claims=claims,
+        device_claims=device_claims,
     )
 
 
@@ -268,6 +290,21 @@ def _claims(pod: Object) -> tuple[tuple[str, bool], ...]:
             found.append((volume.persistent_volume_claim.claim_name, False))
         elif volume.ephemeral is not None:
             found.append((f"{pod.name}-{volume.name}", True))
+    return tuple(found)
+
+
+def _device_claims(pod: Object) -> tuple[DeviceClaim, ...]:
+    """Those of which it is known that none is needed are left out."""
+    if not pod.glance.resource_claims:
+        return ()
+    shape: PodDevices = pod.as_view(PodDevices)
+    made = {one.name: one.resource_claim_name for one in shape.status.resource_claim_statuses}
+    found: list[DeviceClaim] = []
+    for one in shape.spec.resource_claims:
+        if one.resource_claim_name:
+            found.append(DeviceClaim(one.resource_claim_name, False))
+        elif made.get(one.name, "?"):
+            found.append(DeviceClaim(made.get(one.name, ""), True))
     return tuple(found)
 
 

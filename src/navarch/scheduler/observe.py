@@ -5,7 +5,7 @@ A pod is in at most one of them: in the table once it has a node (or is assumed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -13,17 +13,21 @@ import msgspec
 from navarch.base.clock import Clock
 from navarch.client.informer import Informers
 from navarch.kinds import (
+    DEVICECLASS,
     NAMESPACE,
     NODE,
     PERSISTENTVOLUME,
     PERSISTENTVOLUMECLAIM,
     POD,
     PODDISRUPTIONBUDGET,
+    RESOURCECLAIM,
+    RESOURCESLICE,
     SERVICE,
     STORAGECLASS,
 )
 from navarch.kinds.object import Object
 from navarch.kinds.view import LabelSelector, View
+from navarch.scheduler.devices.stock import Given, Known
 from navarch.scheduler.facts import NodeFacts, PodFacts, Spread, facts_again, node_facts, pod_facts
 from navarch.scheduler.preempt import Budget
 from navarch.scheduler.question import News
@@ -74,13 +78,18 @@ class Observed:
         self.storage = tuple(informers.of(kind) for kind in (STORAGECLASS, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM))
         for informer in self.storage:
             informer.subscribe(self._on_storage)
+        self.devices = tuple(informers.of(kind) for kind in (DEVICECLASS, RESOURCESLICE, RESOURCECLAIM))
+        for informer in self.devices:
+            informer.subscribe(self._on_devices)
         self.namespaces.subscribe(self._on_namespace)
         self.nodes.subscribe(self._on_node)
         self.pods.subscribe(self._on_pod)
 
     async def synced(self) -> None:
         """Once everything there is was seen."""
-        for informer in (self.namespaces, self.nodes, self.pods, self.services, self.budgets, *self.storage):
+        for informer in (self.namespaces, self.nodes, self.pods, self.services, self.budgets):
+            await informer.synced.wait()
+        for informer in (*self.storage, *self.devices):
             await informer.synced.wait()
 
     # -- read by the plan
@@ -114,6 +123,11 @@ class Observed:
             self.table.remove(pod.uid)
             self._tell(News.POD_GONE)
 
+    def take_back(self, given: Sequence[Given], bound: bool) -> None:
+        """What was promised to claims did not come about; of a pod that is bound after all, what is not written."""
+        self.table.devices.unpromise(given, written=not bound)
+        self._tell(News.DEVICE)
+
     # -- told by informers
 
     def _tell(self, *news: News) -> None:
@@ -134,6 +148,28 @@ class Observed:
         if new is not None:
             self.table.disks.add(new)
         self._tell(News.CLAIM)
+
+    def _on_devices(self, old: Object | None, new: Object | None) -> None:
+        stock, found = self.table.devices, new or old
+        before = None if found is None else stock.claims.get(found.key)
+        if new is not None:
+            stock.add(new)
+        elif old is not None:
+            stock.remove(old)
+        if found is None:
+            return
+        owner = found.controller
+        if found.kind is RESOURCECLAIM and owner is not None and old is None:
+            self._made_for(owner.uid)
+        elif found.kind is not RESOURCECLAIM or _frees(before, stock.claims.get(found.key)):
+            self._tell(News.DEVICE)
+
+    def _made_for(self, uid: str) -> None:
+        """A claim that a pod may have waited for is there."""
+        pod = self._facts.get(uid)
+        if pod is not None and uid in self.queue:
+            self.queue.add(pod)
+            self._changed()
 
     def _on_node(self, old: Object | None, new: Object | None) -> None:
         if new is None:
@@ -204,11 +240,22 @@ class Observed:
         else:
             self.waiting.pop(pod.uid, None)
         same = before is not None and before.spec == pod.spec and before.labels == pod.labels
+        same = same and before is not None and before.device_claims == pod.device_claims
         if same and pod.uid in self.queue:
             self.queue.renew(pod)
         else:
             self.queue.add(pod)
             self._changed()
+
+
+def _frees(before: Known | None, after: Known | None) -> bool:
+    """Whether the change of a claim may help a pod: it let its devices go, or others may use it now."""
+    was = None if before is None else before.shape.status
+    now = None if after is None else after.shape.status
+    if was is not None and was.allocation is not None and (now is None or now.allocation is None):
+        return True
+    shared = after is not None and after.found.controller is None
+    return shared and (was != now or before is None or before.found.terminating)
 
 
 def _node_news(old: NodeFacts | None, new: NodeFacts) -> Iterable[News]:

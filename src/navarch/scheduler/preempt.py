@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from navarch.scheduler import cycle
+from navarch.scheduler import cycle, filters
 from navarch.scheduler.cycle import Refusal
 from navarch.scheduler.facts import BEGINNING, PodFacts
 from navarch.scheduler.filters.interpod import INTER_POD_AFFINITY
@@ -98,7 +98,7 @@ def _on_node(
         table.remove(one.uid)
     out = {one.uid: one for one in lower}
     try:
-        if not cycle.fits(table, pod, index, MOVABLE):
+        if not cycle.fits(table, pod, index, filters.ALL if pod.device_claims else MOVABLE):
             return None
         violating, others = _by_budget(lower, budgets)
         for one in (*violating, *others):

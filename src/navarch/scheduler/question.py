@@ -28,16 +28,21 @@ class News(StrEnum):
     POD_LABELS = "a pod's labels changed"
     NAMESPACE = "a namespace's labels changed"
     CLAIM = "a claim or a volume came or changed"
+    DEVICE = "devices, or a claim or class of them, came, changed or went"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """at: the nodes asked about. usual: how pods of this pod's application are spread where it says nothing itself."""
+    """at: the nodes asked about. usual: how pods of this pod's application are spread where it says nothing itself.
+
+    left: of all nodes, those that no filter before has rejected; None for all. What costs much is asked of them alone.
+    """
 
     table: Table
     pod: PodFacts
     at: slice = field(default_factory=lambda: ALL_NODES)
     usual: tuple[Spread, ...] = ()
+    left: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True)

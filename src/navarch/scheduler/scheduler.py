@@ -17,15 +17,20 @@ from navarch.base.tasks import BugReport
 from navarch.client.client import Client
 from navarch.client.events import Events
 from navarch.client.informer import Informers
+from navarch.kinds.object import Object
 from navarch.scheduler import cycle, disks, preempt
 from navarch.scheduler.bind import NAME, Actor
 from navarch.scheduler.cycle import Placement, Refusal
+from navarch.scheduler.devices.stock import Given
 from navarch.scheduler.disks import Needs
 from navarch.scheduler.facts import PodFacts
+from navarch.scheduler.filters import devices
+from navarch.scheduler.filters.devices import DYNAMIC_RESOURCES
 from navarch.scheduler.filters.volumes import VOLUME_BINDING
 from navarch.scheduler.observe import Observed
 from navarch.scheduler.preempt import Preemption
 from navarch.scheduler.queue import Entry
+from navarch.scheduler.reserve import Reservations
 
 WORKERS = 32
 """Bindings under way at once: enough to fill a group commit."""
@@ -41,17 +46,22 @@ log = Log("scheduler")
 
 @dataclass(frozen=True, slots=True)
 class Bind:
+    """given: devices that the pod's claims get before."""
+
     entry: Entry
     node: str
+    given: tuple[Given, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """preemption: to be carried out for the pod; None when nothing can be done."""
+    """preemption: to be carried out for the pod; None when nothing can be done. idle: a claim that keeps the pod from
+    nodes, and that nobody uses."""
 
     pod: PodFacts
     message: str
     preemption: Preemption | None
+    idle: Object | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,7 @@ class Prepare:
 
     entry: Entry
     needs: Needs
+    given: tuple[Given, ...] = ()
 
 
 Act = Bind | Prepare | Refuse
@@ -99,6 +110,7 @@ class Scheduler:
             "scheduler_pending_pods", "Pods that wait for a node.", ("queue",), read=self._observed.queue.waiting
         )
         self._actor = Actor(client, clock, self._events.of(name))
+        self._reservations = Reservations(client, clock, self._observed.table.devices)
         self._acts: asyncio.Queue[Act] = asyncio.Queue(ROOM)
 
     async def run(self) -> None:
@@ -117,7 +129,7 @@ class Scheduler:
             self._work.clear()
             placed = 0
             while (entry := queue.pop(self._clock.monotonic())) is not None:
-                act = self._timed(entry)
+                act = None if self._held(entry) else self._timed(entry)
                 if act is not None:
                     await self._acts.put(act)
                 placed += 1
@@ -132,6 +144,13 @@ class Scheduler:
                 await self._work.wait()
         except TimeoutError:
             return
+
+    def _held(self, entry: Entry) -> bool:
+        """Claims of devices are made for the pod first; that takes a moment, and nothing is told of it."""
+        if not entry.pod.device_claims or not self._observed.table.devices.unmade(entry.pod):
+            return False
+        self._observed.queue.wait(entry, DYNAMIC_RESOURCES.name)
+        return True
 
     def _timed(self, entry: Entry) -> Act | None:
         began = self._clock.monotonic()
@@ -149,21 +168,35 @@ class Scheduler:
             result = self._place(pod)
             self._algorithm_s.observe(self._clock.monotonic() - began)
             if isinstance(result, Placement):
+                given = self._given(pod, result.node) if pod.device_claims else ()
                 needs = disks.needs(observed.table, pod, result.node) if pod.claims else None
                 if needs is not None:
                     observed.queue.wait(entry, VOLUME_BINDING.name)
-                    return Prepare(entry, needs)
+                    return Prepare(entry, needs, given)
                 observed.assume(pod, result.node)
-                return Bind(entry, result.node)
+                return Bind(entry, result.node, given)
+            idle, said = devices.unblock(observed.table, pod) if pod.device_claims else (None, "")
             made = "" if not result.nodes else preempt.plan(observed.table, pod, result, observed.disruption_budgets())
         except Exception as bug:  # noqa: BLE001 - one pod's bug must not stop the others; reported
             self._bugs.report("place", bug)
             observed.queue.retry(entry)
             return None
         observed.queue.refused(entry, result.rejected_by)
+        if idle is not None:
+            return Refuse(pod, result.message(said), None, idle)
         if isinstance(made, Preemption):
             return Refuse(pod, result.message(), made)
-        return Refuse(pod, result.message(made), None)
+        return Refuse(pod, result.message(", ".join(one for one in (said, made) if one)), None)
+
+    def _given(self, pod: PodFacts, node: str) -> tuple[Given, ...]:
+        """The devices of its claims there, promised from now on."""
+        table = self._observed.table
+        facts = table.nodes[table.number[node]]
+        if facts is None:
+            return ()
+        given = table.devices.given(pod, facts, self._clock.now(), self._ids.uid)
+        table.devices.promise(pod.uid, given)
+        return given
 
     def _place(self, pod: PodFacts) -> Placement | Refusal:
         """With the pods that room was made for already where they are to be, unless nothing else is left."""
@@ -197,26 +230,44 @@ class Scheduler:
         found = self._observed.object_of(pod)
         try:
             if found is not None:
+                await self._reservations.make(found, act.given)
                 await self._actor.bind(found, act.node)
                 return
         except (NotFound, Conflict) as error:
             log.info("not bound", namespace=pod.namespace, pod=pod.name, node=act.node, error=str(error))
-        except BaseException:
-            self._give_back(act)
+        except asyncio.CancelledError:
             raise
-        self._give_back(act)
+        except BaseException:
+            await self._give_back(act)
+            raise
+        await self._give_back(act)
 
     async def _prepare(self, act: Prepare) -> None:
         """It is placed again when its claims are bound: they keep it on the node that was chosen."""
+        pod = act.entry.pod
+        found = self._observed.object_of(pod)
         try:
+            if found is not None:
+                await self._reservations.make(found, act.given)
             await self._actor.prepare(act.needs)
         except (ApiError, Retryable) as error:
-            log.info("claims not prepared", pod=act.entry.pod.name, node=act.needs.node, error=str(error))
+            log.info("claims not prepared", pod=pod.name, node=act.needs.node, error=str(error))
+            await self._take_back(pod, act.given)
             self._observed.queue.retry(act.entry)
             self._work.set()
 
-    def _give_back(self, act: Bind) -> None:
+    async def _take_back(self, pod: PodFacts, given: tuple[Given, ...]) -> bool:
+        """Whether the pod keeps what it was given."""
+        if not given:
+            return False
+        bound = await self._reservations.undo(pod, given)
+        self._observed.take_back(given, bound)
+        return bound
+
+    async def _give_back(self, act: Bind) -> None:
         """If the pod still waits it is tried again; the informer takes it out of the queue when it is gone."""
+        if await self._take_back(act.entry.pod, act.given):
+            return
         self._observed.forget(act.entry.pod)
         self._observed.queue.retry(act.entry)
         self._work.set()
@@ -226,6 +277,8 @@ class Scheduler:
         if found is None:
             return
         try:
+            if act.idle is not None:
+                await self._reservations.free(act.idle)
             if act.preemption is None:
                 await self._actor.refuse(found, act.message)
             else:

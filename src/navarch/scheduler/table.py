@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from navarch.scheduler.devices.stock import Stock
 from navarch.scheduler.disks import Disks
 from navarch.scheduler.facts import NodeFacts, PodFacts, Weighted
 from navarch.scheduler.requests import CPU, MEMORY, PODS, STORAGE
@@ -102,6 +103,7 @@ class Table:
         self.names: list[str] = []
         self.nodes: list[NodeFacts | None] = []
         self.disks = Disks()
+        self.devices = Stock()
         self.number: dict[str, int] = {}
         self.rows: dict[str, int] = {CPU: 0, MEMORY: 1, STORAGE: 2, PODS: 3}
         self.pods: dict[str, tuple[PodFacts, str]] = {}

@@ -12,6 +12,8 @@ from datetime import datetime
 
 import msgspec
 
+from navarch.kinds.pod.view import ResourceClaimStatus
+from navarch.kinds.podspec.spec import PodResourceClaim
 from navarch.kinds.view import LabelSelector, OwnerReference, Quantity, View
 
 
@@ -163,6 +165,7 @@ class StatusGist(View, frozen=True):
     phase: str = ""
     nominated_node_name: str = ""
     start_time: datetime | None = None
+    resource_claim_statuses: tuple[ResourceClaimStatus, ...] = ()
 
 
 class ClaimName(View, frozen=True):
@@ -187,6 +190,21 @@ class PodVolumes(View, frozen=True):
     """Of a pod, the claims that it uses; apart from `Spec`, because volumes' names make every pod's spec its own."""
 
     spec: VolumesSpec = msgspec.field(default_factory=VolumesSpec)
+
+
+class DevicesSpec(View, frozen=True):
+    resource_claims: tuple[PodResourceClaim, ...] = ()
+
+
+class DevicesStatus(View, frozen=True):
+    resource_claim_statuses: tuple[ResourceClaimStatus, ...] = ()
+
+
+class PodDevices(View, frozen=True):
+    """Of a pod, the claims of devices that it uses, and what they are called."""
+
+    spec: DevicesSpec = msgspec.field(default_factory=DevicesSpec)
+    status: DevicesStatus = msgspec.field(default_factory=DevicesStatus)
 
 
 class VolumeAffinity(View, frozen=True):

@@ -170,6 +170,22 @@ def claims_are_reserved(ledger: Ledger, old: Document | None, new: Document | No
         yield f"resource claim {new['metadata']['name']} is held by {sorted(map(str, holders))}"
 
 
+def devices_are_held_once(ledger: Ledger, old: Document | None, new: Document | None) -> Iterator[str]:
+    """A device is one claim's at a time: none that simulations ask for may be shared."""
+    if new is None or new.get("kind") != "ResourceClaim" or dig(old or {}, "status", "allocation") is not None:
+        return
+    mine = _held(new)
+    for other in ledger.of("ResourceClaim", new["metadata"].get("namespace", "")) if mine else ():
+        if other["metadata"]["uid"] != new["metadata"]["uid"] and (both := mine & _held(other)):
+            names = (new["metadata"]["name"], other["metadata"]["name"])
+            yield f"resource claims {names[0]} and {names[1]} both have {sorted(both)}"
+
+
+def _held(claim: Document) -> set[tuple[str, ...]]:
+    results = dig(claim, "status", "allocation", "devices", "results", default=())
+    return {(one["driver"], one["pool"], one["device"]) for one in results}
+
+
 PROMISES = (
     the_owned_live,
     budgets_are_kept,
@@ -179,4 +195,5 @@ PROMISES = (
     nothing_is_left_behind,
     scales_stay_within,
     claims_are_reserved,
+    devices_are_held_once,
 )

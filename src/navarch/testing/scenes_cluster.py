@@ -13,6 +13,7 @@ from navarch.kinds import (
     CLUSTERROLE,
     CONFIGMAP,
     DEPLOYMENT,
+    DEVICECLASS,
     ENDPOINTS,
     NAMESPACE,
     NODE,
@@ -21,6 +22,7 @@ from navarch.kinds import (
     POD,
     RESOURCECLAIMTEMPLATE,
     RESOURCEQUOTA,
+    RESOURCESLICE,
     SECRET,
     SERVICE,
     SERVICEACCOUNT,
@@ -225,20 +227,29 @@ async def _there(user: User, claim: str) -> bool:
 
 
 async def ephemeral(user: User) -> None:
-    """Pods with volumes and device claims of their own, which go with them."""
-    template = {"spec": {"devices": {"requests": [{"name": "one", "exactly": {"deviceClassName": "none"}}]}}}
+    """Pods with volumes and device claims of their own, which go with them. They take turns with the only device."""
+    driver = f"{user.name}.example.com"
+    only = {"driver": driver, "allNodes": True, "devices": [{"name": "only"}]}
+    pool = {"name": user.name, "generation": 1, "resourceSliceCount": 1}
+    await user.make(RESOURCESLICE, user.name, {"spec": {**only, "pool": pool}})
+    selector = {"cel": {"expression": f'device.driver == "{driver}"'}}
+    await user.make(DEVICECLASS, user.name, {"spec": {"selectors": [selector]}})
+    template = {"spec": {"devices": {"requests": [{"name": "one", "exactly": {"deviceClassName": user.name}}]}}}
     await user.make(RESOURCECLAIMTEMPLATE, user.name, {"spec": template})
+    kept = False
     for number in range(user.number(1, 3)):
         name = f"{user.name}-{number}"
         spec: Document = {"volumes": [{"name": "data", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}}]}
-        if user.chance(0.5):
+        claims = user.chance(0.5)
+        if claims:
             spec["resourceClaims"] = [{"name": "one", "resourceClaimTemplateName": user.name}]
         await user.make(POD, name, _pod(user, **spec))
         user.expect(partial(_own_volume, name=name))
         await user.pause(15.0)
-        if user.chance(0.6):
+        if user.chance(0.6) or (claims and kept):
             await user.remove(POD, name, None)
         else:
+            kept = kept or claims
             del user.expected["Pod", user.namespace, name]  # its node may be lost
     await user.pause(15.0)
 

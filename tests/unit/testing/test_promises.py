@@ -282,6 +282,19 @@ def test_claims_are_reserved_for_their_pod() -> None:
     assert "is held by ['Pod-q']" in judged(promises_cluster.claims_are_reserved, ledger_of(), None, other)
 
 
+def test_a_device_is_one_claims() -> None:
+    result = {"driver": "d", "pool": "p", "device": "one"}
+    allocation = {"devices": {"results": [result]}}
+    first = new("ResourceClaim", "a", status={"allocation": allocation})
+    second = new("ResourceClaim", "b", status={"allocation": allocation})
+    free = new("ResourceClaim", "c", status={"allocation": {"devices": {"results": [result | {"device": "two"}]}}})
+    judge = promises_cluster.devices_are_held_once
+    assert not judged(judge, ledger_of(first), None, first)
+    assert not judged(judge, ledger_of(first), None, free)
+    assert "a both have" in judged(judge, ledger_of(first), None, second)
+    assert not judged(judge, ledger_of(first), second, second), "told once, when it came about"
+
+
 # -- in the end
 
 

@@ -5,6 +5,7 @@ The first filter that rejects a node is the one whose reason is told, so the ord
 
 from __future__ import annotations
 
+from navarch.scheduler.filters.devices import DYNAMIC_RESOURCES
 from navarch.scheduler.filters.interpod import INTER_POD_AFFINITY
 from navarch.scheduler.filters.node import NAMED_NODES, NODE_AFFINITY, NODE_NAME, NODE_UNSCHEDULABLE, TAINT_TOLERATION
 from navarch.scheduler.filters.resources import NODE_PORTS, NODE_RESOURCES_FIT
@@ -23,6 +24,7 @@ ALL: tuple[Filter, ...] = (
     VOLUME_BINDING,
     POD_TOPOLOGY_SPREAD,
     INTER_POD_AFFINITY,
+    DYNAMIC_RESOURCES,
 )
 
 __all__ = ["ALL"]

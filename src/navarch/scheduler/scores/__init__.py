@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from navarch.scheduler.question import Score
+from navarch.scheduler.scores.devices import DYNAMIC_RESOURCES
 from navarch.scheduler.scores.interpod import INTER_POD_AFFINITY
 from navarch.scheduler.scores.node import IMAGE_LOCALITY, NODE_AFFINITY, TAINT_TOLERATION
 from navarch.scheduler.scores.resources import BALANCED_ALLOCATION, LEAST_ALLOCATED
@@ -16,6 +17,7 @@ ALL: tuple[Score, ...] = (
     INTER_POD_AFFINITY,
     BALANCED_ALLOCATION,
     IMAGE_LOCALITY,
+    DYNAMIC_RESOURCES,
 )
 
 __all__ = ["ALL"]
