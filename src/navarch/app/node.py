@@ -46,6 +46,7 @@ from navarch.dns.run import Dns
 from navarch.dns.upstream import HostResolvers
 from navarch.kinds import POD
 from navarch.proxy import rules
+from navarch.proxy.announce.run import Announcer
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.run import Proxy
 from navarch.wire.http import Server
@@ -172,6 +173,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     organs = (
         agent,
         Proxy(informers, dataplane, proxy_node(layout, settings), clock),
+        Announcer(informers, settings.node_name, clock),
         Dns(informers, (gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
         informers,
     )

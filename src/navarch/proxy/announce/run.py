@@ -1,0 +1,147 @@
+"""The announcer of one node: follows Services and nodes, and gives each link the addresses that it answers for.
+
+Nodes are followed only once some Service has an address of a load balancer: a cluster without any pays nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from navarch.base.backoff import delay_s
+from navarch.base.clock import Clock
+from navarch.base.errors import Retryable
+from navarch.base.log import Log
+from navarch.client.informer import Informer, Informers
+from navarch.kinds import ENDPOINTSLICE, NODE, SERVICE
+from navarch.kinds.object import Object
+from navarch.proxy.announce import links, plan
+from navarch.proxy.announce.responder import Responder
+from navarch.proxy.run import service_of
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
+AGAIN_S = (0.0, 1.0, 2.0)
+"""When a new address is told to everybody: more than once, for what is told to all may be lost."""
+
+_log = Log("proxy")
+
+
+class Announcer:
+    """`informers` must be running for `run` to come to anything; whoever made them runs them."""
+
+    def __init__(self, informers: Informers, node_name: str, clock: Clock) -> None:
+        self._informers = informers
+        self._services = informers.of(SERVICE)
+        self._slices = informers.of(ENDPOINTSLICE)
+        self._nodes: Informer | None = None
+        self._node_name = node_name
+        self._clock = clock
+        self._responders: dict[plan.Link, Responder] = {}
+        self._wanted: frozenset[str] | None = frozenset()
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled; nothing is answered for any more then."""
+        self._slices.index("service", service_of)
+        self._services.subscribe(self._service_changed)
+        self._slices.subscribe(self._slice_changed)
+        for informer in (self._services, self._slices):
+            await informer.synced.wait()
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._follow(group)
+        finally:
+            self._close()
+
+    async def _follow(self, group: asyncio.TaskGroup) -> None:
+        failures = 0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            new: dict[Responder, frozenset[str]] = {}
+            try:
+                await self._apply(new)
+                failures = 0
+            except (Retryable, OSError) as error:
+                _log.warning("not all addresses of load balancers are announced, will be tried again", error=error)
+                group.create_task(self._later(delay_s(failures, FIRST_DELAY_S, LONGEST_DELAY_S)))
+                failures += 1
+            if new:
+                group.create_task(self._tell(new))
+
+    async def _later(self, pause_s: float) -> None:
+        await self._clock.sleep(pause_s)
+        self._wake.set()
+
+    async def _apply(self, new: dict[Responder, frozenset[str]]) -> None:
+        """new: what this adds, by who answers for it. Raises: Retryable, OSError; then some may be answered for."""
+        wanted = await self._planned()
+        if wanted == self._wanted:
+            return
+        self._wanted = None  # until it is done
+        found = plan.by_link(wanted, await links.read()) if wanted else {}
+        for link in [link for link in self._responders if link not in found]:
+            self._responders.pop(link).close()
+        for link, addresses in found.items():
+            responder = self._responders.get(link)
+            if responder is None:
+                responder = self._responders[link] = Responder(link, self._again)
+            if fresh := responder.answer_for(addresses):
+                new[responder] = fresh
+                _log.info("announcing", link=link.name, addresses=", ".join(sorted(fresh)))
+        if lacking := wanted.difference(*found.values()):
+            raise Retryable(f"no link is up for {', '.join(sorted(lacking))}")
+        self._wanted = wanted
+
+    async def _planned(self) -> frozenset[str]:
+        services = [each.view for each in self._services.list() if plan.addresses(each.view)]
+        if not services:
+            return frozenset()
+        if self._nodes is None:
+            self._nodes = self._informers.of(NODE)
+            self._nodes.subscribe(self._node_changed)
+        await self._nodes.synced.wait()
+        nodes = [each.view for each in self._nodes.list()]
+        with_slices = []
+        for service in services:
+            name = f"{service.metadata.namespace}/{service.metadata.name}"
+            with_slices.append((service, [each.view for each in self._slices.by("service", name)]))
+        return plan.announced(self._node_name, with_slices, plan.candidates(nodes), plan.own_addresses(nodes))
+
+    async def _tell(self, new: dict[Responder, frozenset[str]]) -> None:
+        for pause_s in AGAIN_S:
+            await self._clock.sleep(pause_s)
+            for responder, addresses in new.items():
+                if self._responders.get(responder.link) is not responder:
+                    continue
+                try:
+                    responder.announce(addresses)
+                except OSError as error:
+                    _log.warning("a link could not be told", link=responder.link.name, error=error)
+                    self._again()
+
+    def _again(self) -> None:
+        """Everything anew: links may have come, gone or changed."""
+        self._close()
+        self._wake.set()
+
+    def _close(self) -> None:
+        responders, self._responders = self._responders, {}
+        for each in responders.values():
+            each.close()
+        self._wanted = None
+
+    def _service_changed(self, old: Object | None, new: Object | None) -> None:
+        if any(found is not None and found.view.spec.type == "LoadBalancer" for found in (old, new)):
+            self._wake.set()
+
+    def _slice_changed(self, old: Object | None, new: Object | None) -> None:
+        for found in (old, new):
+            for name in service_of(found) if found else ():
+                service = self._services.get(*name.split("/"))
+                if service is not None and service.view.spec.external_traffic_policy == "Local":
+                    self._wake.set()
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        before, after = ([each.view] if each else [] for each in (old, new))
+        if plan.candidates(before) != plan.candidates(after) or plan.own_addresses(before) != plan.own_addresses(after):
+            self._wake.set()

@@ -1,0 +1,178 @@
+"""Addresses of load balancers on a real link: two nodes and a stranger on one bridge, in network namespaces.
+
+The stranger's kernel is asked which hardware address it sends to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from navarch.apiserver.call import User
+from navarch.apiserver.core import Core
+from navarch.base.clock import SystemClock, SystemIds
+from navarch.client.informer import Informers
+from navarch.kinds import NAMESPACE, NODE, SERVICE
+from navarch.kinds.kind import Kind
+from navarch.kinds.registry import DEFAULT
+from navarch.proxy.announce import plan
+from navarch.proxy.announce.run import Announcer
+from navarch.store.memory import MemoryStore
+from navarch.testing.netns import NetworkNamespace
+
+pytestmark = pytest.mark.node
+
+HARDWARE = {"one": "02:00:00:00:00:01", "two": "02:00:00:00:00:02"}
+READY = [{"type": "Ready", "status": "True"}]
+OLD, NEW = "192.0.2.200", "2001:db8::200"
+
+
+class Link:
+    """A bridge with the two nodes and a stranger."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.wire, self.stranger = (stack.enter_context(NetworkNamespace(name)) for name in ("wire", "stranger"))
+        self.hosts = {name: stack.enter_context(NetworkNamespace(name)) for name in HARDWARE}
+        self.wire.ip("link add br0 type bridge", "link set br0 up")
+        ends = {**self.hosts, "far": self.stranger}
+        for number, (name, namespace) in enumerate(ends.items(), 1):
+            self.wire.ip(
+                f"link add {name} type veth peer name eth0",
+                f"link set eth0 netns {namespace.path}",
+                f"link set {name} master br0 up",
+            )
+            namespace.sysctl([("net/ipv6/conf/eth0/accept_dad", "0")])
+            namespace.ip(
+                f"link set eth0 address 02:00:00:00:00:0{number}",
+                f"address add 192.0.2.{number}/24 dev eth0",
+                f"address add 2001:db8::{number}/64 dev eth0 nodad",
+                "link set eth0 up",
+            )
+
+    def sees(self, address: str) -> str:
+        """The name of the node that the stranger sends to, "" for none."""
+        self.stranger.ip(f"neighbour flush to {address} dev eth0")
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with self.stranger.socket(socket.SOCK_DGRAM, family) as udp:
+            udp.sendto(b"?", (address, 9))
+            for _ in range(20):
+                if found := self.known(address):
+                    return found
+                time.sleep(0.05)
+        return ""
+
+    def known(self, address: str) -> str:
+        shown = self.stranger.run("ip", "neighbour", "show", "to", address, "dev", "eth0").stdout
+        return next((name for name, hardware in HARDWARE.items() if hardware in shown), "")
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    if os.geteuid():
+        pytest.fail("network namespaces need root")
+    with ExitStack() as stack:
+        yield Link(stack)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class Host:
+    """A node: its announcer within its namespace, beside an API of its own that says what that of the others says."""
+
+    def __init__(self, name: str, namespace: NetworkNamespace) -> None:
+        self.name = name
+        self.loop = asyncio.new_event_loop()
+        self.thread = namespace.start(self.loop.run_forever)
+        self.core = Core(MemoryStore(), DEFAULT, SystemClock(), SystemIds())
+        self.client = self.core.local(User("system:admin", groups=("system:masters",)), "test")
+        self.tasks: list[asyncio.Task[None]] = []
+        self.do(self.begin())
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    async def begin(self) -> None:
+        await self.core.start()
+        await self.client.create(NAMESPACE, {"metadata": {"name": "default"}})
+        for number, name in enumerate(HARDWARE, 1):
+            await self.client.create(NODE, {"metadata": {"name": name}})
+            addresses = [{"type": "InternalIP", "address": f"192.0.2.{number}"}]
+            await self.status(NODE, "", name, {"conditions": READY, "addresses": addresses})
+        informers = Informers(self.client, SystemClock())
+        announcer = Announcer(informers, self.name, SystemClock())
+        self.tasks = [asyncio.ensure_future(informers.run()), asyncio.ensure_future(announcer.run())]
+
+    async def status(self, kind: Kind, namespace: str, name: str, status: dict[str, Any]) -> None:
+        await self.client.patch(kind, namespace, name, {"status": status}, type="merge", subresource="status")
+
+    async def balance(self, *addresses: str) -> None:
+        spec = {"type": "LoadBalancer", "ports": [{"port": 80}]}
+        await self.client.create(SERVICE, {"metadata": {"name": "web", "namespace": "default"}, "spec": spec})
+        ingress = [{"ip": each, "ipMode": "VIP"} for each in addresses]
+        await self.status(SERVICE, "default", "web", {"loadBalancer": {"ingress": ingress}})
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks = []
+
+    def close(self) -> None:
+        self.do(self.end())
+        self.do(self.core.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
+
+
+def test_one_node_answers_and_another_when_it_is_gone(link: Link) -> None:
+    with ExitStack() as stack:
+        hosts = {name: Host(name, namespace) for name, namespace in link.hosts.items()}
+        for host in hosts.values():
+            stack.callback(host.close)
+            host.do(host.balance(OLD, NEW))
+        first = {address: plan.speaker(address, HARDWARE) for address in (OLD, NEW)}
+        for address, name in first.items():
+            until(lambda: link.sees(address) == name)  # noqa: B023
+        assert link.sees("192.0.2.201") == "", "nobody answers for what is nobody's"
+
+        lost = first[OLD]
+        (other,) = HARDWARE.keys() - {lost}
+        link.sees(OLD)  # it is remembered as of the one that will be gone
+        hosts[lost].do(hosts[lost].end())
+        for host in hosts.values():
+            gone = [{"type": "Ready", "status": "Unknown"}]
+            host.do(host.status(NODE, "", lost, {"conditions": gone}))
+        until(lambda: link.known(OLD) == other)  # told to everybody, without being asked
+        for address in first:
+            until(lambda: link.sees(address) == other)  # noqa: B023
+
+        for host in hosts.values():
+            host.do(host.client.delete(SERVICE, "default", "web"))
+        until(lambda: link.sees(OLD) == "" and link.sees(NEW) == "")
+
+
+def test_a_link_that_goes_and_comes_is_found_again(link: Link) -> None:
+    host = Host("one", link.hosts["one"])
+    try:
+        host.do(host.status(NODE, "", "two", {"conditions": []}))
+        host.do(host.balance(OLD))
+        until(lambda: link.sees(OLD) == "one")
+        link.hosts["one"].ip("link set eth0 down")
+        assert link.sees(OLD) == ""
+        link.hosts["one"].ip("link set eth0 up")
+        until(lambda: link.sees(OLD) == "one")
+    finally:
+        host.close()
