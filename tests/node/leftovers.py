@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator, Set
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from navarch.agent.cri import CriRuntime
 from navarch.agent.runtime import PodOnNode
+from navarch.agent.volumes.csi.records import NOTE, PLUGIN
 from navarch.app import cni, containerd, link, machine
 from navarch.app.layout import Layout, load_settings
 from navarch.base.clock import SystemClock
@@ -42,8 +44,11 @@ def observed(layout: Layout) -> dict[str, PodOnNode]:
     return asyncio.run(ask())
 
 
-def leaked(layout: Layout, uids: Set[str]) -> dict[str, list[str]]:
-    """By kind, everything that belongs to none of the pods `uids`; {} when nothing has leaked."""
+def leaked(layout: Layout, uids: Set[str], handles: Set[str] = frozenset()) -> dict[str, list[str]]:
+    """By kind, everything that belongs to none of the pods `uids`; {} when nothing has leaked.
+
+    handles: of the volumes of drivers that these pods use.
+    """
     found = observed(layout)
     wrong: dict[str, list[str]] = {}
 
@@ -60,6 +65,9 @@ def leaked(layout: Layout, uids: Set[str]) -> dict[str, list[str]]:
     for one in held(layout):
         if one.owner not in owners:
             add(one.kind, one.name)
+    for place, handle in stages(layout):
+        if handle not in handles:
+            add("stages", str(place))
     settings = load_settings(layout)
     assert settings
     interfaces = link.ports(settings.bridge)
@@ -95,9 +103,19 @@ def mounts(layout: Layout) -> Iterator[Held]:
         point = line.split()[4]
         inside = Path(point).is_relative_to
         if inside(layout.agent / "pods"):
-            yield Held("mounts", point, Path(point).relative_to(layout.agent / "pods").parts[0])
+            kind = "publishes" if f"/{PLUGIN}/" in point else "mounts"
+            yield Held(kind, point, Path(point).relative_to(layout.agent / "pods").parts[0])
         elif inside(layout.containerd) and (found := _ID.search(point)):
             yield Held("mounts", point, found[1])
+
+
+def stages(layout: Layout) -> Iterator[tuple[Path, str]]:
+    """Where a driver staged a volume, mounted or not, and the volume's handle; "" where no note tells."""
+    for place in (layout.agent / "plugins" / "kubernetes.io" / "csi").glob("*/*"):
+        try:
+            yield place, json.loads((place / NOTE).read_text())["volumeHandle"]
+        except FileNotFoundError:
+            yield place, ""
 
 
 def groups(name: str) -> Iterator[Path]:

@@ -23,12 +23,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "node"))
 
 import leftovers
 from containerd_fixture import write_busybox_image
+from csi_example import claim, storage
 from real_cluster import IMAGE, Kubectl, navarch, one_cluster, pod, until
 
 from navarch.app import supervisor
 from navarch.app.layout import Layout
 
 LAYOUT = Layout()
+GUESTS = "guests"
+"""The claim of those that come and go."""
 CLEAR_S = 240.0
 """What is left of a pod may stand for so long: who clears it away waits until it cannot belong to one being made."""
 
@@ -37,6 +40,8 @@ CLEAR_S = 240.0
 class Found:
     wrong: list[str] = field(default_factory=list)
     pods: int = 0
+    with_volumes_of_a_driver: int = 0
+    guests_with_volumes_of_a_driver: int = 0
     kills_of_the_agent: int = 0
     kills_of_containerd: int = 0
     restarts: int = 0
@@ -44,6 +49,9 @@ class Found:
     leaked_mounts: int = 0
     leaked_interfaces: int = 0
     leaked_namespaces: int = 0
+    leaked_stages: int = 0
+    leaked_publishes: int = 0
+    """Of drivers' volumes."""
     leaked_others: int = 0
     found_by_relist_alone: int = 0
     slowest_next_pod_s: float = 0.0
@@ -96,9 +104,17 @@ class Unsupervised:
             child.wait()
 
 
-def asleep(name: str, **spec: Any) -> dict[str, Any]:
-    """A pod with something of everything that can leak: a volume in memory, one on disk, a network, a log."""
-    volumes = [{"name": "memory", "emptyDir": {"medium": "Memory"}}, {"name": "disk", "emptyDir": {}}]
+def asleep(name: str, claimed: str = "", **spec: Any) -> dict[str, Any]:
+    """A pod with something of everything that can leak: a volume in memory, one on disk, a network, a log.
+
+    claimed: whose volume of a driver it has besides.
+    """
+    volumes: list[dict[str, Any]] = [
+        {"name": "memory", "emptyDir": {"medium": "Memory"}},
+        {"name": "disk", "emptyDir": {}},
+    ]
+    if claimed:
+        volumes.append({"name": "driver", "persistentVolumeClaim": {"claimName": claimed}})
     mounts = [{"name": one["name"], "mountPath": f"/{one['name']}"} for one in volumes]
     return pod(name, "echo here; exec sleep 1000000", volumes=volumes, volumeMounts=mounts, **spec)
 
@@ -113,14 +129,18 @@ def strike(
     runtimes: int,
     found: Found,
     gently: bool = False,
+    claims: int = 0,
 ) -> None:
     """Kill so many agents and containerds over running pods; what was wrong is added to `found`.
 
+    claims: so many of the pods have a volume of a driver, which somebody runs; and every other guest then has one.
     gently: containerd dies only while nothing is being made. What it forgets is cleared away, but that takes minutes.
     """
     random = Random(seed)
     steady = [f"steady-{number}" for number in range(pods)]
-    kubectl.apply(*(asleep(name) for name in steady))
+    if claims:
+        kubectl.apply(*(claim(name) for name in [*steady[:claims], GUESTS]))
+    kubectl.apply(*(asleep(name, name if number < claims else "") for number, name in enumerate(steady)))
     for name in steady:
         kubectl.ready(name)
     before = instances(kubectl, steady)
@@ -130,7 +150,9 @@ def strike(
         if gently and victim == "containerd":
             processes.kill(victim)
         struck_at = time.monotonic()
-        with coming_and_going(kubectl, number):
+        with_volume = claims > 0 and number % 2 == 0
+        found.guests_with_volumes_of_a_driver += with_volume
+        with coming_and_going(kubectl, number, GUESTS if with_volume else ""):
             if not gently or victim != "containerd":
                 time.sleep(random.random() * 1.5)
                 processes.kill(victim)
@@ -140,15 +162,16 @@ def strike(
     found.kills_of_the_agent += agents
     found.kills_of_containerd += runtimes
     found.pods = max(found.pods, pods)
+    found.with_volumes_of_a_driver = max(found.with_volumes_of_a_driver, claims)
     kubectl("delete", "pod", f"guest-{len(victims) - 1}", "--timeout=120s")
     judge(kubectl, steady, before, found)
 
 
 @contextlib.contextmanager
-def coming_and_going(kubectl: Kubectl, number: int) -> Iterator[None]:
+def coming_and_going(kubectl: Kubectl, number: int, claimed: str) -> Iterator[None]:
     """Meanwhile one guest is asked for and the one before it is sent away."""
     wanted = kubectl.kubeconfig.with_name("guest.json")
-    wanted.write_text(json.dumps(asleep(f"guest-{number}")))
+    wanted.write_text(json.dumps(asleep(f"guest-{number}", claimed)))
     calls = [kubectl.start("create", "-f", str(wanted))]
     if number:
         calls.append(kubectl.start("delete", "pod", f"guest-{number - 1}", "--wait=false"))
@@ -167,7 +190,7 @@ def judge(kubectl: Kubectl, steady: list[str], before: dict[str, tuple[str, int]
             found.wrong.append(f"{name} was {before[name]} and is {after[name]}")
     left: dict[str, list[str]] = {}
     deadline = time.monotonic() + CLEAR_S
-    while (left := leftovers.leaked(LAYOUT, living(kubectl))) and time.monotonic() < deadline:
+    while (left := leftovers.leaked(LAYOUT, *living(kubectl))) and time.monotonic() < deadline:
         time.sleep(1.0)
     for kind, names in left.items():
         found.wrong.append(f"{len(names)} {kind} leaked: {', '.join(names[:5])}")
@@ -187,8 +210,21 @@ def instances(kubectl: Kubectl, expected: list[str]) -> dict[str, tuple[str, int
     return found | {name: ("gone", 0) for name in expected if name not in found}
 
 
-def living(kubectl: Kubectl) -> set[str]:
-    return {one["metadata"]["uid"] for one in json.loads(kubectl("get", "pods", "-A", "-o", "json"))["items"]}
+def living(kubectl: Kubectl) -> tuple[set[str], set[str]]:
+    """The uids of all pods, and the handles of the drivers' volumes that they use."""
+    pods = json.loads(kubectl("get", "pods", "-A", "-o", "json"))["items"]
+    claimed = {
+        (one["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"])
+        for one in pods
+        for volume in one["spec"].get("volumes", [])
+        if "persistentVolumeClaim" in volume
+    }
+    handles = set()
+    for one in json.loads(kubectl("get", "pv", "-o", "json"))["items"] if claimed else []:
+        to = one["spec"].get("claimRef", {})
+        if "csi" in one["spec"] and (to.get("namespace"), to.get("name")) in claimed:
+            handles.add(one["spec"]["csi"]["volumeHandle"])
+    return {one["metadata"]["uid"] for one in pods}, handles
 
 
 def missed(kubectl: Kubectl) -> int:
@@ -219,16 +255,19 @@ def cluster(folder: Path) -> Iterator[Kubectl]:
         assert down.returncode == 0, down.stdout + down.stderr
 
 
-def play(folder: Path, seed: int, *, pods: int = 50, agents: int = 25, runtimes: int = 5) -> Found:
+def play(folder: Path, seed: int, *, pods: int = 50, agents: int = 25, runtimes: int = 5, claims: int = 5) -> Found:
     """On a fresh cluster: kill, count, delete everything, count again, take the cluster down, count once more."""
     found = Found()
     assert IMAGE
-    with cluster(folder) as kubectl:
+    with cluster(folder) as kubectl, storage(kubectl, folder):
         processes = Unsupervised()
         try:
-            strike(kubectl, processes, seed, pods=pods, agents=agents, runtimes=runtimes, found=found)
+            counts = {"pods": pods, "agents": agents, "runtimes": runtimes, "claims": claims}
+            strike(kubectl, processes, seed, **counts, found=found)
             kubectl("delete", "pods", "--all", "--timeout=200s")
             judge(kubectl, [], {}, found)
+            kubectl("delete", "pvc", "--all", "--timeout=200s")
+            until("the volumes to go", lambda: not kubectl("get", "pv", "-o", "name").strip())
         finally:
             processes.end()
     found.wrong += [f"left by down: {name}" for name in leftovers.namespaces()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
 import statistics
 import sys
@@ -28,8 +29,9 @@ from navarch.app.sample import build_images
 
 PIDS = 512
 """What a pod may have of processes."""
-QUIET_S, NOISE_S = 15.0, 30.0
+QUIET_S, NOISE_S = 10.0, 25.0
 PAUSE_S = 0.02
+KINDS = ("cpu", "disk")
 SERVER = """
 import hashlib, os, socketserver
 
@@ -165,7 +167,7 @@ class Asking:
 
     @contextlib.contextmanager
     def going(self) -> Iterator[None]:
-        self.took_s = {"cpu": [], "disk": []}
+        self.took_s = {kind: [] for kind in KINDS}
         over = threading.Event()
         threads = [threading.Thread(target=self._ask, args=(address, over)) for address in self._addresses]
         for thread in threads:
@@ -178,10 +180,12 @@ class Asking:
                 thread.join()
 
     def _ask(self, address: str, over: threading.Event) -> None:
+        """Before everything else on this machine, as a client on another one would be."""
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
         connection = http.client.HTTPConnection(address, 8080, timeout=10)
         number = 0
         while not over.wait(PAUSE_S):
-            kind = ("cpu", "disk")[number % 2]
+            kind = KINDS[number % len(KINDS)]
             number += 1
             try:
                 began = time.perf_counter()
@@ -234,8 +238,8 @@ def processes(uid: str) -> int:
     return 0
 
 
-def others(kubectl: Kubectl) -> tuple[dict[str, Any], int]:
-    """By pod, its containers and since when it is ready; and how many events tell of a probe that failed."""
+def others(kubectl: Kubectl) -> dict[str, Any]:
+    """By pod, its container, and since when it is ready."""
     listed = json.loads(kubectl("get", "pods", "-l", "role=serving", "-o", "json"))["items"]
     found = {}
     for one in listed:
@@ -245,7 +249,7 @@ def others(kubectl: Kubectl) -> tuple[dict[str, Any], int]:
             (one["metadata"]["uid"], state["containerID"], state["restartCount"]),
             (ready["status"], ready["lastTransitionTime"]),
         )
-    return found, 0
+    return found
 
 
 def make_noise(kubectl: Kubectl, requests: dict[str, str], seconds: float, watch: Watch) -> None:
@@ -302,24 +306,25 @@ def measure(
     asking = Asking([kubectl.get("pod", name)["status"]["podIP"] for name in names])
     with asking.going():  # everything that is made on first use
         time.sleep(2.0)
-    before, _ = others(kubectl)
+    before = others(kubectl)
     watch = Watch(kubectl)
-    windows = []
-    for noisy in (False, True, False):
+    taken: dict[bool, dict[str, list[float]]] = {noisy: {kind: [] for kind in KINDS} for noisy in (False, True)}
+    for noisy in (False, True, False, True, False):
         with asking.going():
             if noisy:
                 make_noise(kubectl, requests, noise_s, watch)
             else:
                 time.sleep(quiet_s)
-        windows.append(asking.took_s)
+        for kind in KINDS:
+            taken[noisy][kind] += asking.took_s[kind]
         if noisy:
             stop_noise(kubectl)
-    after, _ = others(kubectl)
+    after = others(kubectl)
     found.pods = pods
-    found.requests = sum(len(took) for window in windows for took in window.values())
+    found.requests = sum(len(took) for window in taken.values() for took in window.values())
     found.failed_requests = asking.failed
-    for kind in ("cpu", "disk"):
-        quiet, noise = windows[0][kind] + windows[2][kind], windows[1][kind]
+    for kind in KINDS:
+        quiet, noise = taken[False][kind], taken[True][kind]
         setattr(found, f"ratio_of_medians_{kind}", round(statistics.median(noise) / statistics.median(quiet), 2))
         setattr(found, f"ratio_of_p99_{kind}", round(p99(noise) / p99(quiet), 2))
         setattr(found, f"quiet_median_{kind}_ms", round(statistics.median(quiet) * 1000, 2))

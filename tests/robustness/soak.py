@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import endurance
 import hostile
+import neighbours
 import scenes
 import subpathrace
 from history import record
@@ -90,10 +91,17 @@ SOAKS = {
         lambda folder, seed: subpathrace.play(folder, seed, 1_000),
     ),
     "endurance": Soak(
-        "kill -9 of the agent over 50 running pods while others come and go, with five of containerd to each 25",
+        "kill -9 of the agent over 50 running pods while others come and go, with five of containerd to each 25; five "
+        "of the pods and every other guest have volumes of a driver",
         100,
         25,
         lambda folder, seed: asdict(endurance.play(folder, seed)),
+    ),
+    "neighbours": Soak(
+        "windows of 25 s beside a fork bomb, a memory hog and a disk filler in one pod, each between two quiet ones",
+        8,
+        2,
+        lambda folder, seed: asdict(neighbours.play(folder, seed)),
     ),
     "sieve": Soak(
         "seeds of the simulation: two scenes, every controller alone in its turn, four faults in each",
@@ -116,12 +124,16 @@ def cpu() -> str:
     return f"{os.cpu_count()} x {platform.machine()}"
 
 
+AT_ONCE = ("pods", "with_volumes_of_a_driver")
+"""Figures that are the same in every unit."""
+
+
 def total(units: list[dict[str, Any]]) -> dict[str, Any]:
-    """Sums, but of times and of the pods that run at once the largest."""
+    """Sums, but of times, ratios and what is there at once the largest."""
     found: dict[str, Any] = {}
     for name in [key for key in units[0] if key not in ("wrong", "seed", "commit")]:
         values = [unit[name] for unit in units]
-        largest = name.endswith("_s") or name == "pods"
+        largest = name in AT_ONCE or name.endswith(("_s", "_ms", "_at_most")) or name.startswith("ratio_")
         found[name] = round(max(values) if largest else sum(values), 2)
     return found
 

@@ -29,6 +29,8 @@ from navarch.proxy.nft import run_nft
 CNI_VERSION = "0.4.0"
 RESULTS = Path("/var/lib/cni/results")
 """Where libcni keeps what plugins answered; containerd does not let it be moved."""
+NAMESPACES = Path("/run/netns")
+"""Where containerd, and `ip netns`, keep network namespaces."""
 SETTINGS = Path("/proc/sys")
 BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
 
@@ -82,7 +84,8 @@ class PodNetwork:
         """Raises: Retryable, saying what this machine does not let us do."""
         try:
             self.state.mkdir(parents=True, exist_ok=True)
-            self._note_directories()
+            self._note_what_is_there()
+            _mount_over_itself(NAMESPACES)
             self.config.mkdir(parents=True, exist_ok=True)
             prefix = IPv4Network(self.pod_cidr).prefixlen
             link.ensure_bridge(self.bridge, IPv4Interface(f"{self.gateway}/{prefix}"))
@@ -125,16 +128,17 @@ class PodNetwork:
     def _directories_file(self) -> Path:
         return self.state / "directories.json"
 
-    def _note_directories(self) -> None:
-        """Which of those that libcni makes were there before us, empty or not: they stay."""
+    def _note_what_is_there(self) -> None:
+        """Which of the directories that libcni makes are there before us, and whether that of namespaces is a mount."""
         if not self._directories_file.exists():
             there = [str(one) for one in (RESULTS, RESULTS.parent) if one.exists()]
+            there += [str(NAMESPACES)] if NAMESPACES in mounted_at() else []
             _write_if_changed(self._directories_file, orjson.dumps(there))
 
-    def _others_directories(self) -> list[str]:
+    def _there_before(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError, ValueError):
             return list(orjson.loads(self._directories_file.read_bytes()))
-        return []
+        return [str(NAMESPACES)]
 
     def _ensure_settings(self) -> None:
         """What was there before is on the disk before anything is changed."""
@@ -178,7 +182,9 @@ class PodNetwork:
             for namespace in namespaces(file):
                 remove_namespace(namespace)
             file.unlink(missing_ok=True)
-        kept = self._others_directories()
+        kept = self._there_before()
+        if str(NAMESPACES) not in kept and NAMESPACES.exists() and not any(NAMESPACES.iterdir()):
+            subprocess.run(["umount", str(NAMESPACES)], capture_output=True, timeout=30, check=False)
         for directory in (RESULTS, RESULTS.parent):
             if str(directory) not in kept:
                 with contextlib.suppress(OSError):  # someone else's results are in it
@@ -217,6 +223,24 @@ def remove_namespace(path: Path) -> None:
         return
     subprocess.run(["umount", "--lazy", str(path)], capture_output=True, timeout=30, check=False)
     path.unlink(missing_ok=True)
+
+
+def mounted_at() -> list[Path]:
+    """Every mount point of this machine, a path as often as something is mounted on it."""
+    return [Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+
+
+def _mount_over_itself(directory: Path) -> None:
+    """As the first `ip netns` of a machine does it, but before there are pods: theirs would lie below its mount, where
+    nobody could take them away any more. Where there are some it is left to them. Raises: OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    points = mounted_at()
+    if directory in points or any(point.parent == directory for point in points):
+        return
+    for words in (("--bind", str(directory), str(directory)), ("--make-shared", str(directory))):
+        done = subprocess.run(["mount", *words], capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode:
+            raise OSError(done.returncode, done.stderr.strip(), str(directory))
 
 
 def _read(key: str) -> str | None:

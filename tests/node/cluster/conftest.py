@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import node_settings
 from containerd_fixture import missing
 from real_cluster import CACHE, IMAGE, ROOT, Kubectl, navarch, one_cluster
 
@@ -43,7 +44,8 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     ]
     with one_cluster():
         try:
-            up = navarch("up", environment={"KUBECONFIG": str(path)})
+            words = ("up", "--kubelet-config", str(node_settings.write(directory)))
+            up = navarch(*words, environment={"KUBECONFIG": str(path)})
             assert up.returncode == 0, up.stdout + up.stderr
             for archive in (busybox, *archives):
                 done = navarch("image", "import", str(archive))

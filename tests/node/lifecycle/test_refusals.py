@@ -100,6 +100,39 @@ def test_wrong_words_are_told_and_end_with_2(words: tuple[str, ...]) -> None:
     assert not Path("/var/lib/navarch/settings.json").exists()
 
 
+HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("a: [\n", "is no YAML"),
+        ("- a\n", "must be one document with apiVersion: kubelet.config.k8s.io/v1beta1 and kind: KubeletConfiguration"),
+        ("apiVersion: v1\nkind: Pod\n", "kind: must be KubeletConfiguration"),
+        (HEAD + "maxPod: 3\n", "maxPod: this agent has no such field; did you mean maxPods?"),
+        (HEAD + "maxPods: many\npodPidsLimit: -7\n", "podPidsLimit: "),
+        (HEAD + "evictionHard: {disk: 1Gi}\n", "evictionHard: disk: not known; there are memory.available"),
+        (HEAD + "evictionHard: {memory.available: 120%}\n", "must lie between 0% and 100%"),
+        (HEAD + "imageGCHighThresholdPercent: 50\n", "imageGCLowThresholdPercent: must be below"),
+        (HEAD + "staticPodPath: here\n", "staticPodPath: "),
+    ],
+    ids=["none", "yaml", "list", "kind", "unknown", "values", "signal", "percent", "between", "relative"],
+)
+def test_a_file_of_the_nodes_settings_is_refused_before_anything_is_made(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    path = tmp_path / "node.yaml"
+    if text is not None:
+        path.write_text(text)
+    done = navarch("up", "--kubelet-config", str(path))
+    assert done.returncode in (1, 2), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"{path}: " in done.stderr
+    assert said in done.stderr
+    assert not Path("/var/lib/navarch/settings.json").exists()
+
+
 @pytest.mark.parametrize("words", [("demo",), ("kubeconfig",), ("image", "import", __file__)], ids=" ".join)
 def test_what_needs_a_cluster_says_how_to_get_one(words: tuple[str, ...]) -> None:
     done = navarch(*words)

@@ -50,7 +50,7 @@ def traces() -> dict[str, object]:
         if OURS.search(words):
             processes.append(words)
     return {
-        "mounts": sorted(point for point in mounts if OURS.search(point) or "/netns/" in point),
+        "mounts": sorted(point for point in mounts if OURS.search(point) or "/netns" in point),
         "namespaces": sorted(os.listdir("/run/netns")) if Path("/run/netns").exists() else [],
         "interfaces": sorted(name for _, name in socket.if_nameindex()),
         "tables": output("nft", "list", "tables"),
@@ -100,8 +100,12 @@ def start(environment: dict[str, str], image: Path) -> Kubectl:
 
 def test_down_leaves_the_machine_as_it_was(environment: dict[str, str], image: Path) -> None:
     cni.RESULTS.mkdir(parents=True, exist_ok=True)  # as another program may have left it, empty
+    if not traces()["namespaces"]:
+        output("umount", str(cni.NAMESPACES))  # as on a machine that never had one
     before = traces()
     start(environment, image)
+    output("ip", "netns", "add", "navarch-test")  # which must not hide those of pods from whoever takes them away
+    output("ip", "netns", "delete", "navarch-test")
     during = traces()
     assert all(during[name] != before[name] for name in ("mounts", "interfaces", "tables", "processes", "files"))
     down = navarch("down", environment=environment)

@@ -40,6 +40,11 @@ class Signals:
     def __init__(self) -> None:
         self.seen = dict(PLENTY)
         self.runtime: FakeRuntime | None = None
+        self.looks_at_disks = 0
+
+    def disks(self) -> dict[str, Observation]:
+        self.looks_at_disks += 1
+        return {name: seen for name, seen in self.seen.items() if name.endswith("fs.available")}
 
     def left(self, signal: str, mib: int) -> None:
         self.seen[signal] = Observation(mib * MIB, 1000 * MIB)
@@ -242,16 +247,26 @@ def test_a_disk_that_fills_up_fast_is_reason_to_look_sooner(tmp_path: Path) -> N
 
     async def scenario(world: World) -> None:
         made = await world.make_pod("full", volumes=[{"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}])
-        await world.loop.advance(1)
+        await world.loop.advance(11)
         place = world.paths.volume(made["metadata"]["uid"], "data")
         place.mkdir(parents=True)
         (place / "file").write_bytes(b"x" * 2 * MIB)
-        world.signals.left("nodefs.available", 650)
-        await world.loop.advance(11)
+        world.signals.left("nodefs.available", 773)
+        await world.loop.advance(5)
         assert await world.phases() == {"full": "Running"}
-        world.signals.left("nodefs.available", 640)
-        await world.loop.advance(11)
+        world.signals.left("nodefs.available", 772)
+        await world.loop.advance(2)
         assert await world.phases() == {"full": "Failed"}
+
+    play(tmp_path, scenario)
+
+
+def test_without_limits_on_the_disk_it_is_not_looked_at_more_often(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.make_pod("web", volumes=[{"name": "data", "emptyDir": {}}])
+        await world.loop.advance(40)
+        assert await world.phases() == {"web": "Running"}
+        assert world.signals.looks_at_disks == 0
 
     play(tmp_path, scenario)
 

@@ -38,13 +38,19 @@ ROUND_S = 10.0
 GONE_S = 30.0
 LOOK_S = 1.0
 """How often signals are read; how long is waited for an evicted pod to go, and how often it is looked at meanwhile."""
-SUSPECT_BYTES = 256 << 20
-"""When a disk has lost so much since pods were measured against their limits, they are measured before it is time."""
+SUSPECT_BYTES = 128 << 20
+SPARED = 10
+"""When a disk has lost so much since pods were measured against their limits, they are measured before it is time; but
+only so many times as long after the last time as that took."""
 
 
 class Signals(Protocol):
     @property
     def split(self) -> bool: ...
+
+    def disks(self) -> Mapping[str, Observation]:
+        """Of the node's disks alone, which costs next to nothing."""
+        ...
 
     def __call__(self) -> Mapping[str, Observation]: ...
 
@@ -93,6 +99,7 @@ class Evictor:
         self._changed = changed
         self._memory = Memory()
         self._weighed_at = float("-inf")
+        self._weighing_s = 0.0
         self._left_then: Mapping[str, int] = {}
 
     async def run(self) -> None:
@@ -106,7 +113,23 @@ class Evictor:
             if gone:
                 await self._until_gone(gone)
             else:
-                await self._clock.sleep(ROUND_S)
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Until the next round, which comes early when pods have limits on a disk that loses room fast."""
+        until = self._clock.monotonic() + ROUND_S
+        while (left_s := until - self._clock.monotonic()) > 0:
+            if not any(map(limits.is_limited, self._pods.active())):
+                await self._clock.sleep(left_s)
+                return
+            await self._clock.sleep(min(left_s, LOOK_S))
+            if self._is_suspicious(await asyncio.to_thread(self._signals.disks)):
+                return
+
+    def _is_suspicious(self, observed: Mapping[str, Observation]) -> bool:
+        if self._clock.monotonic() - self._weighed_at < SPARED * self._weighing_s:
+            return False
+        return any(self._left_then.get(signal, 0) - now >= SUSPECT_BYTES for signal, now in _room(observed).items())
 
     async def _until_gone(self, uids: Sequence[str]) -> None:
         until = self._clock.monotonic() + GONE_S
@@ -141,14 +164,16 @@ class Evictor:
         return [self._evict(chosen)]
 
     async def _over_limits(self, observed: Mapping[str, Observation]) -> list[Eviction]:
-        left = {signal: observed[signal].available for signal in (NODE_DISK, IMAGE_DISK) if signal in observed}
-        early = self._clock.monotonic() - self._weighed_at < self._config.volume_stats_agg_period_s
-        if early and all(self._left_then.get(signal, 0) - now < SUSPECT_BYTES for signal, now in left.items()):
+        began = self._clock.monotonic()
+        early = began - self._weighed_at < self._config.volume_stats_agg_period_s
+        if early and not self._is_suspicious(observed):
             return []
-        self._left_then = left
+        self._left_then = _room(observed)
         limited = [pod for pod in self._pods.active() if limits.is_limited(pod)]
+        found = limits.over(await self._holdings.of(limited, disk=True)) if limited else []
         self._weighed_at = self._clock.monotonic()
-        return limits.over(await self._holdings.of(limited, disk=True)) if limited else []
+        self._weighing_s = self._weighed_at - began
+        return found
 
     async def _make_room(self, threshold: Threshold) -> bool:
         """Whether giving up what nobody uses was enough. Raises: OSError."""
@@ -166,3 +191,7 @@ class Evictor:
         self.evicted[eviction.cause] += 1
         self._pods.evict(eviction)
         return eviction.uid
+
+
+def _room(observed: Mapping[str, Observation]) -> dict[str, int]:
+    return {signal: observed[signal].available for signal in (NODE_DISK, IMAGE_DISK) if signal in observed}

@@ -50,12 +50,18 @@ class MachineSignals:
         """What cannot be read is left out, and said in the log."""
         found: dict[str, Observation] = {}
         self._read("memory", lambda: found.update({MEMORY: self._memory()}))
-        self._read("disk", lambda: found.update(_disk(self._node, NODE_DISK, NODE_INODES)))
-        self._read("disk of images", lambda: found.update(_disk(self._images, IMAGE_DISK, IMAGE_INODES)))
+        found |= self.disks()
         self._read("process ids", lambda: found.update({PROCESSES: self._processes()}))
         for theirs, same in ((CONTAINER_DISK, IMAGE_DISK), (CONTAINER_INODES, IMAGE_INODES)):
             if same in found:  # the runtime writes containers' layers beside its images
                 found[theirs] = found[same]
+        return found
+
+    def disks(self) -> Mapping[str, Observation]:
+        """Those of the disks alone."""
+        found: dict[str, Observation] = {}
+        self._read("disk", lambda: found.update(_disk(self._node, NODE_DISK, NODE_INODES)))
+        self._read("disk of images", lambda: found.update(_disk(self._images, IMAGE_DISK, IMAGE_INODES)))
         return found
 
     def _read(self, what: str, take: Callable[[], None]) -> None:
