@@ -1,5 +1,4 @@
-"""The node agent at work: a Deployment of 30 pods, a pod's start split into its parts, a changed ConfigMap on its way
-to the files of 20 pods, and what a hundred pods cost.
+"""The node agent at work: a Deployment of 30 pods, a pod's start split into its parts, and what a hundred pods cost.
 
 On the cluster of `navarch up`, over real containerd: needs root and a machine without a cluster. The parts come from
 the agent's own `/metrics` (`navarch_agent_pod_start_seconds`), the scheduler's from what a watcher of pods sees.
@@ -21,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ground import cpu_s, memory_mb
-from machine import IMAGE, KUBECTL, LAYOUT, PODS, cluster, navarch, pid_of, watched_pods, write_image
+from machine import IMAGE, KUBECTL, LAYOUT, cluster, navarch, pid_of, watched_pods, write_image
 
-from navarch.agent.config import Paths
 from navarch.agent.cri import CriRuntime
 from navarch.agent.runtime import POD_NAME, POD_NAMESPACE, POD_UID, SandboxSpec
 from navarch.app.ask import ask
@@ -186,49 +184,6 @@ def hundred(follower: Follower, replicas: int, idle_seconds: float) -> dict[str,
     return {name: round(value, 3) for name, value in figures.items()}
 
 
-CONFIG = "/api/v1/namespaces/default/configmaps"
-
-
-def write(method: str, path: str, document: Mapping[str, Any]) -> None:
-    kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-    status, said = ask(LAYOUT.server_socket, path, method=method, body=document, content_type=kind)
-    if status >= 300:
-        raise RuntimeError(f"{method} {path}: {status} {said}")
-
-
-def updates(follower: Follower, replicas: int, rounds: int) -> dict[str, float]:
-    """Milliseconds from the beginning of a write of a ConfigMap until the file in a running pod shows it."""
-    name = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shown"}}
-    write("POST", CONFIG, name | {"data": {"word": "first"}})
-    kubectl("apply", "-f", "-", text=deployment("shown", replicas, "shown"))
-    follower.wait_ready(replicas, "shown")
-    _, pods = ask(LAYOUT.server_socket, f"{PODS}?labelSelector=app%3Dshown")
-    paths = Paths(LAYOUT.agent, LAYOUT.logs / "pods")
-    files = [paths.volume(pod["metadata"]["uid"], "config") / "word" for pod in pods["items"]]
-    took: list[list[float]] = []
-    for number in range(rounds):
-        word = f"word {number}"
-        began = time.monotonic()
-        write("PATCH", f"{CONFIG}/shown", {"data": {"word": word}})
-        waiting, found = set(files), []
-        while waiting:
-            if time.monotonic() - began > PATIENCE_S:
-                raise RuntimeError(f"{len(waiting)} of {replicas} files do not change")
-            shown = {file for file in waiting if file.read_text() == word}
-            found += [time.monotonic() - began] * len(shown)
-            waiting -= shown
-            time.sleep(0.002)
-        took.append(found)
-        time.sleep(1)
-    kubectl("delete", "deployment", "shown", "--wait=false")
-    follower.wait_gone()
-    return {
-        "volume_update_ms": round(statistics.median(one for each in took for one in each) * 1000, 1),
-        f"volume_update_last_of_{replicas}_ms": round(statistics.median(max(each) for each in took) * 1000, 1),
-        f"volume_update_worst_of_{replicas * rounds}_ms": round(max(max(each) for each in took) * 1000, 1),
-    }
-
-
 def measure(
     rounds: int = 3, replicas: int = 30, singles: int = 20, many: int = 100, idle_seconds: float = 60
 ) -> dict[str, Any]:
@@ -240,7 +195,6 @@ def measure(
         burst(follower, 1, 2)  # everything that is made on first use
         figures: dict[str, Any] = burst(follower, rounds, replicas)
         figures |= parts(follower, singles)
-        figures |= updates(follower, 20, 10)
         if many:
             figures |= hundred(follower, many, idle_seconds)
         agent = pid_of("agent")
