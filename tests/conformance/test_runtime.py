@@ -1,4 +1,4 @@
-"""One suite for every container runtime: the fake, and containerd where this machine has it."""
+"""One suite for every container runtime: the fake, containerd, and processes of the host itself."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from navarch.agent.runtime import (
 )
 from navarch.base.clock import SeededIds, SystemClock
 from tests.node import containerd_fixture as fixture
+from tests.node import process_fixture as processes
 
 IMAGE = "navarch.test/busybox:1"
 
@@ -70,10 +71,17 @@ async def _containerd() -> AsyncIterator[Runtime]:
         yield machine.runtime
 
 
-WAYS = {"fake": _fake, "containerd": _containerd}
+@asynccontextmanager
+async def _processes() -> AsyncIterator[Runtime]:
+    async with processes.machine(names=frozenset((IMAGE,)), handlers=("", "runc")) as machine:
+        yield machine.runtime
 
 
-@pytest.fixture(params=["fake", pytest.param("containerd", marks=pytest.mark.node)], scope="module")
+WAYS = {"fake": _fake, "containerd": _containerd, "processes": _processes}
+NODES = [pytest.param(name, marks=pytest.mark.node) for name in ("containerd", "processes")]
+
+
+@pytest.fixture(params=["fake", *NODES], scope="module")
 def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Callable[[Runtime], Awaitable[None]]], None]]:
     """Runs a coroutine function on a runtime that all tests of the module share."""
     runner = asyncio.Runner()
@@ -301,6 +309,10 @@ def test_images_are_imported_found_and_removed(run: Callable[..., None], tmp_pat
             archive, ["navarch.test/tiny:2"], [{"hello": File(b"hi")}], ImageConfig(command=["/hello"], user="7")
         )
         assert await runtime.image("navarch.test/tiny:2") is None
+        if (await runtime.info()).name == "process":  # it has the one image that the host is
+            with pytest.raises(RuntimeFailure, match="no images"):
+                await runtime.import_image(archive)
+            return
         assert await runtime.import_image(archive) == ["navarch.test/tiny:2"]
         image = await runtime.image("navarch.test/tiny:2")
         assert image is not None
@@ -340,7 +352,7 @@ def test_what_a_container_may_use_is_changed_while_it_runs(run: Callable[..., No
 def test_the_runtime_says_what_it_is(run: Callable[..., None]) -> None:
     async def scenario(runtime: Runtime) -> None:
         info = await runtime.info()
-        assert info.name in ("fake", "containerd")
+        assert info.name in ("fake", "containerd", "process")
         assert info.problems == ()
         box, made = await started(runtime, "stats", FOREVER)
         assert made in [entry.id for entry in await runtime.stats() if entry.uid == "stats"]

@@ -68,6 +68,8 @@ class Images:
         if self._records is not None and not self._records.ready:
             await self._records.load(await self._runtime.images())
         present = await self._runtime.image(pulled_name)
+        if present is not None and present.fixed:
+            return present
         shown: Sequence[Credential] | None = None
         if present is not None and policy != "Always" and self._must_verify(name, present):
             shown = await self._credentials(pod, name, lookup, identify)

@@ -1,8 +1,9 @@
 """The seam to whatever runs containers on this node.
 
-The agent says what it wants in the frozen values below; `agent.cri` carries it out on containerd, `agent.fake` in
-memory. Both pass `tests/conformance/test_runtime.py`. Nothing here knows pods beyond the names and the uid that a
-sandbox carries: those stand in its labels, so that an agent which was restarted reads its state back from the runtime.
+The agent says what it wants in the frozen values below; `agent.cri` carries it out on containerd, `agent.process` with
+processes of the host itself, `agent.fake` in memory. All pass `tests/conformance/test_runtime.py`. Nothing here knows
+pods beyond the names and the uid that a sandbox carries: those stand in its labels, so that an agent which was
+restarted reads its state back from the runtime.
 
 Every verb is idempotent: stopping what is stopped and removing what is gone succeeds; creating a sandbox or a container
 whose name and attempt exist already returns the one that is there.
@@ -212,7 +213,7 @@ class Container:
     """One instance of a container, alive or dead.
 
     reason: as the runtime says it, `Completed`, `Error`, `OOMKilled`, `StartError` when it exited.
-    image: the image as the pod names it; image_ref: digest or id of what runs.
+    image: the image as the pod names it; image_ref: digest or id of what runs. scheme: what its id is shown with.
     """
 
     id: str
@@ -231,6 +232,7 @@ class Container:
     log_path: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    scheme: str = "containerd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,10 @@ def on_node(uid: str, sandboxes: Sequence[Sandbox], containers: Sequence[Contain
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """names: tags and digests it is known by. user_text: whom it says to run as, `user[:group]`, as it is written."""
+    """names: tags and digests it is known by. user_text: whom it says to run as, `user[:group]`, as it is written.
+
+    fixed: it is the node's own and in no registry, so that nobody pulls it.
+    """
 
     id: str
     names: tuple[str, ...]
@@ -265,6 +270,7 @@ class Image:
     labels: tuple[str, ...] = ()
     user_text: str = ""
     working_dir: str = ""
+    fixed: bool = False
 
     @property
     def ref(self) -> str:

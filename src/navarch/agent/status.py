@@ -101,7 +101,7 @@ def _container_status(
     for side in (state, made["lastState"]):
         _shorten(side.get("terminated") or {}, len((*ordered(pod), *pod.spec.ephemeral_containers)))
     if instance is not None:
-        made["containerID"] = f"containerd://{instance.id}"
+        made["containerID"] = f"{instance.scheme}://{instance.id}"
     elif known is not None and known.container_id:
         made["containerID"] = known.container_id
     if instance is not None and container.volume_mounts:
@@ -196,7 +196,7 @@ def _terminated(facts: Facts, instance: Instance) -> Document:
         "reason": instance.reason or ("Completed" if instance.exit_code == 0 else "Error"),
         "startedAt": rfc3339(instance.started_at or instance.created_at),
         "finishedAt": rfc3339(instance.finished_at or instance.created_at),
-        "containerID": f"containerd://{instance.id}",
+        "containerID": f"{instance.scheme}://{instance.id}",
     }
     if message := ": ".join(filter(None, (instance.message, facts.messages.get(instance.id)))):
         made["message"] = message

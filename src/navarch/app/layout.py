@@ -54,6 +54,11 @@ class Layout:
         return self.data / "containerd"
 
     @property
+    def processes(self) -> Path:
+        """What is known of host processes, which end with the machine's uptime."""
+        return self.run / "processes"
+
+    @property
     def cni_config(self) -> Path:
         return self.data / "cni" / "net.d"
 

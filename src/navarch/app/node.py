@@ -26,9 +26,10 @@ from navarch.agent.measures import Measures
 from navarch.agent.nodelogs import NodeLogs
 from navarch.agent.nodepages import NodePages
 from navarch.agent.port import Port
+from navarch.agent.runtime import Runtime
 from navarch.agent.shortage import Ground
 from navarch.agent.usage import Gauges
-from navarch.app import containerd, identity, machine, pause, preload
+from navarch.app import containerd, identity, machine, pause, preload, processes
 from navarch.app.cnisweep import Networks
 from navarch.app.imagestore import ImageStore
 from navarch.app.layout import Layout, Settings
@@ -95,7 +96,7 @@ def node_logs(layout: Layout, kubelet: KubeletConfig) -> NodeLogs:
     )
 
 
-def measured(layout: Layout, agent: Agent, runtime: CriRuntime, clock: SystemClock, cgroups: Cgroups) -> Measures:
+def measured(layout: Layout, agent: Agent, runtime: Runtime, clock: SystemClock, cgroups: Cgroups) -> Measures:
     """What the agent's port tells of what is used."""
     config, images = agent.config, machine.containerd_settings(layout).root
     gauges = Gauges(runtime, clock, config.node_name, layout.agent, cgroups.member)
@@ -160,6 +161,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     clock, ids = SystemClock(), SystemIds()
     client = HttpClient(target(settings, who), "navarch-agent")
     runtime = CriRuntime(machine.containerd_settings(layout).socket, clock)
+    router = processes.routed(layout, runtime, clock, ids)
     machine.pod_network(layout, settings).ensure()
     await containerd_ready(layout, runtime, clock)
     informers = Informers(client, clock)
@@ -169,7 +171,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     cgroups = _cgroups(layout, config)
     ground = Ground(machine.containerd_settings(layout).root, frozenset((pause.PAUSE_IMAGE,)))
     sweep = _sweeper(layout, settings, clock)
-    agent = Agent(client, runtime, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
+    agent = Agent(client, router, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
     organs = (
         agent,
         Proxy(informers, dataplane, proxy_node(layout, settings), clock),
@@ -178,15 +180,15 @@ async def serve(layout: Layout, settings: Settings) -> None:
         informers,
     )
     pods = informers.of(POD, fields=f"spec.nodeName={settings.node_name}")
-    measures = measured(layout, agent, runtime, clock, cgroups)
+    measures = measured(layout, agent, router, clock, cgroups)
     port = Port(
-        runtime,
+        router,
         CriStreams(runtime.channel),
         clock,
         host_address=settings.node_ip,
         pods=pods,
         measures=measures,
-        pages=NodePages(runtime, config.kubelet, pods.list, node_logs(layout, config.kubelet)),
+        pages=NodePages(router, config.kubelet, pods.list, node_logs(layout, config.kubelet)),
         doorman=Doorman(client, settings.node_name, clock),
     )
     try:

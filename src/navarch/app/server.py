@@ -30,9 +30,10 @@ from navarch.base.errors import AlreadyExists
 from navarch.base.pki import client_context, server_context, unverified_context
 from navarch.client.client import Client
 from navarch.controllers.options import Options
-from navarch.kinds import SERVICE
+from navarch.kinds import RUNTIMECLASS, SERVICE
 from navarch.kinds.metrics import METERED
 from navarch.kinds.registry import DEFAULT
+from navarch.kinds.runtimeclass import host_process_class
 from navarch.objects.value import Document
 from navarch.store.etcd.settings import Settings as EtcdSettings
 from navarch.store.store import Store
@@ -72,6 +73,7 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
     try:
         await plane.start()
         await ensure_dns_service(plane.client(ITSELF, "navarch"), settings)
+        await ensure_host_processes(plane.client(ITSELF, "navarch"))
         await ensure_welcome(plane.client(ITSELF, "navarch"), settings, who.ca)
         context = server_context(who.server, who.ca)
         ending = plane.core.end_watches
@@ -193,6 +195,12 @@ async def ensure_dns_service(client: Client, settings: Settings) -> None:
     }
     with contextlib.suppress(AlreadyExists):
         await client.create(SERVICE, document)
+
+
+async def ensure_host_processes(client: Client) -> None:
+    """The class by which pods are processes of their node's own file system."""
+    with contextlib.suppress(AlreadyExists):
+        await client.create(RUNTIMECLASS, host_process_class())
 
 
 async def serve(layout: Layout, settings: Settings) -> None:

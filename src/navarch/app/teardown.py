@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from navarch.app import containerd, kubeconfig, machine, preload
+from navarch.app import containerd, kubeconfig, machine, preload, processes
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.app.machine import Say, Step
 from navarch.base.errors import Retryable
@@ -51,6 +51,7 @@ def steps(layout: Layout, settings: Settings | None) -> list[Step]:
             machine.stop_child(layout, name)
 
     def remove_containers(say: Say) -> None:
+        processes.remove_all(layout, say)
         asyncio.run(_remove_containers(runtime, say))
 
     def stop_containerd(say: Say) -> None:

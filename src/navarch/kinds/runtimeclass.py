@@ -15,6 +15,10 @@ from navarch.kinds.rules import Faults, check_labels
 from navarch.objects import names
 from navarch.objects.value import Document, dig
 
+HOST_PROCESS_CLASS = "host-process"
+HOST_PROCESS_HANDLER = "navarch-process"
+"""Of the class that runs programs of the host itself: whoever may use it has the host's files."""
+
 TOLERATION_KEYS = ("key", "operator", "value", "effect")
 
 
@@ -51,3 +55,13 @@ RUNTIMECLASS = Kind(
     counts_generation=False,
     columns=(Column("Handler", ".handler", description="What runs the containers."),),
 )
+
+
+def host_process_class() -> Document:
+    """The class that clusters of machines begin with."""
+    return {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": HOST_PROCESS_CLASS},
+        "handler": HOST_PROCESS_HANDLER,
+    }

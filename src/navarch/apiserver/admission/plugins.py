@@ -138,7 +138,7 @@ def plugins(
             "CertificateSubject", mutate=certificates.mutate, reads=(), settles=True, kinds=(CERTIFICATESIGNINGREQUEST,)
         ),
         Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=(), settles=True, kinds=(SERVICE,)),
-        Plugin("PodSecurity", validate=podsecurity.validate, reads=(NAMESPACE,), kinds=podsecurity.KINDS),
+        Plugin("PodSecurity", validate=podsecurity.validate, reads=(NAMESPACE, RUNTIMECLASS), kinds=podsecurity.KINDS),
         Plugin(
             "CertificateSubjectRestriction",
             validate=certificates.restrict,

@@ -23,10 +23,13 @@ from navarch.kinds import (
     PODTEMPLATE,
     REPLICASET,
     REPLICATIONCONTROLLER,
+    RUNTIMECLASS,
     STATEFULSET,
 )
 from navarch.kinds.kind import Kind
-from navarch.kinds.podspec.security_levels import Policy, policy, violations
+from navarch.kinds.podspec.security_checks import Violation
+from navarch.kinds.podspec.security_levels import PRIVILEGED, Policy, policy, violations
+from navarch.kinds.runtimeclass import HOST_PROCESS_HANDLER
 from navarch.objects.value import Document, dig
 
 LABEL = "pod-security.kubernetes.io/"
@@ -85,11 +88,23 @@ def _pod(review: Review) -> None:
     if not asked:
         return
     if enforced is not None:
-        broken = violations(enforced, pod.get("metadata") or {}, pod.get("spec") or {})
+        broken = broken_by(review, enforced, pod)
         if broken:
             why = f'violates PodSecurity "{enforced}": {", ".join(map(str, broken))}'
             raise refusals.forbidden(review.intent.kind, review.intent.name, why)
     _tell(review, pod, ("audit", "warn"))
+
+
+def broken_by(review: Review, asked: Policy, pod: Document) -> list[Violation]:
+    """What of a pod, or of a template of pods, breaks the policy. To be a process of the host is to have its files."""
+    spec = pod.get("spec") or {}
+    found = violations(asked, pod.get("metadata") or {}, spec)
+    name = spec.get("runtimeClassName")
+    if name and asked.level != PRIVILEGED:
+        chosen = review.state.get(RUNTIMECLASS, "", name)
+        if chosen is not None and chosen.document().get("handler") == HOST_PROCESS_HANDLER:
+            found.append(Violation("host processes", f'pod must not use a RuntimeClass of the host\'s files "{name}"'))
+    return found
 
 
 def _annotations(pod: Document) -> Document:
@@ -101,7 +116,7 @@ def _tell(review: Review, pod: Document, modes: tuple[str, ...]) -> None:
     asked = _policies(review)
     for mode in modes:
         one = asked.get(mode)
-        broken = violations(one, pod.get("metadata") or {}, pod.get("spec") or {}) if one is not None else ()
+        broken = broken_by(review, one, pod) if one is not None else ()
         if not broken:
             continue
         review.alone = True
@@ -129,7 +144,7 @@ def _namespace(review: Review) -> None:
     broken: dict[str, list[str]] = {}
     for pod in review.state.list(POD, review.intent.name)[:MOST_PODS]:
         document = pod.document()
-        found = violations(stricter, document["metadata"], document.get("spec") or {})
+        found = broken_by(review, stricter, document)
         if found:
             broken.setdefault(", ".join(one.reason for one in found), []).append(pod.name)
     if not broken:
