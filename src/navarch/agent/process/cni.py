@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,8 @@ class Plugins:
             result = await self._run(network, "ADD", endpoint, INTERFACE)
             await asyncio.to_thread(self._keep, network, endpoint, result)
         except (RuntimeFailure, OSError) as error:
-            await self._undo(network, endpoint, None)
+            with contextlib.suppress(RuntimeFailure):  # what is told is why it failed in the first place
+                await self._undo(network, endpoint, None)
             if isinstance(error, OSError):
                 raise RuntimeFailure(f"the pod's network was not written down: {error}") from error
             raise
@@ -129,8 +131,15 @@ class Plugins:
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def _undo(self, network: Document, endpoint: Endpoint, result: Document | None) -> None:
+        """All plugins are asked, whatever others say. Raises: RuntimeFailure."""
+        failures = []
         for index in reversed(range(len(network["plugins"]))):
-            await self._call(network, index, "DEL", endpoint, INTERFACE, result)
+            try:
+                await self._call(network, index, "DEL", endpoint, INTERFACE, result)
+            except RuntimeFailure as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def _run(self, network: Document, command: str, endpoint: Endpoint, interface: str) -> Document:
         result: Document | None = None

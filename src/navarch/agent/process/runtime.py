@@ -233,7 +233,10 @@ class ProcessRuntime:
         try:
             await self._set_up(box, spec)
         except (RuntimeFailure, OSError) as error:
-            await self.remove_sandbox(box_id)
+            try:
+                await self.remove_sandbox(box_id)
+            except RuntimeFailure as left:  # its record stays, so that it is tried again
+                _log.warning("a sandbox that was not made left something behind", sandbox=box_id, error=left)
             raise RuntimeFailure(str(error), reason="CreatePodSandboxError") from error
         return box_id
 
