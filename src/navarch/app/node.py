@@ -25,7 +25,7 @@ from navarch.agent.machine import read_machine
 from navarch.agent.measures import Measures
 from navarch.agent.nodelogs import NodeLogs
 from navarch.agent.nodepages import NodePages
-from navarch.agent.port import Port
+from navarch.agent.port import Port, Streams
 from navarch.agent.runtime import Runtime
 from navarch.agent.shortage import Ground
 from navarch.agent.usage import Gauges
@@ -179,18 +179,9 @@ async def serve(layout: Layout, settings: Settings) -> None:
         Dns(informers, (gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
         informers,
     )
-    pods = informers.of(POD, fields=f"spec.nodeName={settings.node_name}")
     measures = measured(layout, agent, router, clock, cgroups)
-    port = Port(
-        router,
-        CriStreams(runtime.channel),
-        clock,
-        host_address=settings.node_ip,
-        pods=pods,
-        measures=measures,
-        pages=NodePages(router, config.kubelet, pods.list, node_logs(layout, config.kubelet)),
-        doorman=Doorman(client, settings.node_name, clock),
-    )
+    doorman = Doorman(client, settings.node_name, clock)
+    port = _port(layout, settings, agent, CriStreams(runtime.channel), informers, measures, doorman, clock)
     try:
         async with (
             Server(
@@ -215,6 +206,30 @@ async def serve(layout: Layout, settings: Settings) -> None:
         await runtime.close()
         await client.close()
     _log.info("stopped")
+
+
+def _port(
+    layout: Layout,
+    settings: Settings,
+    agent: Agent,
+    streams: Streams,
+    informers: Informers,
+    measures: Measures,
+    doorman: Doorman,
+    clock: SystemClock,
+) -> Port:
+    runtime, kubelet = agent.runtime, agent.config.kubelet
+    pods = informers.of(POD, fields=f"spec.nodeName={settings.node_name}")
+    return Port(
+        runtime,
+        streams,
+        clock,
+        host_address=settings.node_ip,
+        pods=pods,
+        measures=measures,
+        pages=NodePages(runtime, kubelet, pods.list, node_logs(layout, kubelet)),
+        doorman=doorman,
+    )
 
 
 def _renewal(

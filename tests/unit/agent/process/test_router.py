@@ -100,7 +100,7 @@ def test_the_host_is_an_image_that_nobody_pulls_and_no_container_may_use(tmp_pat
         assert image is not None
         assert image.fixed
         assert await both.router.pull("host:latest") == "host"
-        assert [one.names for one in await both.router.images()] == [("app:1",)]
+        assert [one.names for one in await both.router.images()] == [("docker.io/library/app:1",)]
         box = await both.router.start_sandbox(spec("plain"))
         with pytest.raises(RuntimeFailure, match="host's own file system"):
             await both.router.create_container(box, spec("plain"), ContainerSpec("main", image.id, shown_image="host"))
