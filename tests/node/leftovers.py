@@ -73,7 +73,7 @@ def leaked(layout: Layout, uids: Set[str], handles: Set[str] = frozenset()) -> d
     interfaces = link.ports(settings.bridge)
     if len(interfaces) > wires:
         add("interfaces", f"{len(interfaces)} for {wires} pods")
-    spaces = namespaces()
+    spaces = namespaces() - others()[1]
     if len(spaces) > wires:
         add("namespaces", f"{len(spaces)} for {wires} pods: {sorted(spaces)}")
     for pid in containerd.shims(machine.containerd_settings(layout)):
@@ -94,7 +94,19 @@ def held(layout: Layout) -> Iterator[Held]:
         if file.name[:1].isdigit():
             yield Held("addresses", str(file), file.read_text().split()[0])
     for file in cni.RESULTS.glob("*-*-*"):
-        yield Held("results", str(file), next(iter(re.findall("[0-9a-f]{64}", file.name)), ""))
+        owner = next(iter(re.findall("[0-9a-f]{64}", file.name)), "")
+        if owner not in others()[0]:
+            yield Held("results", str(file), owner)
+
+
+def others() -> tuple[set[str], set[str]]:
+    """Sandboxes and network namespaces of another containerd on this machine, whose networks have other names."""
+    sandboxes, spaces = set[str](), set[str]()
+    for file in cni.RESULTS.glob("*-*-*"):
+        if not file.name.startswith(("navarch-", "cni-loopback-")):
+            sandboxes |= set(re.findall("[0-9a-f]{64}", file.name))
+            spaces |= {place.name for place in cni.namespaces(file)}
+    return sandboxes, spaces
 
 
 def mounts(layout: Layout) -> Iterator[Held]:

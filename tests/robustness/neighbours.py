@@ -27,8 +27,8 @@ from real_cluster import CACHE, PYTHON, ROOT, Kubectl, navarch, one_cluster, pod
 
 from navarch.app.sample import build_images
 
-PIDS = 512
-"""What a pod may have of processes."""
+PIDS = 4096
+"""What a pod may have of processes, where nobody says otherwise."""
 QUIET_S, NOISE_S = 10.0, 25.0
 PAUSE_S = 0.02
 KINDS = ("cpu", "disk")
@@ -266,17 +266,6 @@ def stop_noise(kubectl: Kubectl) -> None:
     until("the neighbour to go", lambda: not kubectl("get", "pods", "-l", "role=noise", "-o", "name").strip())
 
 
-def settings(folder: Path) -> Path:
-    """The node's, with a limit to the processes of a pod, and disks looked at often."""
-    path = folder / "node.yaml"
-    path.write_text(
-        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
-        f"podPidsLimit: {PIDS}\nvolumeStatsAggPeriod: 10s\n"
-        "evictionHard: {nodefs.available: 5%, imagefs.available: 5%, memory.available: 100Mi}\n"
-    )
-    return path
-
-
 @contextlib.contextmanager
 def cluster(folder: Path) -> Iterator[Kubectl]:
     kubeconfig = folder / "kubeconfig"
@@ -284,7 +273,7 @@ def cluster(folder: Path) -> Iterator[Kubectl]:
     archives = [one for one in build_images(ROOT / "examples" / "voyage", CACHE, print) if one.name.startswith("api-")]
     with one_cluster():
         try:
-            up = navarch("up", "--kubelet-config", str(settings(folder)), environment=environment)
+            up = navarch("up", environment=environment)
             assert up.returncode == 0, up.stdout + up.stderr
             for archive in archives:
                 done = navarch("image", "import", str(archive))

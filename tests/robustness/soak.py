@@ -91,10 +91,10 @@ SOAKS = {
         lambda folder, seed: subpathrace.play(folder, seed, 1_000),
     ),
     "endurance": Soak(
-        "kill -9 of the agent over 50 running pods while others come and go, with five of containerd to each 25; five "
+        "kill -9 of the agent over 50 running pods while others come and go, with two of containerd to each ten; five "
         "of the pods and every other guest have volumes of a driver",
         100,
-        25,
+        10,
         lambda folder, seed: asdict(endurance.play(folder, seed)),
     ),
     "neighbours": Soak(

@@ -55,12 +55,14 @@ from navarch.wire.http import Server
 CGROUP = "/navarch"
 DNS_SERVICE = "kube-system/kube-dns"
 
-SHARED_DISK = KubeletConfig(
+OUT_OF_THE_BOX = KubeletConfig(
+    pod_pids_limit=4096,
     eviction_hard={**EVICTION_HARD, **dict.fromkeys(("nodefs.available", "imagefs.available"), Threshold(part=0.05))},
     image_gc_high_threshold_percent=95,
     image_gc_low_threshold_percent=90,
 )
-"""How a node is run whose owner says nothing: others use its disk too, and it may well be fuller than a server's."""
+"""How a node is run whose owner says nothing: others use its disk too, and it may well be fuller than a server's; no
+pod takes all the process ids that the machine has."""
 
 _log = Log("node")
 
@@ -68,7 +70,7 @@ _log = Log("node")
 def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
     """Raises: BadKubeletFile, BadSettings."""
     path = settings.kubelet_config_file
-    kubelet = kubeletfile.read(Path(path)) if path else SHARED_DISK
+    kubelet = kubeletfile.read(Path(path)) if path else OUT_OF_THE_BOX
     logs = Path(kubelet.pod_logs_dir) if kubelet.pod_logs_dir else layout.logs / "pods"
     return AgentConfig(
         node_name=settings.node_name,
