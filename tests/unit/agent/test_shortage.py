@@ -257,6 +257,15 @@ def test_a_disk_that_fills_up_fast_is_reason_to_look_sooner(tmp_path: Path) -> N
         world.signals.left("nodefs.available", 772)
         await world.loop.advance(2)
         assert await world.phases() == {"full": "Failed"}
+        world.signals.left("nodefs.available", 900)
+        made = await world.make_pod("again", volumes=[{"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}])
+        await world.loop.advance(3)
+        place = world.paths.volume(made["metadata"]["uid"], "data")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "file").write_bytes(b"x" * 2 * MIB)
+        world.signals.left("nodefs.available", 772)
+        await world.loop.advance(2)
+        assert await world.phases() == {"full": "Failed", "again": "Failed"}
 
     play(tmp_path, scenario)
 

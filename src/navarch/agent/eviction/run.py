@@ -100,7 +100,7 @@ class Evictor:
         self._memory = Memory()
         self._weighed_at = float("-inf")
         self._weighing_s = 0.0
-        self._left_then: Mapping[str, int] = {}
+        self._most_left: Mapping[str, int] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -119,17 +119,17 @@ class Evictor:
         """Until the next round, which comes early when pods have limits on a disk that loses room fast."""
         until = self._clock.monotonic() + ROUND_S
         while (left_s := until - self._clock.monotonic()) > 0:
-            if not any(map(limits.is_limited, self._pods.active())):
-                await self._clock.sleep(left_s)
-                return
             await self._clock.sleep(min(left_s, LOOK_S))
-            if self._is_suspicious(await asyncio.to_thread(self._signals.disks)):
+            limited = any(map(limits.is_limited, self._pods.active()))
+            if limited and self._is_suspicious(await asyncio.to_thread(self._signals.disks)):
                 return
 
     def _is_suspicious(self, observed: Mapping[str, Observation]) -> bool:
-        if self._clock.monotonic() - self._weighed_at < SPARED * self._weighing_s:
-            return False
-        return any(self._left_then.get(signal, 0) - now >= SUSPECT_BYTES for signal, now in _room(observed).items())
+        """Whether so much room went since pods were weighed; what was given back meanwhile is room that can go."""
+        room = _room(observed)
+        lost = max((self._most_left.get(signal, 0) - now for signal, now in room.items()), default=0)
+        self._most_left = {signal: max(now, self._most_left.get(signal, 0)) for signal, now in room.items()}
+        return lost >= SUSPECT_BYTES and self._clock.monotonic() - self._weighed_at >= SPARED * self._weighing_s
 
     async def _until_gone(self, uids: Sequence[str]) -> None:
         until = self._clock.monotonic() + GONE_S
@@ -168,7 +168,7 @@ class Evictor:
         early = began - self._weighed_at < self._config.volume_stats_agg_period_s
         if early and not self._is_suspicious(observed):
             return []
-        self._left_then = _room(observed)
+        self._most_left = _room(observed)
         limited = [pod for pod in self._pods.active() if limits.is_limited(pod)]
         found = limits.over(await self._holdings.of(limited, disk=True)) if limited else []
         self._weighed_at = self._clock.monotonic()
