@@ -29,6 +29,14 @@ class Wanted:
     tty: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Dialed:
+    """A SPDY connection on which the streams are to be opened. protocol: which of those offered the runtime chose."""
+
+    tunnel: Tunnel
+    protocol: str = ""
+
+
 class CriStreams:
     """channel: to the runtime, shared with `CriRuntime`."""
 
@@ -36,26 +44,28 @@ class CriStreams:
         self._api = cri.stubs()
         self._runtime, _ = cri.services(channel)
 
-    async def exec(self, container_id: str, command: Sequence[str], wanted: Wanted) -> Tunnel:
-        """A SPDY connection on which the command's streams are to be opened; it starts when they are.
+    async def exec(
+        self, container_id: str, command: Sequence[str], wanted: Wanted, offered: Sequence[str] = ()
+    ) -> Dialed:
+        """The command starts when its streams are opened. offered: protocols that a client speaks itself.
 
         Raises:
             RuntimeFailure: the container does not run, or the runtime is away.
         """
         request = self._api.ExecRequest(container_id=container_id, cmd=list(command), **_flags(wanted))
-        return await self._dial(self._runtime.Exec, request, EXEC_PROTOCOL)
+        return await self._dial(self._runtime.Exec, request, offered or (EXEC_PROTOCOL,))
 
-    async def attach(self, container_id: str, wanted: Wanted) -> Tunnel:
+    async def attach(self, container_id: str, wanted: Wanted, offered: Sequence[str] = ()) -> Dialed:
         """Raises: RuntimeFailure."""
         request = self._api.AttachRequest(container_id=container_id, **_flags(wanted))
-        return await self._dial(self._runtime.Attach, request, EXEC_PROTOCOL)
+        return await self._dial(self._runtime.Attach, request, offered or (EXEC_PROTOCOL,))
 
-    async def port_forward(self, sandbox_id: str) -> Tunnel:
+    async def port_forward(self, sandbox_id: str) -> Dialed:
         """Raises: RuntimeFailure."""
         request = self._api.PortForwardRequest(pod_sandbox_id=sandbox_id)
-        return await self._dial(self._runtime.PortForward, request, FORWARD_PROTOCOL)
+        return await self._dial(self._runtime.PortForward, request, (FORWARD_PROTOCOL,))
 
-    async def _dial(self, method: Any, request: Any, protocol: str) -> Tunnel:
+    async def _dial(self, method: Any, request: Any, offered: Sequence[str]) -> Dialed:
         import grpc.aio
 
         try:
@@ -66,15 +76,16 @@ class CriStreams:
         headers = [
             ("Connection", "Upgrade"),
             ("Upgrade", "SPDY/3.1"),
-            ("X-Stream-Protocol-Version", protocol),
+            *(("X-Stream-Protocol-Version", protocol) for protocol in offered),
             ("Content-Length", "0"),
         ]
-        status, _, tunnel, body = await upgrade(
+        status, answered, tunnel, body = await upgrade(
             url.hostname or "127.0.0.1", url.port or 80, url.path or "/", headers, method="POST"
         )
         if status != 101:
             raise RuntimeFailure(f"the runtime refused the stream with {status}: {body[:200].decode(errors='replace')}")
-        return tunnel
+        chosen = next((value for name, value in answered if name.lower() == "x-stream-protocol-version"), "")
+        return Dialed(tunnel, chosen)
 
 
 def _flags(wanted: Wanted) -> dict[str, bool]:

@@ -10,12 +10,12 @@ collector of metrics mostly, is the business of `doorman`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from navarch.agent.cristreams import Wanted
+from navarch.agent.cristreams import Dialed, Wanted
 from navarch.agent.doorman import Doorman
 from navarch.agent.logread import LogOptions, LogReader
 from navarch.agent.measures import Measures
@@ -31,11 +31,11 @@ from navarch.agent.runtime import (
     RuntimeFailure,
     Sandbox,
 )
-from navarch.agent.streams import serve_channels, serve_forward, wanted_streams
+from navarch.agent.streams import protocols_of, refuse, serve_channels, serve_forward, wanted_streams
 from navarch.base.clock import Clock, parse_rfc3339
 from navarch.base.errors import ApiError, BadRequest, Forbidden, Internal, NotFound, Retryable
 from navarch.kinds.object import Object
-from navarch.wire.message import Request, Response, Tunnel
+from navarch.wire.message import Request, Response
 
 SCHEMES = ("http", "https")
 SERVER_ORGANIZATION = "system:masters"
@@ -56,11 +56,13 @@ class Pods(Protocol):
 class Streams(Protocol):
     """`CriStreams`, or what stands in for it in tests."""
 
-    async def exec(self, container_id: str, command: Sequence[str], wanted: Wanted) -> Tunnel: ...
+    async def exec(
+        self, container_id: str, command: Sequence[str], wanted: Wanted, offered: Sequence[str] = ()
+    ) -> Dialed: ...
 
-    async def attach(self, container_id: str, wanted: Wanted) -> Tunnel: ...
+    async def attach(self, container_id: str, wanted: Wanted, offered: Sequence[str] = ()) -> Dialed: ...
 
-    async def port_forward(self, sandbox_id: str) -> Tunnel: ...
+    async def port_forward(self, sandbox_id: str) -> Dialed: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,15 @@ class Port:
                 return Response(200, TEXT, b"ok")
             case ["containerLogs", namespace, pod, container]:
                 return await self._logs(request, namespace, pod, container)
-            case ["exec", namespace, pod, container]:
-                return await self._exec(request, namespace, pod, container)
-            case ["attach", namespace, pod, container]:
-                found = await self._running(namespace, pod, container)
+            case ["exec" | "attach" as verb, namespace, pod, container]:
                 wanted = wanted_streams(request)
-                return await serve_channels(request, await self.streams.attach(found.id, wanted), wanted)
+                if verb == "attach":
+                    wanted = self._attached(wanted, namespace, pod, container)
+                try:
+                    dialed = await self._dialed(request, verb, namespace, pod, container, wanted)
+                except (ApiError, RuntimeFailure) as error:
+                    return await refuse(request, error if isinstance(error, ApiError) else Internal(str(error)))
+                return await serve_channels(request, dialed, wanted)
             case ["portForward", namespace, pod]:
                 sandbox = await self._sandbox(namespace, pod)
                 return await serve_forward(request, await self.streams.port_forward(sandbox.id))
@@ -133,13 +138,31 @@ class Port:
         except (ApiError, Retryable) as error:
             raise Internal(f"the API server cannot say who may ask this: {error}") from error
 
-    async def _exec(self, request: Request, namespace: str, pod: str, container: str) -> Response:
+    async def _dialed(
+        self, request: Request, verb: str, namespace: str, pod: str, container: str, wanted: Wanted
+    ) -> Dialed:
+        """The way to the container's streams. Raises: ApiError, RuntimeFailure."""
         command = request.params("command")
-        if not command:
+        if verb == "exec" and not command:
             raise BadRequest("you must specify a command to execute: command=...")
         found = await self._running(namespace, pod, container)
-        wanted = wanted_streams(request)
-        return await serve_channels(request, await self.streams.exec(found.id, command, wanted), wanted)
+        if found is None and verb == "exec":
+            raise Internal(f'container not found ("{container}")')
+        if found is None:
+            raise Internal(f"container {container} not found in pod {pod}_{namespace}")
+        offered = protocols_of(request)
+        if verb == "exec":
+            return await self.streams.exec(found.id, command, wanted, offered)
+        return await self.streams.attach(found.id, wanted, offered)
+
+    def _attached(self, wanted: Wanted, namespace: str, pod: str, container: str) -> Wanted:
+        """A container has a terminal or has none, whatever a client that attaches to it believes."""
+        found = self.pods.get(namespace, pod) if self.pods is not None else None
+        if found is None:
+            return wanted
+        spec = found.view.spec
+        every = (*spec.containers, *spec.init_containers, *spec.ephemeral_containers)
+        return replace(wanted, tty=next((one.tty for one in every if one.name == container), wanted.tty))
 
     async def _logs(self, request: Request, namespace: str, pod: str, container: str) -> Response:
         options = log_options(request, self.clock)
@@ -185,11 +208,9 @@ class Port:
         mine = [one for one in found.containers if one.labels.get(CONTAINER_NAME, one.name) == container]
         return sorted(mine, key=lambda one: (one.created_at, one.attempt), reverse=True)
 
-    async def _running(self, namespace: str, pod: str, container: str) -> Container:
-        for one in await self._instances(namespace, pod, container):
-            if one.state is ContainerState.RUNNING:
-                return one
-        raise Internal(f'container not found ("{container}")')
+    async def _running(self, namespace: str, pod: str, container: str) -> Container | None:
+        every = await self._instances(namespace, pod, container)
+        return next((one for one in every if one.state is ContainerState.RUNNING), None)
 
     async def _sandbox(self, namespace: str, pod: str) -> Sandbox:
         for sandbox in (await self._pod(namespace, pod)).sandboxes:

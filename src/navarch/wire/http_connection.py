@@ -7,6 +7,7 @@ mean to the handler.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ import httptools
 from navarch.base.errors import ApiError, BadRequest
 from navarch.base.log import Log
 from navarch.wire import http_reply
+from navarch.wire.hangup import hung_up
 from navarch.wire.http_body import Body
 from navarch.wire.http_packing import GZIP_FROM_BYTES, pack, takes_gzip
 from navarch.wire.http_request import Reader, Waiting
@@ -417,6 +419,11 @@ class Connection(asyncio.Protocol):
     def lost(self) -> bool:
         return self._lost
 
+    @property
+    def hung_up(self) -> bool:
+        """Whether the peer has left, seen or not."""
+        return self._lost or hung_up(self._transport, halves=self._tls is None)
+
     def set_reading(self, wanted: bool) -> None:
         if wanted:
             self._resume_reading()
@@ -431,7 +438,8 @@ class Connection(asyncio.Protocol):
         if self._tls is not None:
             self._transport.write(self._tls.farewell())
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer has left without a word
+                self._transport.write_eof()
 
     def _finish(self) -> None:
         if self._lost:

@@ -57,6 +57,9 @@ class ConnectionTunnel:
         """Stop reading; the connection itself ends when the handler returns."""
         self.feed_end()
 
+    def gone(self) -> bool:
+        return self._ended or self._connection.hung_up
+
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():

@@ -42,6 +42,10 @@ class Tunnel(Protocol):
 
     async def close(self) -> None: ...
 
+    def gone(self) -> bool:
+        """Whether the peer has hung up, which reading would tell: for when nobody reads."""
+        ...
+
 
 @dataclass(slots=True)
 class Request:

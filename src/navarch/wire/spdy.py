@@ -57,20 +57,22 @@ class Stream:
         self.number = number
         self._incoming: asyncio.Queue[bytes] = asyncio.Queue(UNREAD_FRAMES)
         self._ended = False
-        self.accepted = asyncio.Event()
+        self._finished = False
+        self.answered = asyncio.Event()
+        self.accepted = False
 
     async def read(self) -> bytes:
-        """What came next, b"" at the end.
+        """What came next, b"" at the end: the other end has closed or reset the stream.
 
         Raises:
-            SpdyError: the other end reset the stream.
+            SpdyError: the session ended before the stream did.
         """
         if self._ended:
             return b""
         data = await self._incoming.get()
         if not data:
             self._ended = True
-            if self._session.broken:
+            if not self._finished:
                 raise SpdyError(self._session.broken)
         return data
 
@@ -86,7 +88,9 @@ class Stream:
     async def feed(self, data: bytes) -> None:
         await self._incoming.put(data)
 
-    async def end(self) -> None:
+    async def end(self, *, finished: bool) -> None:
+        """finished: by the other end, and not because the session broke."""
+        self._finished = finished
         await self._incoming.put(b"")
 
 
@@ -130,15 +134,19 @@ class Session:
             block += b"".join(struct.pack(">I", len(raw)) + raw for raw in (name.lower().encode(), value.encode()))
         packed = self._pack.compress(block) + self._pack.flush(zlib.Z_SYNC_FLUSH)
         await self._control(_SYN_STREAM, struct.pack(">IIBB", stream.number, 0, 0, 0) + packed)
-        await stream.accepted.wait()
-        if self.broken:
-            raise SpdyError(self.broken)
+        await stream.answered.wait()
+        if not stream.accepted:
+            raise SpdyError(self.broken or "the other end refused the stream")
         return stream
 
     async def send(self, frame: bytes) -> None:
+        """Raises: SpdyError."""
         if self.broken:
             raise SpdyError(self.broken)
-        await self._tunnel.write(frame)
+        try:
+            await self._tunnel.write(frame)
+        except ConnectionError as error:
+            raise SpdyError(f"the SPDY session ended: {error}") from error
 
     async def _control(self, kind: int, body: bytes, flags: int = 0) -> None:
         await self.send(struct.pack(">HHI", 0x8000 | _VERSION, kind, flags << 24 | len(body)) + body)
@@ -160,14 +168,14 @@ class Session:
                         await self._on_control(first & 0xFFFF, body, second >> 24)
                     else:
                         await self._on_data(first, body, second >> 24)
-        except (ConnectionError, zlib.error, struct.error) as error:
+        except (ConnectionError, SpdyError, zlib.error, struct.error) as error:
             self.broken = f"the SPDY session ended: {error}"
         finally:
             self.broken = self.broken or "the SPDY session has ended"
             for stream in self._streams.values():
-                stream.accepted.set()
+                stream.answered.set()
         for stream in list(self._streams.values()):
-            await stream.end()
+            await stream.end(finished=False)
 
     async def _on_data(self, number: int, body: bytes, flags: int) -> None:
         stream = self._streams.get(number)
@@ -189,10 +197,11 @@ class Session:
                 self._unpack.decompress(body[4:])  # the compression's state goes on from frame to frame
             if stream is None:
                 return
-            stream.accepted.set()
+            stream.accepted = stream.accepted or kind == _SYN_REPLY
+            stream.answered.set()
             if kind == _RST_STREAM or flags & _FIN:
                 await self._finish(stream)
 
     async def _finish(self, stream: Stream) -> None:
-        self._streams.pop(stream.number, None)
-        await stream.end()
+        if self._streams.pop(stream.number, None) is not None:
+            await stream.end(finished=True)

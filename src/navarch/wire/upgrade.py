@@ -10,35 +10,11 @@ import ssl
 from collections.abc import Sequence
 
 from navarch.base.errors import Unavailable
+from navarch.wire.dialed import SocketTunnel, connect
 
-READ_BYTES = 65_536
 HEAD_BYTES = 65_536
 
 Headers = Sequence[tuple[str, str]]
-
-
-class StreamTunnel:
-    """A `wire.message.Tunnel` on a connection that this process opened. early: bytes that came behind the answer."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def read(self) -> bytes:
-        try:
-            return await self._reader.read(READ_BYTES)
-        except (ConnectionError, ssl.SSLError):
-            return b""
-
-    async def write(self, data: bytes) -> None:
-        """Raises: ConnectionResetError: the peer is gone."""
-        if self._writer.is_closing():
-            raise ConnectionResetError("the connection is closed")
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def close(self) -> None:
-        self._writer.close()
 
 
 async def upgrade(
@@ -50,7 +26,7 @@ async def upgrade(
     method: str = "GET",
     tls: ssl.SSLContext | None = None,
     server_name: str = "",
-) -> tuple[int, Headers, StreamTunnel, bytes]:
+) -> tuple[int, Headers, SocketTunnel, bytes]:
     """Send the request and return status, headers, the connection and, unless the status is 101, the body.
 
     `headers` must hold `Connection`, `Upgrade` and what the protocol needs; `Host` is added where it is missing.
@@ -61,24 +37,24 @@ async def upgrade(
     """
     try:
         async with asyncio.timeout(10):
-            reader, writer = await asyncio.open_connection(
-                host, port, ssl=tls, limit=HEAD_BYTES, server_hostname=(server_name or host) if tls else None
-            )
+            tunnel = await connect(host, port, tls, server_name or host)
     except (OSError, TimeoutError) as error:
         raise Unavailable(f"cannot reach {host}:{port}: {error or 'no answer within 10 s'}") from error
-    tunnel = StreamTunnel(reader, writer)
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     if not any(name.lower() == "host" for name, _ in headers):
         lines.insert(1, f"Host: {host}:{port}")
     try:
         await tunnel.write(_head(lines))
         async with asyncio.timeout(30):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            head = (await tunnel.until(b"\r\n\r\n", HEAD_BYTES)).decode("latin-1")
         status, found = _parse(head)
-        body = b"" if status == 101 else await _read_body(reader, found)
+        body = b"" if status == 101 else await _read_body(tunnel, found)
     except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
         await tunnel.close()
         raise Unavailable(f"{host}:{port} did not answer the upgrade: {error or type(error).__name__}") from error
+    except BaseException:
+        await tunnel.close()
+        raise
     if status != 101:
         await tunnel.close()
     return status, found, tunnel, body
@@ -103,7 +79,7 @@ def _parse(head: str) -> tuple[int, Headers]:
     return int(answer[:3]), headers
 
 
-async def _read_body(reader: asyncio.StreamReader, headers: Headers) -> bytes:
+async def _read_body(tunnel: SocketTunnel, headers: Headers) -> bytes:
     length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
     async with asyncio.timeout(10):
-        return await reader.readexactly(min(length, HEAD_BYTES))
+        return await tunnel.exactly(min(length, HEAD_BYTES))

@@ -69,9 +69,12 @@ class WebSocket:
         self._tunnel = tunnel
         self._frames = Connection(ConnectionType.SERVER)
         self._events: deque[Any] = deque()
-        self._pieces: list[bytes] = []
-        self._size_bytes = 0
+        self._begins = True
         self._closed = False
+
+    @property
+    def tunnel(self) -> Tunnel:
+        return self._tunnel
 
     async def receive(self) -> bytes | None:
         """The next whole message, None when the client has closed or gone.
@@ -79,23 +82,39 @@ class WebSocket:
         Raises:
             BadRequest: the message is over 4 MiB.
         """
+        pieces: list[bytes] = []
+        size_bytes = 0
+        while (event := await self._next()) is not None:
+            pieces.append(_bytes(event.data))
+            size_bytes += len(pieces[-1])
+            if size_bytes > MESSAGE_BYTES:
+                raise BadRequest("a WebSocket message is over 4 MiB")
+            if event.message_finished:
+                return b"".join(pieces)
+        return None
+
+    async def receive_piece(self) -> tuple[bytes, bool] | None:
+        """What has come of a message, whose size is not bounded then, and whether it is the message's beginning.
+
+        Never empty; None when the client has closed or gone. Not to be mixed with `receive`.
+        """
+        while (event := await self._next()) is not None:
+            data, begins = _bytes(event.data), self._begins
+            self._begins = event.message_finished or (begins and not data)
+            if data:
+                return data, begins
+        return None
+
+    async def _next(self) -> Any:
+        """The next event that holds data; None at the end."""
         from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
         while not self._closed:
             while self._events:
                 event = self._events.popleft()
                 if isinstance(event, BytesMessage | TextMessage):
-                    data = event.data
-                    self._pieces.append(data.encode() if isinstance(data, str) else bytes(data))
-                    self._size_bytes += len(self._pieces[-1])
-                    if self._size_bytes > MESSAGE_BYTES:
-                        raise BadRequest("a WebSocket message is over 4 MiB")
-                    if event.message_finished:
-                        message = b"".join(self._pieces)
-                        self._pieces.clear()
-                        self._size_bytes = 0
-                        return message
-                elif isinstance(event, Ping):
+                    return event
+                if isinstance(event, Ping):
                     await self._tunnel.write(self._frames.send(event.response()))
                 elif isinstance(event, CloseConnection):
                     await self._answer_close(event)
@@ -115,6 +134,13 @@ class WebSocket:
             raise ConnectionResetError("the WebSocket is closed")
         event = TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message)
         await self._tunnel.write(self._frames.send(event))
+
+    async def ping(self) -> None:
+        """Raises: ConnectionResetError: the client is gone."""
+        from wsproto.events import Ping
+
+        if not self._closed:
+            await self._tunnel.write(self._frames.send(Ping()))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye; harmless when it was said before or nobody is there."""
@@ -163,3 +189,7 @@ class WebSocket:
                 await self._tunnel.write(self._frames.send(event.response()))
             except ConnectionResetError:
                 return
+
+
+def _bytes(data: bytes | bytearray | str) -> bytes:
+    return data.encode() if isinstance(data, str) else bytes(data)
