@@ -19,13 +19,18 @@ import pytest
 
 from navarch.base.clock import LoopClock, SeededIds
 from navarch.kinds.endpointslice import EndpointSlice
+from navarch.kinds.networkpolicy import NetworkPolicy
 from navarch.kinds.pod.view import Pod
 from navarch.kinds.service import Service
 from navarch.proxy.compile import compile_rules
 from navarch.proxy.dataplane import Dataplane
-from navarch.proxy.fake import Arrival, FakeDataplane, Packet
+from navarch.proxy.fake import FakeDataplane
+from navarch.proxy.isolation import Isolation
 from navarch.proxy.nft import NftDataplane
+from navarch.proxy.podfacts import PodFacts
+from navarch.proxy.policy import Policies
 from navarch.proxy.rules import Node, Rules
+from navarch.proxy.trace import Arrival, Packet
 from navarch.testing.lan import ADDRESSES, PODS, Answer, Lan
 
 NODE = Node(
@@ -256,6 +261,96 @@ def test_host_ports(world: World) -> None:
     assert world.call("a", ADDRESSES["node"], 7070) == ("a", True)
     assert world.call("node", "127.0.0.1", 7070) == ("a", True)
     assert world.call("b", "127.0.0.1", 7070) == "reject", "a pod's loopback is its own"
+
+
+def isolation(*policies: dict[str, Any], only: str = "ab") -> Isolation:
+    """Of pods `a` and `b`, labelled with their names, and a pod of another node that is `outside`."""
+    made = Policies("n1")
+    made.put_namespace("default", {})
+    for host, node in (("a", "n1"), ("b", "n1"), ("outside", "n2")):
+        if host in only or host == "outside":
+            made.put_pod("default", host, PodFacts({"pod": host}, (ADDRESSES[host],), node, (("web", "tcp", 9090),)))
+    for number, spec in enumerate(policies):
+        made.put_policy("default", f"p{number}", msgspec.convert({"spec": spec}, NetworkPolicy))
+    return made.isolation()
+
+
+def isolate(world: World, *policies: dict[str, Any], of: Rules | None = None) -> None:
+    put(world, msgspec.structs.replace(of or rules(), isolation=isolation(*policies)))
+
+
+A: Any = {"matchLabels": {"pod": "a"}}
+B: Any = {"matchLabels": {"pod": "b"}}
+OUTSIDE: Any = {"matchLabels": {"pod": "outside"}}
+
+
+def test_policies_isolate_pods_but_not_from_themselves_or_their_node(world: World) -> None:
+    everything = rules("a", "b", type="NodePort", ports=[{"port": 80, "nodePort": 30080}])
+    isolate(world, {"podSelector": A, "policyTypes": ["Ingress"]}, of=everything)
+    assert world.call("b", ADDRESSES["a"], 8080) == "drop"
+    assert world.call("b", ADDRESSES["a"], 8080, "udp") == "drop"
+    assert world.call("node", ADDRESSES["a"], 8080) == ("a", False), "the node probes its pods"
+    assert world.call("a", ADDRESSES["b"], 8080) == ("b", False), "answers come in"
+    assert set(answers(world, "a")) == {("a", True), ("b", False)}, "through a service to itself"
+    assert set(answers(world, "b", times=16)) == {"drop", ("b", True)}
+    assert set(answers(world, "outside", ADDRESSES["node"], 30080, times=16)) == {"drop", ("b", True)}
+    isolate(world, {"podSelector": A, "policyTypes": ["Egress"]}, of=everything)
+    assert world.call("b", ADDRESSES["a"], 8080) == ("a", False)
+    assert world.call("a", ADDRESSES["b"], 8080) == "drop"
+    assert world.call("a", ADDRESSES["outside"], 8080) == "drop"
+    assert world.call("a", ADDRESSES["node"], 8080) == "reject", "to its node it may always speak"
+    put(world, everything)
+    assert world.call("b", ADDRESSES["a"], 8080) == ("a", False)
+    assert world.call("a", ADDRESSES["outside"], 8080) == ("outside", True)
+
+
+def test_policies_let_through_what_they_say(world: World) -> None:
+    def inward(*peers: Any, **rule: Any) -> dict[str, Any]:
+        return {"podSelector": A, "ingress": [{"from": list(peers), **rule}]}
+
+    isolate(world, inward({"podSelector": B}))
+    assert world.call("b", ADDRESSES["a"], 8080, "udp") == ("a", False)
+    isolate(world, inward({"podSelector": B}, ports=[{"port": 9000, "endPort": 9090}]))
+    assert world.call("b", ADDRESSES["a"], 9090) == ("a", False)
+    assert world.call("b", ADDRESSES["a"], 8080) == "drop"
+    assert world.call("b", ADDRESSES["a"], 9090, "udp") == "drop"
+    isolate(world, inward({"podSelector": B}, ports=[{"port": "web"}]))
+    assert world.call("b", ADDRESSES["a"], 9090) == ("a", False)
+    assert world.call("b", ADDRESSES["a"], 8080) == "drop"
+    isolate(world, inward({"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.0.4/31"]}}))
+    assert world.call("b", ADDRESSES["a"], 8080) == ("a", False)
+    isolate(world, inward({"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.0.0/29"]}}))
+    assert world.call("b", ADDRESSES["a"], 8080) == "drop"
+    isolate(world, inward(ports=[{"protocol": "UDP"}]))
+    assert world.call("b", ADDRESSES["a"], 8080, "udp") == ("a", False)
+    assert world.call("b", ADDRESSES["a"], 8080) == "drop"
+
+
+def test_policies_speak_of_endpoints_and_not_of_services(world: World) -> None:
+    both = rules("a", "outside")
+    to_outside = {"to": [{"podSelector": OUTSIDE}]}
+    isolate(world, {"podSelector": B, "policyTypes": ["Egress"], "egress": [to_outside]}, of=both)
+    assert set(answers(world, "b", times=16)) == {"drop", ("outside", True)}
+    isolate(world, {"podSelector": B, "egress": [{**to_outside, "ports": [{"port": 80}]}]}, of=both)
+    assert set(answers(world, "b", times=4)) == {"drop"}, "80 is the port of the service, 8080 that of the pods"
+
+
+def test_policies_come_and_go_piece_by_piece(world: World) -> None:
+    to_b: Any = {"podSelector": B, "ingress": [{"from": [{"podSelector": A}, {"podSelector": OUTSIDE}]}]}
+    steps = [
+        isolation(),
+        isolation({"podSelector": {}}),
+        isolation({"podSelector": {}}, to_b),
+        isolation(to_b, only="b"),
+        isolation({"podSelector": A, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": "web"}]}]}, to_b),
+        isolation(to_b),
+    ]
+    for step in steps + steps[::-1] + steps[::2] + steps:
+        put(world, msgspec.structs.replace(rules("a"), isolation=step))
+    assert world.call("a", ADDRESSES["b"], 8080) == ("b", False)
+    assert world.call("outside", ADDRESSES["node"], 80) == "reject"
+    put(world, msgspec.structs.replace(rules("a"), isolation=isolation(to_b, only="b")))
+    assert world.call("a", ADDRESSES["b"], 8080) == "drop"
 
 
 def test_names_that_are_words_of_the_rules_language(world: World) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from ipaddress import ip_network
 
+import msgspec
+
 from navarch.base.errors import Cause
 from navarch.kinds import warnings
 from navarch.kinds.kind import Column, Kind
 from navarch.kinds.printing import selector_text
 from navarch.kinds.rules import Faults, is_network, network
+from navarch.kinds.view import LabelSelector, ObjectMeta, View
 from navarch.objects import names
 from navarch.objects.selector import check_document
 from navarch.objects.value import Document, Draft, dig
@@ -21,6 +24,53 @@ from navarch.objects.value import Document, Draft, dig
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 TYPES = ("Ingress", "Egress")
 DIRECTIONS = (("ingress", "from"), ("egress", "to"))
+
+
+class IPBlock(View, frozen=True):
+    cidr: str = ""
+    except_: tuple[str, ...] = msgspec.field(default=(), name="except")
+
+
+class NetworkPolicyPeer(View, frozen=True):
+    """An absent selector and an empty one differ: without `namespace_selector` the policy's own namespace is meant."""
+
+    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector | None = None
+    ip_block: IPBlock | None = None
+
+
+class NetworkPolicyPort(View, frozen=True):
+    """port: a number, or the name of a port of the pods that are spoken to; None is every port."""
+
+    protocol: str = "TCP"
+    port: int | str | None = None
+    end_port: int | None = None
+
+
+class IngressRule(View, frozen=True):
+    """from_: none of them means everybody; ports: none of them means every one."""
+
+    ports: tuple[NetworkPolicyPort, ...] = ()
+    from_: tuple[NetworkPolicyPeer, ...] = msgspec.field(default=(), name="from")
+
+
+class EgressRule(View, frozen=True):
+    """to: none of them means everybody; ports: none of them means every one."""
+
+    ports: tuple[NetworkPolicyPort, ...] = ()
+    to: tuple[NetworkPolicyPeer, ...] = ()
+
+
+class NetworkPolicySpec(View, frozen=True):
+    pod_selector: LabelSelector = LabelSelector()
+    policy_types: tuple[str, ...] = ()
+    ingress: tuple[IngressRule, ...] = ()
+    egress: tuple[EgressRule, ...] = ()
+
+
+class NetworkPolicy(View, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: NetworkPolicySpec = NetworkPolicySpec()
 
 
 def default(draft: Draft) -> None:
@@ -125,6 +175,7 @@ NETWORKPOLICY = Kind(
     name="NetworkPolicy",
     plural="networkpolicies",
     short=("netpol",),
+    view=NetworkPolicy,
     default=default,
     rules=rules,
     warn=warnings.network_policy,

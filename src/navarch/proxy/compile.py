@@ -19,6 +19,7 @@ from navarch.kinds.service import Service, ServicePort, ServiceSpec
 from navarch.kinds.view import ObjectMeta
 from navarch.proxy.addresses import ipv4, network
 from navarch.proxy.endpoints import Choice, choose
+from navarch.proxy.isolation import FREE, Isolation
 from navarch.proxy.rules import Claim, Door, Front, Gate, Node, Part, Pool, Refusal, Rules, Target
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
@@ -28,7 +29,10 @@ DEFAULT_AFFINITY_S = 3 * 60 * 60
 
 
 def compile_rules(
-    services: Iterable[tuple[Service, Sequence[EndpointSlice]]], pods: Iterable[Pod], node: Node
+    services: Iterable[tuple[Service, Sequence[EndpointSlice]]],
+    pods: Iterable[Pod],
+    node: Node,
+    isolation: Isolation = FREE,
 ) -> Rules:
     """services: each with its slices. pods: those bound to this node."""
     parts: dict[str, Part] = {}
@@ -38,7 +42,7 @@ def compile_rules(
     for pod in pods:
         if part := compile_host_ports(pod):
             parts[f"/{pod.metadata.namespace}/{pod.metadata.name}"] = part
-    return join(parts, node)
+    return join(parts, node, isolation)
 
 
 def compile_service(service: Service, slices: Sequence[EndpointSlice], node: Node) -> Part | None:
@@ -87,7 +91,7 @@ def compile_host_ports(pod: Pod) -> Part | None:
     )
 
 
-def join(parts: Mapping[str, Part], node: Node) -> Rules:
+def join(parts: Mapping[str, Part], node: Node, isolation: Isolation = FREE) -> Rules:
     """Where two parts claim one front or port, the older one keeps it (by name, when they are of one second)."""
     claimed: set[Claim] = set()
     count = 0
@@ -98,7 +102,7 @@ def join(parts: Mapping[str, Part], node: Node) -> Rules:
         locals_.update(part.locals)
     if len(claimed) != count:
         parts = _settle(parts)
-    return Rules(node=node, parts=parts, hairpins=frozenset(locals_))
+    return Rules(node=node, parts=parts, hairpins=frozenset(locals_), isolation=isolation)
 
 
 def _settle(parts: Mapping[str, Part]) -> Mapping[str, Part]:

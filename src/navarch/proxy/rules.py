@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from navarch.proxy.isolation import FREE, Isolation
+
 Refusal = Literal["reject", "drop"]
 
 
@@ -113,9 +115,11 @@ class Node(msgspec.Struct, frozen=True):
 class Rules(msgspec.Struct, frozen=True):
     """All of it. parts: by `namespace/name` of a Service, or `/namespace/name` of a pod with host ports.
 
-    hairpins: addresses of local targets: a connection from one of them to itself must be masqueraded.
+    hairpins: addresses of local targets: a connection from one of them to itself must be masqueraded. isolation: what
+    network policies make of this node's pods.
     """
 
     node: Node
     parts: Mapping[str, Part] = {}
     hairpins: frozenset[str] = frozenset()
+    isolation: Isolation = FREE

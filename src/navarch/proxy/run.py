@@ -1,6 +1,7 @@
 """The proxy's loop: what changed is compiled again, and the data plane is brought to it.
 
-It follows Services, EndpointSlices and this node's pods, and writes nothing to the API.
+It follows Services, EndpointSlices and this node's pods, by `PolicyWatch` what network policies say, and writes nothing
+to the API.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from navarch.kinds.endpointslice import SERVICE_LABEL
 from navarch.kinds.object import Object
 from navarch.proxy.compile import compile_host_ports, compile_service, join
 from navarch.proxy.dataplane import Dataplane
-from navarch.proxy.rules import Node, Part
+from navarch.proxy.rules import Node, Part, Rules
+from navarch.proxy.watch_policies import PolicyWatch
 
 INTERVAL_S = 0.05
 """The least time between two transactions; the first after a pause is made at once."""
@@ -41,9 +43,11 @@ class Proxy:
         self._dataplane = dataplane
         self._node = node
         self._clock = clock
+        self._policies = PolicyWatch(informers, node.name, self._wake_up)
         self._parts: dict[str, Part] = {}
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
+        self._warned = False
         self.settled = asyncio.Event()
         """Set once the data plane holds everything that was there when the proxy started."""
 
@@ -61,6 +65,7 @@ class Proxy:
         self._pods.subscribe(self._pod_changed)
         for informer in (self._services, self._slices, self._pods):
             await informer.synced.wait()
+        await self._policies.begin()
         self._wake.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._mind())
@@ -72,8 +77,10 @@ class Proxy:
             await self._wake.wait()
             self._wake.clear()
             self._compile()
+            rules = join(dict(self._parts), self._node, self._policies.isolation())
+            self._warn_of_the_bridge(rules)
             try:
-                await self._dataplane.replace(self._dataplane.current(), join(dict(self._parts), self._node))
+                await self._dataplane.replace(self._dataplane.current(), rules)
             except Retryable as error:
                 log.warning("the rules could not be changed, will be tried again", error=error)
                 self._wake.set()
@@ -83,6 +90,11 @@ class Proxy:
             failures = 0
             self.settled.set()
             await self._clock.sleep(INTERVAL_S)
+
+    def _warn_of_the_bridge(self, rules: Rules) -> None:
+        if rules.isolation.profiles and not self._node.bridge_filtered and not self._warned:
+            self._warned = True
+            log.warning("network policies do not hold between pods of this node: load the kernel module br_netfilter")
 
     async def _mind(self) -> None:
         while True:
@@ -135,6 +147,9 @@ class Proxy:
 
     def _mark(self, name: str) -> None:
         self._dirty.add(name)
+        self._wake.set()
+
+    def _wake_up(self) -> None:
         self._wake.set()
 
 

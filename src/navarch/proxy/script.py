@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from navarch.proxy import policyscript
+from navarch.proxy.isolation import Isolation
 from navarch.proxy.rules import Door, Front, Gate, Node, Part, Pool, Refusal, Rules, Target
 
 MASQUERADE_MARK = 0x4000
@@ -26,11 +28,14 @@ MAPS = {
     "refused": "type ipv4_addr . inet_proto . inet_service : verdict;",
     "refused-node-ports": "type inet_proto . inet_service : verdict;",
     "guards": "type ipv4_addr . inet_proto . inet_service : verdict;",
+    "isolated-ingress": "type ipv4_addr : verdict;",
+    "isolated-egress": "type ipv4_addr : verdict;",
 }
 SETS = {
     "cluster-ips": "type ipv4_addr;",
     "node-addresses": "type ipv4_addr;",
     "hairpins": "type ipv4_addr . ipv4_addr;",
+    "isolated-selves": "type ipv4_addr . ipv4_addr;",
 }
 
 
@@ -41,18 +46,12 @@ def whole(rules: Rules, table: str) -> str:
     lines += [f"add map {name} {each} {{ {what} }}" for each, what in MAPS.items()]
     lines += [f"add set {name} {each} {{ {what} }}" for each, what in SETS.items()]
     lines += _skeleton(rules.node, name)
-    elements = _node_elements(rules)
-    chains: Chains = {}
-    sets: dict[str, str] = {}
+    content = _Content(rules.node)
+    content.elements = _node_elements(rules)
     for part in rules.parts.values():
-        chains.update(_chains(part, rules.node))
-        sets.update(_affinity_sets(part))
-        for each, content in _elements(part).items():
-            elements.setdefault(each, {}).update(content)
-    lines += _add_sets(sets, name)
-    lines += [f"add chain {name} {chain}" for chain in chains]
-    lines += [f"add rule {name} {chain} {rule}" for chain, content in chains.items() for rule in content]
-    lines += [line for each, content in elements.items() for line in _element("add", name, each, content)]
+        content.add(part)
+    content.isolate(rules.isolation)
+    lines += _transaction(_Content(rules.node), content, name)
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -66,6 +65,9 @@ def change(old: Rules, new: Rules, table: str) -> str:
             continue
         before.add(was)
         after.add(now)
+    if old.isolation is not new.isolation:
+        before.isolate(old.isolation)
+        after.isolate(new.isolation)
     before.elements["hairpins"] = _hairpins(old.hairpins - new.hairpins)
     after.elements["hairpins"] = _hairpins(new.hairpins - old.hairpins)
     return "".join(f"{line}\n" for line in _transaction(before, after, name))
@@ -83,6 +85,11 @@ class _Content:
         self.chains: Chains = {}
         self.sets: dict[str, str] = {}
         self.elements: Elements = {}
+
+    def isolate(self, isolation: Isolation) -> None:
+        self.chains.update(policyscript.chains(isolation))
+        self.sets.update(policyscript.sets(isolation))
+        self.elements.update(policyscript.elements(isolation))
 
     def add(self, part: Part | None) -> None:
         if part is None:
@@ -162,6 +169,7 @@ def _forwarding(node: Node) -> Iterator[str]:
     # A packet that belongs to no connection is not translated back: the other side would see a stranger, and reset.
     yield f"ct state invalid ip saddr {node.pod_cidr} drop"
     yield "ct state new jump check/refused"
+    yield from policyscript.forwarding()
 
 
 def _services(node: Node) -> Iterator[str]:

@@ -21,6 +21,7 @@ from navarch.base.errors import Forbidden
 from navarch.kinds import (
     CLUSTERROLE,
     CLUSTERROLEBINDING,
+    NETWORKPOLICY,
     PERSISTENTVOLUME,
     PERSISTENTVOLUMECLAIM,
     POD,
@@ -187,6 +188,9 @@ def test_nodes_touch_only_what_is_theirs() -> None:
     ):
         assert not may(*refused_one), refused_one
     assert not authorizer.decide(ask(NODE, "list", "pods", fields="spec.nodeName=n2")).allowed
+    reads.put(NETWORKPOLICY, named("p", "a", spec={"podSelector": {}}))
+    assert may("watch", "pods"), "network policies speak of pods elsewhere"
+    assert not may("get", "pods", "a", "other")
     reads.remove(POD, "a", "mine")
     assert not may("get", "secrets", "a", "sec")
 

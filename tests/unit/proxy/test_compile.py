@@ -13,8 +13,8 @@ from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.pod.view import Pod
 from navarch.kinds.service import Service
 from navarch.proxy.compile import compile_rules
-from navarch.proxy.fake import Arrival, Packet, Trace, trace
 from navarch.proxy.rules import Node, Rules, Target
+from navarch.proxy.trace import Arrival, Packet, Trace, trace
 
 NODE = Node(
     name="n1",

@@ -13,10 +13,11 @@ import msgspec
 from navarch.base.clock import LoopClock, SeededIds
 from navarch.base.errors import Retryable
 from navarch.client.informer import Informers
-from navarch.kinds import ENDPOINTSLICE, POD, SERVICE
-from navarch.proxy.fake import FakeDataplane, Packet
+from navarch.kinds import ENDPOINTSLICE, NAMESPACE, NETWORKPOLICY, POD, SERVICE
+from navarch.proxy.fake import FakeDataplane
 from navarch.proxy.rules import Node, Rules
 from navarch.proxy.run import Proxy
+from navarch.proxy.trace import Packet
 
 NODE = Node(name="n1", addresses=("192.0.2.10",), pod_cidr="10.244.0.0/24", cluster_cidr="10.244.0.0/16")
 
@@ -55,6 +56,9 @@ class Bench:
     def targets(self, address: str = "10.96.0.1", port: int = 80) -> list[str]:
         found = self.plane.trace(Packet("10.244.0.99", address, "tcp", port))
         return [each.target.address for each in found.arrivals] if found.pool else []
+
+    def passes(self, source: str, address: str, port: int = 80) -> bool:
+        return self.plane.trace(Packet(source, address, "tcp", port)).fate == "arrives"
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(60):
@@ -169,5 +173,52 @@ def test_a_slice_that_changes_its_service_leaves_the_old_one(client: Any) -> Non
         bench.client.put(ENDPOINTSLICE, moved)
         await bench.until(lambda: bench.targets("10.96.0.2") == ["10.244.0.5"])
         assert bench.targets() == []
+
+    bench_test(client, steps, two_services)
+
+
+def pod_at(name: str, address: str, node: str = "n1", namespace: str = "default") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace, "labels": {"app": name}}
+    return {"metadata": metadata, "spec": {"nodeName": node}, "status": {"podIP": address, "phase": "Running"}}
+
+
+POLICY: dict[str, Any] = {
+    "metadata": {"name": "p", "namespace": "default"},
+    "spec": {
+        "podSelector": {"matchLabels": {"app": "web"}},
+        "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "friend"}}}]}],
+    },
+}
+
+
+def test_policies_are_in_force_with_the_first_transaction(client: Any) -> None:
+    def prepare(bench: Bench) -> None:
+        bench.client.put(NAMESPACE, {"metadata": {"name": "default"}})
+        bench.client.put(POD, pod_at("web", "10.244.0.5"))
+        bench.client.put(POD, pod_at("friend", "10.244.1.6", "n2"))
+        bench.client.put(NETWORKPOLICY, POLICY)
+
+    async def steps(bench: Bench) -> None:
+        assert bench.plane.writes == 1
+        assert bench.passes("10.244.1.6", "10.244.0.5")
+        assert not bench.passes("10.244.1.7", "10.244.0.5")
+        bench.client.put(POD, pod_at("friend", "10.244.1.7", "n2"))
+        await bench.until(lambda: bench.passes("10.244.1.7", "10.244.0.5"))
+        assert not bench.passes("10.244.1.6", "10.244.0.5")
+        bench.client.remove(NETWORKPOLICY, "default", "p")
+        await bench.until(lambda: bench.passes("10.244.1.6", "10.244.0.5"))
+
+    bench_test(client, steps, prepare)
+
+
+def test_pods_of_other_nodes_are_followed_once_there_is_a_policy(client: Any) -> None:
+    async def steps(bench: Bench) -> None:
+        assert ("list", "Namespace", "") not in bench.client.calls
+        bench.client.put(NAMESPACE, {"metadata": {"name": "default"}})
+        bench.client.put(POD, pod_at("web", "10.244.0.5"))
+        bench.client.put(POD, pod_at("friend", "10.244.1.6", "n2"))
+        bench.client.put(NETWORKPOLICY, POLICY)
+        await bench.until(lambda: not bench.passes("10.244.1.7", "10.244.0.5"))
+        assert bench.passes("10.244.1.6", "10.244.0.5"), "not before it is known who may"
 
     bench_test(client, steps, two_services)

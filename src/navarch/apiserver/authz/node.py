@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from navarch.apiserver.authz.rules import allows_path, allows_resource
 from navarch.apiserver.call import Attributes, Decision, Reads
-from navarch.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD
+from navarch.kinds import NETWORKPOLICY, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD
 from navarch.kinds.object import Object
 from navarch.kinds.rbac import PolicyRule
 from navarch.objects.value import dig
@@ -120,6 +120,8 @@ class NodeAuthorizer:
         if asked.verb in ("list", "watch") and not asked.name:
             if f"spec.nodeName={node}" in asked.fields.replace("==", "=").split(","):
                 return ""
+            if not asked.fields and next(iter(self._reads.where(NETWORKPOLICY)), None) is not None:
+                return ""  # policies speak of pods by their labels, wherever those run
             return f"can only list/watch pods with spec.nodeName field selector '{node}'"
         pod = self._reads.get(POD, asked.namespace, asked.name)
         if pod is None or pod.view.spec.node_name == node:

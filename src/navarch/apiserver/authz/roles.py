@@ -33,6 +33,9 @@ OWN_ROLES = """
 system:navarch:dns
   list,watch | core | endpoints namespaces services
   list,watch | discovery.k8s.io | endpointslices
+system:navarch:network-policies
+  list,watch | core | namespaces
+  list,watch | networking.k8s.io | networkpolicies
 """
 OWN_NAMESPACED_ROLES = """
 kube-system system:navarch:dns
@@ -56,6 +59,7 @@ CLUSTER_BINDINGS: dict[str, tuple[str, ...]] = {
     "system:service-account-issuer-discovery": ("Group system:serviceaccounts",),
     "system:volume-scheduler": ("User system:kube-scheduler",),
     "system:navarch:dns": ("User system:navarch:dns", "Group system:nodes"),
+    "system:navarch:network-policies": ("Group system:nodes",),
 }
 """Name of the binding and of its cluster role -> subjects; service accounts are those of kube-system."""
 

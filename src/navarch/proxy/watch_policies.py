@@ -1,0 +1,85 @@
+"""Follows network policies and what they speak of, and says what they make of this node's pods now.
+
+Pods and namespaces of the whole cluster are looked at only once there is a policy: without any, a node needs to know
+its own pods alone. What the objects come to is `Policies`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from navarch.base.log import Log
+from navarch.base.tasks import BugReport
+from navarch.client.informer import Informer, Informers
+from navarch.kinds import NAMESPACE, NETWORKPOLICY, POD
+from navarch.kinds.object import Object
+from navarch.proxy.isolation import FREE, Isolation
+from navarch.proxy.podfacts import facts
+from navarch.proxy.policy import Policies
+
+log = Log("proxy")
+bugs = BugReport(log)
+
+
+class PolicyWatch:
+    """changed: called when `isolation` may have another answer. It must not block."""
+
+    def __init__(self, informers: Informers, node: str, changed: Callable[[], None]) -> None:
+        self._informers = informers
+        self._following = informers.of(NETWORKPOLICY)
+        self._peers: tuple[Informer, ...] = ()
+        self._policies = Policies(node)
+        self._changed = changed
+        self._dirty = True
+        self._made = FREE
+
+    async def begin(self) -> None:
+        """Returns once everything that was there is known: a node that starts again opens no gap."""
+        self._following.subscribe(self._policy_changed)
+        await self._following.synced.wait()
+        for informer in self._peers:
+            await informer.synced.wait()
+
+    def isolation(self) -> Isolation:
+        """The same value as long as nothing changed, and as long as not all is known that it depends on."""
+        if self._dirty and all(each.synced.is_set() for each in self._peers):
+            self._dirty = False
+            try:
+                made = self._policies.isolation()
+            except Exception as bug:  # noqa: BLE001 - reported; what was in force stays in force
+                bugs.report("network policies", bug)
+            else:
+                self._made = self._made if made == self._made else made
+        return self._made
+
+    def _follow_peers(self) -> None:
+        namespaces, pods = self._informers.of(NAMESPACE), self._informers.of(POD)
+        self._peers = (namespaces, pods)
+        namespaces.subscribe(self._namespace_changed)
+        pods.subscribe(self._pod_changed)
+        for informer in self._peers:
+            informer.on_relist(self._touch)
+
+    def _policy_changed(self, old: Object | None, new: Object | None) -> None:
+        found = new or old
+        if found is None:
+            return
+        if not self._peers:
+            self._follow_peers()
+        self._policies.put_policy(found.namespace, found.name, new.view if new else None)
+        self._touch()
+
+    def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
+        found = new or old
+        if found is not None and (old is None or new is None or old.labels != new.labels):
+            self._policies.put_namespace(found.name, new.labels if new else None)
+            self._touch()
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        found = new or old
+        if found is not None and self._policies.put_pod(found.namespace, found.name, facts(new) if new else None):
+            self._touch()
+
+    def _touch(self) -> None:
+        self._dirty = True
+        self._changed()
