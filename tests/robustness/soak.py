@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import endurance
 import hostile
 import neighbours
+import packets
 import scenes
 import subpathrace
 from history import record
@@ -102,6 +103,12 @@ SOAKS = {
         8,
         2,
         lambda folder, seed: asdict(neighbours.play(folder, seed)),
+    "policies": Soak("times the whole matrix of network policies, by real connections", 10, 1, packets.matrix),
+    "packets": Soak(
+        "made-up sets of services, endpoints and policies of which every packet was sent and traced",
+        1_000,
+        50,
+        lambda folder, seed: packets.agreement(folder, seed, 50),
     ),
     "sieve": Soak(
         "seeds of the simulation: two scenes, every controller alone in its turn, four faults in each",

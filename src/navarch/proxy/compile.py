@@ -1,17 +1,15 @@
 """Services, their EndpointSlices and this node's host ports, compiled into `Rules`: the proxy's pure plan.
 
-Each service is compiled by itself into a `Part`, so that what did not change need not be compiled again; `join` settles
-what two of them both claim. How packets are made to obey is the data planes' business.
+Each service is compiled by itself into a `Part`, so that what did not change need not be compiled again; `joining` puts
+them together. How packets are made to obey is the data planes' business.
 
 Source: https://kubernetes.io/docs/reference/networking/virtual-ips/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
-
-import msgspec
 
 from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.pod.view import Pod
@@ -20,6 +18,7 @@ from navarch.kinds.view import ObjectMeta
 from navarch.proxy.addresses import ipv4, network
 from navarch.proxy.endpoints import Choice, choose
 from navarch.proxy.isolation import FREE, Isolation
+from navarch.proxy.joining import join
 from navarch.proxy.rules import Claim, Door, Front, Gate, Node, Part, Pool, Refusal, Rules, Target
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
@@ -88,44 +87,6 @@ def compile_host_ports(pod: Pod) -> Part | None:
         locals=(pod.status.pod_ip,),
         created_s=_created_s(pod.metadata),
         claims=(*fronts, *(("host", *gate) for gate in gates)),
-    )
-
-
-def join(parts: Mapping[str, Part], node: Node, isolation: Isolation = FREE) -> Rules:
-    """Where two parts claim one front or port, the older one keeps it (by name, when they are of one second)."""
-    claimed: set[Claim] = set()
-    count = 0
-    locals_: set[str] = set()
-    for part in parts.values():
-        claimed.update(part.claims)
-        count += len(part.claims)
-        locals_.update(part.locals)
-    if len(claimed) != count:
-        parts = _settle(parts)
-    return Rules(node=node, parts=parts, hairpins=frozenset(locals_), isolation=isolation)
-
-
-def _settle(parts: Mapping[str, Part]) -> Mapping[str, Part]:
-    taken: dict[Claim, str] = {}
-    settled: dict[str, Part] = {}
-    for name in sorted(parts, key=lambda each: (parts[each].created_s, each)):
-        part = parts[name]
-        kept = [taken.setdefault(claim, name) == name for claim in part.claims]
-        settled[name] = part if all(kept) else _without_lost(part, name, taken)
-    return settled
-
-
-def _without_lost(part: Part, name: str, taken: Mapping[Claim, str]) -> Part:
-    return msgspec.structs.replace(
-        part,
-        fronts={front: way for front, way in part.fronts.items() if taken[front] == name},
-        node_ports={gate: way for gate, way in part.node_ports.items() if taken[gate] == name},
-        host_ports={gate: way for gate, way in part.host_ports.items() if taken[("host", *gate)] == name},
-        refused={front: how for front, how in part.refused.items() if taken[front] == name},
-        refused_node_ports={gate: how for gate, how in part.refused_node_ports.items() if taken[gate] == name},
-        guards={front: ranges for front, ranges in part.guards.items() if taken[front] == name},
-        cluster_ips=tuple(address for address in part.cluster_ips if taken[address] == name),
-        claims=tuple(claim for claim in part.claims if taken[claim] == name),
     )
 
 

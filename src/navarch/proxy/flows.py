@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from navarch.proxy.conntrack import Flows
+from navarch.proxy.joining import differing
 from navarch.proxy.rules import Part, Rules, Target
 
 Receiver = tuple[str, int]
@@ -15,15 +16,17 @@ def changed_udp(old: Rules | None, new: Rules) -> Flows:
 
     old: None where it is not known what the rules were.
     """
-    before = old.parts if old else {}
+    before: Mapping[str, Part] = old.parts if old else {}
     flows: dict[Receiver, tuple[Target, ...]] = {}
-    for name in before.keys() | new.parts.keys():
+    names = differing(before, new.parts)
+    for name in names:
         was, now = before.get(name), new.parts.get(name)
         if was is not now:
             gone = dict.fromkeys(receiver for receiver, _ in _flows(was, old or new)) if was else {}
             flows.update(dict.fromkeys(gone, ()))
-    for name, now in new.parts.items():
-        if now is not before.get(name):
+    for name in names:
+        now = new.parts.get(name)
+        if now is not None and now is not before.get(name):
             flows.update(_flows(now, new))
     return flows
 

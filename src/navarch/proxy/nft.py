@@ -1,7 +1,8 @@
-"""The kernel as data plane: one nftables table of our own, changed by whole transactions of the `nft` tool.
+"""The kernel as data plane: one nftables table of our own, changed by whole transactions.
 
 What the rules look like is `script`'s business; this module has them carried out, in order, off the event loop, and
-knows when it may no longer believe that the table holds what it wrote.
+knows when it may no longer believe that the table holds what it wrote. Small changes the kernel is told directly
+(`quick`), all others by the `nft` tool.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
-from navarch.proxy import script
+from navarch.proxy import quick, script
 from navarch.proxy.conntrack import Flows, forget_udp
 from navarch.proxy.flows import changed_udp
 from navarch.proxy.notice import Notices
@@ -68,7 +69,7 @@ class NftDataplane:
         if not text:
             return True
         try:
-            await self._transact(text)
+            await self._transact(text, quick.batch(text))
         except Retryable as refused:
             log.warning("the table is written afresh", table=self._table, reason=str(refused))
             return False
@@ -85,10 +86,14 @@ class NftDataplane:
         else:
             log.debug("forgot UDP connections of targets that are gone", count=count)
 
-    async def _transact(self, text: str) -> None:
+    async def _transact(self, text: str, messages: bytes | None = None) -> None:
+        """messages: the same as `text`, if they can say it."""
         self._notices.deafen()
         try:
-            await asyncio.to_thread(self._run, text)
+            if messages is None:
+                await asyncio.to_thread(self._run, text)
+            else:
+                await asyncio.to_thread(quick.send, messages)
         finally:
             self._notices.listen()
 

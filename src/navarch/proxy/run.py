@@ -17,8 +17,9 @@ from navarch.client.informer import Informers
 from navarch.kinds import ENDPOINTSLICE, POD, SERVICE
 from navarch.kinds.endpointslice import SERVICE_LABEL
 from navarch.kinds.object import Object
-from navarch.proxy.compile import compile_host_ports, compile_service, join
+from navarch.proxy.compile import compile_host_ports, compile_service
 from navarch.proxy.dataplane import Dataplane
+from navarch.proxy.joining import Joiner
 from navarch.proxy.rules import Node, Part, Rules
 from navarch.proxy.watch_policies import PolicyWatch
 
@@ -44,7 +45,7 @@ class Proxy:
         self._node = node
         self._clock = clock
         self._policies = PolicyWatch(informers, node.name, self._wake_up)
-        self._parts: dict[str, Part] = {}
+        self._joiner = Joiner()
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         self._warned = False
@@ -77,7 +78,7 @@ class Proxy:
             await self._wake.wait()
             self._wake.clear()
             self._compile()
-            rules = join(dict(self._parts), self._node, self._policies.isolation())
+            rules = self._joiner.rules(self._node, self._policies.isolation())
             self._warn_of_the_bridge(rules)
             try:
                 await self._dataplane.replace(self._dataplane.current(), rules)
@@ -111,10 +112,7 @@ class Proxy:
             except Exception as bug:  # noqa: BLE001 - reported; it keeps its old rules, and all others get their new ones
                 bugs.report(name, bug)
                 continue
-            if part is None:
-                self._parts.pop(name, None)
-            elif part != self._parts.get(name):
-                self._parts[name] = part
+            self._joiner.put(name, part)
 
     def _part(self, name: str) -> Part | None:
         namespace, _, rest = name.partition("/")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from navarch.proxy import policyscript
 from navarch.proxy.isolation import Isolation
+from navarch.proxy.joining import differing
 from navarch.proxy.rules import Door, Front, Gate, Node, Part, Pool, Refusal, Rules, Target
 
 MASQUERADE_MARK = 0x4000
@@ -59,7 +60,7 @@ def change(old: Rules, new: Rules, table: str) -> str:
     """From `old`, which is in force, to `new`; "" when nothing differs. The node's own facts must be the same."""
     name = f"ip {table}"
     before, after = _Content(new.node), _Content(new.node)
-    for key in old.parts.keys() | new.parts.keys():
+    for key in differing(old.parts, new.parts):
         was, now = old.parts.get(key), new.parts.get(key)
         if was is now or was == now:
             continue

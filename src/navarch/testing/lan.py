@@ -1,8 +1,8 @@
 """A node, its pods and a host outside, as network namespaces joined by cables: where a data plane meets real packets.
 
-`a` and `b` are pods of the node, on its bridge; `outside` is a host on the node's own network, which may also play an
-endpoint on another node. On ports 8080 and 9090 each of the three answers every connection and every datagram with its
-name and the address it saw.
+`a` and `b` (or others) are pods of the node, on its bridge; `outside` is a host on the node's own network, which may
+also play an endpoint on another node. On ports 8080 and 9090 (or others) each of them answers every connection and
+every datagram with its name and the address it saw.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from navarch.testing.netns import NetworkNamespace
 
@@ -32,14 +32,17 @@ Answer = tuple[str, bool] | str
 
 
 class Lan:
-    """Needs root. The node routes 10.96.0.0/12 and 198.51.100.0/24 for `outside`."""
+    """Needs root. The node routes 10.96.0.0/12 and 198.51.100.0/24 for `outside`. pods: name to address, of the node's
+    10.244.0.0/24."""
 
-    def __init__(self) -> None:
-        self.hosts = {name: NetworkNamespace(name) for name in ADDRESSES}
+    def __init__(self, pods: Mapping[str, str] | None = None, ports: Sequence[int] = PORTS) -> None:
+        self.pods = pods or {name: ADDRESSES[name] for name in PODS}
+        self.addresses = {**{name: ADDRESSES[name] for name in ("node", "outside")}, **self.pods}
+        self.hosts = {name: NetworkNamespace(name) for name in self.addresses}
         self._listening: list[socket.socket] = []
         self._lay_cables()
-        for name in (*PODS, "outside"):
-            self._serve(name)
+        for name in (*self.pods, "outside"):
+            self._serve(name, ports)
 
     @property
     def node(self) -> NetworkNamespace:
@@ -85,18 +88,21 @@ class Lan:
         node.ip("link add br0 type bridge", f"addr add {GATEWAY}/24 dev br0", "link set br0 up")
         node.sysctl([("net/ipv4/ip_forward", "1"), ("net/bridge/bridge-nf-call-iptables", "1")])
         node.sysctl([("net/ipv4/conf/br0/route_localnet", "1")])
-        for name in PODS:
-            peer = f"link add veth-{name} type veth peer name eth0 netns {self.hosts[name].path}"
-            node.ip(peer, f"link set veth-{name} master br0 up", f"link set veth-{name} type bridge_slave hairpin on")
-            self.hosts[name].ip(f"addr add {ADDRESSES[name]}/24 dev eth0", "link set eth0 up")
+        for host in self.hosts.values():
+            host.sysctl([("net/ipv4/icmp_ratemask", "0")])  # every refusal is told, however many there are at once
+        for number, (name, address) in enumerate(self.pods.items()):
+            port = f"veth-{number}"
+            peer = f"link add {port} type veth peer name eth0 netns {self.hosts[name].path}"
+            node.ip(peer, f"link set {port} master br0 up", f"link set {port} type bridge_slave hairpin on")
+            self.hosts[name].ip(f"addr add {address}/24 dev eth0", "link set eth0 up")
             self.hosts[name].ip(f"route add default via {GATEWAY}")
         node.ip(f"link add eth0 type veth peer name eth0 netns {self.hosts['outside'].path}")
         node.ip("addr add 192.0.2.10/24 dev eth0", "link set eth0 up", "route add default via 192.0.2.20")
         self.hosts["outside"].ip("addr add 192.0.2.20/24 dev eth0", "link set eth0 up")
         self.hosts["outside"].ip("route add 10.96.0.0/12 via 192.0.2.10", "route add 198.51.100.0/24 via 192.0.2.10")
 
-    def _serve(self, name: str) -> None:
-        for port in PORTS:
+    def _serve(self, name: str, ports: Sequence[int]) -> None:
+        for port in ports:
             stream = self.hosts[name].socket(socket.SOCK_STREAM)
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             stream.bind(("0.0.0.0", port))

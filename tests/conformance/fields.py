@@ -1,0 +1,110 @@
+"""Where the matrix and the made-up scenes are played: the model, and a kernel with pods in network namespaces."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+
+from agreement import PODS, PORTS, Scene, answers
+from netpol_cases import ADDRESSES, CASES, Ask, Case, asks
+from netpol_cases import PORTS as MATRIX_PORTS
+
+from navarch.proxy.isolation import Isolation
+from navarch.proxy.nft import NftDataplane
+from navarch.proxy.policy import Policies
+from navarch.proxy.rules import Node, Rules
+from navarch.proxy.trace import Packet, trace
+from navarch.testing.lan import Answer, Lan
+from navarch.testing.probing import Probe, probe
+
+NODE = Node(
+    name="n1",
+    addresses=("192.0.2.10",),
+    pod_cidr="10.244.0.0/24",
+    cluster_cidr="10.244.0.0/16",
+    service_cidr="10.96.0.0/12",
+)
+
+
+class ModelField:
+    """Rules that packets are traced through."""
+
+    def __init__(self) -> None:
+        self._rules = Rules(NODE)
+
+    def put(self, isolation: Isolation) -> None:
+        self._rules = Rules(NODE, isolation=isolation)
+
+    def reached(self, every: Sequence[Ask], expected: Sequence[bool]) -> list[bool]:
+        return [
+            trace(self._rules, Packet(ADDRESSES[each.source], ADDRESSES[each.target], each.protocol, each.port)).fate
+            == "arrives"
+            for each in every
+        ]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class KernelField:
+    """A node with these pods, and our data plane in it. Needs root."""
+
+    def __init__(self, pods: Mapping[str, str] = ADDRESSES, ports: tuple[int, ...] = MATRIX_PORTS) -> None:
+        self.lan = Lan(pods, ports)
+        self._plane = self.lan.node.call(NftDataplane, f"navarch-field-{os.getpid()}")
+
+    def replace(self, rules: Rules) -> None:
+        self.lan.node.call(asyncio.run, self._plane.replace(self._plane.current(), rules))
+
+    def put(self, isolation: Isolation) -> None:
+        self.replace(Rules(NODE, isolation=isolation))
+
+    def reached(self, every: Sequence[Ask], expected: Sequence[bool]) -> list[bool]:
+        probes = [
+            Probe(each.source, ADDRESSES[each.target], each.port, each.protocol, come)
+            for each, come in zip(every, expected, strict=True)
+        ]
+        found = probe(self.lan, probes)
+        return [answer == (each.target, False) for each, answer in zip(every, found, strict=True)]
+
+    def close(self) -> None:
+        self._plane.close()
+        self.lan.close()
+
+
+def play_matrix(field: ModelField | KernelField, cases: Sequence[Case] = CASES) -> list[str]:
+    """One after the other, each replacing the last; what went otherwise than it should."""
+    known = Policies("n1")
+    every = list(asks())
+    wrong: list[str] = []
+    before = None
+    for case in cases:
+        case.put_into(known, before)
+        before = case
+        field.put(known.isolation())
+        expected = [case.expects(each) for each in every]
+        for ask, come, got in zip(every, expected, field.reached(every, expected), strict=True):
+            if come != got:
+                wrong.append(f"{case.name}: {ask} {'does not pass' if come else 'passes'}")
+    return wrong
+
+
+def scene_field() -> KernelField:
+    return KernelField(PODS, PORTS)
+
+
+def play_scene(field: KernelField, scene: Scene) -> list[str]:
+    """Where the kernel and the model disagree."""
+    field.replace(scene.rules)
+    possible: list[set[Answer]] = [answers(scene, host, packet) for host, packet in scene.packets]
+    probes = [
+        Probe(host, packet.address, packet.port, packet.protocol, "drop" not in come)
+        for (host, packet), come in zip(scene.packets, possible, strict=True)
+    ]
+    found = probe(field.lan, probes)
+    return [
+        f"{each}: {answer}, and not one of {sorted(map(str, come))}"
+        for each, answer, come in zip(probes, found, possible, strict=True)
+        if answer not in come
+    ]

@@ -1,0 +1,68 @@
+"""The matrix of network policies, and services with policies as Hypothesis makes them: model and kernel agree.
+
+The model plays every case; the kernel a part of them with real connections here, and all of them in `.ci/soak policies`
+and `.ci/soak packets`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from agreement import Scene, scenes
+from fields import KernelField, ModelField, play_matrix, play_scene, scene_field
+from netpol_cases import CASES
+
+WITH_CONNECTIONS = (
+    "default deny of all",
+    "pods or namespaces",
+    "many pods and many namespaces",
+    "stacked: selectors that overlap",
+    "from a namespace on one named port",
+    "in and out together",
+    "both ends have a say",
+    "to a network with an exception",
+    "out to a range of ports",
+    "a label of a namespace that came",
+    "after they are deleted",
+)
+
+
+def test_the_matrix_in_the_model() -> None:
+    assert play_matrix(ModelField()) == []
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[KernelField]:
+    if os.geteuid():
+        pytest.skip("network namespaces need root")
+    field = KernelField()
+    yield field
+    field.close()
+
+
+def test_the_matrix_with_real_connections(kernel: KernelField) -> None:
+    chosen = [case for case in CASES if case.name in WITH_CONNECTIONS]
+    assert len(chosen) == len(WITH_CONNECTIONS)
+    assert play_matrix(kernel, chosen) == []
+
+
+@pytest.fixture(scope="module")
+def few_pods() -> Iterator[KernelField]:
+    if os.geteuid():
+        pytest.skip("network namespaces need root")
+    field = scene_field()
+    yield field
+    field.close()
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@given(scene=scenes())
+def test_the_model_and_the_kernel_agree_on_every_packet(few_pods: KernelField, scene: Scene) -> None:
+    assert play_scene(few_pods, scene) == []
