@@ -48,6 +48,7 @@ from navarch.dns.upstream import HostResolvers
 from navarch.kinds import POD
 from navarch.proxy import rules
 from navarch.proxy.announce.run import Announcer
+from navarch.proxy.health import PAGE_PORT
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.run import Proxy
 from navarch.wire.http import Server
@@ -176,7 +177,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     agent = Agent(client, router, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
     organs = (
         agent,
-        Proxy(informers, dataplane, proxy_node(layout, settings), clock),
+        Proxy(informers, dataplane, proxy_node(layout, settings), clock, page_port=PAGE_PORT),
         Announcer(informers, settings.node_name, clock),
         Dns(informers, (gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
         informers,

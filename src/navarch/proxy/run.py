@@ -1,12 +1,14 @@
 """The proxy's loop: what changed is compiled again, and the data plane is brought to it.
 
-It follows Services, EndpointSlices and this node's pods, by `PolicyWatch` what network policies say, and writes nothing
-to the API.
+It follows Services, EndpointSlices, its node and the node's pods, by `PolicyWatch` what network policies say, and
+writes nothing to the API. Load balancers are told by `HealthPorts` how it stands.
 """
 
 from __future__ import annotations
 
 import asyncio
+
+import msgspec
 
 from navarch.base.backoff import delay_s
 from navarch.base.clock import Clock
@@ -14,11 +16,12 @@ from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.base.tasks import BugReport
 from navarch.client.informer import Informers
-from navarch.kinds import ENDPOINTSLICE, POD, SERVICE
+from navarch.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
 from navarch.kinds.endpointslice import SERVICE_LABEL
 from navarch.kinds.object import Object
 from navarch.proxy.compile import compile_host_ports, compile_service
 from navarch.proxy.dataplane import Dataplane
+from navarch.proxy.health import HealthPorts, Standing, check_of
 from navarch.proxy.joining import Joiner
 from navarch.proxy.rules import Node, Part, Rules
 from navarch.proxy.watch_policies import PolicyWatch
@@ -27,6 +30,11 @@ INTERVAL_S = 0.05
 """The least time between two transactions; the first after a pause is made at once."""
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 10.0
 
+UNWELL_AFTER_S = 60.0
+"""For so long the kernel may refuse changes before the proxy says that it is not well."""
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+LEAVING_TAINT = "ToBeDeletedByClusterAutoscaler"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 
 log = Log("proxy")
@@ -36,14 +44,23 @@ bugs = BugReport(log)
 class Proxy:
     """One for each node. `informers` must be running for `run` to come to anything; whoever made them runs them."""
 
-    def __init__(self, informers: Informers, dataplane: Dataplane, node: Node, clock: Clock) -> None:
+    def __init__(
+        self, informers: Informers, dataplane: Dataplane, node: Node, clock: Clock, *, page_port: int = 0
+    ) -> None:
+        """page_port: where the proxy itself is asked how it is; 0 for nowhere."""
         self._informers = informers
+        self._nodes = informers.of(NODE, fields=f"metadata.name={node.name}")
         self._services = informers.of(SERVICE)
         self._slices = informers.of(ENDPOINTSLICE)
         self._pods = informers.of(POD, fields=f"spec.nodeName={node.name}")
         self._dataplane = dataplane
         self._node = node
         self._clock = clock
+        self._zone = node.zone
+        self._eligible = True
+        self._updated = clock.now()
+        self._failing_since_s: float | None = None
+        self._health = HealthPorts(node.addresses, self._standing, clock, page_port)
         self._policies = PolicyWatch(informers, node.name, self._wake_up)
         self._joiner = Joiner()
         self._dirty: set[str] = set()
@@ -53,8 +70,8 @@ class Proxy:
         """Set once the data plane holds everything that was there when the proxy started."""
 
     def set_node(self, node: Node) -> None:
-        """The node's addresses, zone or networks changed; its name must not."""
-        self._node = node
+        """The node's addresses or networks changed; its name must not. Its zone is what its object says."""
+        self._node = msgspec.structs.replace(node, zone=self._zone)
         self._dirty.update(self._service_names())
         self._wake.set()
 
@@ -64,12 +81,14 @@ class Proxy:
         self._services.subscribe(self._service_changed)
         self._slices.subscribe(self._slice_changed)
         self._pods.subscribe(self._pod_changed)
-        for informer in (self._services, self._slices, self._pods):
+        self._nodes.subscribe(self._node_changed)
+        for informer in (self._services, self._slices, self._pods, self._nodes):
             await informer.synced.wait()
         await self._policies.begin()
         self._wake.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._mind())
+            group.create_task(self._health.run())
             await self._follow()
 
     async def _follow(self) -> None:
@@ -85,10 +104,14 @@ class Proxy:
             except Retryable as error:
                 log.warning("the rules could not be changed, will be tried again", error=error)
                 self._wake.set()
+                if self._failing_since_s is None:
+                    self._failing_since_s = self._clock.monotonic()
                 await self._clock.sleep(delay_s(failures, FIRST_DELAY_S, LONGEST_DELAY_S))
                 failures += 1
                 continue
             failures = 0
+            self._failing_since_s = None
+            self._updated = self._clock.now()
             self.settled.set()
             await self._clock.sleep(INTERVAL_S)
 
@@ -121,8 +144,25 @@ class Proxy:
             return compile_host_ports(found.view) if found else None
         service = self._services.get(namespace, rest)
         if service is None:
+            self._health.put(name, None)
             return None
-        return compile_service(service.view, [each.view for each in self._slices.by("service", name)], self._node)
+        slices = [each.view for each in self._slices.by("service", name)]
+        self._health.put(name, check_of(service.view, slices, self._node.name))
+        return compile_service(service.view, slices, self._node)
+
+    def _standing(self) -> Standing:
+        now_s, since_s = self._clock.monotonic(), self._failing_since_s
+        healthy = since_s is None or now_s - since_s < UNWELL_AFTER_S
+        return Standing(healthy, self._eligible, self._updated, self._clock.now())
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            return
+        self._eligible = not new.terminating and all(taint.key != LEAVING_TAINT for taint in new.view.spec.taints)
+        zone = new.labels.get(ZONE_LABEL, "")
+        if zone != self._zone:
+            self._zone = zone
+            self.set_node(self._node)
 
     def _service_names(self) -> list[str]:
         return [f"{found.namespace}/{found.name}" for found in self._services.list()]

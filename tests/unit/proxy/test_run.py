@@ -14,6 +14,7 @@ from navarch.base.clock import LoopClock, SeededIds
 from navarch.base.errors import Retryable
 from navarch.client.informer import Informers
 from navarch.kinds import ENDPOINTSLICE, NAMESPACE, NETWORKPOLICY, POD, SERVICE
+from navarch.kinds import NODE as NODE_KIND
 from navarch.proxy.fake import FakeDataplane
 from navarch.proxy.rules import Node, Rules
 from navarch.proxy.run import Proxy
@@ -222,3 +223,26 @@ def test_pods_of_other_nodes_are_followed_once_there_is_a_policy(client: Any) ->
         assert bench.passes("10.244.1.6", "10.244.0.5"), "not before it is known who may"
 
     bench_test(client, steps, two_services)
+
+
+def test_the_zone_is_that_of_the_nodes_object(client: Any) -> None:
+    def node(zone: str) -> dict[str, Any]:
+        return {"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": zone}}}
+
+    async def steps(bench: Bench) -> None:
+        assert bench.targets() == ["10.244.0.5"]
+        bench.client.put(NODE_KIND, node("west"))
+        await bench.until(lambda: bench.targets() == ["10.244.0.6"])
+        bench.proxy.set_node(msgspec.structs.replace(NODE, addresses=("192.0.2.11",)))
+        await bench.until(lambda: (rules := bench.plane.current()) is not None and "192.0.2.11" in rules.node.addresses)
+        assert bench.targets() == ["10.244.0.6"], "the zone stays"
+
+    def prepare(bench: Bench) -> None:
+        two_services(bench)
+        bench.client.put(NODE_KIND, node("east"))
+        slices = slice_of("web", "10.244.0.5", "10.244.0.6")
+        for endpoint, zone in zip(slices["endpoints"], ("east", "west"), strict=True):
+            endpoint["hints"] = {"forZones": [{"name": zone}]}
+        bench.client.put(ENDPOINTSLICE, slices)
+
+    bench_test(client, steps, prepare)
