@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,10 +54,14 @@ from navarch.base.errors import Conflict, NotFound, Retryable
 from navarch.client.client import Client
 from navarch.client.events import Recorder
 from navarch.kinds import POD
+from navarch.kinds.object import Object
 from navarch.kinds.podspec.container import Container, EphemeralContainer
 
 Services = Callable[[str, bool], Iterable[ServiceAddress]]
 """(namespace, whether all services or only the API server's own) -> what containers there are told by variables."""
+
+Isolate = Callable[[Object, Sequence[str]], Awaitable[None]]
+"""Returns once network policies hold for a pod with these addresses. Raises: Retryable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Tools:
     probed: Counter[tuple[str, str, str, str, str, str]]
     """How often probes said what: see `exposition.Probed`."""
     vitals: Vitals
+    isolate: Isolate | None = None
 
 
 class Actor:
@@ -211,6 +216,8 @@ class Actor:
             work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell, identify)
 
     async def _start_container(self, work: Work, step: StartContainer) -> None:
+        if self._t.isolate is not None and work.object is not None and work.runtime.sandboxes:
+            await self._t.isolate(work.object, work.runtime.sandboxes[0].ips)
         container = specs.find_container(work.pod, step.container)
         image = work.images.pop(step.container)
         try:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from navarch.agent.act import Tools
+from navarch.agent.act import Isolate, Tools
 from navarch.agent.admit import Abilities
 from navarch.agent.allotments import Allotments
 from navarch.agent.allotments import of_node as allotments_of
@@ -74,6 +74,7 @@ class Agent:
         informers: Informers | None = None,
         ground: Ground | None = None,
         sweep: Sweep | None = None,
+        isolate: Isolate | None = None,
     ) -> None:
         self.config = config
         self.runtime = runtime
@@ -113,6 +114,7 @@ class Agent:
             probed=self.probed,
             vitals=self.vitals,
             allotments=self._allotments,
+            isolate=isolate,
         )
         self.pods = self._pods_with(tools, ids, self._machine.allocatable(config.kubelet))
         changed = self._runtime_changed.set

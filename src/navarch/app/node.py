@@ -175,9 +175,11 @@ async def serve(layout: Layout, settings: Settings) -> None:
     ground = Ground(machine.containerd_settings(layout).root, frozenset((pause.PAUSE_IMAGE,)))
     sweep = _sweeper(layout, settings, clock)
     agent = Agent(client, router, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
+    proxy = Proxy(informers, dataplane, proxy_node(layout, settings), clock, page_port=PAGE_PORT)
+    agent.isolate = proxy.isolate
     organs = (
         agent,
-        Proxy(informers, dataplane, proxy_node(layout, settings), clock, page_port=PAGE_PORT),
+        proxy,
         Announcer(informers, settings.node_name, clock),
         Dns(informers, (gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
         informers,

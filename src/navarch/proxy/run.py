@@ -7,6 +7,7 @@ writes nothing to the API. Load balancers are told by `HealthPorts` how it stand
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
@@ -32,6 +33,8 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 10.0
 
 UNWELL_AFTER_S = 60.0
 """For so long the kernel may refuse changes before the proxy says that it is not well."""
+
+ISOLATED_WITHIN_S = 10.0
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 LEAVING_TAINT = "ToBeDeletedByClusterAutoscaler"
@@ -66,6 +69,8 @@ class Proxy:
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         self._warned = False
+        self._asked = self._carried_out = 0
+        self._progress = asyncio.Event()
         self.settled = asyncio.Event()
         """Set once the data plane holds everything that was there when the proxy started."""
 
@@ -74,6 +79,20 @@ class Proxy:
         self._node = msgspec.structs.replace(node, zone=self._zone)
         self._dirty.update(self._service_names())
         self._wake.set()
+
+    async def isolate(self, pod: Object, addresses: Sequence[str]) -> None:
+        """Returns once network policies hold for a pod of this node that is about to start. Raises: Retryable."""
+        if not self._policies.expect(pod, addresses):
+            return
+        self._asked += 1
+        mine = self._asked
+        self._wake.set()
+        try:
+            async with asyncio.timeout(ISOLATED_WITHIN_S):
+                while self._carried_out < mine:
+                    await self._progress.wait()
+        except TimeoutError:
+            raise Retryable("network policies are not in force for the pod yet") from None
 
     async def run(self) -> None:
         """Until cancelled; the rules stay as they are then."""
@@ -96,6 +115,7 @@ class Proxy:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            asked = self._asked
             self._compile()
             rules = self._joiner.rules(self._node, self._policies.isolation())
             self._warn_of_the_bridge(rules)
@@ -113,6 +133,9 @@ class Proxy:
             self._failing_since_s = None
             self._updated = self._clock.now()
             self.settled.set()
+            self._carried_out = asked
+            self._progress.set()
+            self._progress = asyncio.Event()
             await self._clock.sleep(INTERVAL_S)
 
     def _warn_of_the_bridge(self, rules: Rules) -> None:

@@ -6,16 +6,17 @@ its own pods alone. What the objects come to is `Policies`' business.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from navarch.base.log import Log
 from navarch.base.tasks import BugReport
 from navarch.client.informer import Informer, Informers
 from navarch.kinds import NAMESPACE, NETWORKPOLICY, POD
 from navarch.kinds.object import Object
+from navarch.proxy.addresses import ipv4
 from navarch.proxy.isolation import FREE, Isolation
 from navarch.proxy.podfacts import facts
-from navarch.proxy.policy import Policies
+from navarch.proxy.policy import Key, Policies
 
 log = Log("proxy")
 bugs = BugReport(log)
@@ -30,6 +31,7 @@ class PolicyWatch:
         self._peers: tuple[Informer, ...] = ()
         self._policies = Policies(node)
         self._changed = changed
+        self._early: dict[Key, tuple[str, ...]] = {}
         self._dirty = True
         self._made = FREE
 
@@ -51,6 +53,19 @@ class PolicyWatch:
             else:
                 self._made = self._made if made == self._made else made
         return self._made
+
+    def expect(self, found: Object, addresses: Sequence[str]) -> bool:
+        """A pod of this node is about to start there, and the API does not say so yet: whether that matters."""
+        if not self._policies:
+            return False
+        known = facts(found)
+        early = tuple(filter(ipv4, addresses))
+        if known.addresses or not early:
+            return False
+        self._early[found.key] = early
+        if self._policies.put_pod(found.namespace, found.name, known._replace(addresses=early)):
+            self._touch()
+        return True
 
     def _follow_peers(self) -> None:
         namespaces, pods = self._informers.of(NAMESPACE), self._informers.of(POD)
@@ -77,7 +92,14 @@ class PolicyWatch:
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         found = new or old
-        if found is not None and self._policies.put_pod(found.namespace, found.name, facts(new) if new else None):
+        if found is None:
+            return
+        known = facts(new) if new else None
+        if known is None or known.addresses or (old and new and old.uid != new.uid):
+            self._early.pop(found.key, None)
+        elif early := self._early.get(found.key):
+            known = known._replace(addresses=early)
+        if self._policies.put_pod(found.namespace, found.name, known):
             self._touch()
 
     def _touch(self) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 from navarch.agent.fake import Behaviour, Pull
 from navarch.agent.runtime import ContainerSpec, ExecResult
+from navarch.base.errors import Retryable
 from navarch.kinds import EVENT, NODE, POD
+from navarch.kinds.object import Object
 from tests.unit.agent import cluster
 
 
@@ -335,5 +337,24 @@ def test_of_two_pods_that_want_one_port_the_later_fails_until_the_first_is_gone(
             await world.until_gone("first")
             await world.create_pod("second", main)
             await world.until("second", cluster.ready)
+
+    play(tmp_path, scenario)
+
+
+def test_a_container_starts_once_its_pod_is_isolated(tmp_path: Path) -> None:
+    asked: list[tuple[str, Sequence[str], int]] = []
+
+    async def scenario(world: Any) -> None:
+        async def isolate(pod: Object, addresses: Sequence[str]) -> None:
+            (there,) = (await world.runtime.observe(pod.uid)).values()
+            asked.append((pod.name, tuple(addresses), len(there.containers)))
+            if len(asked) == 1:
+                raise Retryable("not yet")
+
+        async with world.running(isolate=isolate):
+            await world.create_pod("web")
+            found = await world.until("web", cluster.ready)
+            assert len(asked) >= 2, "asked again where it failed"
+            assert asked[-1] == ("web", (found["status"]["podIP"],), 0)
 
     play(tmp_path, scenario)

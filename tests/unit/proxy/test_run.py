@@ -246,3 +246,36 @@ def test_the_zone_is_that_of_the_nodes_object(client: Any) -> None:
         bench.client.put(ENDPOINTSLICE, slices)
 
     bench_test(client, steps, prepare)
+
+
+def test_a_pod_that_is_about_to_start_is_isolated_before_the_api_knows_its_address(client: Any) -> None:
+    starting = {**pod_at("web", ""), "status": {"phase": "Pending"}}
+
+    async def steps(bench: Bench) -> None:
+        found = bench.client.objects[(POD, "default", "web")]
+        assert bench.passes("10.244.1.7", "10.244.0.5")
+        await bench.proxy.isolate(found, ["10.244.0.5"])
+        assert not bench.passes("10.244.1.7", "10.244.0.5")
+        bench.client.put(POD, {**starting, "status": {"phase": "Pending", "conditions": []}})
+        bench.client.put(POD, pod_at("friend", "10.244.1.6", "n2"))
+        await bench.until(lambda: bench.passes("10.244.1.6", "10.244.0.5"))
+        assert not bench.passes("10.244.1.7", "10.244.0.5"), "a change that does not say the address forgets nothing"
+        bench.client.put(POD, pod_at("web", "10.244.0.5"))
+        bench.client.remove(POD, "default", "web")
+        await bench.until(lambda: bench.passes("10.244.1.7", "10.244.0.5"))
+
+    def prepare(bench: Bench) -> None:
+        bench.client.put(NAMESPACE, {"metadata": {"name": "default"}})
+        bench.client.put(POD, starting)
+        bench.client.put(NETWORKPOLICY, POLICY)
+
+    bench_test(client, steps, prepare)
+
+
+def test_without_policies_nobody_waits(client: Any) -> None:
+    async def steps(bench: Bench) -> None:
+        writes = bench.plane.writes
+        await bench.proxy.isolate(bench.client.put(POD, pod_at("web", "")), ["10.244.0.5"])
+        assert bench.plane.writes == writes
+
+    bench_test(client, steps, two_services)
