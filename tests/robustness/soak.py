@@ -103,6 +103,7 @@ SOAKS = {
         8,
         2,
         lambda folder, seed: asdict(neighbours.play(folder, seed)),
+    ),
     "policies": Soak("times the whole matrix of network policies, by real connections", 10, 1, packets.matrix),
     "packets": Soak(
         "made-up sets of services, endpoints and policies of which every packet was sent and traced",

@@ -84,7 +84,7 @@ class Tools:
     probed: Counter[tuple[str, str, str, str, str, str]]
     """How often probes said what: see `exposition.Probed`."""
     vitals: Vitals
-    isolate: Isolate | None = None
+    isolate: Isolate
 
 
 class Actor:
@@ -216,7 +216,7 @@ class Actor:
             work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell, identify)
 
     async def _start_container(self, work: Work, step: StartContainer) -> None:
-        if self._t.isolate is not None and work.object is not None and work.runtime.sandboxes:
+        if work.object is not None and work.runtime.sandboxes:
             await self._t.isolate(work.object, work.runtime.sandboxes[0].ips)
         container = specs.find_container(work.pod, step.container)
         image = work.images.pop(step.container)

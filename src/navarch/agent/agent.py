@@ -45,6 +45,7 @@ from navarch.client.informer import Informers
 from navarch.client.lease import Heartbeats, LeaseHeartbeats
 from navarch.kinds import NODE, POD, SERVICE
 from navarch.kinds.node import Node
+from navarch.kinds.object import Object
 from navarch.objects import quantity
 
 COMPONENT = "kubelet"
@@ -57,6 +58,9 @@ class Agent:
     informers: shared with others of the process, who run them; by default the agent's own. ground: what can run short;
     nothing by default, as on simulated nodes. sweep: clears networks of pods away that nobody knows any more.
     """
+
+    isolate: Isolate | None = None
+    """Who makes network policies hold for a pod before its first container starts."""
 
     def __init__(
         self,
@@ -74,10 +78,8 @@ class Agent:
         informers: Informers | None = None,
         ground: Ground | None = None,
         sweep: Sweep | None = None,
-        isolate: Isolate | None = None,
     ) -> None:
-        self.config = config
-        self.runtime = runtime
+        self.config, self.runtime = config, runtime
         self._clock, self._sweep = clock, sweep
         self._runtime_changed = asyncio.Event()
         self._machine = machine if machine is not None else read_machine(config.paths.root)
@@ -114,12 +116,16 @@ class Agent:
             probed=self.probed,
             vitals=self.vitals,
             allotments=self._allotments,
-            isolate=isolate,
+            isolate=self._isolated,
         )
         self.pods = self._pods_with(tools, ids, self._machine.allocatable(config.kubelet))
         changed = self._runtime_changed.set
         self.shutdown = Shutdown(self.pods, clock, config.kubelet, changed)
         self.shortage = Shortage(ground, self.pods, tools, recorder, self._nodes, changed) if ground else None
+
+    async def _isolated(self, pod: Object, addresses: Sequence[str]) -> None:
+        if self.isolate is not None:
+            await self.isolate(pod, addresses)
 
     def _pods_with(self, tools: Tools, ids: Ids, allocatable: Mapping[str, str]) -> Pods:
         return Pods(

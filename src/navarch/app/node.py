@@ -159,8 +159,7 @@ def target(settings: Settings, who: identity.NodeIdentity) -> Target:
 
 async def serve(layout: Layout, settings: Settings) -> None:
     stop = stop_signals()
-    config = agent_config(layout, settings)
-    who = identity.load_node(layout)
+    config, who = agent_config(layout, settings), identity.load_node(layout)
     clock, ids = SystemClock(), SystemIds()
     client = HttpClient(target(settings, who), "navarch-agent")
     runtime = CriRuntime(machine.containerd_settings(layout).socket, clock)
@@ -169,13 +168,12 @@ async def serve(layout: Layout, settings: Settings) -> None:
     await containerd_ready(layout, runtime, clock)
     informers = Informers(client, clock)
     gateway = machine.pod_network(layout, settings).gateway
-    dataplane = NftDataplane(settings.table)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
     cgroups = _cgroups(layout, config)
     ground = Ground(machine.containerd_settings(layout).root, frozenset((pause.PAUSE_IMAGE,)))
     sweep = _sweeper(layout, settings, clock)
     agent = Agent(client, router, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
-    proxy = Proxy(informers, dataplane, proxy_node(layout, settings), clock, page_port=PAGE_PORT)
+    proxy = Proxy(informers, NftDataplane(settings.table), proxy_node(layout, settings), clock, page_port=PAGE_PORT)
     agent.isolate = proxy.isolate
     organs = (
         agent,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import http.server
+import json
 import re
 import socket
 import threading
@@ -258,3 +259,57 @@ def test_udp_services_answer(kubectl: Kubectl, host: str) -> None:
                 return False
 
     until("an answer", answered)
+
+
+def policy(name: str, labels: dict[str, str], **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": {"matchLabels": labels}, **spec},
+    }
+
+
+def test_policies_isolate_pods_from_their_first_moment(kubectl: Kubectl) -> None:
+    address = kubectl.get("pod", "web-0")["status"]["podIP"]
+    from_friends = [{"from": [{"podSelector": {"matchLabels": {"role": "friend"}}}]}]
+    kubectl.apply(
+        policy("nowhere", {"role": "eager"}, policyTypes=["Egress"]),
+        policy("friends", {"app": "web"}, ingress=from_friends),
+        pod("friend", "exec sleep 10000", labels={"role": "friend"}),
+    )
+    kubectl.ready("friend")
+    asking = ("timeout", "2", "wget", "-qO-", f"http://{address}:8080")
+    until("isolation", lambda: kubectl.run("exec", "client", "--", *asking).returncode)
+    until("a friend", lambda: kubectl.run("exec", "friend", "--", *asking).stdout == "web-0\n")
+    eager = f"timeout 2 wget -qO- http://{address}:8080 && echo came through || echo was stopped; exec sleep 10000"
+    kubectl.apply(pod("eager", eager, labels={"role": "eager"}))
+    until("an answer", lambda: re.search("came|was", kubectl.run("logs", "eager").stdout))
+    assert "was stopped" in kubectl("logs", "eager")
+    assert kubectl.get("pod", "web-0")["status"]["containerStatuses"][0]["ready"], "its node may always ask"
+    kubectl("delete", "networkpolicy", "--all")
+    until("freedom", lambda: kubectl.run("exec", "client", "--", *asking).stdout == "web-0\n")
+
+
+def test_load_balancers_are_told_how_a_service_stands(kubectl: Kubectl, host: str) -> None:
+    local = service("balanced", type="LoadBalancer", externalTrafficPolicy="Local")
+    kubectl.apply(local)
+    port = kubectl.get("service", "balanced")["spec"]["healthCheckNodePort"]
+
+    def told(number: int, path: str) -> tuple[int, dict[str, Any]]:
+        connection = http.client.HTTPConnection(host, number, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        except OSError:
+            return 0, {}
+        finally:
+            connection.close()
+
+    until("an answer", lambda: told(port, "/")[0] == 200)
+    assert told(port, "/")[1]["localEndpoints"] == 3
+    assert told(10256, "/healthz")[1]["nodeEligible"] is True
+    kubectl("patch", "service", "balanced", "-p", '{"spec": {"selector": {"app": "nobody"}}}')
+    until("a refusal", lambda: told(port, "/")[0] == 503)
+    kubectl("delete", "service", "balanced")

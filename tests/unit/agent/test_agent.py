@@ -351,7 +351,8 @@ def test_a_container_starts_once_its_pod_is_isolated(tmp_path: Path) -> None:
             if len(asked) == 1:
                 raise Retryable("not yet")
 
-        async with world.running(isolate=isolate):
+        async with world.running() as agent:
+            agent.isolate = isolate
             await world.create_pod("web")
             found = await world.until("web", cluster.ready)
             assert len(asked) >= 2, "asked again where it failed"
