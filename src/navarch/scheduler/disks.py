@@ -20,6 +20,7 @@ from navarch.kinds.storage_match import (
     class_of,
     is_bound,
 )
+from navarch.scheduler.csi import Csi
 from navarch.scheduler.facts import NodeFacts, PodFacts
 from navarch.scheduler.terms import Key, node_term_holds, node_term_key
 from navarch.scheduler.views import NodeSelectorTerm, VolumeShape
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from navarch.scheduler.table import Table
 
 WAIT = "WaitForFirstConsumer"
+NOTHING = "node(s) didn't find available persistent volumes to bind"
+NO_ROOM = "node(s) did not have enough free storage"
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class Disks:
     classes: dict[str, Object] = field(default_factory=dict)
     loose: dict[str, dict[str, Object]] = field(default_factory=dict)
     kept: dict[tuple[str, str], dict[str, Object]] = field(default_factory=dict)
+    csi: Csi = field(default_factory=Csi)
 
     def add(self, found: Object) -> None:
         match found.kind.name:
@@ -46,6 +50,8 @@ class Disks:
                 self.classes[found.name] = found
             case "PersistentVolumeClaim":
                 self.claims[found.key] = found
+            case "CSINode" | "CSIDriver" | "CSIStorageCapacity" | "VolumeAttachment":
+                self.csi.add(found)
             case _:
                 self.volumes[found.name] = found
                 reference = found.view.spec.claim_ref
@@ -60,6 +66,8 @@ class Disks:
                 self.classes.pop(found.name, None)
             case "PersistentVolumeClaim":
                 self.claims.pop(found.key, None)
+            case "CSINode" | "CSIDriver" | "CSIStorageCapacity" | "VolumeAttachment":
+                self.csi.remove(found)
             case _:
                 self.volumes.pop(found.name, None)
                 reference = found.view.spec.claim_ref
@@ -87,6 +95,12 @@ class Disks:
         if found is None or found.view.provisioner == NO_PROVISIONER:
             return False
         return bool(found.view.allows(node.labels))
+
+    def has_room(self, claim: Object, node: NodeFacts) -> bool:
+        """Whether there is enough left to make its volume there."""
+        name = class_of(claim)
+        driver = self.classes[name].view.provisioner
+        return self.csi.has_room(driver, name, claim.view.spec.resources.requests.get("storage", 0), node)
 
     def trouble(self, pod: PodFacts) -> str:
         """Why the pod can go nowhere, as Kubernetes says it; "" when its claims do not stand in its way."""
@@ -135,8 +149,8 @@ class Needs:
     asked: tuple[Object, ...] = ()
 
 
-def settle(disks: Disks, pod: PodFacts, node: NodeFacts) -> Needs | None:
-    """What its unbound claims would need on that node; None where they cannot have it."""
+def settle(disks: Disks, pod: PodFacts, node: NodeFacts) -> Needs | str:
+    """What its unbound claims would need on that node, or why they cannot have it."""
     given: list[tuple[Object, Object]] = []
     asked: list[Object] = []
     taken: set[str] = set()
@@ -146,17 +160,19 @@ def settle(disks: Disks, pod: PodFacts, node: NodeFacts) -> Needs | None:
         chosen = claim.view.metadata.annotations.get(SELECTED_NODE)
         if chosen is not None:
             if chosen != node.name:
-                return None
+                return NOTHING
             continue
         free = [volume for volume in disks.candidates(claim) if volume.name not in taken]
         found = best(claim, free, reachable=lambda volume: reaches(node, volume))
         if found is not None:
             taken.add(found.name)
             given.append((found, claim))
-        elif disks.can_be_made(claim, node):
-            asked.append(claim)
+        elif not disks.can_be_made(claim, node):
+            return NOTHING
+        elif not disks.has_room(claim, node):
+            return NO_ROOM
         else:
-            return None
+            asked.append(claim)
     return Needs(node.name, tuple(given), tuple(asked))
 
 
@@ -166,4 +182,4 @@ def needs(table: Table, pod: PodFacts, name: str) -> Needs | None:
     if node is None or all(is_bound(claim) for claim in table.disks.of(pod)):
         return None
     found = settle(table.disks, pod, node)
-    return found if found is not None else Needs(name)
+    return found if isinstance(found, Needs) else Needs(name)

@@ -13,6 +13,9 @@ import msgspec
 from navarch.base.clock import Clock
 from navarch.client.informer import Informers
 from navarch.kinds import (
+    CSIDRIVER,
+    CSINODE,
+    CSISTORAGECAPACITY,
     DEVICECLASS,
     NAMESPACE,
     NODE,
@@ -24,6 +27,7 @@ from navarch.kinds import (
     RESOURCESLICE,
     SERVICE,
     STORAGECLASS,
+    VOLUMEATTACHMENT,
 )
 from navarch.kinds.object import Object
 from navarch.kinds.view import LabelSelector, View
@@ -35,6 +39,16 @@ from navarch.scheduler.queue import Queue
 from navarch.scheduler.table import Table
 from navarch.scheduler.terms import matcher
 from navarch.scheduler.usual import selector_of, usual_spreads
+
+STORAGE = (
+    STORAGECLASS,
+    PERSISTENTVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    CSIDRIVER,
+    CSINODE,
+    CSISTORAGECAPACITY,
+    VOLUMEATTACHMENT,
+)
 
 
 class BudgetSpec(View, frozen=True):
@@ -75,7 +89,7 @@ class Observed:
         self.namespaces = informers.of(NAMESPACE)
         self.services = informers.of(SERVICE)
         self.budgets = informers.of(PODDISRUPTIONBUDGET)
-        self.storage = tuple(informers.of(kind) for kind in (STORAGECLASS, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM))
+        self.storage = tuple(informers.of(kind) for kind in STORAGE)
         for informer in self.storage:
             informer.subscribe(self._on_storage)
         self.devices = tuple(informers.of(kind) for kind in (DEVICECLASS, RESOURCESLICE, RESOURCECLAIM))
@@ -147,7 +161,8 @@ class Observed:
             self.table.disks.remove(old)
         if new is not None:
             self.table.disks.add(new)
-        self._tell(News.CLAIM)
+        if new is None or new.kind is not VOLUMEATTACHMENT:
+            self._tell(News.CLAIM)
 
     def _on_devices(self, old: Object | None, new: Object | None) -> None:
         stock, found = self.table.devices, new or old

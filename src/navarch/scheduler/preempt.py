@@ -12,11 +12,12 @@ from navarch.scheduler import cycle, filters
 from navarch.scheduler.cycle import Refusal
 from navarch.scheduler.facts import BEGINNING, PodFacts
 from navarch.scheduler.filters.interpod import INTER_POD_AFFINITY
+from navarch.scheduler.filters.limits import NODE_VOLUME_LIMITS
 from navarch.scheduler.filters.resources import NODE_PORTS, NODE_RESOURCES_FIT
 from navarch.scheduler.filters.spread import POD_TOPOLOGY_SPREAD
 from navarch.scheduler.table import Table
 
-MOVABLE = (NODE_PORTS, NODE_RESOURCES_FIT, POD_TOPOLOGY_SPREAD, INTER_POD_AFFINITY)
+MOVABLE = (NODE_PORTS, NODE_RESOURCES_FIT, NODE_VOLUME_LIMITS, POD_TOPOLOGY_SPREAD, INTER_POD_AFFINITY)
 """The filters whose answer depends on the pods of a node."""
 
 CANDIDATES = 100
@@ -98,7 +99,7 @@ def _on_node(
         table.remove(one.uid)
     out = {one.uid: one for one in lower}
     try:
-        if not cycle.fits(table, pod, index, filters.ALL if pod.device_claims else MOVABLE):
+        if not cycle.fits(table, pod, index, filters.ALL if pod.device_claims or pod.claims else MOVABLE):
             return None
         violating, others = _by_budget(lower, budgets)
         for one in (*violating, *others):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from navarch.scheduler.filters.devices import DYNAMIC_RESOURCES
 from navarch.scheduler.filters.interpod import INTER_POD_AFFINITY
+from navarch.scheduler.filters.limits import NODE_VOLUME_LIMITS
 from navarch.scheduler.filters.node import NAMED_NODES, NODE_AFFINITY, NODE_NAME, NODE_UNSCHEDULABLE, TAINT_TOLERATION
 from navarch.scheduler.filters.resources import NODE_PORTS, NODE_RESOURCES_FIT
 from navarch.scheduler.filters.spread import POD_TOPOLOGY_SPREAD
@@ -21,6 +22,7 @@ ALL: tuple[Filter, ...] = (
     NODE_AFFINITY,
     NODE_PORTS,
     NODE_RESOURCES_FIT,
+    NODE_VOLUME_LIMITS,
     VOLUME_BINDING,
     POD_TOPOLOGY_SPREAD,
     INTER_POD_AFFINITY,

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from navarch.kinds.storage_match import is_bound
-from navarch.scheduler.disks import reaches, settle, terms_key, terms_of
+from navarch.scheduler.disks import NO_ROOM, NOTHING, reaches, settle, terms_key, terms_of
 from navarch.scheduler.question import Filter, News, Question, Rejection
 
 
@@ -32,9 +32,11 @@ def _volumes(q: Question) -> Iterator[Rejection]:
             mask = table.per_node(("reaches", terms_key(terms)), partial(reaches, volume=volume), np.bool_)
             yield Rejection("node(s) didn't match PersistentVolume's node affinity", ~mask[q.at], final=True)
     if not all(is_bound(claim) for claim in found):
-        able = [node is not None and settle(disks, q.pod, node) is not None for node in table.nodes[q.at]]
-        reason = "node(s) didn't find available persistent volumes to bind"
-        yield Rejection(reason, ~np.array(able, np.bool_), final=True)
+        answers = [NOTHING if node is None else settle(disks, q.pod, node) for node in table.nodes[q.at]]
+        nothing = np.array([answer == NOTHING for answer in answers], np.bool_)
+        yield Rejection("node(s) didn't find available persistent volumes to bind", nothing, final=True)
+        full = np.array([answer == NO_ROOM for answer in answers], np.bool_)
+        yield Rejection("node(s) did not have enough free storage", full, final=True)
 
 
 VOLUME_BINDING = Filter("VolumeBinding", _volumes, frozenset({News.CLAIM, News.NODE_ADDED, News.NODE_LABELS}))
