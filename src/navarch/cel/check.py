@@ -34,6 +34,8 @@ class T:
 
 
 DYN = T("dyn")
+BIND = "cel.bind"
+"""Among the names of those expressions alone that may bind names of their own: those that choose devices."""
 BOOL, INT, DOUBLE, STRING, BYTES = T("bool"), T("int"), T("double"), T("string"), T("bytes")
 TIMESTAMP, DURATION = T("google.protobuf.Timestamp"), T("google.protobuf.Duration")
 _SCALARS = ("bool", "int", "uint", "double", "string", "bytes", TIMESTAMP.name, DURATION.name)
@@ -233,6 +235,10 @@ def _mismatch(name: str, args: list[T]) -> Fault:
 
 def _macro(node: Macro, names: Mapping[str, T]) -> T:
     over = check(node.over, names)
+    if node.name == "bind":
+        if BIND not in names:
+            raise Fault("undeclared reference to 'bind' (in container '')")
+        return check(node.bodies[0], {**names, node.names[0]: over})
     if node.name in ("optMap", "optFlatMap"):
         inner = check(node.bodies[0], {**names, node.names[0]: over.item or DYN})
         return inner if node.name == "optFlatMap" else T("optional_type", inner)

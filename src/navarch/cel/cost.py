@@ -188,6 +188,9 @@ _CALLS: Mapping[str, Rule] = {
 def _macro(node: Macro, names: Mapping[str, Size]) -> Found:
     cost, over = _cost(node.over, names)
     item = over.item or UNKNOWN
+    if node.name == "bind":
+        inner, size = _cost(node.bodies[0], {**names, node.names[0]: over})
+        return cost + inner, size
     if node.name in ("optMap", "optFlatMap"):
         inner, size = _cost(node.bodies[0], {**names, node.names[0]: over})
         return cost + 2 + inner, size

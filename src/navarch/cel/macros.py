@@ -138,7 +138,27 @@ def _optional_map(flat: bool) -> Make:
     return make
 
 
+def _bind(over: Step, names: tuple[str, ...], bodies: list[Step]) -> Step:
+    """`cel.bind(name, value, body)`: a name for a value, in the body."""
+    (name,), (body,) = names, bodies
+
+    def step(run: Run) -> Any:
+        value = over(run)
+        before = run.names.get(name, _MISSING)
+        run.names[name] = value
+        try:
+            return body(run)
+        finally:
+            if before is _MISSING:
+                del run.names[name]
+            else:
+                run.names[name] = before
+
+    return step
+
+
 MACROS: dict[str, Make] = {
+    "bind": _bind,
     "all": _quantifier(False),
     "exists": _quantifier(True),
     "exists_one": _exists_one,

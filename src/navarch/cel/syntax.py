@@ -258,6 +258,10 @@ class _Parser:
     def _method(self, operand: Node, name: str) -> Node:
         at = self.tokens[self.at - 1][2]
         args = self._args(")")
+        if name == "bind" and operand == Ident("cel") and len(args) == 3:
+            if not isinstance(args[0], Ident):
+                raise SyntaxFault(self._where(at, "cel.bind() variable names must be simple identifiers"))
+            return Macro(name, args[1], (args[0].name,), args[2:], at)
         if name in MACROS and len(args) in MACROS[name]:
             count = 2 if name in _TWO_NAMES or (len(args) == 3 and name != "map") else 1
             names = []

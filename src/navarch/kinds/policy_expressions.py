@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from navarch.cel.check import BOOL, DYN, INT, STRING, TIMESTAMP, T, checked
+from navarch.cel.check import BIND, BOOL, DYN, INT, STRING, TIMESTAMP, T, checked
 from navarch.cel.kubernetes import program
 from navarch.cel.syntax import Const, Ident, Select, SyntaxFault, parse
 from navarch.cel.values import Fault
@@ -110,12 +110,13 @@ def check_condition(faults: Faults, field: str, text: str, spec: Document) -> No
 
 
 DEVICE: Names = {
+    BIND: DYN,
     "device": _object(
         driver=STRING,
         attributes=T("map", T("map", DYN, STRING), STRING),
         capacity=T("map", T("map", T("kubernetes.Quantity"), STRING), STRING),
         allowMultipleAllocations=BOOL,
-    )
+    ),
 }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from navarch.cel.check import DURATION, DYN, INT, STRING, T, check
-from navarch.cel.syntax import parse
+from navarch.cel.check import BIND, DURATION, DYN, INT, STRING, T, check
+from navarch.cel.syntax import SyntaxFault, parse
 from navarch.cel.values import Fault
 
 ITEM = T("object", fields={"name": STRING, "port": INT})
@@ -73,3 +73,14 @@ def test_what_cannot_work_is_found(text: str, why: str) -> None:
     with pytest.raises(Fault) as fault:
         check(parse(text), {"self": SELF})
     assert why in str(fault.value)
+
+
+def test_names_are_bound_where_devices_are_chosen_and_nowhere_else() -> None:
+    text = "cel.bind(x, 1, x + 1)"
+    assert check(parse(text), {BIND: DYN}) == INT
+    with pytest.raises(Fault, match="undeclared reference to 'bind'"):
+        check(parse(text), {})
+    with pytest.raises(Fault, match="undeclared reference to 'y'"):
+        check(parse("cel.bind(x, 1, y)"), {BIND: DYN})
+    with pytest.raises(SyntaxFault, match="simple identifiers"):
+        parse("cel.bind(x.y, 1, 2)")

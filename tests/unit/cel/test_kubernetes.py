@@ -46,6 +46,7 @@ has(self.replicas) && !has(self.other)
 self.other > 1 || true
 [1, 2].all(x, x > 0 || x / 0 > 0)
 self.?other.orValue(7) == 7 && self.?map.?x.hasValue() && self.map[?'z'] == optional.none()
+cel.bind(x, 3, cel.bind(y, x + 1, x * y)) == 12 && [1, 2].all(x, cel.bind(x, x + 1, x > 1))
 optional.of(1).optMap(v, v + 1).value() == 2 && [?optional.none(), 1] == [1]
 self.__in__ == 4 && self.a__dash__b == 5
 self.replicas in [1, 3] && 'x' in self.map && !('z' in self.map)

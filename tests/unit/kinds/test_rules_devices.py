@@ -42,6 +42,7 @@ def test_good_ones() -> None:
     assert claim(constraints=[constraint], config=[{"requests": named, "opaque": OPAQUE}]) == []
     assert selected('device.attributes["a.io"].family == "x" && device.driver == "a.io"') == []
     assert selected('device.capacity["a.io"].memory.compareTo(quantity("1Gi")) >= 0') == []
+    assert selected('cel.bind(a, device.attributes["a.io"], a.family == "x" && a.numa == 0)') == []
 
 
 @pytest.mark.parametrize(

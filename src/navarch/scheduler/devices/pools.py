@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count
 from typing import NamedTuple
 
 import msgspec
@@ -83,20 +82,21 @@ class Slice:
     devices: tuple[Device, ...]
     counters: dict[str, dict[str, int]]
 
+    @property
+    def node(self) -> str:
+        """That it is for, "" where it may be for others too."""
+        return "" if self.reach is None else self.reach.node
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """The newest generation. invalid: devices' names are not unique. counters: by set and name, in billionths.
-
-    version: another for every change; no two pools share one.
-    """
+    """The newest generation. invalid: devices' names are not unique. counters: by set and name, in billionths."""
 
     id: PoolId
     devices: tuple[Device, ...]
     incomplete: bool
     invalid: bool
     counters: dict[str, dict[str, int]]
-    version: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,19 +135,20 @@ def _devices(spec: SliceSpec, whole: Reach | None) -> Iterable[Device]:
 class Inventory:
     """All slices, by pool; and by node the pools that have something for that node alone.
 
-    wide: pools with slices that may be for any node.
+    wide: pools with slices that may be for any node. changes: by node, a count of what changed of pools near it alone;
+    under "" what changed of the others.
     """
 
     slices: dict[PoolId, dict[str, Slice]] = field(default_factory=dict)
     near: dict[str, dict[PoolId, int]] = field(default_factory=dict)
     wide: dict[PoolId, int] = field(default_factory=dict)
     pools: dict[PoolId, Pool] = field(default_factory=dict)
-    _versions: count[int] = field(default_factory=count)
+    changes: dict[str, int] = field(default_factory=dict)
 
     def add(self, one: Slice) -> None:
         self.slices.setdefault(one.pool, {})[one.name] = one
         self._index(one, 1)
-        self.touch(one.pool)
+        self.touch(one.pool, one)
 
     def remove(self, one: Slice) -> None:
         known = self.slices.get(one.pool, {})
@@ -156,19 +157,21 @@ class Inventory:
         if not known:
             del self.slices[one.pool]
         self._index(one, -1)
-        self.touch(one.pool)
+        self.touch(one.pool, one)
 
     def _index(self, one: Slice, sign: int) -> None:
-        at = self.near.setdefault(one.reach.node, {}) if one.reach is not None and one.reach.node else self.wide
+        at = self.near.setdefault(one.node, {}) if one.node else self.wide
         at[one.pool] = at.get(one.pool, 0) + sign
         if not at[one.pool]:
             del at[one.pool]
-            if at is not self.wide and one.reach is not None and not at:
-                del self.near[one.reach.node]
+            if one.node and not at:
+                del self.near[one.node]
 
-    def touch(self, pool: PoolId) -> None:
-        """Something of it, or of what is taken of it, changed."""
+    def touch(self, pool: PoolId, *gone: Slice) -> None:
+        """Something of it, or of what is taken of it, changed. gone: slices that may not be of it any more."""
         self.pools.pop(pool, None)
+        for node in {one.node for one in (*gone, *self.slices.get(pool, {}).values())}:
+            self.changes[node] = self.changes.get(node, 0) + 1
 
     def pool(self, id: PoolId) -> Pool:
         found = self.pools.get(id)
@@ -187,7 +190,6 @@ class Inventory:
             incomplete=len(live) != live[0].slices,
             invalid=len({device.id for device in devices}) < len(devices),
             counters={name: counters for one in live for name, counters in one.counters.items()},
-            version=next(self._versions),
         )
 
     def near_to(self, node: str) -> list[Pool]:

@@ -6,9 +6,10 @@ claim itself is seen to have them or the promise is taken back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,8 +23,8 @@ from navarch.scheduler.devices.use import Use
 from navarch.scheduler.facts import NodeFacts, PodFacts
 
 RESERVED_MAX = 256
-REMEMBERED = 65_536
-"""Answers of the search."""
+REMEMBERED = 256
+"""Sorts of claims of which the search's answers are kept, for each node."""
 
 _allocation = msgspec.json.Decoder(Allocation).decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -59,6 +60,15 @@ class Given:
     allocation: Document | None
 
 
+class _Answer(NamedTuple):
+    """own, wide: `Inventory.changes` of the node and of all, when it was found."""
+
+    node: NodeFacts
+    own: int
+    wide: int
+    found: Found | str
+
+
 @dataclass(slots=True)
 class Stock:
     claims: dict[tuple[str, str], Known] = field(default_factory=dict)
@@ -67,9 +77,7 @@ class Stock:
     inventory: Inventory = field(default_factory=Inventory)
     use: Use = field(default_factory=Use)
     promised: dict[str, Promise] = field(default_factory=dict)
-    _answers: dict[tuple[str, tuple[bytes, ...]], tuple[NodeFacts, tuple[int, ...], Found | str]] = field(
-        default_factory=dict
-    )
+    _answers: dict[tuple[bytes, ...], dict[str, _Answer]] = field(default_factory=dict)
 
     # -- told by informers
 
@@ -176,28 +184,34 @@ class Stock:
 
     # -- the choice
 
-    def answer(self, node: NodeFacts, claims: Sequence[Known]) -> Found | str:
-        """Devices for all `claims`, of which none has any, on that node; or why not.
+    def answers(self, claims: Sequence[Known]) -> Callable[[NodeFacts], Found | str]:
+        """Of a node, devices for all `claims`, of which none has any; or why there are none.
 
-        Remembered until something of the node, or of the pools near it, changes.
+        An answer is remembered until something of the node, or of the pools near it, changes.
         """
-        key = (node.name, tuple(claim.asked for claim in claims))
-        stamp = tuple(pool.version for pool in self.inventory.near_to(node.name))
-        known = self._answers.get(key)
-        if known is not None and known[0] is node and known[1] == stamp:
-            return known[2]
+        key = tuple(claim.asked for claim in claims)
+        if key not in self._answers and len(self._answers) >= REMEMBERED:
+            self._answers.clear()
+        known = self._answers.setdefault(key, {})
         asked = [Asking(claim.name, claim.shape.spec.devices) for claim in claims]
-        found = search(self.inventory.offers(node), asked, self.classes, self.use)
-        if not isinstance(found, str) or not found.startswith("claim "):
-            if len(self._answers) >= REMEMBERED:
-                self._answers.clear()
-            self._answers[key] = (node, stamp, found)
-        return found
+        changes = self.inventory.changes
+        wide = changes.get("", 0)
+
+        def answer(node: NodeFacts) -> Found | str:
+            own, before = changes.get(node.name, 0), known.get(node.name)
+            if before is not None and before.node is node and before.own == own and before.wide == wide:
+                return before.found
+            found = search(self.inventory.offers(node), asked, self.classes, self.use)
+            if not isinstance(found, str) or not found.startswith("claim "):
+                known[node.name] = _Answer(node, own, wide, found)
+            return found
+
+        return answer
 
     def given(self, pod: PodFacts, node: NodeFacts, now: datetime, new_id: NewId) -> tuple[Given, ...]:
         """What is to be written before the pod is bound to a node that the filter let through."""
         open = [claim for claim in self.of(pod) if claim.shape.status.allocation is None]
-        found = self.answer(node, open) if open else ()
+        found = self.answers(open)(node) if open else ()
         if isinstance(found, str):
             raise RuntimeError(f"a node was chosen where {pod.namespace}/{pod.name} has no devices: {found}")
         picked: dict[str, tuple[Pick, ...]] = {claim.found.uid: picks for claim, picks in zip(open, found, strict=True)}

@@ -51,10 +51,11 @@ def _devices(q: Question) -> Iterator[Rejection]:
     if not open:
         return
     left = table.present if q.left is None else q.left
+    ask = stock.answers(open)
     refused: dict[str, Mask] = {}
     for index in np.flatnonzero((left & ~away)[q.at]):
         node = table.nodes[q.at][index]
-        answer = "" if node is None else stock.answer(node, open)
+        answer = "" if node is None else ask(node)
         if isinstance(answer, str):
             refused.setdefault(answer, np.zeros(len(away[q.at]), np.bool_))[index] = True
     none = refused.pop(CANNOT, np.zeros(len(away[q.at]), np.bool_))

@@ -29,10 +29,11 @@ def _alternatives(q: Question, able: Mask) -> Ints | None:
     open = [claim for claim in q.table.devices.of(q.pod) if claim.shape.status.allocation is None]
     if not any(request.first_available for claim in open for request in claim.shape.spec.devices.requests):
         return None
+    ask = q.table.devices.answers(open)
     points = np.zeros(q.table.width, np.int64)
     for index in np.flatnonzero(able):
         node = q.table.nodes[index]
-        answer = "" if node is None else q.table.devices.answer(node, open)
+        answer = "" if node is None else ask(node)
         points[index] = 0 if isinstance(answer, str) else _points(answer)
     most = int(points.max(initial=0))
     return points * 100 // most if most else None

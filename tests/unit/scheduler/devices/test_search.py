@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import combinations, product
 from typing import Any
@@ -163,6 +165,7 @@ def test_domains_attributes_and_capacity_in_expressions() -> None:
         "device.capacity['gpu.example.com'].memory.isGreaterThan(quantity('39Gi'))",
         "!has(device.attributes['gpu.example.com'].model) && !has(device.attributes['nobody.org'].model)",
         "device.attributes['gpu.example.com'].?model.orValue('none') == 'none'",
+        "cel.bind(a, device.attributes['gpu.example.com'], a.index == 3 && a.version.major() == 1)",
     ):
         assert found([one], claim(request(selectors=selecting(text)))) == [["a"]], text
 
@@ -419,3 +422,10 @@ def test_what_is_found_keeps_every_rule_and_is_found_if_there_is_any(
         assert not exists(asking, offered[0].pool, use)
     else:
         assert list(wrong(asking, answer, offered[0].pool, use)) == []
+
+
+def test_the_language_is_loaded_with_the_first_expression() -> None:
+    code = (
+        "import sys, navarch.scheduler.scheduler; sys.exit(any(name.startswith('navarch.cel') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
