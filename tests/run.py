@@ -1,8 +1,9 @@
 """Runs everything that a change must pass: `./navarch test [pytest arguments]`.
 
 First it brings what the tests need from Debian, then the static checks, then pytest over all of `tests/`, in the order
-of how soon a mistake shows: what shares nothing but the processors in one process for each of them, file by file, then
-one after another what starts servers and works on the machine. With arguments, only pytest runs, with them.
+of how soon a mistake shows: what shares nothing but the processors in one process for each of them, file by file; real
+clients in the same way, each process with servers of its own; then one after another what works on the machine. With
+arguments, only pytest runs, with them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ TEST_PACKAGES = {
     "/bin/busybox": "busybox-static",
 }
 BESIDE = ("house", "unit", "conformance")
-ALONE = ("compat", "journeys", "robustness", "node")
+CLIENTS = ("compat",)
+ALONE = ("journeys", "robustness", "node")
 WORKERS = min(4, os.cpu_count() or 1)
 CHECKS = (
     ("ruff", [str(BIN / "ruff"), "check", "."]),
@@ -60,7 +62,8 @@ def main(arguments: list[str]) -> int:
             print(done.stdout + done.stderr)
             return done.returncode
     options = ("-q", "--timeout=600", "--durations=15", "--hypothesis-profile=fixed")
-    for stages, more in ((BESIDE, ("-n", str(WORKERS), "--dist=loadfile")), (ALONE, ())):
+    shared = ("-n", str(WORKERS), "--dist=loadfile")
+    for stages, more in ((BESIDE, shared), (CLIENTS, shared), (ALONE, ())):
         folders = [f"tests/{stage}" for stage in stages if (ROOT / "tests" / stage).is_dir()]
         done = subprocess.run([sys.executable, "-m", "pytest", *options, *more, *folders], cwd=ROOT, env=environment)
         if done.returncode:
