@@ -17,6 +17,8 @@ from navarch.agent.allotments import Allotments, NotAllotted
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.classes import RuntimeClasses, check_user_namespace
 from navarch.agent.config import AgentConfig
+from navarch.agent.devices.extras import together
+from navarch.agent.dra.claims import DeviceClaims
 from navarch.agent.environment import Lookup, ServiceAddress, environment
 from navarch.agent.facts import is_running
 from navarch.agent.images import Images
@@ -33,6 +35,7 @@ from navarch.agent.steps import (
     EnsureImage,
     Finish,
     MountVolumes,
+    PrepareClaims,
     RefreshVolumes,
     RemoveContainer,
     RemoveSandbox,
@@ -44,13 +47,14 @@ from navarch.agent.steps import (
     Step,
     StopContainer,
     StopSandbox,
+    UnprepareClaims,
 )
 from navarch.agent.timeline import span
 from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.storage import Storage
 from navarch.agent.work import Work
 from navarch.base.clock import Clock
-from navarch.base.errors import Conflict, NotFound, Retryable
+from navarch.base.errors import ApiError, Conflict, NotFound, Retryable
 from navarch.client.client import Client
 from navarch.client.events import Recorder
 from navarch.kinds import POD
@@ -81,6 +85,7 @@ class Tools:
     recorder: Recorder
     services: Services
     allotments: Allotments
+    claims: DeviceClaims
     probed: Counter[tuple[str, str, str, str, str, str]]
     """How often probes said what: see `exposition.Probed`."""
     vitals: Vitals
@@ -135,6 +140,10 @@ class Actor:
                 await self._resize_whole(work)
             case Allot():
                 await self._allot(work)
+            case PrepareClaims():
+                await self._prepare_claims(work)
+            case UnprepareClaims():
+                await self._t.claims.unprepare(work.uid)
             case BindContainer():
                 await self._bind(work, step)
             case CleanUp():
@@ -158,6 +167,15 @@ class Actor:
         except NotAllotted as error:
             work.refused = (error.reason, str(error))
             self.tell(work, "Warning", error.reason, str(error))
+
+    async def _prepare_claims(self, work: Work) -> None:
+        try:
+            with self._asking("claims"):
+                await self._t.claims.prepare(work.pod)
+        except (ApiError, Retryable) as error:
+            text = f"Failed to prepare dynamic resources: prepare dynamic resources: {error}"
+            self.tell(work, "Warning", "FailedPrepareDynamicResources", text)
+            raise
 
     async def _bind(self, work: Work, step: BindContainer) -> None:
         container = specs.find_container(work.pod, step.container)
@@ -243,6 +261,7 @@ class Actor:
         mounts = await self._t.storage.mounts_of(pod, container, step.attempt, around, dict(variables))
         joined = _joined_container(work, container)
         extras = await self._t.allotments.before_start(work.uid, container.name)
+        extras = together([extras, await self._t.claims.extras(pod, container)])
         config = self._t.config
         confinement = specs.Confinement(config.paths.seccomp, config.kubelet.seccomp_default)
         terms = self._terms(work, container.name)

@@ -18,13 +18,16 @@ from navarch.agent.allotments import of_node as allotments_of
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.classes import RuntimeClasses
 from navarch.agent.config import AgentConfig
+from navarch.agent.dra.claims import DeviceClaims
+from navarch.agent.dra.drivers import Drivers
+from navarch.agent.dra.health import Healths
 from navarch.agent.environment import ServiceAddress, ServicePort
 from navarch.agent.images import Images
 from navarch.agent.leftovers import Leftovers, Sweep
 from navarch.agent.lookout import Lookout
 from navarch.agent.machine import Machine, read_machine
 from navarch.agent.node import NodeReporter
-from navarch.agent.pluginwatch import CSI, PluginWatch
+from navarch.agent.pluginwatch import CSI, DRA, PluginWatch
 from navarch.agent.pods import Pods
 from navarch.agent.pulling.accounts import ApiAccounts
 from navarch.agent.references import References
@@ -98,18 +101,26 @@ class Agent:
         self.plugins: PluginWatch | None = None
         """Who takes plugins of the node; None on simulated nodes, which have none."""
         self._drivers: CsiNode | None = None
+        self._claims = self._device_claims(client, real=storage is None)
         self.probed: Counter[tuple[str, str, str, str, str, str]] = Counter()
         """How often probes said what: see `exposition.Probed`."""
-        tools = Tools(
+        tools = self._equipped(client, storage if storage is not None else self._disk(client, recorder), recorder)
+        self.pods = self._pods_with(tools, ids, self._machine.allocatable(config.kubelet))
+        changed = self._runtime_changed.set
+        self.shutdown = Shutdown(self.pods, clock, config.kubelet, changed)
+        self.shortage = Shortage(ground, self.pods, tools, recorder, self._nodes, changed) if ground else None
+
+    def _equipped(self, client: Client, storage: Storage, recorder: Recorder) -> Tools:
+        return Tools(
             client=client,
-            runtime=runtime,
-            clock=clock,
-            config=config,
+            runtime=self.runtime,
+            clock=self._clock,
+            config=self.config,
             machine=self._machine,
-            images=Images(runtime, clock, config.images, ApiAccounts(client)),
+            images=Images(self.runtime, self._clock, self.config.images, ApiAccounts(client)),
             classes=RuntimeClasses(client),
             references=self._references,
-            storage=storage if storage is not None else self._disk(client, recorder),
+            storage=storage,
             cgroups=self._cgroups,
             recorder=recorder,
             services=self._addresses,
@@ -117,11 +128,8 @@ class Agent:
             vitals=self.vitals,
             allotments=self._allotments,
             isolate=self._isolated,
+            claims=self._claims,
         )
-        self.pods = self._pods_with(tools, ids, self._machine.allocatable(config.kubelet))
-        changed = self._runtime_changed.set
-        self.shutdown = Shutdown(self.pods, clock, config.kubelet, changed)
-        self.shortage = Shortage(ground, self.pods, tools, recorder, self._nodes, changed) if ground else None
 
     async def _isolated(self, pod: Object, addresses: Sequence[str]) -> None:
         if self.isolate is not None:
@@ -166,7 +174,20 @@ class Agent:
         self._drivers = CsiNode(client, self._clock, self.config, recorder)
         self.plugins = PluginWatch(self.config.paths.plugins_registry, self._clock)
         self.plugins.handlers[CSI] = self._drivers.registry
+        if self._claims.drivers is not None:
+            self.plugins.handlers[DRA] = self._claims.drivers
         return disk_storage(client, self.config, self._clock, self.runtime.info, self._drivers.volumes)
+
+    def _device_claims(self, client: Client, *, real: bool) -> DeviceClaims:
+        """real: whether there is a machine with drivers; simulated nodes have none."""
+        if not real:
+            return DeviceClaims(client)
+        drivers = Drivers(client, self._clock, self.config.node_name)
+        file = self.config.paths.root / "device-claims.json"
+        healths = Healths(self._clock)
+        healths.changed = lambda: self.pods.rebind()
+        drivers.watchers.append(healths.watch)
+        return DeviceClaims(client, drivers, file, self._machine.boot_id, self.config.cdi, healths)
 
     def _heeding(self, allotments: Allotments) -> Allotments:
         """Have it told around when devices or shared CPUs change."""
@@ -193,6 +214,7 @@ class Agent:
             where = f"{error.filename}: {error.strerror}"
             raise Retryable(f"control groups cannot be made ({where}): is this root, with writable cgroups?") from error
         await self._allotments.load()
+        await self._claims.load()
         reachable = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             if self.config.kubelet.static_pod_path:  # these run whoever else does
@@ -205,6 +227,8 @@ class Agent:
             group.create_task(self._node.beat())
             if self.plugins is not None and self._drivers is not None:
                 group.create_task(self._drivers.run())
+                if self._claims.drivers is not None:
+                    group.create_task(self._claims.drivers.run())
                 group.create_task(self.plugins.run())
             if self._allotments.plugins is not None:
                 group.create_task(self._allotments.plugins.run())

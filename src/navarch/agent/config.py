@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from navarch.agent.devices.cdi import FOLDERS
 from navarch.agent.kubelet import KubeletConfig
 from navarch.agent.pulling.settings import PullSettings
 from navarch.client.lease import RENEW_S
@@ -86,9 +87,9 @@ class AgentConfig:
     port: of the agent's own HTTPS service; 0 when it has none. cgroup_root: the group that all pods are below; ""
     leaves groups to the runtime. taints: set when the node is registered. log_bytes, log_files: a container's log is
     rotated at that size (0: never), and so many files of it are kept. kubelet: what people set of how the node is run.
-    images: how they are pulled. programs: the runtime's own and the one that it starts containers with, as paths; ""
-    where that is not known. volumes_again_s: how often volumes are looked at that may change
-    though nobody tells.
+    images: how they are pulled. cdi: where drivers describe devices. programs: the runtime's own and the one that it
+    starts containers with, as paths; "" where that is not known. volumes_again_s: how often volumes are looked at that
+    may change though nobody tells.
     """
 
     node_name: str
@@ -107,6 +108,7 @@ class AgentConfig:
     log_bytes: int = 10 << 20
     log_files: int = 5
     images: PullSettings = field(default_factory=PullSettings)
+    cdi: tuple[Path, ...] = FOLDERS
     relist_s: float = 60.0
     volumes_again_s: float = 60.0
     heartbeat_s: float = RENEW_S

@@ -62,9 +62,10 @@ class Facts:
     whether what is left of a pod that has ended may go, though the pod is not deleted. allotted: whether its containers
     have what they are to have to themselves. cpus: those that containers are to run on, by name; bound: those that
     instances run on, by id; both as Linux writes them, and nothing for all. pinned: whether one of them has CPUs to
-    itself. devices: what the statuses of containers say of theirs. ended: when instances did, by container id, told by
-    the clock as it stands now. deleted_at: when this agent heard that the pod is to go, None if it was before its time.
-    hooked: instances whose hook before the stop has run. longest_delay_s: between restarts of what keeps on failing.
+    itself. devices: what the statuses of containers say of theirs. claimed: whether the pod's claims are prepared;
+    holding: whether some are to be given back before its end is told. ended: when instances did, by container id, told
+    by the clock as it stands now. deleted_at: when this agent heard that the pod is to go, None if it was before its
+    time. hooked: instances whose hook before the stop has run. longest_delay_s: between restarts of what keeps failing.
     """
 
     now: datetime
@@ -88,6 +89,8 @@ class Facts:
     bound: Mapping[str, str] = field(default_factory=dict)
     pinned: bool = False
     devices: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    claimed: bool = True
+    holding: bool = False
     ended: Mapping[str, datetime] = field(default_factory=dict)
     deleted_at: datetime | None = None
     hooked: frozenset[str] = frozenset()

@@ -32,6 +32,7 @@ from navarch.agent.steps import (
     EnsureImage,
     Finish,
     MountVolumes,
+    PrepareClaims,
     RefreshVolumes,
     RemoveContainer,
     RemoveSandbox,
@@ -43,6 +44,7 @@ from navarch.agent.steps import (
     Step,
     StopContainer,
     StopSandbox,
+    UnprepareClaims,
 )
 from navarch.kinds.pod import Pod
 from navarch.kinds.podspec.container import Container
@@ -88,8 +90,8 @@ def plan_orphan(facts: Facts) -> Plan:
         steps = [RemoveSandbox(box.id) for box in facts.runtime.sandboxes]
         if not steps:
             steps = [RemoveContainer(item.id) for item in facts.runtime.containers]
-        if not steps and not facts.cleaned:
-            steps = [CleanUp()]
+        if not steps and not facts.cleaned and ("claims", "") not in facts.busy:
+            steps = [UnprepareClaims() if facts.holding else CleanUp()]
     return _ready_only(iter(steps), facts)
 
 
@@ -175,13 +177,15 @@ def _terminate(pod: Pod, facts: Facts) -> Iterator[Step]:
     if alive:
         yield from _stops(pod, facts, alive)
         return
-    if any(key[0] in ("start", "sandbox") for key in facts.busy):
+    if any(key[0] in ("start", "sandbox", "claims") for key in facts.busy):
         return  # what is being started is stopped once it is there
     ready = [box for box in facts.runtime.sandboxes if box.ready]
     if ready:
         yield from (StopSandbox(box.id) for box in ready)
         return
-    if not facts.cleaned:
+    if facts.holding:
+        yield UnprepareClaims()
+    elif not facts.cleaned:
         yield CleanUp()
     elif pod.terminating or facts.released:
         if facts.runtime.sandboxes:
@@ -228,6 +232,8 @@ def _run(pod: Pod, facts: Facts) -> Iterator[Step]:
     if not facts.allotted:
         yield Allot()
         return
+    if not facts.claimed:
+        yield PrepareClaims()
     if not facts.volumes_ready:
         yield MountVolumes()
     elif facts.stale:
@@ -239,7 +245,7 @@ def _run(pod: Pod, facts: Facts) -> Iterator[Step]:
             yield from (_stop(item, _grace_s(pod, facts)) for item in leftovers)
             return
         attempt = facts.runtime.sandboxes[0].attempt + 1 if facts.runtime.sandboxes else 0
-        if facts.network_ready or pod.spec.host_network:
+        if facts.claimed and (facts.network_ready or pod.spec.host_network):
             yield StartSandbox(attempt)
     asking = restarting.sources(pod, facts) if box is not None else ()
     if asking and not any((_held_until(facts, item) or facts.now) > facts.now for item in asking):
@@ -323,7 +329,7 @@ def _towards_running(pod: Pod, facts: Facts, container: Container) -> Iterator[S
             yield EnsureImage(container.name)
         return
     box = facts.sandbox
-    if box is not None and facts.volumes_ready:
+    if box is not None and facts.volumes_ready and facts.claimed:
         attempt, delay_s = next_attempt(pod, latest, container.name, facts.longest_delay_s)
         yield StartContainer(container.name, box.id, attempt, delay_s)
 

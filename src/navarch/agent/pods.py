@@ -296,7 +296,8 @@ class Pods:
         """See to it that nothing stays of pods that no longer exist."""
         if not self._complete:  # whose pods they are is not known yet
             return
-        for uid in dict.fromkeys([*self._seen, *await self._leftovers.uids(), *self._tools.allotments.pods()]):
+        given = (*self._tools.allotments.pods(), *self._tools.claims.pods())
+        for uid in dict.fromkeys([*self._seen, *await self._leftovers.uids(), *given]):
             if uid and uid not in self._workers:
                 _log.info("found what is left of a pod that no longer exists", uid=uid)
                 if uid in self._seen:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from navarch.agent import resize, restarting
-from navarch.agent.facts import Facts, has_exited, is_alive, is_running, main_containers_started, ordered, restarts
+from navarch.agent.facts import Facts, has_exited, is_running, main_containers_started, ordered, restarts
 from navarch.agent.plan import backoff_until, next_delay_s, outcome
 from navarch.agent.resources import qos_class
 from navarch.agent.runtime import Container as Instance
@@ -262,7 +262,7 @@ def _is_ready(facts: Facts, container: Container, instance: Instance | None, sta
 def _phase(pod: Pod, facts: Facts, inits: Sequence[Document], mains: Sequence[Document]) -> tuple[str, str, str]:
     """The phase with its reason and message. A terminal one is told only when nothing runs any more."""
     ended = outcome(pod, facts)
-    if ended is not None and (pod.terminal or not any(is_alive(item) for item in facts.runtime.containers)):
+    if ended is not None and (pod.terminal or not (facts.alive() or facts.holding)):
         return ended
     if pod.terminating and not facts.alive() and not facts.busy and facts.cleaned:
         codes = [found["state"].get("terminated", {}).get("exitCode") for found in mains]

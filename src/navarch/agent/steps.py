@@ -35,6 +35,24 @@ class Allot:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareClaims:
+    """Have drivers prepare the devices that the pod's claims were given."""
+
+    @property
+    def key(self) -> StepKey:
+        return ("claims", "")
+
+
+@dataclass(frozen=True, slots=True)
+class UnprepareClaims:
+    """Have drivers take back what only this pod had."""
+
+    @property
+    def key(self) -> StepKey:
+        return ("unclaim", "")
+
+
+@dataclass(frozen=True, slots=True)
 class BindContainer:
     """Let a running container run on other CPUs than before."""
 
@@ -189,6 +207,8 @@ Step = (
     | ResizeContainer
     | RemoveContainer
     | Allot
+    | PrepareClaims
+    | UnprepareClaims
     | BindContainer
     | ResizePod
     | StopSandbox

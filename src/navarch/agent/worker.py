@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from navarch.agent import logs
 from navarch.agent.act import Actor, Tools
@@ -47,6 +48,8 @@ RETRIES: dict[str, tuple[float, float]] = {
     "volumes": (0.5, 120.0),
     "sandbox": (1.0, 30.0),
     "start": (1.0, 10.0),
+    "claims": (0.5, 10.0),
+    "unclaim": (0.5, 30.0),
 }
 """By verb: the first wait after a failure, and the longest."""
 OTHER_RETRIES = (0.2, 10.0)
@@ -315,8 +318,19 @@ class Worker:
             evicted=work.evicted,
             released=work.released,
             bound=dict(work.bound),
-            **self._tools.allotments.facts(work.pod, refused=work.refused is not None),
+            **self._devices(),
         )
+
+    def _devices(self) -> dict[str, Any]:
+        """What is known of what the pod has to itself, as members of `Facts`."""
+        work, tools = self.work, self._tools
+        known = tools.allotments.facts(work.pod, refused=work.refused is not None) | tools.claims.facts(
+            work.uid, work.pod
+        )
+        for name, told in tools.claims.healths(work.pod).items():
+            devices = known.setdefault("devices", {})
+            devices[name] = [*devices.get(name, ()), *told]
+        return known
 
     def _weighed(self, facts: Facts) -> Facts:
         """Whether there is room for what a changed spec asks for: asked until there is, and not again afterwards."""

@@ -65,6 +65,21 @@ class ResourceClaimStatus(View, frozen=True):
     resource_claim_name: str = ""
 
 
+class ExtendedRequest(View, frozen=True):
+    """Which request of the claim stands for an extended resource of a container."""
+
+    container_name: str = ""
+    resource_name: str = ""
+    request_name: str = ""
+
+
+class ExtendedResourceClaimStatus(View, frozen=True):
+    """The claim that was made for extended resources which are devices of drivers."""
+
+    resource_claim_name: str = ""
+    request_mappings: tuple[ExtendedRequest, ...] = ()
+
+
 class PodStatus(View, frozen=True):
     """phase: Pending, Running, Succeeded, Failed, Unknown."""
 
@@ -85,6 +100,7 @@ class PodStatus(View, frozen=True):
     qos_class: str = ""
     resize: str = ""
     resource_claim_statuses: tuple[ResourceClaimStatus, ...] = ()
+    extended_resource_claim_status: ExtendedResourceClaimStatus | None = None
     resources: Resources | None = None
 
     def condition(self, type: str) -> Condition | None:

@@ -73,9 +73,20 @@ class EnvFrom(View, frozen=True):
     secret_ref: Reference | None = None
 
 
+class ClaimUse(View, frozen=True):
+    """One of the pod's claims. request: of the claim; "" for all of them."""
+
+    name: str
+    request: str = ""
+
+
 class Resources(View, frozen=True):
     limits: dict[str, Quantity] = {}
     requests: dict[str, Quantity] = {}
+
+
+class ContainerResources(Resources, frozen=True):
+    claims: tuple[ClaimUse, ...] = ()
 
 
 class VolumeMount(View, frozen=True):
@@ -211,7 +222,7 @@ class Container(View, frozen=True):
     ports: tuple[ContainerPort, ...] = ()
     env_from: tuple[EnvFrom, ...] = ()
     env: tuple[EnvVar, ...] = ()
-    resources: Resources = Resources()
+    resources: ContainerResources = ContainerResources()
     resize_policy: tuple[ResizePolicy, ...] = ()
     restart_policy: str = ""
     restart_policy_rules: tuple[RestartRule, ...] = ()
