@@ -14,10 +14,13 @@ from navarch.agent.allotments import reserved_cpus
 from navarch.agent.kubelet import KubeletConfig
 from navarch.agent.topology import cpusets
 from navarch.agent.topology.cpus import read_layout
-from navarch.kinds import NODE, POD
+from navarch.base.clock import SeededIds, SystemClock
+from navarch.kinds import DEVICECLASS, NODE, POD, RESOURCECLAIM
+from navarch.scheduler.scheduler import Scheduler
 from tests.node.test_agent_containers import GROUP, Node, _start, eventually, shell
 from tests.unit.agent import cluster
 from tests.unit.agent.devices.example import DevicePlugin
+from tests.unit.agent.dra import lamps
 
 pytestmark = pytest.mark.node
 
@@ -40,7 +43,8 @@ def node() -> Iterator[Callable[[Callable[[Node], Coroutine[Any, Any, None]]], N
     with asyncio.Runner() as runner:
         started, stop = runner.run(_start())
         runner.run(started.stop())
-        started.world.config = replace(started.world.config, kubelet=KUBELET)
+        cdi = (started.machine.directory / "cdi",)
+        started.world.config = replace(started.world.config, kubelet=KUBELET, cdi=cdi)
 
         async def begin() -> None:
             started.start()
@@ -145,3 +149,62 @@ def test_a_pod_gets_a_device_that_a_plugin_offers(node: Callable[..., None]) -> 
         await plugin.stop()
 
     node(scenario)
+
+
+def test_a_pod_gets_the_devices_that_the_scheduler_found_for_its_claim(node: Callable[..., None]) -> None:
+    async def scenario(at: Node) -> None:
+        root, clock = at.world.config.paths.root, SystemClock()
+        driver = lamps.Driver(at.client, clock, cluster.NODE, root, cdi=at.world.config.cdi[0])
+        await driver.start()
+        async with asyncio.TaskGroup() as group:
+            organs = [group.create_task(driver.publish()), group.create_task(_schedule(at))]
+            await lamps.registered(driver)
+            await claim_a_green_lamp(at)
+            main, spec = lamps.with_claim("mine", "lamp")
+            await at.world.create_pod("reader", {**shell(QUIET), "resources": main["resources"]}, nodeName="", **spec)
+            found = await at.world.until("reader", cluster.ready)
+            assert [call for call, _ in driver.asked] == ["prepare"]
+            identity = cluster.container(found)["containerID"].rpartition("/")[2]
+            words = await at.machine.runtime.exec_sync(identity, ["sh", "-c", "echo $LAMP_1; cat /lamps/lamp-1"], 10)
+            assert words.stdout.decode().splitlines() == ["green at 80%", "lamp-1 is green"]
+            refused = await at.machine.runtime.exec_sync(identity, ["sh", "-c", "echo x > /lamps/lamp-1"], 10)
+            assert refused.exit_code != 0
+            await at.stop()
+            at.start()
+            await lamps.registered(driver, 2)
+            await driver.set_health("lamp-1", False)
+            told = [{"name": "claim:c/lamp", "resources": [{"resourceID": _lamp(found), "health": "Unhealthy"}]}]
+            found = await at.world.until(
+                "reader", lambda pod: cluster.container(pod)["allocatedResourcesStatus"] == told
+            )
+            assert cluster.container(found)["restartCount"] == 0
+            await remove(at, "reader")
+            assert [call for call, _ in driver.asked] == ["prepare", "unprepare"]
+            assert not list(at.world.config.cdi[0].iterdir())
+            for organ in organs:
+                organ.cancel()
+        await driver.stop()
+
+    node(scenario)
+
+
+async def _schedule(at: Node) -> None:
+    await Scheduler(at.client, SystemClock(), SeededIds(9)).run()
+
+
+def _lamp(pod: dict[str, Any]) -> str:
+    """What its container's status calls the lamp."""
+    return str(cluster.container(pod)["allocatedResourcesStatus"][0]["resources"][0]["resourceID"])
+
+
+async def claim_a_green_lamp(at: Node) -> None:
+    selector = {"cel": {"expression": 'device.driver == "lamps.navarch.dev"'}}
+    group = {"apiVersion": "resource.k8s.io/v1"}
+    made = {**group, "kind": "DeviceClass", "metadata": {"name": "lamp"}, "spec": {"selectors": [selector]}}
+    await at.client.create(DEVICECLASS, made)
+    green = {"cel": {"expression": 'device.attributes["lamps.navarch.dev"].color == "green"'}}
+    request = {"name": "lamp", "exactly": {"deviceClassName": "lamp", "selectors": [green]}}
+    config = [{"opaque": {"driver": "lamps.navarch.dev", "parameters": {"brightness": "80"}}}]
+    claim = {"metadata": {"name": "mine", "namespace": "default"}, "spec": {"devices": {"requests": [request]}}}
+    claim["spec"]["devices"]["config"] = config
+    await at.client.create(RESOURCECLAIM, {**group, "kind": "ResourceClaim", **claim})

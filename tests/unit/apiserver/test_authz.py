@@ -195,6 +195,32 @@ def test_nodes_touch_only_what_is_theirs() -> None:
     assert not may("get", "secrets", "a", "sec")
 
 
+def test_nodes_read_claims_of_devices_of_their_pods_and_take_away_what_drivers_published_of_them() -> None:
+    reads = with_default_roles()
+    authorizer = Authorizers(reads)
+    claims = [{"name": "a", "resourceClaimName": "given"}, {"name": "b", "resourceClaimTemplateName": "t"}]
+    status = {
+        "resourceClaimStatuses": [{"name": "b", "resourceClaimName": "made"}, {"name": "c"}],
+        "extendedResourceClaimStatus": {"resourceClaimName": "extended", "requestMappings": []},
+    }
+    reads.put(POD, {**pod("mine", "n1", resourceClaims=claims), "status": status})
+    reads.put(POD, pod("other", "n2", resourceClaims=[{"name": "a", "resourceClaimName": "theirs"}]))
+
+    def may(verb: str, resource: str, namespace: str = "", name: str = "", fields: str = "") -> bool:
+        return authorizer.decide(ask(NODE, verb, f"{resource}.resource.k8s.io", namespace, name, fields=fields)).allowed
+
+    for claim in ("given", "made", "extended"):
+        assert may("get", "resourceclaims", "a", claim), claim
+        assert not may("get", "resourceclaims", "b", claim), claim
+        assert not may("update", "resourceclaims", "a", claim), claim
+    assert not may("get", "resourceclaims", "a", "theirs")
+    assert not may("list", "resourceclaims", "a")
+    assert may("deletecollection", "resourceslices", fields="spec.nodeName=n1")
+    assert may("deletecollection", "resourceslices", fields="spec.nodeName=n1,spec.driver=a.org")
+    assert not may("deletecollection", "resourceslices", fields="spec.nodeName=n2")
+    assert not may("deletecollection", "resourceslices")
+
+
 def test_nobody_grants_what_he_does_not_hold() -> None:
     reads = with_default_roles()
     reads.put(CLUSTERROLEBINDING, binding("b", "admin", "User jane"))

@@ -49,6 +49,8 @@ class NodeAuthorizer:
             ("", "pods"): self._pod,
             ("coordination.k8s.io", "leases"): self._lease,
             ("storage.k8s.io", "csinodes"): self._named_like_it,
+            ("resource.k8s.io", "resourceclaims"): self._used_by_pods,
+            ("resource.k8s.io", "resourceslices"): self._slices,
         }
 
     def decide(self, asked: Attributes) -> Decision | None:
@@ -140,6 +142,12 @@ class NodeAuthorizer:
             return ""
         return "can only access CSINode with the same name as the requesting node"
 
+    def _slices(self, node: str, asked: Attributes) -> str:
+        """A node takes away what drivers published of it; they do the rest themselves."""
+        if f"spec.nodeName={node}" in asked.fields.replace("==", "=").split(","):
+            return ""
+        return f"can only {asked.verb} resourceslices with spec.nodeName field selector '{node}'"
+
     # --- what its pods use ---
 
     def _pods(self, node: str, namespace: str) -> Iterator[Object]:
@@ -168,8 +176,14 @@ class NodeAuthorizer:
 
 
 def references(pod: Object) -> Iterator[Reference]:
-    """The secrets, config maps, claims and the service account that a pod uses."""
-    spec = pod.document().get("spec") or {}
+    """The secrets, config maps, claims of volumes and devices, and the service account that a pod uses."""
+    document = pod.document()
+    spec, status = document.get("spec") or {}, document.get("status") or {}
+    extended = status.get("extendedResourceClaimStatus")
+    named = (*(spec.get("resourceClaims") or ()), *(status.get("resourceClaimStatuses") or ()))
+    for claim in (*named, extended) if extended else named:
+        if name := claim.get("resourceClaimName"):
+            yield "resourceclaims", name
     yield "serviceaccounts", spec.get("serviceAccountName") or "default"
     for entry in spec.get("imagePullSecrets") or ():
         yield "secrets", entry.get("name", "")
