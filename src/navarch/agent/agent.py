@@ -28,6 +28,7 @@ from navarch.agent.lookout import Lookout
 from navarch.agent.machine import Machine, read_machine
 from navarch.agent.node import NodeReporter
 from navarch.agent.pluginwatch import CSI, DRA, PluginWatch
+from navarch.agent.podresources import PodResources
 from navarch.agent.pods import Pods
 from navarch.agent.pulling.accounts import ApiAccounts
 from navarch.agent.references import References
@@ -189,6 +190,10 @@ class Agent:
         drivers.watchers.append(healths.watch)
         return DeviceClaims(client, drivers, file, self._machine.boot_id, self.config.cdi, healths)
 
+    def _monitored(self) -> PodResources:
+        folder = self.config.paths.pod_resources
+        return PodResources(self.pods.active, self._allotments, self._claims, folder, self._clock)
+
     def _heeding(self, allotments: Allotments) -> Allotments:
         """Have it told around when devices or shared CPUs change."""
 
@@ -232,6 +237,8 @@ class Agent:
                 group.create_task(self.plugins.run())
             if self._allotments.plugins is not None:
                 group.create_task(self._allotments.plugins.run())
+            if self.plugins is not None:
+                group.create_task(self._monitored().run())
             group.create_task(self._node.run(self._until_runtime_changes))
             await self._services.synced.wait()
             await self._nodes.synced.wait()

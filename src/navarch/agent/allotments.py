@@ -132,7 +132,7 @@ class Allotments:
         """Those that the container runs on, as Linux writes them; "" for all."""
         if not self._static:
             return ""
-        own = self._share(uid, container).cpus
+        own = self.share(uid, container).cpus
         return cpusets.text(own or self._layout.all - taken_cpus(self._pods))
 
     def health(self, uid: str, container: str) -> list[dict[str, Any]]:
@@ -142,14 +142,20 @@ class Allotments:
                 "name": resource,
                 "resources": [{"resourceID": name, "health": self._health(resource, name)} for name in ids],
             }
-            for resource, ids in sorted(self._share(uid, container).devices.items())
+            for resource, ids in sorted(self.share(uid, container).devices.items())
         ]
 
     def _health(self, resource: str, name: str) -> str:
         device = self.plugins.devices(resource).get(name) if self.plugins is not None else None
         return "Unknown" if device is None else "Healthy" if device.healthy else "Unhealthy"
 
-    def _share(self, uid: str, container: str) -> Share:
+    @property
+    def owned(self) -> Cpus:
+        """Those that containers can have to themselves."""
+        return self._owned
+
+    def share(self, uid: str, container: str) -> Share:
+        """What the container has to itself."""
         return self._pods.get(uid, {}).get(container, Share())
 
     def _asked(self, pod: Pod, container: Container) -> Asked:
@@ -240,7 +246,7 @@ class Allotments:
 
     async def before_start(self, uid: str, container: str) -> Extras:
         """What the container is started with besides what its pod says. Raises: RuntimeFailure."""
-        share = self._share(uid, container)
+        share = self.share(uid, container)
         if self.plugins is not None:
             try:
                 for resource, ids in share.devices.items():

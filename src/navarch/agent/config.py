@@ -71,6 +71,11 @@ class Paths:
         """Where plugins of the node lay the sockets by which they register."""
         return self.root / "plugins_registry"
 
+    @property
+    def pod_resources(self) -> Path:
+        """Where monitors of devices ask who has which."""
+        return self.root / "pod-resources"
+
     def pod_logs(self, namespace: str, name: str, uid: str) -> Path:
         return self.logs / f"{namespace}_{name}_{uid}"
 

@@ -140,6 +140,15 @@ class DeviceClaims:
                 told.append({"name": title, "resources": listed})
         return told
 
+    def given(self, pod: Pod, container: Container) -> dict[Key, list[tuple[str, Device]]]:
+        """By claim that the container uses, (driver, device) of what it has of it."""
+        found: dict[Key, list[tuple[str, Device]]] = {}
+        for claim, request in uses(pod, container):
+            if (record := self._records.get((pod.metadata.namespace, claim))) is not None:
+                listed = found.setdefault(record.key, [])
+                listed += [one for one in records.devices_of(record, request) if one not in listed]
+        return found
+
     async def extras(self, pod: Pod, container: Container) -> Extras:
         """What the container is started with besides what its pod says. Raises: RuntimeFailure."""
         if self.drivers is None or not asks(pod):
