@@ -26,14 +26,16 @@ from navarch.apiserver.call import User
 from navarch.app.control_plane import ControlPlane, Settings
 from navarch.app.identity import LOOK_S
 from navarch.app.layout import Layout
+from navarch.app.layout import Settings as Machine
 from navarch.app.machine import keep_private
+from navarch.app.welcome import ensure_welcome
 from navarch.base import pki
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.errors import ApiError, Forbidden, NotFound, Retryable, TooLarge, Unauthorized
 from navarch.client.client import Client
 from navarch.client.http import HttpClient
 from navarch.client.target import Target
-from navarch.kinds import CONFIGMAP, NAMESPACE, NODE, POD, ROLE, ROLEBINDING, SECRET, SERVICEACCOUNT
+from navarch.kinds import CONFIGMAP, NAMESPACE, NODE, POD, ROLE, ROLEBINDING, SECRET, SERVICEACCOUNT, bootstraptoken
 from navarch.kinds.registry import DEFAULT
 from navarch.store.memory import MemoryStore
 from navarch.store.sqlite import SqliteStore
@@ -123,6 +125,30 @@ def test_without_credentials_there_is_nothing_but_health_and_version(run: Any) -
         for forged in ("x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."):
             with pytest.raises(Unauthorized):
                 await town.who(token=forged).raw("GET", "/healthz")
+
+    run(test)
+
+
+def test_a_token_to_join_with_opens_nothing_else_and_ends_when_it_is_deleted(run: Any) -> None:
+    async def test(town: Town) -> None:
+        await ensure_welcome(town.admin, Machine("one", "127.0.0.1"), b"")
+        made = bootstraptoken.Token(
+            "abcdef", "0123456789abcdef", None, ("authentication",), (bootstraptoken.NODE_GROUP,)
+        )
+        await town.admin.create(SECRET, bootstraptoken.secret_of(made))
+        newcomer = town.who(token=made.text)
+        assert (await newcomer.get(CONFIGMAP, "kube-system", "navarch-config")).document()["data"]["clusterDNS"]
+        for kind, namespace in ((SECRET, "kube-system"), (POD, ""), (NODE, ""), (CONFIGMAP, "kube-system")):
+            with pytest.raises(Forbidden):
+                await newcomer.list(kind, namespace)
+        with pytest.raises(Forbidden):
+            await newcomer.get(SECRET, "kube-system", "bootstrap-token-abcdef")
+        assert (await town.who().get(CONFIGMAP, "kube-public", "cluster-info")).document()["data"]["kubeconfig"]
+        with pytest.raises(Forbidden):
+            await newcomer.delete(CONFIGMAP, "kube-public", "cluster-info")
+        await town.admin.delete(SECRET, "kube-system", "bootstrap-token-abcdef")
+        with pytest.raises(Unauthorized):
+            await newcomer.get(CONFIGMAP, "kube-system", "navarch-config")
 
     run(test)
 

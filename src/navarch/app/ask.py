@@ -1,4 +1,4 @@
-"""Short questions to the server of this machine, over its own Unix socket, with the standard library alone.
+"""Short questions to the API server, over its machine's Unix socket or over TLS, with the standard library alone.
 
 For the commands that look at the cluster from beside it (`up`, `status`, `down`): they start fast and work before any
 kubeconfig exists. The socket is open to root only.
@@ -9,11 +9,28 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from navarch.base.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A server elsewhere. url: `https://host:port`."""
+
+    url: str
+    context: ssl.SSLContext
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Door = Path | Remote
 
 
 class _SocketConnection(http.client.HTTPConnection):
@@ -27,8 +44,15 @@ class _SocketConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+def _connection(door: Door, timeout_s: float) -> http.client.HTTPConnection:
+    if isinstance(door, Path):
+        return _SocketConnection(door, timeout_s)
+    parts = urlsplit(door.url)
+    return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s, context=door.context)
+
+
 def ask(
-    path: Path,
+    door: Door,
     target: str,
     *,
     method: str = "GET",
@@ -39,16 +63,16 @@ def ask(
     """The status and the document (or text) that the server answers with.
 
     Raises:
-        Unavailable: nobody answers on the socket.
+        Unavailable: nobody answers there.
     """
-    connection = _SocketConnection(path, timeout_s)
+    connection = _connection(door, timeout_s)
     try:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         connection.request(method, target, json.dumps(body) if body is not None else None, headers)
         answer = connection.getresponse()
         text = answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise Unavailable(f"the server does not answer on {path}: {error}") from error
+        raise Unavailable(f"the server does not answer on {door}: {error}") from error
     finally:
         connection.close()
     if answer.headers.get_content_type() == "application/json":
@@ -68,10 +92,10 @@ def server_is_ready(path: Path) -> str:
     return f"not ready: {', '.join(line[3:] for line in failing) or said}"
 
 
-def node_is_ready(path: Path, name: str) -> str:
+def node_is_ready(door: Door, name: str) -> str:
     """ "" when the node is Ready, else what is missing."""
     try:
-        status, node = ask(path, f"/api/v1/nodes/{name}")
+        status, node = ask(door, f"/api/v1/nodes/{name}")
     except Unavailable as error:
         return error.message
     if status != 200:
@@ -82,10 +106,10 @@ def node_is_ready(path: Path, name: str) -> str:
     return f"node {name} has not said how it is yet"
 
 
-def list_nodes(path: Path) -> list[dict[str, Any]]:
+def list_nodes(door: Door) -> list[dict[str, Any]]:
     """Every node with its name, whether it is ready, and its addresses by type; [] when the server is away."""
     try:
-        status, found = ask(path, "/api/v1/nodes")
+        status, found = ask(door, "/api/v1/nodes")
     except Unavailable:
         return []
     if status != 200:

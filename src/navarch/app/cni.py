@@ -9,6 +9,7 @@ Source: https://www.cni.dev/docs/spec/
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ import orjson
 from navarch.app import firewall, link
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
+from navarch.net.netlink import NetlinkKernel, clear, link_of
+from navarch.net.plan import TUNNEL, pod_mtu_bytes
 from navarch.proxy import script
 from navarch.proxy.nft import run_nft
 
@@ -40,6 +43,7 @@ log = Log("cni")
 @dataclass(frozen=True, slots=True)
 class PodNetwork:
     """config: containerd's cni.conf_dir. state: a directory of ours alone. pod_cidr: this node's. table: the proxy's.
+    node_ip: by which other nodes reach this one.
 
     With several nodes on one machine, each needs a `config` and a `state` of its own, and a network namespace.
     """
@@ -50,6 +54,7 @@ class PodNetwork:
     bridge: str = "navarch0"
     name: str = "navarch"
     table: str = "navarch"
+    node_ip: str = ""
 
     @property
     def gateway(self) -> str:
@@ -91,7 +96,9 @@ class PodNetwork:
             link.ensure_bridge(self.bridge, IPv4Interface(f"{self.gateway}/{prefix}"))
             self._ensure_settings()
             firewall.let_through(self.pod_cidr)
-            mtu_bytes = link.mtu_bytes(link.default_interface())
+            found = link_of(self.node_ip)
+            link_bytes = found.mtu_bytes if found is not None else link.mtu_bytes(link.default_interface())
+            mtu_bytes = pod_mtu_bytes(link_bytes, "auto")  # a setting may have packets take the tunnel at any time
             _write_if_changed(self._config_file, orjson.dumps(self.document(mtu_bytes), option=orjson.OPT_INDENT_2))
         except PermissionError as error:
             raise Retryable(f"the pod network needs root with CAP_NET_ADMIN: {error}") from error
@@ -176,6 +183,7 @@ class PodNetwork:
         for port in link.ports(self.bridge):
             link.remove(port)
         link.remove(self.bridge)
+        asyncio.run(clear(NetlinkKernel(TUNNEL)))
 
     def _remove_files(self) -> None:
         for file in list(self._results()):

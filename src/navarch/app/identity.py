@@ -103,13 +103,13 @@ def load_node(layout: Layout) -> NodeIdentity:
     """
     try:
         ca = (layout.pki / "ca.crt").read_bytes()
-        return NodeIdentity(ca, _pair(layout, AGENT), _pair(layout, NODE))
+        return NodeIdentity(ca, pair(layout, AGENT), pair(layout, NODE))
     except FileNotFoundError as error:
         raise Retryable(f"the node's identity is incomplete, `navarch up` makes it: {error}") from error
 
 
-def _pair(layout: Layout, name: str) -> Pair:
-    """Raises: Retryable, when it is just being replaced; FileNotFoundError."""
+def pair(layout: Layout, name: str) -> Pair:
+    """Of the folder of keys. Raises: Retryable, when it is just being replaced; FileNotFoundError."""
     found = Pair((layout.pki / f"{name}.crt").read_bytes(), (layout.pki / f"{name}.key").read_bytes())
     if not matches(found):
         raise Retryable(f"certificate and key of {name} in {layout.pki} do not belong together")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ class Layout:
     @property
     def cni_state(self) -> Path:
         return self.data / "cni" / "state"
+
+    @property
+    def pod_cidr(self) -> Path:
+        """The range of addresses that this machine's pods have."""
+        return self.data / "cni" / "pod-cidr"
 
     @property
     def server_socket(self) -> Path:
@@ -152,6 +157,16 @@ class Settings:
     api_names: tuple[str, ...] = ()
     """More names and addresses by which others reach the API server that is here."""
 
+    nodes: int = 1
+    """How many nodes this machine plays."""
+    cgroup: str = "navarch"
+    """The control group that holds every container."""
+    network: str = "navarch"
+    """The name of the pods' network, by which its plugins keep what they did."""
+
+    def having(self, **changes: Any) -> Settings:
+        return replace(self, **changes)
+
     @property
     def api_url(self) -> str:
         return self.server or f"https://127.0.0.1:{self.api_port}"
@@ -193,6 +208,7 @@ def load_settings(layout: Layout) -> Settings | None:
         known = {each.name for each in fields(Settings)}
         if unknown := sorted(set(found) - known):
             raise BadSettings(f"{layout.settings}: unknown settings {', '.join(unknown)}; remove them")
-        return Settings(**found)
+        lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
+        return Settings(**{**found, **lists})
     except (ValueError, TypeError) as error:
         raise BadSettings(f"{layout.settings}: {error}; mend it, or remove the cluster with `navarch down`") from error

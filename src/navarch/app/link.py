@@ -55,6 +55,14 @@ def ensure_bridge(name: str, address: IPv4Interface) -> None:
         fcntl.ioctl(control, SIOCSIFFLAGS, _request(name, struct.pack("=H", flags | IFF_UP)))
 
 
+def exists(name: str) -> bool:
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
+
+
 def ports(bridge: str) -> list[str]:
     """The interfaces in a bridge; none when there is no such bridge. Raises: OSError.
 

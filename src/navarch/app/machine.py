@@ -16,17 +16,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from navarch.app import ask, containerd, identity, provision, supervisor
+from navarch.app import ask, cidr, containerd, identity, provision, supervisor
 from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
 from navarch.app.layout import Layout, Settings, load_settings, save_settings, write_atomically
 from navarch.app.provision import NotProvisioned
 from navarch.base.clock import SystemClock
 from navarch.base.errors import Retryable
+from navarch.base.pki import client_context
 from navarch.store.etcd.settings import endpoint
 
 READY_S = 60.0
@@ -116,9 +116,10 @@ def containerd_settings(layout: Layout) -> ContainerdSettings:
 
 
 def pod_network(layout: Layout, settings: Settings) -> PodNetwork:
-    """This node's part of the cluster's pod addresses: the first /24 of it, since there is one node."""
-    first = next(iter(IPv4Network(settings.cluster_cidr).subnets(new_prefix=24)))
-    return PodNetwork(str(first), layout.cni_config, layout.cni_state, bridge=settings.bridge, table=settings.table)
+    """This node's part of the cluster's pod addresses."""
+    own = cidr.known(layout, settings)
+    names = {"bridge": settings.bridge, "table": settings.table, "name": settings.network, "node_ip": settings.node_ip}
+    return PodNetwork(own, layout.cni_config, layout.cni_state, **names)
 
 
 def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Process]:
@@ -128,11 +129,12 @@ def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Pro
         base.errors.Retryable: the machine does not let us.
     """
     keep_private(layout)
-    identity.prepare(layout, settings, SystemClock())
+    if not settings.server:
+        identity.prepare(layout, settings, SystemClock())
     pod_network(layout, settings).ensure()
     runtime = containerd_settings(layout)
     containerd.prepare(runtime, settings.registries)
-    return process_list(layout, runtime.command)
+    return process_list(layout, runtime.command, server=not settings.server)
 
 
 def keep_private(layout: Layout) -> None:
@@ -157,8 +159,8 @@ def dns_answers(settings: Settings, timeout_s: float = 1.0) -> str:
     return "" if answers else f"{name} has no address yet"
 
 
-def process_list(layout: Layout, containerd_argv: Sequence[str]) -> list[supervisor.Process]:
-    """What the supervisor runs on a machine that is both server and node, in the order of starting."""
+def process_list(layout: Layout, containerd_argv: Sequence[str], *, server: bool = True) -> list[supervisor.Process]:
+    """What the supervisor runs, in the order of starting. server: on a machine that is not only a node."""
 
     def own(module: str) -> tuple[str, ...]:
         return (sys.executable, "-m", module, str(layout.data), str(layout.run))
@@ -166,11 +168,19 @@ def process_list(layout: Layout, containerd_argv: Sequence[str]) -> list[supervi
     def log(name: str) -> str:
         return str(layout.logs / f"{name}.log")
 
-    return [
-        supervisor.Process("containerd", tuple(containerd_argv), log("containerd")),
-        supervisor.Process("server", own("navarch.app.server"), log("server")),
-        supervisor.Process("agent", own("navarch.app.node"), log("agent"), needs=("containerd", "server")),
-    ]
+    runtime = supervisor.Process("containerd", tuple(containerd_argv), log("containerd"))
+    serving = [supervisor.Process("server", own("navarch.app.server"), log("server"))] if server else []
+    needs = ("containerd", *(process.name for process in serving))
+    return [runtime, *serving, supervisor.Process("agent", own("navarch.app.node"), log("agent"), needs=needs)]
+
+
+def door(layout: Layout) -> ask.Door:
+    """Where the API server is asked from here. Raises: Retryable: this machine has no identity yet."""
+    settings = load_settings(layout)
+    if settings is None or not settings.server:
+        return layout.server_socket
+    who = identity.load_node(layout)
+    return ask.Remote(settings.server, client_context(who.ca, who.node))
 
 
 def supervisor_is_up(layout: Layout) -> bool:
@@ -252,7 +262,7 @@ def server_state(layout: Layout) -> str:
 
 def node_state(layout: Layout, node_name: str) -> str:
     """ "" when the node is Ready, else what it waits for. Raises: as `waiting_for`."""
-    missing = ask.node_is_ready(layout.server_socket, node_name)
+    missing = ask.node_is_ready(door(layout), node_name)
     return waiting_for(layout, missing, "containerd", "agent", "server")
 
 
@@ -302,16 +312,14 @@ def check_machine(say: Say) -> None:
 def claim_ports(layout: Layout, settings: Settings) -> None:
     """Raises: NotProvisioned when somebody else listens where our server or our agent wants to."""
     state = supervisor.read_state(layout.supervisor_state)
-    for name, port, option in (
-        ("server", settings.api_port, "--api-port"),
-        ("agent", settings.agent_port, "--agent-port"),
-    ):
+    serving = [] if settings.server else [("server", settings.api_port, "--api-port")]
+    for name, port, option in (*serving, ("agent", settings.agent_port, "--agent-port")):
         own = state.get(name, {})
         ours = supervisor_is_up(layout) or supervisor.alive(own.get("pid", 0), own.get("birth", 0))
         if not ours and not provision.port_is_free(port):
             raise NotProvisioned(
                 f"port {port} is in use by {provision.listener(port)}; stop it, or choose another port: "
-                f"navarch up {option} {port + 1}"
+                f"navarch {'join' if settings.server else 'up'} {option} {port + 1}"
             )
 
 

@@ -29,32 +29,23 @@ from navarch.agent.port import Port, Streams
 from navarch.agent.runtime import Runtime
 from navarch.agent.shortage import Ground
 from navarch.agent.usage import Gauges
-from navarch.app import containerd, identity, machine, pause, preload, processes
+from navarch.app import cidr, containerd, identity, machine, pause, preload, processes
 from navarch.app.cnisweep import Networks
+from navarch.app.enrolment import node_target
 from navarch.app.imagestore import ImageStore
 from navarch.app.layout import Layout, Settings
+from navarch.app.nodenetwork import network_organs
 from navarch.app.process import on_renewal, run_process, settle, settle_more, stop_signals
 from navarch.app.pulling import pull_settings
 from navarch.app.sweep import Shims, Sweeper
+from navarch.app.upkeep import Upkeep, ask_beside
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
 from navarch.base.pki import server_context
 from navarch.client.http import HttpClient
 from navarch.client.informer import Informers
-from navarch.client.target import Target
-from navarch.dns.run import PORT as DNS_PORT
-from navarch.dns.run import Dns
-from navarch.dns.upstream import HostResolvers
 from navarch.kinds import POD
-from navarch.proxy import rules
-from navarch.proxy.announce.run import Announcer
-from navarch.proxy.health import PAGE_PORT
-from navarch.proxy.nft import NftDataplane
-from navarch.proxy.run import Proxy
 from navarch.wire.http import Server
-
-CGROUP = "/navarch"
-DNS_SERVICE = "kube-system/kube-dns"
 
 OUT_OF_THE_BOX = KubeletConfig(
     pod_pids_limit=4096,
@@ -80,7 +71,7 @@ def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
         cluster_dns=(settings.dns_ip,),
         cluster_domain=settings.cluster_domain,
         port=settings.agent_port,
-        cgroup_root=CGROUP,
+        cgroup_root=f"/{settings.cgroup}",
         log_bytes=kubelet.container_log_max_bytes,
         log_files=kubelet.container_log_max_files,
         kubelet=kubelet,
@@ -104,22 +95,8 @@ def measured(layout: Layout, agent: Agent, runtime: Runtime, clock: SystemClock,
     config, images = agent.config, machine.containerd_settings(layout).root
     gauges = Gauges(runtime, clock, config.node_name, layout.agent, cgroups.member)
     counted_s = config.kubelet.volume_stats_agg_period_s
-    inspector = Inspector(Groups(cgroups.hierarchy, CGROUP), config.paths, images, clock, counted_s)
+    inspector = Inspector(Groups(cgroups.hierarchy, config.cgroup_root), config.paths, images, clock, counted_s)
     return Measures(gauges, lambda: agent.probed, agent.vitals, agent.volumes_used, inspector, agent.evicted)
-
-
-def proxy_node(layout: Layout, settings: Settings) -> rules.Node:
-    """What the rules must know of this node; its own DNS server answers for the cluster's DNS service."""
-    network = machine.pod_network(layout, settings)
-    return rules.Node(
-        name=settings.node_name,
-        addresses=(settings.node_ip,),
-        pod_cidr=network.pod_cidr,
-        cluster_cidr=settings.cluster_cidr,
-        service_cidr=settings.service_cidr,
-        own={DNS_SERVICE: rules.Target(network.gateway, DNS_PORT)},
-        bridge_filtered=network.bridge_filtered,
-    )
 
 
 async def containerd_ready(layout: Layout, runtime: CriRuntime, clock: SystemClock) -> None:
@@ -149,39 +126,27 @@ def _sweeper(layout: Layout, settings: Settings, clock: SystemClock) -> Sweeper:
 def _cgroups(layout: Layout, config: AgentConfig) -> Cgroups:
     found = read_machine(layout.agent)
     sizes = [size for size, _ in found.hugepages]
-    return Cgroups(CGROUP, kubelet=config.kubelet, pagesizes=sizes, pids=found.pids)
-
-
-def target(settings: Settings, who: identity.NodeIdentity) -> Target:
-    """The API server, and as whom it is asked."""
-    return Target(settings.api_url, who.ca, who.node.certificate, who.node.key)
+    return Cgroups(config.cgroup_root, kubelet=config.kubelet, pagesizes=sizes, pids=found.pids)
 
 
 async def serve(layout: Layout, settings: Settings) -> None:
     stop = stop_signals()
     config, who = agent_config(layout, settings), identity.load_node(layout)
     clock, ids = SystemClock(), SystemIds()
-    client = HttpClient(target(settings, who), "navarch-agent")
+    client = HttpClient(node_target(settings, who), "navarch-agent")
     runtime = CriRuntime(machine.containerd_settings(layout).socket, clock)
     router = processes.routed(layout, runtime, clock, ids)
+    await cidr.ask(client, layout, settings)
     machine.pod_network(layout, settings).ensure()
     await containerd_ready(layout, runtime, clock)
     informers = Informers(client, clock)
-    gateway = machine.pod_network(layout, settings).gateway
-    upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
     cgroups = _cgroups(layout, config)
     ground = Ground(machine.containerd_settings(layout).root, frozenset((pause.PAUSE_IMAGE,)))
     sweep = _sweeper(layout, settings, clock)
     agent = Agent(client, router, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
-    proxy = Proxy(informers, NftDataplane(settings.table), proxy_node(layout, settings), clock, page_port=PAGE_PORT)
-    agent.isolate = proxy.isolate
-    organs = (
-        agent,
-        proxy,
-        Announcer(informers, settings.node_name, clock),
-        Dns(informers, (gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
-        informers,
-    )
+    network = network_organs(layout, settings, informers, clock, ids)
+    agent.isolate = network[0].isolate
+    organs = (agent, *network, informers)
     measures = measured(layout, agent, router, clock, cgroups)
     doorman = Doorman(client, settings.node_name, clock)
     port = _port(layout, settings, agent, CriStreams(runtime.channel), informers, measures, doorman, clock)
@@ -197,6 +162,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
             renewal = _renewal(layout, settings, who, server, client)
             tasks.append(group.create_task(renewal.run()))
             on_renewal(renewal.hurry)
+            tasks += upkeep_tasks(group, layout, settings, clock, ids, renewal)
             settle()
             _log.info("serving", node=settings.node_name, port=settings.agent_port)
             tasks.append(group.create_task(_settle_when_synced(informers)))
@@ -235,6 +201,20 @@ def _port(
     )
 
 
+def upkeep_tasks(
+    group: asyncio.TaskGroup,
+    layout: Layout,
+    settings: Settings,
+    clock: SystemClock,
+    ids: SystemIds,
+    renewal: identity.Renewal[identity.NodeIdentity],
+) -> list[asyncio.Task[None]]:
+    """On a machine that has joined, which asks for its certificates; where the server is, it makes them."""
+    if not settings.server:
+        return []
+    return [group.create_task(Upkeep(layout, settings, clock, ids, ask_beside, renewal.hurry).run())]
+
+
 def _renewal(
     layout: Layout, settings: Settings, who: identity.NodeIdentity, server: Server, client: HttpClient
 ) -> identity.Renewal[identity.NodeIdentity]:
@@ -242,7 +222,7 @@ def _renewal(
 
     def show(found: identity.NodeIdentity) -> None:
         server.context = server_context(found.agent, found.ca)
-        client.show(target(settings, found))
+        client.show(node_target(settings, found))
 
     return identity.Renewal(who, lambda: identity.load_node(layout), show)
 

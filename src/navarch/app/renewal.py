@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from navarch.app import identity, kubeconfig, supervisor
+from navarch.app import enrolment, identity, kubeconfig, supervisor
 from navarch.app.layout import Layout, Settings, load_settings
 from navarch.app.provision import NotProvisioned
 from navarch.app.teardown import read_remembered
@@ -63,13 +64,15 @@ def certificates(layout: Layout) -> Sequence[Listed]:
     return found
 
 
-def renew(layout: Layout) -> identity.Identity:
+def renew(layout: Layout) -> None:
     """Make every certificate anew but the authorities', and have the processes show them; nothing is restarted.
     The person's kubeconfig gets the administrator's, too.
 
     Raises: NotProvisioned, when there is no cluster, or a process goes on showing the old one.
     """
     settings = cluster(layout)
+    if settings.server:
+        return renew_joined(layout, settings)
     made = identity.renew_all(layout, settings, SystemClock())
     if written := read_remembered(layout).get("kubeconfig"):
         kubeconfig.refresh(Path(written["path"]), yaml.safe_load(layout.admin_kubeconfig.read_text()))
@@ -83,7 +86,15 @@ def renew(layout: Layout) -> identity.Identity:
         os.kill(_pid(state, name), signal.SIGHUP)
     for name in running:
         _wait_until_shown(name, *shown[name])
-    return made
+
+
+def renew_joined(layout: Layout, settings: Settings) -> None:
+    """Those of a machine that has joined: asked for, as when they near their end."""
+    asyncio.run(enrolment.renew(layout, settings, SystemClock(), share=0.0))
+    entry = supervisor.read_state(layout.supervisor_state).get("agent", {})
+    if supervisor.alive(entry.get("pid", 0), entry.get("birth", 0)):
+        os.kill(entry["pid"], signal.SIGHUP)
+        _wait_until_shown("agent", settings.agent_port, identity.load_node(layout).agent.certificate)
 
 
 def _pid(state: dict[str, dict[str, int]], name: str) -> int:

@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from navarch.app import containerd, kubeconfig, machine, preload, processes
+from navarch.app import containerd, kubeconfig, lan, machine, preload, processes
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.app.machine import Say, Step
 from navarch.base.errors import Retryable
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 CGROUP = "navarch"
-"""The tree that holds every container (see `app.node`)."""
+"""The tree that holds every container, where no settings say another (see `app.node`)."""
 
 RUNTIME_FOLDERS = tuple(Path("/run", name) for name in ("containerd/runc/k8s.io", "containerd/runc", "containerd/s"))
 """What containerd, its shims and runc make outside of the folders they are given; the deepest first."""
@@ -43,12 +43,36 @@ def write_remembered(layout: Layout, remembered: dict[str, Any]) -> None:
 
 def steps(layout: Layout, settings: Settings | None) -> list[Step]:
     """settings: None when only folders of a cluster are left."""
-    runtime = machine.containerd_settings(layout)
 
     def stop_organs(say: Say) -> None:
         machine.stop_supervisor(layout, children=False)
         for name in ("agent", "server"):
             machine.stop_child(layout, name)
+
+    def forget_context(say: Say) -> None:
+        written = read_remembered(layout).get("kubeconfig")
+        if written and settings:
+            kubeconfig.uninstall(Path(written["path"]), settings.context, written["current"])
+
+    def stop_hosts(say: Say) -> None:
+        lan.stop(hosts, say)
+        lan.take_up(settings or Settings("", ""), hosts)
+
+    hosts = lan.present(layout, settings)
+    *of_machine, files = machine_steps(layout, settings)
+    return [
+        *([Step("Other nodes removed", stop_hosts, "Removing other nodes")] if hosts else []),
+        Step("Agent and server stopped", stop_organs, "Stopping agent and server"),
+        *of_machine,
+        Step("kubeconfig context removed", forget_context, "Removing the kubeconfig context"),
+        files,
+    ]
+
+
+def machine_steps(layout: Layout, settings: Settings | None) -> list[Step]:
+    """What is undone on every machine that was a node, once its agent has ended."""
+    runtime = machine.containerd_settings(layout)
+    group = settings.cgroup if settings else CGROUP
 
     def remove_containers(say: Say) -> None:
         processes.remove_all(layout, say)
@@ -57,31 +81,24 @@ def steps(layout: Layout, settings: Settings | None) -> list[Step]:
     def stop_containerd(say: Say) -> None:
         machine.stop_child(layout, "containerd")
         containerd.kill_containers(runtime)
-        kill_cgroups(CGROUP)
+        kill_cgroups(group)
         asyncio.run(containerd.remove(runtime))
 
     def remove_network(say: Say) -> None:
         if settings:
             machine.pod_network(layout, settings).remove()
 
-    def forget_context(say: Say) -> None:
-        written = read_remembered(layout).get("kubeconfig")
-        if written and settings:
-            kubeconfig.uninstall(Path(written["path"]), settings.context, written["current"])
-
     def remove_files(say: Say) -> None:
         for folder in (layout.run, layout.data):
             asyncio.run(containerd.unmount_below(folder))
-        remove_cgroups(CGROUP)
+        remove_cgroups(group)
         machine.remove_all([layout.run, *preload.all_but_archives(layout.data, layout.images)])
         remove_empty_folders()
 
     return [
-        Step("Agent and server stopped", stop_organs, "Stopping agent and server"),
         Step("Containers removed", remove_containers, "Removing containers"),
         Step("containerd removed", stop_containerd, "Removing containerd"),
         Step("Network removed", remove_network, "Removing the network"),
-        Step("kubeconfig context removed", forget_context, "Removing the kubeconfig context"),
         Step("Files removed", remove_files, "Removing files"),
     ]
 

@@ -20,13 +20,21 @@ from navarch.controllers.certificates.serving import ACCOUNT
 from navarch.kinds import CLUSTERROLE, CLUSTERROLEBINDING, CONFIGMAP, ROLE, ROLEBINDING
 from navarch.kinds.bootstraptoken import INFO, INFO_KEY, INFO_NAMESPACE, NODE_GROUP
 from navarch.kinds.rbac import GROUP
+from navarch.net.paths import MODES
+from navarch.net.run import CONFIG, CONFIG_NAMESPACE, MODE
 from navarch.objects.value import Document
 
 NODES = "system:nodes"
 ANONYMOUS = "system:anonymous"
-CONFIG_NAMESPACE, CONFIG = "kube-system", "navarch-config"
 CERTIFICATES = "certificates.k8s.io"
 PREFIX = "system:navarch:"
+SETTINGS = {
+    "clusterCIDR": "cluster_cidr",
+    "serviceCIDR": "service_cidr",
+    "clusterDNS": "dns_ip",
+    "clusterDomain": "cluster_domain",
+}
+"""What every node of a cluster has in common: how it is called for others, and among the settings."""
 
 Rule = Mapping[str, Sequence[str]]
 
@@ -37,7 +45,7 @@ async def ensure_welcome(client: Client, settings: Settings, ca: bytes) -> None:
     await ensure(client, ROLE, list(_roles()))
     await ensure(client, ROLEBINDING, list(_role_bindings()))
     await _ensure_data(client, INFO_NAMESPACE, INFO, {INFO_KEY: cluster_info(settings, ca)})
-    await _ensure_data(client, CONFIG_NAMESPACE, CONFIG, cluster_config(settings))
+    await _ensure_data(client, CONFIG_NAMESPACE, CONFIG, cluster_config(settings), {MODE: MODES[0]})
 
 
 def cluster_info(settings: Settings, ca: bytes) -> str:
@@ -48,19 +56,15 @@ def cluster_info(settings: Settings, ca: bytes) -> str:
 
 
 def cluster_config(settings: Settings) -> dict[str, str]:
-    """What every node of a cluster has in common."""
-    return {
-        "clusterCIDR": settings.cluster_cidr,
-        "serviceCIDR": settings.service_cidr,
-        "clusterDNS": settings.dns_ip,
-        "clusterDomain": settings.cluster_domain,
-    }
+    return {key: getattr(settings, name) for key, name in SETTINGS.items()}
 
 
-async def _ensure_data(client: Client, namespace: str, name: str, data: Mapping[str, str]) -> None:
-    """These keys; others are left alone."""
+async def _ensure_data(
+    client: Client, namespace: str, name: str, data: Mapping[str, str], first: Mapping[str, str] = {}
+) -> None:
+    """These keys; others are left alone. first: what it has besides in the beginning, for people to change."""
     metadata = {"name": name, "namespace": namespace}
-    document: Document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
+    document: Document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {**data, **first}}
     try:
         await client.create(CONFIGMAP, document)
     except AlreadyExists:

@@ -28,6 +28,8 @@ WIDE_TEXT = {0x1C: "utf-32-be", 0x1E: "utf-16-be"}
 COMMON_NAME, ORGANIZATION = b"\x55\x04\x03", b"\x55\x04\x0a"
 ALTERNATIVE_NAMES, CONSTRAINTS = b"\x55\x1d\x11", b"\x55\x1d\x13"
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -38,6 +40,7 @@ class Certificate:
     organizations: tuple[str, ...] = ()
     hosts: frozenset[str] = frozenset()
     authority: bool = False
+    not_before: datetime = LONG_AGO
 
 
 def read_pem(data: bytes) -> Certificate:
@@ -70,6 +73,7 @@ def read_der(data: bytes) -> Certificate:
         tuple(text for kind, text in names if kind == ORGANIZATION),
         frozenset(_hosts(extensions.get(ALTERNATIVE_NAMES, b""))),
         _signs(extensions.get(CONSTRAINTS, b"")),
+        _time(*times[0]),
     )
 
 

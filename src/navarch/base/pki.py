@@ -73,6 +73,19 @@ def new_key() -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
+def new_request(key: bytes, common_name: str, organizations: Sequence[str] = (), hosts: Sequence[str] = ()) -> bytes:
+    """A request (PKCS #10, PEM) for a certificate of this key. hosts: DNS names and addresses."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, organizations))
+    if hosts:
+        names = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(load_key(key), SHA256()).public_bytes(Encoding.PEM)
+
+
 def load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     """Raises: ValueError: `pem` is no unencrypted elliptic-curve key."""
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -7,11 +7,12 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from navarch.agent.imagefile import ImageConfig, full_name
-from navarch.app import imagebuild, imagestore, preload
+from navarch.app import imagebuild, imagestore, lan, preload
 from navarch.app.debian import CACHE
 from navarch.app.imagestore import ImageStore, short, size
 from navarch.app.layout import Layout
@@ -74,7 +75,20 @@ def _with_store(layout: Layout, act: Callable[[ImageStore], Awaitable[Result]]) 
 
 def import_archive(layout: Layout, archive: Path) -> Sequence[str]:
     """For other commands: without a word. Raises: NotProvisioned, agent.runtime.RuntimeFailure."""
-    return _with_store(layout, lambda store: store.take_in(archive, lambda done: None))
+    names = _with_store(layout, lambda store: store.take_in(archive, lambda done: None))
+    _take_in_elsewhere(layout, [archive])
+    return names
+
+
+async def _quietly(archive: Path, store: ImageStore) -> None:
+    await store.take_in(archive, lambda done: None)
+
+
+def _take_in_elsewhere(layout: Layout, archives: Sequence[Path]) -> None:
+    """On the other nodes that this machine plays."""
+    for one in lan.present(layout, None):
+        for archive in archives:
+            _with_store(one.layout, partial(_quietly, archive))
 
 
 def take_in(layout: Layout, archives: Sequence[Path], *, as_json: bool) -> None:
@@ -89,6 +103,7 @@ def take_in(layout: Layout, archives: Sequence[Path], *, as_json: bool) -> None:
         return names
 
     names = _with_store(layout, play)
+    _take_in_elsewhere(layout, archives)
     if as_json:
         output.facts({"images": names})
 
@@ -180,6 +195,7 @@ def build(layout: Layout, wanted: Wanted, file: Path | None, *, as_json: bool) -
         facts["sizeBytes"] = imagestore.size_of(archive)
         if file is None:
             _with_store(layout, lambda store: _put(store, archive, quiet=as_json))
+            _take_in_elsewhere(layout, [archive])
 
     if file is None:
         imagestore.check_running(layout)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import sys
 from collections.abc import Mapping
@@ -11,23 +9,28 @@ from typing import Any
 
 import yaml
 
-from navarch.app import ask, containerd, kubeconfig, machine, supervisor, teardown
+from navarch.app import ask, containerd, kubeconfig, lan, machine, supervisor, teardown
 from navarch.app.layout import Layout, Settings, load_settings
 from navarch.app.machine import Say, Step
+from navarch.app.provision import NotProvisioned
 from navarch.cli import output
 
 PROCESSES = ("server", "agent", "containerd", "supervisor")
 
 
-def up(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str], *, as_json: bool) -> None:
-    """wanted: settings by name, those that the person gave. registries: name -> URL, to be added."""
+def up(
+    layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str], *, nodes: int = 0, as_json: bool
+) -> None:
+    """wanted: settings by name, those that the person gave. registries: name -> URL, to be added. nodes: how many the
+    machine is to play; 0 for as many as before."""
+    nodes = nodes or nodes_before(layout)
     chosen: list[Settings] = []
 
     def prepare(say: Say) -> None:
         kubeconfig.read(kubeconfig.default_path())  # before anything starts: it may be one that must not be touched
         machine.check_alone(layout, "up")
         machine.check_machine(say)
-        settings = machine.choose_settings(layout, wanted, registries)
+        settings = machine.choose_settings(layout, wanted, registries).having(nodes=nodes)
         machine.claim_ports(layout, settings)
         machine.keep_settings(layout, settings)
         chosen.append(settings)
@@ -44,6 +47,9 @@ def up(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str],
     def names(say: Say) -> None:
         machine.wait_until("DNS", lambda: machine.dns_answers(chosen[0]), say)
 
+    def others(say: Say) -> None:
+        change_hosts(layout, chosen[0], say)
+
     def context(say: Say) -> None:
         write_context(layout, chosen[0])
 
@@ -54,13 +60,34 @@ def up(layout: Layout, wanted: Mapping[str, Any], registries: Mapping[str, str],
         Step("Node is Ready", node, "Waiting for the node"),
         Step("DNS answers", names, "Waiting for DNS"),
         Step("kubeconfig has a context", context, "Writing a context"),
+        *(
+            [Step(f"{nodes} nodes are Ready", others, "Starting more nodes")]
+            if nodes > 1 or nodes_before(layout) > 1
+            else []
+        ),
     ]
-    with contextlib.redirect_stdout(io.StringIO()) if as_json else contextlib.nullcontext():
+    with output.silent(as_json):
         output.play(steps)
     if as_json:
         output.facts(facts(layout))
     else:
         say_what_next(chosen[0])
+
+
+def nodes_before(layout: Layout) -> int:
+    found = load_settings(layout)
+    return found.nodes if found is not None else 1
+
+
+def change_hosts(layout: Layout, settings: Settings, say: Say) -> None:
+    """Start the machine's other nodes, and remove those that are too many."""
+    hosts = lan.wanted(layout, settings)
+    if gone := [one for one in lan.present(layout, settings) if one.number > settings.nodes]:
+        lan.stop(gone, say)
+        lan.unplug(gone)
+    if hosts:
+        lan.lay(settings, hosts)
+        lan.start(layout, settings, hosts, say)
 
 
 def say_what_next(settings: Settings) -> None:
@@ -96,9 +123,16 @@ def down(layout: Layout) -> None:
     if settings is None and not layout.data.exists() and not layout.run.exists():
         print("There is no cluster on this machine.")
         return
+    if settings is not None and settings.server:
+        raise NotProvisioned(f"this machine has joined {settings.server}; `navarch leave` makes it leave")
     machine.check_alone(layout, "down")
     output.play(teardown.steps(layout, settings))
     print("\nThe cluster is gone: no process, mount, interface, rule or file of it is left.")
+
+
+def processes(settings: Settings | None) -> tuple[str, ...]:
+    """Those that run on this machine."""
+    return tuple(name for name in PROCESSES if name != "server" or settings is None or not settings.server)
 
 
 def facts(layout: Layout) -> dict[str, Any]:
@@ -106,7 +140,7 @@ def facts(layout: Layout) -> dict[str, Any]:
     settings = load_settings(layout)
     state = supervisor.read_state(layout.supervisor_state)
     found: dict[str, Any] = {}
-    for name in PROCESSES:
+    for name in processes(settings):
         entry = state.get(name, {})
         up = supervisor.alive(entry.get("pid", 0), entry.get("birth", 0))
         found[name] = {
@@ -115,7 +149,7 @@ def facts(layout: Layout) -> dict[str, Any]:
             "restarts": entry.get("restarts", 0),
             "lastExit": entry.get("lastExit", ""),
         }
-    found["nodes"] = ask.list_nodes(layout.server_socket)
+    found["nodes"] = ask.list_nodes(machine.door(layout))
     found["warnings"] = containerd.warnings(machine.containerd_settings(layout)) if settings else []
     found["addresses"] = (
         {
@@ -134,7 +168,8 @@ def facts(layout: Layout) -> dict[str, Any]:
 def status(layout: Layout, *, as_json: bool) -> int:
     """Print what is up; returns the exit code, 0 when everything is."""
     found = facts(layout)
-    everything = all(found[name]["running"] for name in PROCESSES) and all(node["ready"] for node in found["nodes"])
+    running = [name for name in PROCESSES if name in found]
+    everything = all(found[name]["running"] for name in running) and all(node["ready"] for node in found["nodes"])
     code = 0 if everything and found["nodes"] else 1
     if as_json:
         print(json.dumps(found, indent=2))
@@ -149,7 +184,7 @@ def status(layout: Layout, *, as_json: bool) -> int:
             str(found[name]["pid"] or "-"),
             str(found[name]["restarts"]),
         ]
-        for name in PROCESSES
+        for name in running
     ]
     output.table(["PROCESS", "STATUS", "PID", "RESTARTS"], rows)
     print()

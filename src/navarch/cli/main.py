@@ -79,10 +79,32 @@ def _registries(values: list[str]) -> list[str]:
     return values
 
 
+def _duration(value: str) -> str:
+    from navarch.app.machine import seconds
+
+    try:
+        seconds(value or "0")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value
+
+
 PortOption = Annotated[int, typer.Option(help="Port of the API server [6443].", callback=_port, show_default=False)]
 AgentPortOption = Annotated[int, typer.Option(help="Port of the agent [10250].", callback=_port, show_default=False)]
 AddressOption = Annotated[str, typer.Option(help="Address of this machine [found by itself].", callback=_address)]
 NameOption = Annotated[str, typer.Option(help="Name of this node [the host name].", callback=_name)]
+NodesOption = Annotated[
+    int,
+    typer.Option(min=0, max=64, help="How many nodes this machine plays [1, or as before].", show_default=False),
+]
+ApiNameOption = Annotated[
+    list[str],
+    typer.Option(
+        "--api-name",
+        metavar="NAME",
+        help="One more name or address of the API server; others join by the first. May be repeated.",
+    ),
+]
 RegistryOption = Annotated[
     list[str],
     typer.Option(
@@ -194,6 +216,7 @@ def up(
     agent_port: AgentPortOption = 0,
     node_ip: AddressOption = "",
     node_name: NameOption = "",
+    api_name: ApiNameOption = [],  # noqa: B006 - typer makes a new one for each call
     registry: RegistryOption = [],  # noqa: B006 - typer makes a new one for each call
     audit_policy_file: AuditPolicyOption = "",
     audit_log_path: AuditLogOption = "",
@@ -203,6 +226,7 @@ def up(
     kubelet_config: KubeletConfigOption = "",
     image_credential_provider_config: ProviderConfigOption = "",
     image_credential_provider_bin_dir: ProviderFolderOption = "",
+    nodes: NodesOption = 0,
     output_form: FormOption = Form.text,
 ) -> None:
     """Set up and start a cluster on this machine. Harmless where it runs already."""
@@ -211,9 +235,9 @@ def up(
 
     wanted: dict[str, Any] = {"api_port": api_port, "agent_port": agent_port, "node_ip": node_ip}
     audit = _audit(audit_policy_file, audit_log_path, audit_log_maxsize, audit_log_maxbackup, audit_log_maxage)
-    wanted |= {"node_name": node_name, **audit, **_kubelet(kubelet_config)}
+    wanted |= {"node_name": node_name, "api_names": tuple(api_name), **audit, **_kubelet(kubelet_config)}
     wanted |= _providers(image_credential_provider_config, image_credential_provider_bin_dir)
-    lifecycle.up(Layout(data_dir, run_dir), wanted, parse(registry), as_json=output_form is Form.json)
+    lifecycle.up(Layout(data_dir, run_dir), wanted, parse(registry), nodes=nodes, as_json=output_form is Form.json)
 
 
 @app.command()
@@ -222,6 +246,53 @@ def down(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
     from navarch.cli import lifecycle
 
     lifecycle.down(Layout(data_dir, run_dir))
+
+
+@app.command()
+def join(
+    server: Annotated[str, typer.Argument(metavar="SERVER", help="Where the API server is: https://host:port.")],
+    token: Annotated[str, typer.Option(help="Made by `navarch token create` on the server.")] = "",
+    ca_hash: Annotated[
+        str, typer.Option(metavar="sha256:...", help="The authority to expect [any that the token has signed for].")
+    ] = "",
+    data_dir: DataOption = DATA,
+    run_dir: RunOption = RUN,
+    agent_port: AgentPortOption = 0,
+    node_ip: AddressOption = "",
+    node_name: NameOption = "",
+    registry: RegistryOption = [],  # noqa: B006 - typer makes a new one for each call
+    kubelet_config: KubeletConfigOption = "",
+    own: Annotated[
+        str, typer.Option("--own", help="A name for what nodes of one machine must not share.", hidden=True)
+    ] = "",
+    output_form: FormOption = Form.text,
+) -> None:
+    """Make this machine a node of a cluster that is elsewhere. Harmless where it is one already."""
+    from navarch.app.registries import parse
+    from navarch.cli import membership
+
+    try:
+        asked = membership.invitation(server, token, ca_hash, node_name, node_ip)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    said: dict[str, Any] = {"agent_port": agent_port, "registries": parse(registry), **_kubelet(kubelet_config)}
+    said |= {"cgroup": f"navarch-{own}", "network": f"{own}.navarch"} if own else {}
+    wanted = {name: value for name, value in said.items() if value}
+    membership.join(Layout(data_dir, run_dir), asked, wanted, as_json=output_form is Form.json)
+
+
+@app.command()
+def leave(
+    now: Annotated[bool, typer.Option("--now", help="Do not move pods first, and do not need the cluster.")] = False,
+    timeout: Annotated[str, typer.Option(help="How long pods may take to go.", callback=_duration)] = "5m",
+    data_dir: DataOption = DATA,
+    run_dir: RunOption = RUN,
+) -> None:
+    """Make this machine leave the cluster that it has joined: its pods move elsewhere, nothing of it stays here."""
+    from navarch.app.machine import seconds
+    from navarch.cli import membership
+
+    membership.leave(Layout(data_dir, run_dir), now=now, patience_s=seconds(timeout))
 
 
 @app.command()
@@ -325,16 +396,6 @@ def _endpoints(value: str) -> str:
     return value
 
 
-def _duration(value: str) -> str:
-    from navarch.app.machine import seconds
-
-    try:
-        seconds(value or "0")
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    return value
-
-
 EtcdServersOption = Annotated[
     str,
     typer.Option(
@@ -379,7 +440,7 @@ def server(
     from navarch.app import machine
 
     said: dict[str, Any] = {"api_port": api_port, "node_ip": node_ip, "node_name": node_name}
-    said |= {"etcd_servers": [url for url in etcd_servers.split(",") if url], "etcd_prefix": etcd_prefix}
+    said |= {"etcd_servers": tuple(url for url in etcd_servers.split(",") if url), "etcd_prefix": etcd_prefix}
     said |= {"etcd_cafile": etcd_cafile, "etcd_certfile": etcd_certfile, "etcd_keyfile": etcd_keyfile}
     wanted = {name: value for name, value in said.items() if value}
     wanted |= _audit(audit_policy_file, audit_log_path, audit_log_maxsize, audit_log_maxbackup, audit_log_maxage)

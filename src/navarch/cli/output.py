@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -44,6 +46,13 @@ def kubectl() -> str:
 def facts(document: Mapping[str, Any]) -> None:
     """`-o json`."""
     print(json.dumps(document, indent=2))
+
+
+@contextmanager
+def silent(quiet: bool) -> Iterator[None]:
+    """Nothing is printed meanwhile, if so: facts follow, which a program reads."""
+    with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
+        yield
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -39,7 +39,7 @@ def test_what_is_said_is_kept_and_the_rest_left(tmp_path: Path) -> None:
     keep_server_settings(layout, {"etcd_servers": ["http://a:1"], "etcd_compaction_interval_s": 0.0})
     found = load_settings(layout)
     assert found is not None
-    assert (found.node_name, found.api_port, found.etcd_servers) == ("me", 7443, ["http://a:1"])
+    assert (found.node_name, found.api_port, found.etcd_servers) == ("me", 7443, ("http://a:1",))
     made = etcd_settings(found)
     assert (made.endpoints, made.prefix, made.compaction_s) == (("http://a:1",), "/registry", 0.0)
     assert (made.ca, made.certificate, made.key) == (None, None, None)

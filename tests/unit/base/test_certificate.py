@@ -60,7 +60,7 @@ def test_what_was_written_is_read(
     end: datetime, name: str, groups: tuple[str, ...], hosts: tuple[object, ...], ca: bool | None
 ) -> None:
     certificate = made(end, name, groups, hosts, ca)
-    expected = Certificate(end, name, groups, frozenset(map(str, hosts)), bool(ca))
+    expected = Certificate(end, name, groups, frozenset(map(str, hosts)), bool(ca), end - timedelta(days=1))
     assert read_der(certificate.public_bytes(Encoding.DER)) == expected
     assert (
         read_pem(b"# a comment\n" + certificate.public_bytes(Encoding.PEM) + b"-----BEGIN EC PRIVATE KEY") == expected

@@ -1,0 +1,52 @@
+"""What a node's process does about the network: services, addresses for the outside, paths to other nodes, names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from navarch.app import machine
+from navarch.app.layout import Layout, Settings
+from navarch.base.clock import SystemClock, SystemIds
+from navarch.client.informer import Informers
+from navarch.dns.run import PORT as DNS_PORT
+from navarch.dns.run import Dns
+from navarch.dns.upstream import HostResolvers
+from navarch.net.netlink import NetlinkKernel
+from navarch.net.paths import Home
+from navarch.net.plan import TUNNEL
+from navarch.net.run import NodePaths
+from navarch.proxy import rules
+from navarch.proxy.announce.run import Announcer
+from navarch.proxy.health import PAGE_PORT
+from navarch.proxy.nft import NftDataplane
+from navarch.proxy.run import Proxy
+
+DNS_SERVICE = "kube-system/kube-dns"
+
+
+def proxy_node(layout: Layout, settings: Settings) -> rules.Node:
+    """What the rules must know of this node; its own DNS server answers for the cluster's DNS service."""
+    network = machine.pod_network(layout, settings)
+    return rules.Node(
+        name=settings.node_name,
+        addresses=(settings.node_ip,),
+        pod_cidr=network.pod_cidr,
+        cluster_cidr=settings.cluster_cidr,
+        service_cidr=settings.service_cidr,
+        own={DNS_SERVICE: rules.Target(network.gateway, DNS_PORT)},
+        bridge_filtered=network.bridge_filtered,
+    )
+
+
+def network_organs(
+    layout: Layout, settings: Settings, informers: Informers, clock: SystemClock, ids: SystemIds
+) -> tuple[Proxy, Announcer, NodePaths, Dns]:
+    network = machine.pod_network(layout, settings)
+    home = Home(settings.node_name, settings.node_ip, network.pod_cidr, settings.cluster_cidr)
+    upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
+    return (
+        Proxy(informers, NftDataplane(settings.table), proxy_node(layout, settings), clock, page_port=PAGE_PORT),
+        Announcer(informers, settings.node_name, clock),
+        NodePaths(informers, NetlinkKernel(TUNNEL), home, clock),
+        Dns(informers, (network.gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
+    )
