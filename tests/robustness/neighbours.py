@@ -76,12 +76,16 @@ def eat():
         held.append(bytearray(b"x") * (1 << 20))
 began = time.monotonic()
 while time.monotonic() - began < 8:
-    if os.fork() == 0:
-        open("/proc/self/oom_score_adj", "w").write("1000")
-        eat()
+    try:
+        if os.fork() == 0:
+            open("/proc/self/oom_score_adj", "w").write("1000")
+            eat()
+    except OSError:
+        break
     os.wait()
 eat()
 """
+"""Its children, again and again, and in the end itself; at once where the bomb has left it no process."""
 FILLER = """
 block = bytes(range(256)) * 4096
 while True:

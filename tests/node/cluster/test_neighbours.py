@@ -11,28 +11,40 @@ import pytest
 from node_settings import PIDS
 from real_cluster import PYTHON, Kubectl, pod, until
 
+from navarch.app.layout import Layout
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "robustness"))
 
-from neighbours import HOG, others, processes, serving
+from neighbours import others, processes, serving
 
 pytestmark = pytest.mark.node
 
-BOMB = """
+WAIT = """
 import os, time
+while not os.path.exists("/data/{0}"):
+    time.sleep(0.1)
+"""
+"""Each begins when the test says so: a bomb takes the processes that others of its pod need to start."""
+SCRIPTS = {
+    "bomb": """
 while True:
     try:
         os.fork()
     except OSError:
         print("no more", flush=True)
         time.sleep(5)
-"""
-FILLER = """
-import time
-time.sleep(5)
+""",
+    "hog": """
+held = []
+while True:
+    held.append(bytearray(b"x") * (1 << 20))
+""",
+    "filler": """
 with open("/data/file", "wb") as file:
     file.write(bytes(40 << 20))
 time.sleep(1000)
-"""
+""",
+}
 
 
 @pytest.fixture
@@ -52,18 +64,28 @@ def answers(address: str) -> bool:
 
 def test_a_bomb_a_hog_and_a_filler_harm_only_themselves(kubectl: Kubectl, beside: list[str]) -> None:
     before = others(kubectl)
-    script = HOG.replace("< 8", "< 1")
-    hog = {"name": "hog", "image": PYTHON, "command": ["python3.11", "-c", script]}
-    hog["resources"] = {"limits": {"memory": "48Mi"}}
-    filler = {"name": "filler", "image": PYTHON, "command": ["python3.11", "-c", FILLER]}
-    filler["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
-    volumes = [{"name": "data", "emptyDir": {"sizeLimit": "32Mi"}}]
-    bomb = ["python3.11", "-c", BOMB]
-    kubectl.apply(pod("noise", bomb, image=PYTHON, more=[hog, filler], volumes=volumes, labels={"role": "noise"}))
+    containers = [
+        {
+            "name": name,
+            "image": PYTHON,
+            "command": ["python3.11", "-c", WAIT.format(name) + script],
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            "resources": {"limits": {"memory": "48Mi"}} if name == "hog" else {},
+        }
+        for name, script in SCRIPTS.items()
+    ]
+    noise = pod("noise", labels={"role": "noise"}, volumes=[{"name": "data", "emptyDir": {"sizeLimit": "32Mi"}}])
+    noise["spec"]["containers"] = containers
+    kubectl.apply(noise)
+    kubectl.ready("noise")
     uid = kubectl.get("pod", "noise")["metadata"]["uid"]
-    until("the bomb to find its limit", lambda: "no more" in kubectl.run("logs", "noise", "-c", "main").stdout)
-    assert PIDS // 2 < processes(uid) <= PIDS
+    data = Layout().agent / "pods" / uid / "volumes" / "data"
+    (data / "hog").touch()
     until("the hog to be killed", lambda: killed(kubectl))
+    (data / "bomb").touch()
+    until("the bomb to find its limit", lambda: "no more" in kubectl.run("logs", "noise", "-c", "bomb").stdout)
+    assert PIDS // 2 < processes(uid) <= PIDS
+    (data / "filler").touch()
     until("the filler to be found out", lambda: kubectl.get("pod", "noise")["status"]["phase"] == "Failed")
     found = kubectl.get("pod", "noise")["status"]
     assert (found["reason"], found["message"]) == (
