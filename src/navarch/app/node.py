@@ -26,6 +26,7 @@ from navarch.agent.measures import Measures
 from navarch.agent.nodelogs import NodeLogs
 from navarch.agent.nodepages import NodePages
 from navarch.agent.port import Port, Streams
+from navarch.agent.process.router import StreamRouter
 from navarch.agent.runtime import Runtime
 from navarch.agent.shortage import Ground
 from navarch.agent.usage import Gauges
@@ -149,7 +150,8 @@ async def serve(layout: Layout, settings: Settings) -> None:
     organs = (agent, *network, informers)
     measures = measured(layout, agent, router, clock, cgroups)
     doorman = Doorman(client, settings.node_name, clock)
-    port = _port(layout, settings, agent, CriStreams(runtime.channel), informers, measures, doorman, clock)
+    streams = StreamRouter(router, CriStreams(runtime.channel))
+    port = _port(layout, settings, agent, streams, informers, measures, doorman, clock)
     try:
         async with (
             Server(
@@ -158,7 +160,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
             asyncio.TaskGroup() as group,
         ):
             await server.listen("0.0.0.0", settings.agent_port)
-            tasks = [group.create_task(organ.run()) for organ in organs]
+            tasks = [group.create_task(organ.run()) for organ in (*organs, streams)]
             renewal = _renewal(layout, settings, who, server, client)
             tasks.append(group.create_task(renewal.run()))
             on_renewal(renewal.hurry)

@@ -1,4 +1,4 @@
-"""SPDY/3.1 as far as container runtimes speak it: the client's end of a session with many streams.
+"""SPDY/3.1 as far as container runtimes speak it: either end of a session with many streams, which the client opens.
 
 containerd takes exec and attach as SPDY streams. It neither sends nor heeds flow-control frames, so none
 are sent here: back-pressure is TCP's, and every stream of a session must have a reader.
@@ -21,6 +21,9 @@ _SYN_STREAM, _SYN_REPLY, _RST_STREAM, _PING, _GOAWAY = 1, 2, 3, 6, 7
 _FIN = 1
 _VERSION = 3
 UNREAD_FRAMES = 64
+UNHEARD_STREAMS = 64
+"""Streams that the other end has opened and nobody has taken; then it waits."""
+HEADER_BYTES = 65_536
 
 _WORDS = (
     *("options", "head", "post", "put", "delete", "trace", "accept", "accept-charset", "accept-encoding"),
@@ -105,6 +108,7 @@ class Session:
         self._unpack = zlib.decompressobj(zdict=DICTIONARY)
         self._group = asyncio.TaskGroup()
         self._reader: asyncio.Task[None] | None = None
+        self._arrived: asyncio.Queue[tuple[Stream, Mapping[str, str]] | None] = asyncio.Queue(UNHEARD_STREAMS)
         self.broken = ""
 
     async def __aenter__(self) -> Session:
@@ -138,6 +142,10 @@ class Session:
         if not stream.accepted:
             raise SpdyError(self.broken or "the other end refused the stream")
         return stream
+
+    async def accept(self) -> tuple[Stream, Mapping[str, str]] | None:
+        """The next stream that the other end opens, with its headers; None once the session has ended."""
+        return await self._arrived.get()
 
     async def send(self, frame: bytes) -> None:
         """Raises: SpdyError."""
@@ -176,6 +184,7 @@ class Session:
                 stream.answered.set()
         for stream in list(self._streams.values()):
             await stream.end(finished=False)
+        await self._arrived.put(None)
 
     async def _on_data(self, number: int, body: bytes, flags: int) -> None:
         stream = self._streams.get(number)
@@ -191,6 +200,8 @@ class Session:
             await self._control(_PING, body)
         elif kind == _GOAWAY:
             self.broken = "the other end closed the SPDY session"
+        elif kind == _SYN_STREAM:
+            await self._opened(body, flags)
         elif kind in (_SYN_REPLY, _RST_STREAM):
             stream = self._streams.get(struct.unpack_from(">I", body)[0] & 0x7FFFFFFF)
             if kind == _SYN_REPLY:
@@ -202,6 +213,34 @@ class Session:
             if kind == _RST_STREAM or flags & _FIN:
                 await self._finish(stream)
 
+    async def _opened(self, body: bytes, flags: int) -> None:
+        """The other end has opened a stream: accept it. Raises: struct.error, zlib.error."""
+        number = struct.unpack_from(">I", body)[0] & 0x7FFFFFFF
+        block = self._unpack.decompress(body[10:], HEADER_BYTES)
+        if self._unpack.unconsumed_tail:
+            raise zlib.error(f"headers of more than {HEADER_BYTES} bytes")
+        headers = unpacked(block)
+        stream = self._streams[number] = Stream(self, number)
+        stream.accepted = True
+        block = self._pack.compress(struct.pack(">I", 0)) + self._pack.flush(zlib.Z_SYNC_FLUSH)
+        await self._control(_SYN_REPLY, struct.pack(">I", number) + block)
+        await self._arrived.put((stream, headers))
+        if flags & _FIN:
+            await self._finish(stream)
+
     async def _finish(self, stream: Stream) -> None:
         if self._streams.pop(stream.number, None) is not None:
             await stream.end(finished=True)
+
+
+def unpacked(block: bytes) -> dict[str, str]:
+    """A block of headers, its names in small letters. Raises: struct.error."""
+    found, at = {}, 4
+    for _ in range(struct.unpack_from(">I", block)[0]):
+        words = []
+        for _ in range(2):
+            (length,) = struct.unpack_from(">I", block, at)
+            words.append(block[at + 4 : at + 4 + length].decode("latin-1"))
+            at += 4 + length
+        found[words[0].lower()] = words[1]
+    return found

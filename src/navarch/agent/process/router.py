@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from navarch.agent.cristreams import Wanted
 from navarch.agent.process.names import HANDLERS, IMAGE, SPELLINGS, host_image
 from navarch.agent.runtime import (
     ContainerSpec,
@@ -26,9 +27,11 @@ from navarch.agent.runtime import (
     RuntimeInfo,
     SandboxSpec,
 )
+from navarch.wire.message import Tunnel
 
 if TYPE_CHECKING:
     from navarch.agent.process.runtime import ProcessRuntime
+    from navarch.agent.process.streams import ProcessStreams
 
 UNHEARD = 64
 """Changes that wait for whoever listens; then those who tell them wait."""
@@ -73,6 +76,12 @@ class Router:
                 return await self._wanted()
         return self._made
 
+    async def first(self) -> ProcessRuntime:
+        """Once there are some, or when some are left from before. Raises: RuntimeFailure."""
+        await self._present()
+        await self._there.wait()
+        return await self._wanted()
+
     async def _of(self, some_id: str) -> Runtime:
         processes = await self._present()
         return processes if processes is not None and processes.holds(some_id) else self._others
@@ -105,9 +114,7 @@ class Router:
             return self._others
 
         async def processes() -> Runtime:
-            await self._present()
-            await self._there.wait()
-            return await self._wanted()
+            return await self.first()
 
         group = asyncio.TaskGroup()
         await group.__aenter__()
@@ -177,3 +184,43 @@ class Router:
         found = await self._others.stats()
         processes = await self._present()
         return found if processes is None else [*found, *await processes.stats()]
+
+
+class Streams(Protocol):
+    """As `agent.port` wants them. All raise RuntimeFailure."""
+
+    async def exec(self, container_id: str, command: Sequence[str], wanted: Wanted) -> Tunnel: ...
+
+    async def attach(self, container_id: str, wanted: Wanted) -> Tunnel: ...
+
+    async def port_forward(self, sandbox_id: str) -> Tunnel: ...
+
+
+class StreamRouter:
+    """others: of containers. It runs what serves streams of host processes, once there are some."""
+
+    def __init__(self, router: Router, others: Streams) -> None:
+        self._router = router
+        self._others = others
+        self._own: ProcessStreams | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        processes = await self._router.first()
+        from navarch.agent.process.streams import ProcessStreams
+
+        self._own = ProcessStreams(processes)
+        await self._own.run()
+
+    def _of(self, some_id: str) -> Streams:
+        processes = self._router.processes
+        return self._own if self._own and processes is not None and processes.holds(some_id) else self._others
+
+    async def exec(self, container_id: str, command: Sequence[str], wanted: Wanted) -> Tunnel:
+        return await self._of(container_id).exec(container_id, command, wanted)
+
+    async def attach(self, container_id: str, wanted: Wanted) -> Tunnel:
+        return await self._of(container_id).attach(container_id, wanted)
+
+    async def port_forward(self, sandbox_id: str) -> Tunnel:
+        return await self._of(sandbox_id).port_forward(sandbox_id)

@@ -444,6 +444,24 @@ class ProcessRuntime:
         await self._load()
         return await self._launcher.exec(self._running(container_id).id, command, timeout_s)
 
+    # what streams lead to: see `reach.Reachable`
+
+    def exec_command(self, container_id: str, command: Sequence[str], *, tty: bool) -> list[str]:
+        held = self._running(container_id)
+        return self._launcher.command("exec", *(["--tty"] if tty else []), held.id, *command)
+
+    def attach_address(self, container_id: str) -> str:
+        return str(self._shelf.sockets / self._running(container_id).id / "attach")
+
+    def resize(self, container_id: str, rows: int, columns: int) -> None:
+        self._launcher.tell(container_id, f"1 {rows} {columns}\n")
+
+    def netns(self, sandbox_id: str) -> str:
+        box = self._boxes.get(sandbox_id)
+        if box is None or not box.ready:
+            raise Gone(f"sandbox {sandbox_id} is not there")
+        return box.netns
+
     async def reopen_log(self, container_id: str) -> None:
         held = self._running(container_id)
         try:
