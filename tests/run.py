@@ -25,6 +25,7 @@ TEST_PACKAGES = {
     "/usr/bin/curl": "curl",
     "/usr/bin/etcd": "etcd-server",
     "/usr/bin/jq": "jq",
+    "/usr/bin/conmon": "conmon",
     "/bin/busybox": "busybox-static",
 }
 BESIDE = ("house", "unit", "conformance")

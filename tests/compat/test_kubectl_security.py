@@ -15,6 +15,14 @@ metadata: {name: NAME}
 spec:
   containers: [{name: main, image: nginx, securityContext: {privileged: true}}]
 """
+HOSTED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME}
+spec:
+  runtimeClassName: CLASS
+  containers: [{name: main, image: host, command: [cat, /etc/shadow]}]
+"""
 DEPLOYMENT = """
 apiVersion: apps/v1
 kind: Deployment
@@ -68,6 +76,25 @@ def test_namespaces_say_what_their_pods_may_do(newest_kubectl: Kubectl) -> None:
     kubectl("label", "pod", "before", "a=b")
     wrong = kubectl.refused("label", "namespace", space, "--overwrite", "pod-security.kubernetes.io/enforce=none")
     assert 'metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "none": must be one of' in wrong
+
+
+def test_a_process_of_the_host_is_refused_as_a_path_of_the_host_is(newest_kubectl: Kubectl) -> None:
+    kubectl, space = newest_kubectl, newest_kubectl.namespace
+    for name, handler in ((f"{space}-hosted", "navarch-process"), (f"{space}-plain", "runc")):
+        kubectl.apply(
+            f"apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {{name: {name}}}\nhandler: {handler}\n"
+        )
+    try:
+        kubectl.apply(HOSTED.replace("NAME", "before").replace("CLASS", f"{space}-hosted"))
+        told = kubectl.warned("label", "namespace", space, "pod-security.kubernetes.io/enforce=baseline")
+        assert "before: host processes" in told
+        refused = kubectl.refused(
+            "apply", "-f", "-", stdin=HOSTED.replace("NAME", "after").replace("CLASS", f"{space}-hosted")
+        )
+        assert f'host processes (pod must not use RuntimeClass "{space}-hosted", which shows it' in refused
+        kubectl.apply(HOSTED.replace("NAME", "plain").replace("CLASS", f"{space}-plain"))
+    finally:
+        kubectl("delete", "runtimeclass", f"{space}-hosted", f"{space}-plain")
 
 
 def test_a_claim_in_use_outlives_its_deletion(newest_kubectl: Kubectl) -> None:

@@ -115,6 +115,10 @@ def main(pod: Document) -> Document:
     return next(iter(pod["status"].get("containerStatuses", ())), {})
 
 
+async def told(node: Node) -> list[str]:
+    return [item.document()["message"] for item in (await node.client.list(EVENT, "default")).items]
+
+
 def log_of(node: Node, name: str, uid: str, attempt: int = 0) -> str:
     path = node.world.config.paths.pod_logs("default", name, uid) / "main" / f"{attempt}.log"
     return path.read_text() if path.exists() else ""
@@ -130,7 +134,7 @@ async def all_of(stream: Stream) -> bytes:
 async def executed(node: Node, container_id: str, command: list[str], given: bytes = b"", *, tty: bool = False) -> Any:
     """(what it wrote, how it ended)."""
     wanted = Wanted(stdin=True, stdout=True, stderr=False, tty=tty)
-    async with asyncio.timeout(60), Session(await node.streams.exec(container_id, command, wanted)) as session:
+    async with asyncio.timeout(60), Session((await node.streams.exec(container_id, command, wanted)).tunnel) as session:
         error = await session.open({"streamType": "error"})
         stdin, stdout = [await session.open({"streamType": name}) for name in ("stdin", "stdout")]
         if tty:
@@ -185,8 +189,8 @@ def test_a_host_process_lives_as_a_pod(tmp_path: Path) -> None:
 
 
 async def attach(node: Node, held: str) -> None:
-    tunnel = await node.streams.attach(held, Wanted(stdin=True, stdout=True, stderr=True))
-    async with asyncio.timeout(60), Session(tunnel) as session:
+    dialed = await node.streams.attach(held, Wanted(stdin=True, stdout=True, stderr=True))
+    async with asyncio.timeout(60), Session(dialed.tunnel) as session:
         streams = [await session.open({"streamType": name}) for name in ("error", "stdin", "stdout", "stderr")]
         await streams[1].write(b"typed\n")
         assert await streams[2].read() == b"typed\n"
@@ -208,7 +212,7 @@ async def talk(node: Node, held: str) -> None:
 
 
 async def forwarded(node: Node, sandbox_id: str) -> None:
-    async with asyncio.timeout(60), Session(await node.streams.port_forward(sandbox_id)) as session:
+    async with asyncio.timeout(60), Session((await node.streams.port_forward(sandbox_id)).tunnel) as session:
         for number, port in enumerate((8080, 9)):
             about = {"port": str(port), "requestID": str(number)}
             error = await session.open({"streamType": "error", **about})
@@ -271,7 +275,7 @@ def test_ends_are_told_with_their_reasons_and_what_cannot_be_had_is_refused() ->
         for name, why in waits.items():
             await node.world.until(name, lambda pod, why=why: why in str(main(pod).get("state")))
         async with asyncio.timeout(60):
-            while "shareProcessNamespace" not in str(await node.client.list(EVENT, "default")):  # noqa: ASYNC110
+            while not any("shareProcessNamespace" in text for text in await told(node)):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
     play(scenario)

@@ -30,6 +30,9 @@ PACKAGES: Mapping[str, str] = {
     "cni": "containernetworking-plugins",
 }
 """What must be there -> the Debian package that brings it. iptables: the portmap plugin calls it."""
+BESIDES: Mapping[str, str] = {"conmon": "conmon"}
+"""What only some pods need (host processes), so that it comes along when something is installed and is not asked for
+else: their events say what is missing."""
 
 
 class NotProvisioned(Exception):
@@ -38,13 +41,14 @@ class NotProvisioned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was seen. missing: keys of `PACKAGES`. cgroups: 0 none, 1 or 2 the version of the controllers."""
+    """What was seen. missing: keys of `PACKAGES`; lacking: of `BESIDES`. cgroups: 0 none, or the version (1, 2)."""
 
     root: bool
     missing: tuple[str, ...]
     cgroups: int
     overlay: bool
     apt: bool
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ def observe() -> Facts:
         cgroups=cgroup_version(),
         overlay="overlay" in filesystems or Path("/lib/modules").exists(),
         apt=shutil.which("apt-get", path=SEARCH_PATH) is not None,
+        lacking=tuple(name for name in BESIDES if shutil.which(name, path=SEARCH_PATH) is None),
     )
 
 
@@ -101,6 +106,8 @@ def plan(facts: Facts) -> Plan:
     packages = tuple(PACKAGES[name] for name in facts.missing)
     if packages and not facts.apt:
         refusals.append(f"missing: {', '.join(facts.missing)}, and there is no apt-get; install them and try again")
+    if packages:
+        packages += tuple(BESIDES[name] for name in facts.lacking)
     return Plan((), tuple(refusals)) if refusals else Plan(packages)
 
 

@@ -31,6 +31,12 @@ def test_missing_programs_become_packages() -> None:
     assert plan(replace(READY, missing=("nft", "cni"))).packages == ("nftables", "containernetworking-plugins")
 
 
+def test_what_few_pods_need_comes_along_and_is_no_obstacle() -> None:
+    assert plan(replace(READY, lacking=("conmon",))) == Plan()
+    assert plan(replace(READY, missing=("runc",), lacking=("conmon",))).packages == ("runc", "conmon")
+    assert plan(replace(READY, lacking=("conmon",), apt=False)) == Plan()
+
+
 def test_every_obstacle_is_named_and_nothing_installed() -> None:
     found = plan(Facts(root=False, missing=("runc",), cgroups=0, overlay=False, apt=False))
     assert found.packages == ()

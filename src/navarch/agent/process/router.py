@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from navarch.agent.cristreams import Wanted
+from navarch.agent.cristreams import Dialed, Wanted
 from navarch.agent.process.names import HANDLERS, IMAGE, SPELLINGS, host_image
 from navarch.agent.runtime import (
     ContainerSpec,
@@ -27,7 +27,6 @@ from navarch.agent.runtime import (
     RuntimeInfo,
     SandboxSpec,
 )
-from navarch.wire.message import Tunnel
 
 if TYPE_CHECKING:
     from navarch.agent.process.runtime import ProcessRuntime
@@ -189,11 +188,13 @@ class Router:
 class Streams(Protocol):
     """As `agent.port` wants them. All raise RuntimeFailure."""
 
-    async def exec(self, container_id: str, command: Sequence[str], wanted: Wanted) -> Tunnel: ...
+    async def exec(
+        self, container_id: str, command: Sequence[str], wanted: Wanted, offered: Sequence[str] = ()
+    ) -> Dialed: ...
 
-    async def attach(self, container_id: str, wanted: Wanted) -> Tunnel: ...
+    async def attach(self, container_id: str, wanted: Wanted, offered: Sequence[str] = ()) -> Dialed: ...
 
-    async def port_forward(self, sandbox_id: str) -> Tunnel: ...
+    async def port_forward(self, sandbox_id: str) -> Dialed: ...
 
 
 class StreamRouter:
@@ -216,11 +217,13 @@ class StreamRouter:
         processes = self._router.processes
         return self._own if self._own and processes is not None and processes.holds(some_id) else self._others
 
-    async def exec(self, container_id: str, command: Sequence[str], wanted: Wanted) -> Tunnel:
-        return await self._of(container_id).exec(container_id, command, wanted)
+    async def exec(
+        self, container_id: str, command: Sequence[str], wanted: Wanted, offered: Sequence[str] = ()
+    ) -> Dialed:
+        return await self._of(container_id).exec(container_id, command, wanted, offered)
 
-    async def attach(self, container_id: str, wanted: Wanted) -> Tunnel:
-        return await self._of(container_id).attach(container_id, wanted)
+    async def attach(self, container_id: str, wanted: Wanted, offered: Sequence[str] = ()) -> Dialed:
+        return await self._of(container_id).attach(container_id, wanted, offered)
 
-    async def port_forward(self, sandbox_id: str) -> Tunnel:
+    async def port_forward(self, sandbox_id: str) -> Dialed:
         return await self._of(sandbox_id).port_forward(sandbox_id)

@@ -16,15 +16,14 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-from navarch.agent.cristreams import Wanted
+from navarch.agent.cristreams import EXEC_PROTOCOL, FORWARD_PROTOCOL, Dialed, Wanted
 from navarch.agent.process import reach
 from navarch.agent.process.terminal import Terminal
 from navarch.agent.runtime import RuntimeFailure
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
-from navarch.wire.message import Tunnel
+from navarch.wire.dialed import SocketTunnel
 from navarch.wire.spdy import Session, SpdyError, Stream
-from navarch.wire.upgrade import StreamTunnel
 
 _log = Log("agent")
 
@@ -80,7 +79,9 @@ class ProcessStreams:
             finally:
                 self._group = None
 
-    async def exec(self, container_id: str, command: Sequence[str], wanted: Wanted) -> Tunnel:
+    async def exec(
+        self, container_id: str, command: Sequence[str], wanted: Wanted, offered: Sequence[str] = ()
+    ) -> Dialed:
         """Raises: RuntimeFailure."""
         argv = self._processes.exec_command(container_id, command, tty=wanted.tty)
 
@@ -91,9 +92,9 @@ class ProcessStreams:
             except (RuntimeFailure, OSError) as error:
                 await _say(streams["error"], trouble(error))
 
-        return await self._begin(serve)
+        return self._begin(serve, _chosen(offered))
 
-    async def attach(self, container_id: str, wanted: Wanted) -> Tunnel:
+    async def attach(self, container_id: str, wanted: Wanted, offered: Sequence[str] = ()) -> Dialed:
         """Raises: RuntimeFailure."""
         processes = self._processes
         address = processes.attach_address(container_id)
@@ -105,9 +106,9 @@ class ProcessStreams:
             except OSError as error:
                 await _say(streams["error"], trouble(error))
 
-        return await self._begin(serve)
+        return self._begin(serve, _chosen(offered))
 
-    async def port_forward(self, sandbox_id: str) -> Tunnel:
+    async def port_forward(self, sandbox_id: str) -> Dialed:
         """Raises: RuntimeFailure."""
         netns = self._processes.netns(sandbox_id)
 
@@ -122,14 +123,16 @@ class ProcessStreams:
                     elif request in waiting:
                         group.create_task(_forward(netns, headers.get("port", ""), stream, waiting.pop(request)))
 
-        return await self._begin(serve)
+        return self._begin(serve, FORWARD_PROTOCOL)
 
-    async def _begin(self, serve: Callable[[Session], Awaitable[None]]) -> Tunnel:
+    def _begin(self, serve: Callable[[Session], Awaitable[None]], protocol: str) -> Dialed:
         """The end of a pair of sockets at which a client's session goes in. Raises: RuntimeFailure."""
         if self._group is None:
             raise RuntimeFailure("the agent is stopping")
         ours, theirs = socket.socketpair()
-        near, far = await _tunnel(ours), await _tunnel(theirs)
+        for end in (ours, theirs):
+            end.setblocking(False)
+        near = SocketTunnel(ours)
 
         async def play() -> None:
             try:
@@ -141,12 +144,12 @@ class ProcessStreams:
                 _log.warning("a stream to a host process broke", error=failed.exceptions[0])
 
         self._group.create_task(play())
-        return far
+        return Dialed(SocketTunnel(theirs), protocol)
 
 
-async def _tunnel(end: socket.socket) -> StreamTunnel:
-    end.setblocking(False)
-    return StreamTunnel(*await asyncio.open_connection(sock=end))
+def _chosen(offered: Sequence[str]) -> str:
+    """Of what a client speaks: the newest of SPDY's, unless it speaks only older ones."""
+    return EXEC_PROTOCOL if not offered or EXEC_PROTOCOL in offered else offered[0]
 
 
 async def opened(session: Session, wanted: Wanted) -> dict[str, Stream]:

@@ -103,7 +103,9 @@ def broken_by(review: Review, asked: Policy, pod: Document) -> list[Violation]:
     if name and asked.level != PRIVILEGED:
         chosen = review.state.get(RUNTIMECLASS, "", name)
         if chosen is not None and chosen.document().get("handler") == HOST_PROCESS_HANDLER:
-            found.append(Violation("host processes", f'pod must not use a RuntimeClass of the host\'s files "{name}"'))
+            found.append(
+                Violation("host processes", f'pod must not use RuntimeClass "{name}", which shows it the host\'s files')
+            )
     return found
 
 
