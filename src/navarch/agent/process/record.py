@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
@@ -158,7 +159,7 @@ class Shelf:
     def keep(self, record: Box | Held) -> None:
         folder = self.box(record.id) if isinstance(record, Box) else self.container(record.id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = folder / ".record.new"
+        fresh = folder / f".record.{threading.get_ident()}"
         fresh.write_bytes(msgspec.json.encode(record))
         fresh.replace(folder / "record.json")
 

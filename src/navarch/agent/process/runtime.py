@@ -118,8 +118,8 @@ class ProcessRuntime:
         wanted = [held for held in self._containers.values() if uid in ("", held.uid)]
         seen = await asyncio.to_thread(lambda: [self._seen(one) for one in wanted])
         for before, held in zip(wanted, seen, strict=True):
-            if held is not before and self._containers.get(held.id) is before:
-                await self._take_ended(held)
+            if held is not before:
+                await self._take_ended(before, held)
         uids = dict.fromkeys([box.uid for box in self._boxes.values()])
         uids |= dict.fromkeys([held.uid for held in self._containers.values()])
         return {
@@ -149,21 +149,23 @@ class ProcessRuntime:
         at = max(datetime.fromtimestamp(at_s, UTC), held.started_at or held.created_at)
         return msgspec.structs.replace(held, finished_at=at, exit_code=code, reason=reason)
 
-    async def _take_ended(self, held: Held) -> None:
-        """Keep how it ended, and free what only a running one needs."""
-        await self._keep(held)
+    async def _take_ended(self, before: Held, held: Held) -> None:
+        """Keep how it ended, unless somebody else has, and free what only a running one needs."""
+        if self._containers.get(held.id) is not before:
+            return
         try:
+            await self._keep(held)
             await self._launcher.delete(held.id)
             await asyncio.to_thread(rootfs.take_down, self._shelf.container(held.id))
         except (RuntimeFailure, OSError) as error:
             _log.warning("a host process left something behind", container=held.id, error=error)
 
     async def _keep(self, record: Box | Held) -> None:
-        await asyncio.to_thread(self._shelf.keep, record)
         if isinstance(record, Box):
             self._boxes[record.id] = record
         else:
             self._containers[record.id] = record
+        await asyncio.to_thread(self._shelf.keep, record)
 
     async def changes(self) -> AsyncIterator[frozenset[str]]:
         await self._load()
@@ -378,7 +380,7 @@ class ProcessRuntime:
                 await self._launcher.start(held.id)
         except RuntimeFailure as error:
             ended = {"finished_at": self._clock.now(), "exit_code": 128, "reason": "StartError", "message": str(error)}
-            await self._take_ended(msgspec.structs.replace(held, **ended))
+            await self._take_ended(held, msgspec.structs.replace(held, **ended))
             raise
         await self._keep(msgspec.structs.replace(held, started_at=now))
 
@@ -410,8 +412,7 @@ class ProcessRuntime:
         seen = await asyncio.to_thread(self._seen, held)
         if seen is held:  # the process has gone, and what was to tell of it hangs
             seen = msgspec.structs.replace(held, finished_at=self._clock.now(), exit_code=137, reason="Error")
-        if self._containers.get(container_id) is held:
-            await self._take_ended(seen)
+        await self._take_ended(held, seen)
 
     async def update_container(self, container_id: str, resources: Resources) -> None:
         held = self._running(container_id)
