@@ -26,7 +26,7 @@ from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.net.netlink import NetlinkKernel, clear, link_of
 from navarch.net.plan import TUNNEL, pod_mtu_bytes
-from navarch.proxy import script
+from navarch.proxy import policyscript, script
 from navarch.proxy.nft import run_nft
 
 CNI_VERSION = "0.4.0"
@@ -36,6 +36,7 @@ NAMESPACES = Path("/run/netns")
 """Where containerd, and `ip netns`, keep network namespaces."""
 SETTINGS = Path("/proc/sys")
 BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
+BRIDGE_FILTER_IPV6 = "net/bridge/bridge-nf-call-ip6tables"
 
 log = Log("cni")
 
@@ -156,7 +157,7 @@ class PodNetwork:
         known = self._original_settings()
         # Replies to connections from loopback to host ports come over the bridge; the rules bar everybody else.
         own = f"net/ipv4/conf/{self.bridge}/route_localnet"
-        wanted = {"net/ipv4/ip_forward": "1", BRIDGE_FILTER: "1", own: "1"}
+        wanted = {"net/ipv4/ip_forward": "1", BRIDGE_FILTER: "1", BRIDGE_FILTER_IPV6: "1", own: "1"}
         changes = {key: value for key, value in wanted.items() if _read(key) not in (None, value)}
         for key in changes:
             known.setdefault(key, _read(key) or "")
@@ -214,6 +215,8 @@ class PodNetwork:
     def _remove_table(self) -> None:
         if shutil.which("nft"):
             run_nft(script.remove(self.table))
+            with contextlib.suppress(Retryable):  # the kernel has no IPv6
+                run_nft(policyscript.let_ipv6(self.table))
 
 
 def namespaces(result: Path) -> set[Path]:

@@ -35,6 +35,7 @@ def proxy_node(layout: Layout, settings: Settings) -> rules.Node:
         service_cidr=settings.service_cidr,
         own={DNS_SERVICE: rules.Target(network.gateway, DNS_PORT)},
         bridge_filtered=network.bridge_filtered,
+        bridge=network.bridge,
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
-from navarch.proxy import quick, script
+from navarch.proxy import policyscript, quick, script
 from navarch.proxy.conntrack import Flows, forget_udp
 from navarch.proxy.flows import changed_udp
 from navarch.proxy.notice import Notices
@@ -37,6 +37,7 @@ class NftDataplane:
         self._table = table
         self._run = run or run_nft
         self._current: Rules | None = None
+        self._barred: bool | None = None
         self._notices = Notices(table)
 
     def current(self) -> Rules | None:
@@ -49,16 +50,20 @@ class NftDataplane:
             whole = not await self._change(old, new)
         if whole:
             await self._transact(script.whole(new, self._table))
+        await self._bar_ipv6(new)
         self._current = new
         await self._forget(changed_udp(old if not whole else None, new))
 
     async def disturbed(self) -> None:
         await self._notices.wait()
-        self._current = None
+        self._current = self._barred = None
 
     async def remove(self) -> None:
         self._current = None
         await self._transact(script.remove(self._table))
+        if self._barred:
+            self._barred = None
+            await self._transact(policyscript.let_ipv6(self._table))
 
     def close(self) -> None:
         self._notices.close()
@@ -74,6 +79,19 @@ class NftDataplane:
             log.warning("the table is written afresh", table=self._table, reason=str(refused))
             return False
         return True
+
+    async def _bar_ipv6(self, new: Rules) -> None:
+        """Once somebody is isolated."""
+        wanted = bool(new.isolation.profiles) and new.node.bridge != ""
+        if wanted == self._barred:
+            return
+        first, self._barred = self._barred is None, wanted
+        text = policyscript.bar_ipv6(new.node.bridge, self._table) if wanted else policyscript.let_ipv6(self._table)
+        try:
+            await self._transact(text)
+        except Retryable as error:
+            if not first or wanted:
+                log.warning("IPv6 between pods is not barred, which network policies would want", error=error)
 
     async def _forget(self, flows: Flows) -> None:
         if not flows:

@@ -25,6 +25,26 @@ def forwarding() -> Iterator[str]:
     yield "ip daddr vmap @isolated-ingress"
 
 
+def bar_ipv6(bridge: str, table: str) -> str:
+    """Pods have no address of IPv6 but the one that their interface makes up for itself, by which they would reach each
+    other past all policies. A table of its own, for some kernels have no IPv6 at all."""
+    name = f"ip6 {table}"
+    return "".join(
+        f"{line}\n"
+        for line in (
+            f"add table {name}",
+            f"delete table {name}",
+            f"add table {name}",
+            f"add chain {name} hook/forward {{ type filter hook forward priority filter; policy accept; }}",
+            f'add rule {name} hook/forward iifname "{bridge}" oifname "{bridge}" drop',
+        )
+    )
+
+
+def let_ipv6(table: str) -> str:
+    return f"add table ip6 {table}\ndelete table ip6 {table}\n"
+
+
 def chains(isolation: Isolation) -> dict[str, tuple[str, ...]]:
     return {
         name: (*dict.fromkeys(_allow(each, OTHER_END[found.direction]) for each in found.allows), "drop")

@@ -99,7 +99,7 @@ class Node(msgspec.Struct, frozen=True):
     pods; service_cidr: all cluster addresses of services, "" when unknown: packets to unassigned ones are dropped.
     own: services (`namespace/name`) without a selector that every node answers itself, such as DNS.
     bridge_filtered: the kernel shows bridged packets to netfilter; without it, replies between pods on one bridge
-    would pass unseen, so that such connections are masqueraded.
+    would pass unseen, so that such connections are masqueraded. bridge: its interface, "" when unknown.
     """
 
     name: str
@@ -110,6 +110,7 @@ class Node(msgspec.Struct, frozen=True):
     zone: str = ""
     own: Mapping[str, Target] = {}
     bridge_filtered: bool = True
+    bridge: str = ""
 
 
 class Rules(msgspec.Struct, frozen=True):
