@@ -16,6 +16,7 @@ from navarch.kinds.networkpolicy import NetworkPolicy
 from navarch.kinds.service import Service
 from navarch.proxy import quick, script
 from navarch.proxy.compile import compile_rules
+from navarch.proxy.isolation import FREE
 from navarch.proxy.nft import run_nft
 from navarch.proxy.podfacts import PodFacts
 from navarch.proxy.policy import Policies
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces ne
 
 
 def rules(*addresses: str, port: int = 8080, peers: str = "ab", **more: Any) -> Rules:
-    """A service, and a policy that says how far it goes without new sets."""
+    """A service, and a policy."""
     status = more.pop("status", {})
     spec = {"clusterIP": "10.96.0.1", "ports": [{"port": 80, "nodePort": 30080}], "selector": {"a": "b"}, **more}
     metadata = {"name": "web", "namespace": "default"}
@@ -55,6 +56,9 @@ STEPS = (
     rules(peers="abc", type="LoadBalancer", loadBalancerSourceRanges=RANGES, status=BALANCED),
     rules("10.244.0.6", port=9090, externalIPs=["198.51.100.8"]),
     rules("10.244.1.6", type="NodePort", externalTrafficPolicy="Local"),
+    rules("10.244.1.6", "10.244.0.5", sessionAffinity="ClientIP"),
+    msgspec.structs.replace(rules("10.244.1.6"), isolation=FREE),
+    rules("10.244.1.7", peers="a", sessionAffinity="ClientIP"),
 )
 
 

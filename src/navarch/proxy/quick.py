@@ -22,12 +22,16 @@ NLMSG_ERROR = 2
 NLA_F_NESTED = 0x8000
 BATCH_BEGIN, BATCH_END = 16, 17
 NFNL_SUBSYS_NFTABLES = 10
-NEWCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWSETELEM, DELSETELEM = 3, 5, 6, 8, 12, 14
+NEWCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWSET, DELSET, NEWSETELEM, DELSETELEM = 3, 5, 6, 8, 9, 11, 12, 14
 NFPROTO_IPV4 = 2
 JUMP, GOTO, RETURN, DROP = -3, -4, -5, 0
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 META_L4PROTO = 16
 NETWORK_HEADER, TRANSPORT_HEADER = 1, 2
+KEYS = {"ipv4_addr": (7, 4), "inet_proto": (12, 4), "inet_service": (13, 4)}
+"""The tool's number of a type (of joined ones six bits each), and the bytes that it takes in a key."""
+SET_TIMEOUT, SET_DYNAMIC = 0x10, 0x20
+UPDATE = 1
 OFFSETS = {"saddr": 12, "daddr": 16}
 EQUAL, NOT_EQUAL, AT_MOST, AT_LEAST = 0, 1, 3, 5
 FIB_SADDR, FIB_ADDRTYPE, RTN_LOCAL = 1, 3, 2
@@ -39,7 +43,7 @@ LONGEST_BATCH_BYTES = 100_000
 ELEMENTS_AT_ONCE = 500
 
 _HEADER = struct.Struct("=IHHII")
-_COMMAND = re.compile(r"(add|flush|delete) (chain|rule|element) ip (\S+) (\S+)(?: (.*))?")
+_COMMAND = re.compile(r"(add|flush|delete) (chain|rule|set|element) ip (\S+) (\S+)(?: (.*))?")
 
 
 class NotPlain(Exception):
@@ -51,7 +55,7 @@ def batch(text: str) -> bytes | None:
     if not text or len(text) > LONGEST_BATCH_BYTES:
         return None
     try:
-        messages = [message for line in text.splitlines() for message in _messages(line)]
+        messages = [message for number, line in enumerate(text.splitlines()) for message in _messages(number, line)]
     except (NotPlain, OSError, ValueError, KeyError):
         return None
     made = [_framed(BATCH_BEGIN, 0, 0, struct.pack("!BBH", 0, 0, NFNL_SUBSYS_NFTABLES))]
@@ -82,7 +86,8 @@ Message = tuple[int, int, bytes]
 """Kind, flags, attributes."""
 
 
-def _messages(line: str) -> Iterator[Message]:
+def _messages(number: int, line: str) -> Iterator[Message]:
+    """number: told apart from those of other lines."""
     found = _COMMAND.fullmatch(line)
     if found is None:
         raise NotPlain
@@ -97,6 +102,10 @@ def _messages(line: str) -> Iterator[Message]:
             yield DELRULE, 0, where + _text(2, name)
         case "add", "rule":
             yield NEWRULE, NLM_F_CREATE | NLM_F_APPEND, where + _text(2, name) + _rule(rest)
+        case "add", "set":
+            yield NEWSET, NLM_F_CREATE, where + _text(2, name) + _set(rest) + _number(10, number)
+        case "delete", "set":
+            yield DELSET, 0, where + _text(2, name)
         case _, "element":
             kind, flags = (NEWSETELEM, NLM_F_CREATE) if verb == "add" else (DELSETELEM, 0)
             elements = [_element(each) for each in rest.removeprefix("{ ").removesuffix(" }").split(", ")]
@@ -105,6 +114,23 @@ def _messages(line: str) -> Iterator[Message]:
                 yield kind, flags, where + _text(2, name) + _nest(3, some)
         case _:
             raise NotPlain
+
+
+def _set(text: str) -> bytes:
+    """Of `{ type ipv4_addr . inet_proto; flags dynamic,timeout; timeout 3s; }`, with or without the last two."""
+    kind, *more = text.removeprefix("{ type ").removesuffix("; }").split("; ")
+    types = [KEYS[each] for each in kind.split(" . ")]
+    number = 0
+    for each, _ in types:
+        number = number << 6 | each
+    flags, timeout = 0, b""
+    match more:
+        case ["flags dynamic,timeout", last]:
+            flags = SET_TIMEOUT | SET_DYNAMIC
+            timeout = _attribute(11, struct.pack("!Q", 1000 * int(last.removeprefix("timeout ").removesuffix("s"))))
+        case [_, *_]:
+            raise NotPlain
+    return _number(3, flags) + _number(4, number) + _number(5, sum(size for _, size in types)) + timeout
 
 
 def _element(text: str) -> bytes:
@@ -209,6 +235,12 @@ def _from_here(words: Words) -> list[bytes]:
     return [_expression("fib", fib), _compare(EQUAL, struct.pack("=I", RTN_LOCAL))]
 
 
+def _remember(words: Words) -> list[bytes]:
+    """`update @set { ip saddr }`."""
+    name = _take(words, 6)[1].removeprefix("@")
+    return [_load_address("saddr", 1), _expression("dynset", _text(1, name) + _number(3, UPDATE) + _number(4, 1))]
+
+
 def _decide(words: Words) -> list[bytes]:
     verdict = _verdict(_take(words, 2 if words[0] in ("goto", "jump") else 1))
     return [_expression("immediate", _number(1, 0) + _nest(2, verdict))]
@@ -222,6 +254,7 @@ _READERS: Sequence[tuple[tuple[str, ...], Callable[[Words], list[bytes]]]] = (
     (("ip", "daddr"), _address),
     (("th", "dport"), _destination_port),
     (("fib", "saddr", "type", "local"), _from_here),
+    (("update",), _remember),
     (("goto",), _decide),
     (("jump",), _decide),
     (("return",), _decide),

@@ -13,6 +13,9 @@ add rule ip t pool/a meta l4proto tcp numgen random mod 3 0 dnat to 10.0.0.1:80
 add rule ip t pool/a ip saddr 10.0.0.0/9 ip daddr != 10.1.0.0/16 th dport 80-90 return
 add rule ip t pool/a ip daddr . meta l4proto . th dport @ports/tcp/http goto pool/b
 add rule ip t pool/a fib saddr type local jump do/hide
+add set ip t seen/a { type ipv4_addr; flags dynamic,timeout; timeout 3s; }
+add rule ip t to/a update @seen/a { ip saddr }
+delete set ip t seen/a
 add element ip t fronts { 10.96.0.1 . tcp . 80 : goto pool/a, 10.96.0.2 . udp . 53 : drop }
 delete element ip t cluster-ips { 10.96.0.1 }
 flush chain ip t pool/a
@@ -34,15 +37,16 @@ def test_each_line_is_one_message_between_begin_and_end() -> None:
     messages = quick.batch(PLAIN)
     assert messages is not None
     assert len(messages) % 4 == 0
-    assert kinds(messages) == [16, 3, 6, 6, 6, 6, 12, 14, 8, 5, 17]
+    assert kinds(messages) == [16, 3, 6, 6, 6, 6, 9, 6, 11, 12, 14, 8, 5, 17]
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "add set ip t seen/a { type ipv4_addr; flags dynamic,timeout; timeout 3s; }",
+        "add set ip t ranges { type ipv4_addr; flags interval; }",
+        "add set ip t seen/a { type ipv4_addr; flags dynamic,timeout; timeout long; }",
+        "add set ip t marks { type mark; }",
         "add chain ip t hook/input { type filter hook input priority filter; policy accept; }",
-        "add rule ip t to/a update @seen/a { ip saddr }",
         "add rule ip t a ct state new jump check/refused",
         "add rule ip t a ip saddr . ip daddr @hairpins masquerade",
         "add rule ip t a ip saddr 10.0.0.300 drop",
