@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,7 @@ from navarch.agent.images import Images
 from navarch.agent.pulling.settings import PullSettings
 from navarch.agent.runtime import Image, RuntimeFailure
 from navarch.app import containerd, imagebuild
+from navarch.app.debian import CACHE
 from navarch.app.imagestore import ImageStore, InUse, NoSuchImage, find, removable, unused
 from navarch.app.pause import PAUSE_IMAGE
 from navarch.app.provision import NotProvisioned
@@ -197,6 +201,49 @@ def test_an_image_that_was_built_runs(scene: Callable[..., None]) -> None:
         assert (await output(at, "docker.io/library/built:1")).endswith("built\n")
 
     scene(scenario)
+
+
+def test_an_image_of_packages_runs_and_one_that_others_packed_is_read(scene: Callable[..., None]) -> None:
+    async def scenario(at: Scene) -> None:
+        config = ImageConfig(command=["/bin/sh", "-c", "echo '{\"a\": [7]}' | jq -c .a"])
+        recipe = imagebuild.Recipe(["packed:1"], packages=["jq"], config=config)
+        archive = at.folder / "p.tar"
+        await asyncio.to_thread(imagebuild.build, recipe, archive, CACHE, print)
+        elsewhere = at.folder / "elsewhere.tar"
+        await asyncio.to_thread(as_others_write_it, archive, elsewhere, "r.test/elsewhere:2")
+        assert await at.store.take_in(elsewhere, lambda done: None) == ["r.test/elsewhere:2"]
+        assert (await output(at, "r.test/elsewhere:2")).endswith("[7]\n")
+        broken = at.folder / "broken.tar"
+        broken.write_bytes(archive.read_bytes()[:300_000])
+        with pytest.raises(NotProvisioned, match=r"broken.tar"):
+            await at.store.take_in(broken, lambda done: None)
+
+    scene(scenario)
+
+
+def as_others_write_it(archive: Path, target: Path, name: str) -> None:
+    """An OCI layout alone, for several platforms, named by its reference."""
+    with tarfile.open(archive) as source, tarfile.open(target, "w") as tar:
+        for member in source:
+            content = source.extractfile(member).read()  # type: ignore[union-attr]
+            if member.name == "index.json":
+                [manifest, *_] = json.loads(content)["manifests"]
+                manifest.pop("annotations")
+                kind = "application/vnd.oci.image.index.v1+json"
+                inner = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [manifest]}).encode()
+                digest = hashlib.sha256(inner).hexdigest()
+                add(tar, f"blobs/sha256/{digest}", inner)
+                outer = {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(inner)}
+                outer["annotations"] = {"org.opencontainers.image.ref.name": name}
+                content = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [outer]}).encode()
+            if member.name != "manifest.json":
+                add(tar, member.name, content)
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))
 
 
 async def output(at: Scene, image: str) -> str:

@@ -39,7 +39,7 @@ from navarch.agent.statics.mirrors import Mirrors
 from navarch.agent.statics.source import StaticPods
 from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.csi.node import CsiNode
-from navarch.agent.volumes.storage import Storage, disk_storage
+from navarch.agent.volumes.storage import DiskStorage, Storage, disk_storage
 from navarch.agent.volumes.use import VolumeUse
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
@@ -65,6 +65,9 @@ class Agent:
 
     isolate: Isolate | None = None
     """Who makes network policies hold for a pod before its first container starts."""
+
+    _on_disk: DiskStorage | None = None
+    """Volumes of the machine itself; simulated nodes have none."""
 
     def __init__(
         self,
@@ -177,7 +180,8 @@ class Agent:
         self.plugins.handlers[CSI] = self._drivers.registry
         if self._claims.drivers is not None:
             self.plugins.handlers[DRA] = self._claims.drivers
-        return disk_storage(client, self.config, self._clock, self.runtime.info, self._drivers.volumes)
+        self._on_disk = disk_storage(client, self.config, self._clock, self.runtime.info, self._drivers.volumes)
+        return self._on_disk
 
     def _device_claims(self, client: Client, *, real: bool) -> DeviceClaims:
         """real: whether there is a machine with drivers; simulated nodes have none."""
@@ -207,8 +211,10 @@ class Agent:
         return allotments
 
     async def volumes_used(self) -> Sequence[VolumeUse]:
-        """What is used of the pods' volumes, of those whose drivers say it."""
-        return await self._drivers.volumes.used() if self._drivers is not None else ()
+        """What is used of the pods' volumes: of those whose drivers say it, and of claims' on this node's disks."""
+        if self._drivers is None or self._on_disk is None:
+            return ()
+        return [*await self._drivers.volumes.used(), *await self._on_disk.used()]
 
     async def run(self) -> None:
         """Until cancelled. Raises: Retryable, when the control groups above the pods cannot be made."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from navarch.agent import crimessages
 from navarch.agent.imagefile import archive_names
+from navarch.agent.operations import Operations
 from navarch.agent.runtime import (
     POD_UID,
     Container,
@@ -60,6 +61,7 @@ class CriRuntime:
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._owners: dict[str, str] = {}
         self._ended: set[str] = set()
+        self.operations = Operations(clock)
 
     @property
     def channel(self) -> Any:
@@ -73,7 +75,8 @@ class CriRuntime:
         import grpc.aio
 
         try:
-            return await method(request, timeout=timeout_s)
+            with self.operations.counted(request):
+                return await method(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             code, details = error.code(), error.details() or error.code().name
             if code == grpc.StatusCode.UNAVAILABLE:

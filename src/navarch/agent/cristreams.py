@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from navarch.agent.operations import Operations
 from navarch.agent.runtime import Gone, RuntimeFailure
 from navarch.wire import cri
 from navarch.wire.message import Tunnel
@@ -38,9 +39,10 @@ class Dialed:
 
 
 class CriStreams:
-    """channel: to the runtime, shared with `CriRuntime`."""
+    """channel, operations: of the `CriRuntime`."""
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Any, operations: Operations) -> None:
+        self._operations = operations
         self._api = cri.stubs()
         self._runtime, _ = cri.services(channel)
 
@@ -69,7 +71,8 @@ class CriStreams:
         import grpc.aio
 
         try:
-            url = urlsplit((await method(request, timeout=30)).url)
+            with self._operations.counted(request):
+                url = urlsplit((await method(request, timeout=30)).url)
         except grpc.aio.AioRpcError as error:
             details = error.details() or error.code().name
             raise (Gone if error.code() == grpc.StatusCode.NOT_FOUND else RuntimeFailure)(details) from error

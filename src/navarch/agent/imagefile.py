@@ -318,9 +318,15 @@ def _docker_names(tar: tarfile.TarFile, members: Mapping[str, str]) -> list[str]
 def _layout_names(tar: tarfile.TarFile, members: Mapping[str, str]) -> list[str]:
     index = _member_json(tar, members, "index.json") or {}
     annotations = [entry.get("annotations") or {} for entry in index.get("manifests") or ()]
-    return [
-        full_name(found["io.containerd.image.name"]) for found in annotations if "io.containerd.image.name" in found
-    ]
+    return [name for name in map(_annotated_name, annotations) if name]
+
+
+def _annotated_name(annotations: Mapping[str, str]) -> str:
+    """Most tools say a tag as the reference's name, some the whole name: that one is used as it is."""
+    if own := annotations.get("io.containerd.image.name"):
+        return full_name(own)
+    said = annotations.get("org.opencontainers.image.ref.name", "")
+    return said if full_name(said) == said else ""
 
 
 def _member_json(tar: tarfile.TarFile, members: Mapping[str, str], name: str) -> Any:

@@ -9,7 +9,7 @@ Source: https://kubernetes.io/docs/reference/instrumentation/node-metrics/
 from __future__ import annotations
 
 import resource
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from navarch.agent.usage import Gauges
 from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.use import VolumeUse
 from navarch.base.errors import NotFound
+from navarch.base.metrics import Counter, Histogram
 from navarch.wire.message import Request, Response
 
 JSON = [("Content-Type", "application/json")]
@@ -33,7 +34,8 @@ METRICS = [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")]
 @dataclass(frozen=True, slots=True)
 class Measures:
     """probed: what probes have said so far. vitals: what the agent counts of its own work. volumes: what is used of
-    those that say it. inspector: who looks closer. evicted: how many pods, by what they had to go for."""
+    those that say it. inspector: who looks closer. evicted: how many pods, by what they had to go for.
+    asked: of the runtime."""
 
     gauges: Gauges
     probed: Callable[[], exposition.Probed]
@@ -41,6 +43,7 @@ class Measures:
     volumes: Callable[[], Awaitable[Sequence[VolumeUse]]]
     inspector: Inspector | None = None
     evicted: Callable[[], Mapping[str, int]] = dict
+    asked: Callable[[], Iterable[Counter | Histogram]] = tuple
 
     async def page(self, request: Request) -> Response:
         """Raises: NotFound, RuntimeFailure."""
@@ -58,7 +61,7 @@ class Measures:
                 own = resource.getrusage(resource.RUSAGE_SELF)
                 used_s = own.ru_utime + own.ru_stime
                 text = exposition.agent(await self.gauges.read(), used_s, _resident_bytes(), self.evicted())
-                text += exposition.counted(self.vitals.all) + exposition.volumes(await self.volumes())
+                text += exposition.counted((*self.vitals.all, *self.asked())) + exposition.volumes(await self.volumes())
             case ["metrics", "resource"]:
                 text = exposition.resource(await self.gauges.read())
             case ["metrics", "cadvisor"]:

@@ -24,6 +24,7 @@ class Vitals:
     """relists: seconds that each took. intervals: seconds between the ends of two. seen: when the last succeeded.
 
     starts: seconds from when the agent knew of a pod until the API server knew that it runs, by part of `timeline`.
+    began, created, promised: the same, from where a kubelet counts.
     opened: how long the event stream took to open. cut: times that it broke. differences: pods in which a relist found
     what no event had told, by cause: `missed`, or `cut` while there was no stream.
     """
@@ -33,6 +34,24 @@ class Vitals:
             "navarch_agent_pod_start_seconds",
             "From when the agent knew of a pod until the API server knew that it runs, by part.",
             ("part",),
+        )
+    )
+    began: Histogram = field(
+        default_factory=lambda: _histogram(
+            "kubelet_pod_start_duration_seconds",
+            "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
+        )
+    )
+    created: Histogram = field(
+        default_factory=lambda: _histogram(
+            "kubelet_pod_start_total_duration_seconds",
+            "Duration in seconds to start a pod since creation, including time to pull images and run init containers.",
+        )
+    )
+    promised: Histogram = field(
+        default_factory=lambda: _histogram(
+            "kubelet_pod_start_sli_duration_seconds",
+            "Duration in seconds to start a pod, excluding time to pull images; of pods without init containers.",
         )
     )
     relists: Histogram = field(

@@ -27,7 +27,7 @@ from navarch.agent.specs import TERMINATION_POLICY
 from navarch.agent.statics.file import with_status
 from navarch.agent.status import status_of, status_patch, waits_for
 from navarch.agent.steps import Finish, Step
-from navarch.agent.timeline import CURRENT, Timeline, span, spent
+from navarch.agent.timeline import CURRENT, TOTAL, Timeline, span, spent
 from navarch.agent.work import Work
 from navarch.base.backoff import delay_s
 from navarch.base.clock import Ids
@@ -418,8 +418,16 @@ class Worker:
         if timeline.over or written.get("phase") != "Running":
             return
         timeline.over = True
-        for part, seconds in spent(timeline, self._tools.clock.monotonic()).items():
-            self._tools.vitals.starts.observe(seconds, part)
+        parts, vitals = spent(timeline, self._tools.clock.monotonic()), self._tools.vitals
+        for part, seconds in parts.items():
+            vitals.starts.observe(seconds, part)
+        vitals.began.observe(parts[TOTAL])
+        pod = self.work.pod
+        if (created := pod.metadata.creation_timestamp) is not None:
+            whole_s = max(0.0, (self._tools.clock.now() - created).total_seconds())
+            vitals.created.observe(whole_s)
+            if not pod.spec.init_containers:
+                vitals.promised.observe(max(0.0, whole_s - parts.get("image", 0.0)))
         timeline.spans.clear()
 
     def _tell_backoffs(self, new: Document) -> None:

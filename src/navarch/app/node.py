@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from navarch.agent import kubeletfile
@@ -42,6 +43,7 @@ from navarch.app.sweep import Shims, Sweeper
 from navarch.app.upkeep import Upkeep, ask_beside
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
+from navarch.base.metrics import Counter, Histogram
 from navarch.base.pki import server_context
 from navarch.client.http import HttpClient
 from navarch.client.informer import Informers
@@ -91,13 +93,20 @@ def node_logs(layout: Layout, kubelet: KubeletConfig) -> NodeLogs:
     )
 
 
-def measured(layout: Layout, agent: Agent, runtime: Runtime, clock: SystemClock, cgroups: Cgroups) -> Measures:
+def measured(
+    layout: Layout,
+    agent: Agent,
+    runtime: Runtime,
+    clock: SystemClock,
+    cgroups: Cgroups,
+    asked: Callable[[], Iterable[Counter | Histogram]],
+) -> Measures:
     """What the agent's port tells of what is used."""
     config, images = agent.config, machine.containerd_settings(layout).root
     gauges = Gauges(runtime, clock, config.node_name, layout.agent, cgroups.member)
     counted_s = config.kubelet.volume_stats_agg_period_s
     inspector = Inspector(Groups(cgroups.hierarchy, config.cgroup_root), config.paths, images, clock, counted_s)
-    return Measures(gauges, lambda: agent.probed, agent.vitals, agent.volumes_used, inspector, agent.evicted)
+    return Measures(gauges, lambda: agent.probed, agent.vitals, agent.volumes_used, inspector, agent.evicted, asked)
 
 
 async def containerd_ready(layout: Layout, runtime: CriRuntime, clock: SystemClock) -> None:
@@ -148,9 +157,9 @@ async def serve(layout: Layout, settings: Settings) -> None:
     network = network_organs(layout, settings, informers, clock, ids)
     agent.isolate = network[0].isolate
     organs = (agent, *network, informers)
-    measures = measured(layout, agent, router, clock, cgroups)
+    measures = measured(layout, agent, router, clock, cgroups, lambda: runtime.operations.all)
     doorman = Doorman(client, settings.node_name, clock)
-    streams = StreamRouter(router, CriStreams(runtime.channel))
+    streams = StreamRouter(router, CriStreams(runtime.channel, runtime.operations))
     port = _port(layout, settings, agent, streams, informers, measures, doorman, clock)
     try:
         async with (

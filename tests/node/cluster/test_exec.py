@@ -6,10 +6,11 @@ import hashlib
 import os
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from real_cluster import PYTHON, Kubectl, Terminal, kubectl_program, pod, until
+from real_cluster import IMAGE, PYTHON, Kubectl, Terminal, kubectl_program, pod, until
 
 pytestmark = pytest.mark.node
 
@@ -48,6 +49,55 @@ def test_twenty_megabytes_each_way_come_whole(client: Kubectl) -> None:
     both = client.raw("exec", "-i", "python", "--", "cat", stdin=data)
     assert both.returncode == 0, both.stderr
     assert hashlib.sha256(both.stdout).hexdigest() == hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class SpdyKubectl(Kubectl):
+    """As clients are that do not know WebSockets."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
+
+
+def test_the_end_of_a_large_output_comes_over_spdy_too(kubectl: Kubectl) -> None:
+    """The runtime leaves right behind its last words, while the client still talks."""
+    client = SpdyKubectl(kubectl.kubeconfig, kubectl.namespace)
+    for _ in range(3):
+        done = client.raw("exec", "shell", "--", "head", "-c", "20000000", "/dev/zero")
+        assert (done.returncode, len(done.stdout)) == (0, 20_000_000), done.stderr
+    failed = client.run("exec", "shell", "--", "sh", "-c", "exit 7")
+    assert (failed.returncode, "exit code 7" in failed.stderr) == (7, True)
+
+
+def test_a_container_that_does_not_run_is_refused_in_kubernetes_words(kubectl: Kubectl) -> None:
+    first = {"name": "first", "image": IMAGE, "command": ["sh", "-c", "echo first"]}
+    never = {"name": "never", "image": "navarch.test/none:1", "imagePullPolicy": "Never"}
+    kubectl.apply(pod("half", "exec sleep 1000", more=[never], initContainers=[first]))
+    until("a running container", lambda: "running" in kubectl.status("half").get("state", {}))
+    begin = "error: Internal error occurred: unable to upgrade connection: "
+    assert kubectl.fails("exec", "half", "-c", "never", "--", "true") == f'{begin}container not found ("never")\n'
+    told = kubectl.fails("attach", "half", "-c", "first")
+    assert told.endswith(f"{begin}container first not found in pod half_{kubectl.namespace}\n")
+    spdy = SpdyKubectl(kubectl.kubeconfig, kubectl.namespace)
+    told = spdy.fails("exec", "half", "-c", "never", "--", "true")
+    assert told == 'error: unable to upgrade connection: container not found ("never")\n'
+
+
+def test_input_that_is_given_once_ends_with_who_gave_it(kubectl: Kubectl) -> None:
+    kubectl.apply(pod("once", "cat; echo the end; exec sleep 1000", stdin=True, stdinOnce=True))
+    kubectl.ready("once")
+    giving = kubectl.start("attach", "-i", "once", stdin=subprocess.PIPE)
+    assert giving.stdin
+    assert giving.stdout
+    giving.stdin.write("one line\n")
+    giving.stdin.close()
+    lines = iter(giving.stdout.readline, "")
+    assert "one line\n" in lines
+    assert "the end\n" in lines
+    giving.kill()
+    giving.wait()
+    assert kubectl("logs", "once") == "one line\nthe end\n"
 
 
 def test_a_slow_reader_loses_nothing(kubectl: Kubectl) -> None:

@@ -30,6 +30,7 @@ from navarch.agent.volumes.maker import Made, Maker, Wanted, source_of
 from navarch.agent.volumes.nfs import NfsVolumes
 from navarch.agent.volumes.objectfiles import ObjectFiles
 from navarch.agent.volumes.tokens import PodTokens
+from navarch.agent.volumes.use import VolumeUse, on_disk
 from navarch.base.clock import Clock
 from navarch.client.client import Client
 from navarch.kinds.pod import Pod
@@ -37,6 +38,9 @@ from navarch.kinds.podspec.container import Container
 
 HOSTS = "/etc/hosts"
 LONGEST_MESSAGE_BYTES = 4096
+
+ON_DISK = ("local", "hostPath")
+"""PersistentVolumes that are directories of this node."""
 
 Info = Callable[[], Awaitable[RuntimeInfo]]
 """What the runtime can do."""
@@ -151,6 +155,8 @@ class DiskStorage:
         self._renewals = renewals
         self._made: dict[tuple[str, str], Made] = {}
         """By (pod uid, volume)."""
+        self._claimed: dict[tuple[str, str], tuple[str, str]] = {}
+        """The claims of those that lie on a disk of this node: namespace and name."""
 
     def pods(self) -> Sequence[str]:
         return sorted(entry.name for entry in self._paths.pods.iterdir()) if self._paths.pods.exists() else ()
@@ -163,7 +169,15 @@ class DiskStorage:
             kind, source = source_of(volume, bound)
             path = self._paths.volume(uid, volume.name)
             wanted = Wanted(pod, volume, kind, source, path, lookup, around, tokens.__getitem__, bound)
-            self._made[uid, volume.name] = await self._make(wanted)
+            made = self._made[uid, volume.name] = await self._make(wanted)
+            if bound is not None and kind in ON_DISK and not made.device:
+                meta = bound.claim["metadata"]
+                self._claimed[uid, volume.name] = (meta.get("namespace", ""), meta["name"])
+
+    async def used(self) -> Sequence[VolumeUse]:
+        """Of claims' volumes on this node's disks: what their file systems say."""
+        places = [(*key, claim, self._made[key].path) for key, claim in self._claimed.items()]
+        return await asyncio.to_thread(on_disk, places) if places else ()
 
     async def _make(self, wanted: Wanted) -> Made:
         maker = self._makers.get(wanted.kind)
@@ -241,6 +255,7 @@ class DiskStorage:
         self._tokens.forget(uid)
         for key in [key for key in self._made if key[0] == uid]:
             del self._made[key]
+            self._claimed.pop(key, None)
         try:
             for maker in self._makers.values():
                 await maker.remove(uid)

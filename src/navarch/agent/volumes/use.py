@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from navarch.base.clock import rfc3339
 from navarch.objects.value import Document
@@ -26,6 +29,32 @@ class VolumeUse:
     inodes: int = 0
     inodes_used: int = 0
     abnormal: bool | None = None
+
+
+def on_disk(places: Iterable[tuple[str, str, tuple[str, str], Path]]) -> list[VolumeUse]:
+    """places: (pod uid, volume, claim, directory). What the whole file system has, as a kubelet says it of such a
+    volume; one that is not there any more is left out. Blocks for as long as the disk does."""
+    found = []
+    for uid, name, claim, path in places:
+        try:
+            files = os.statvfs(path)
+        except OSError:
+            continue
+        unit = files.f_frsize
+        found.append(
+            VolumeUse(
+                uid,
+                name,
+                claim,
+                free_bytes=files.f_bavail * unit,
+                total_bytes=files.f_blocks * unit,
+                used_bytes=(files.f_blocks - files.f_bfree) * unit,
+                inodes_free=files.f_ffree,
+                inodes=files.f_files,
+                inodes_used=files.f_files - files.f_ffree,
+            )
+        )
+    return found
 
 
 def document(use: VolumeUse, at: datetime) -> Document:
