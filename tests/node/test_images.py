@@ -215,7 +215,11 @@ def test_an_image_of_packages_runs_and_one_that_others_packed_is_read(scene: Cal
         assert (await output(at, "r.test/elsewhere:2")).endswith("[7]\n")
         broken = at.folder / "broken.tar"
         broken.write_bytes(archive.read_bytes()[:300_000])
-        with pytest.raises(NotProvisioned, match=r"broken.tar"):
+        with pytest.raises(NotProvisioned, match=r"broken.tar is no image archive: unexpected end"):
+            await at.store.take_in(broken, lambda done: None)
+        own = at.archive("r.test/spoilt:1", b"to be spoilt" * 1000)
+        broken.write_bytes(own.read_bytes().replace(b"spoiltto be", b"spoiltTO BE", 1))
+        with pytest.raises(NotProvisioned, match=r"it is damaged, the content of blobs/sha256/\w+ is not what"):
             await at.store.take_in(broken, lambda done: None)
 
     scene(scenario)

@@ -310,6 +310,24 @@ def archive_names(archive: Path) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def damaged(archive: Path) -> str:
+    """The first part of an archive whose content is not what its name says; "" when there is none. Reads all of it.
+
+    Raises: OSError, tarfile.TarError.
+    """
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            _, found, digest = member.name.partition("blobs/sha256/")
+            content = tar.extractfile(member) if found and member.isreg() else None
+            if content is not None:
+                hashed = hashlib.sha256()
+                while piece := content.read(COPY_BYTES):
+                    hashed.update(piece)
+                if hashed.hexdigest() != digest:
+                    return member.name
+    return ""
+
+
 def _docker_names(tar: tarfile.TarFile, members: Mapping[str, str]) -> list[str]:
     entries = _member_json(tar, members, "manifest.json")
     return [full_name(tag) for entry in entries or () for tag in entry.get("RepoTags") or ()]

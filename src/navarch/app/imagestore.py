@@ -10,13 +10,14 @@ import bz2
 import gzip
 import lzma
 import os
+import tarfile
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
-from navarch.agent.imagefile import architecture, archive_names, full_name
+from navarch.agent.imagefile import architecture, archive_names, damaged, full_name
 from navarch.agent.pulling.names import HUB, LIBRARY
 from navarch.agent.pulling.records import forget
 from navarch.agent.runtime import Image, PodOnNode, Runtime
@@ -182,7 +183,7 @@ class ImageStore:
         process = await self._start(*words, stdin=asyncio.subprocess.PIPE)
         output = await _said(process, _feed(archive, process, advance))
         if process.returncode:
-            raise NotProvisioned(f"{archive} was not imported: {_last(output)}")
+            raise NotProvisioned(f"{archive} was not imported: {await asyncio.to_thread(_why, archive, output)}")
         for name in names:
             await self._appears(name)
         return names
@@ -272,6 +273,14 @@ async def _watch_growth(path: Path, advance: Advance) -> None:
 
 def _archived_as(one: Held, full: str) -> str:
     return full if full in one.image.names else one.names[0]
+
+
+def _why(archive: Path, output: bytes) -> str:
+    """containerd says of a damaged part that it is not there."""
+    with suppress(OSError, tarfile.TarError):
+        if part := damaged(archive):
+            return f"it is damaged, the content of {part} is not what its name says; fetch it again"
+    return _last(output)
 
 
 def _last(output: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from navarch.agent.escapes import (
     weakness,
     weaknesses,
 )
+from navarch.kinds import EVENT
+from tests.unit.agent import cluster
 
 OF_2025 = ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"]
 
@@ -116,6 +119,24 @@ def test_a_package_says_what_it_has_mended(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [{"owned": False}, {"packed": False}], ids=["another program", "damaged"])
 def test_of_what_no_package_speaks_for_only_the_version_counts(tmp_path: Path, more: dict[str, bool]) -> None:
     assert installed(tmp_path, CHANGES, **more).mended is None
+
+
+def test_the_node_tells_of_it_by_an_event(tmp_path: Path) -> None:
+    installed(tmp_path, CHANGES)
+
+    async def play() -> None:
+        async with cluster.world(tmp_path) as world:
+            world.config = replace(world.config, programs=("", str(tmp_path / "sbin" / "runc")))
+            async with asyncio.timeout(90), world.running():
+                found: list[str] = []
+                while not found:
+                    await asyncio.sleep(0.02)
+                    told = [one.document() for one in (await world.client.list(EVENT, "default")).items]
+                    found = [one["message"] for one in told if one["reason"] == "RuntimeWeakness"]
+        assert len(found) == 1
+        assert found[0].startswith("runc 1.1.5+ds1 lets containers out: CVE-2024-21626")
+
+    asyncio.run(play())
 
 
 def test_the_program_is_asked_for_its_version(tmp_path: Path) -> None:
