@@ -1,1 +1,1 @@
-"""Pods whose containers are processes of the host itself: see `docs/design/0020-host-processes.md`."""
+"""Pods whose containers are processes of the host itself: see `docs/design/0024-host-processes.md`."""
