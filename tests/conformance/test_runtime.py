@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from navarch.agent.cri import CriRuntime
 from navarch.agent.fake import Behaviour, FakeRuntime, Pull
 from navarch.agent.imagefile import File, ImageConfig, write_archive
 from navarch.agent.runtime import (
@@ -183,6 +184,36 @@ def test_an_exit_right_after_the_stream_has_opened_is_told(run: Callable[..., No
         assert (await pod(runtime, "early")).containers[0].state is ContainerState.EXITED
 
     run(test)
+
+
+@pytest.mark.parametrize("run", [pytest.param("containerd", marks=pytest.mark.node)], indirect=True, scope="module")
+def test_what_others_remove_is_told_and_what_we_remove_is_not(run: Callable[..., None]) -> None:
+    async def scenario(runtime: Runtime) -> None:
+        assert isinstance(runtime, CriRuntime)
+        other = CriRuntime(runtime.socket, SystemClock())
+        try:
+            box, made = await started(runtime, "theirs", "sleep 0.1; exit 0")
+            own_box, own = await started(runtime, "ours", "sleep 0.1; exit 0")
+            for uid in ("theirs", "ours"):
+                await until_exited(runtime, uid)
+            changes = runtime.changes()
+            assert await anext(changes) == frozenset({""})
+            await runtime.remove_container(own)
+            await other.remove_container(made)
+            async with asyncio.timeout(60):
+                assert await anext(changes) == frozenset({"theirs"})
+            assert (await pod(runtime, "theirs")).containers == ()
+            assert (await pod(runtime, "ours")).containers == ()
+            await other.remove_sandbox(box)
+            async with asyncio.timeout(60):
+                while (await pod(runtime, "theirs")).sandboxes:
+                    assert await anext(changes) == frozenset({"theirs"})
+            await changes.aclose()  # type: ignore[attr-defined]
+            await runtime.remove_sandbox(own_box)
+        finally:
+            await other.close()
+
+    run(scenario)
 
 
 def test_an_exit_without_error_is_completed(run: Callable[..., None]) -> None:

@@ -20,6 +20,7 @@ from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.runtime import ContainerState
 from navarch.apiserver.call import ITSELF
 from navarch.apiserver.core import Core
+from navarch.app.sweep import Leases
 from navarch.base.clock import SeededIds, SystemClock, rfc3339
 from navarch.kinds import CONFIGMAP, EVENT, NAMESPACE, POD, SECRET, SERVICE, SERVICEACCOUNT
 from navarch.kinds.registry import DEFAULT
@@ -527,13 +528,30 @@ def test_what_happens_while_the_agent_is_away_is_caught_up_with(node: Callable[.
     node(scenario)
 
 
+async def lease(node: Node, *words: str) -> str:
+    """What `ctr leases` says."""
+    command = ("ctr", "--address", str(node.machine.settings.socket), "--namespace", "k8s.io", "leases", *words)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
 def test_containers_outlive_a_runtime_that_is_killed(node: Callable[..., None]) -> None:
     async def scenario(node: Node) -> None:
         probe = {"livenessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1}}
         probe["livenessProbe"]["timeoutSeconds"] = 60
         await node.world.create_pod("outlives", shell(FOREVER, **probe))
         before = await node.world.until("outlives", cluster.ready)
+        await lease(node, "create", "--id", "left-behind", "--expires", "24h")
         await node.machine.restart_containerd(away_s=2.0)
+        await lease(node, "create", "--id", "in-use", "--expires", "24h")
+        leases = Leases(node.machine.settings)
+        assert [path.name for path in leases.unowned(frozenset())] == ["left-behind"]
+        assert leases.take(node.machine.settings.socket / "left-behind")
+        assert "left-behind" not in (listed := await lease(node, "ls"))
+        assert "in-use" in listed
+        await lease(node, "rm", "in-use")
         await asyncio.sleep(2.5)
         after = await node.world.pod("outlives")
         assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]

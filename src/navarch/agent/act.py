@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -56,7 +56,7 @@ from navarch.agent.work import Work
 from navarch.base.clock import Clock
 from navarch.base.errors import ApiError, Conflict, NotFound, Retryable
 from navarch.client.client import Client
-from navarch.client.events import Recorder
+from navarch.client.events import NO_NOTES, Recorder
 from navarch.kinds import POD
 from navarch.kinds.object import Object
 from navarch.kinds.podspec.container import Container, EphemeralContainer
@@ -99,7 +99,15 @@ class Actor:
     def _asking(self, part: str) -> AbstractContextManager[None]:
         return span(part, self._t.clock.monotonic)
 
-    def tell(self, work: Work, type: str, reason: str, message: str, container: str = "") -> None:
+    def tell(
+        self,
+        work: Work,
+        type: str,
+        reason: str,
+        message: str,
+        container: str = "",
+        annotations: Mapping[str, str] = NO_NOTES,
+    ) -> None:
         """An event about the pod or, with `container`, about that part of it."""
         if work.object is None:
             return
@@ -111,7 +119,7 @@ class Actor:
             elif any(one.name == container for one in work.pod.spec.ephemeral_containers):
                 field = "spec.ephemeralContainers"
             path = f"{field}{{{container}}}"
-        self._t.recorder.event(work.object, type, reason, message, field_path=path)
+        self._t.recorder.event(work.object, type, reason, message, field_path=path, annotations=annotations)
 
     async def carry_out(self, step: Step, work: Work) -> None:
         """Raises: RuntimeFailure, Retryable, ApiError."""

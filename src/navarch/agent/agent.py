@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from navarch.agent.act import Isolate, Tools
@@ -34,9 +34,11 @@ from navarch.agent.pulling.accounts import ApiAccounts
 from navarch.agent.references import References
 from navarch.agent.runtime import Runtime
 from navarch.agent.shortage import Ground, Shortage
-from navarch.agent.shutdown import Shutdown
+from navarch.agent.shutdown import Shutdown, Times
+from navarch.agent.statics.folder import Folder
 from navarch.agent.statics.mirrors import Mirrors
-from navarch.agent.statics.source import StaticPods
+from navarch.agent.statics.source import Source, StaticPods
+from navarch.agent.statics.url import url_source
 from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.csi.node import CsiNode
 from navarch.agent.volumes.storage import DiskStorage, Storage, disk_storage
@@ -111,7 +113,7 @@ class Agent:
         tools = self._equipped(client, storage if storage is not None else self._disk(client, recorder), recorder)
         self.pods = self._pods_with(tools, ids, self._machine.allocatable(config.kubelet))
         changed = self._runtime_changed.set
-        self.shutdown = Shutdown(self.pods, clock, config.kubelet, changed)
+        self.shutdown = self._shutdown(recorder, changed, real=ground is not None)
         self.shortage = Shortage(ground, self.pods, tools, recorder, self._nodes, changed) if ground else None
 
     def _equipped(self, client: Client, storage: Storage, recorder: Recorder) -> Tools:
@@ -156,11 +158,20 @@ class Agent:
         )
 
     def _statics(self, tools: Tools) -> StaticPods | None:
-        if not (folder := self.config.kubelet.static_pod_path):
+        kubelet, name, clock = self.config.kubelet, self.config.node_name, self._clock
+        sources: list[Source] = []
+        if kubelet.static_pod_path:
+            sources.append(Folder(Path(kubelet.static_pod_path), name, clock, kubelet.file_check_frequency_s))
+        if kubelet.static_pod_url:
+            given = (kubelet.static_pod_url, kubelet.static_pod_url_header)
+            sources.append(url_source(*given, name, clock, kubelet.http_check_frequency_s))
+        if not sources:
             return None
-        name = self.config.node_name
-        mirrors = Mirrors(tools.client, self._clock, self._pods_informer, name, self._own_uid)
-        return StaticPods(Path(folder), name, self._clock, mirrors)
+        return StaticPods(sources, clock, Mirrors(tools.client, clock, self._pods_informer, name, self._own_uid))
+
+    @property
+    def _has_statics(self) -> bool:
+        return bool(self.config.kubelet.static_pod_path or self.config.kubelet.static_pod_url)
 
     def _own_uid(self) -> str:
         found = self._nodes.get("", self.config.node_name)
@@ -228,7 +239,7 @@ class Agent:
         await self._claims.load()
         reachable = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            if self.config.kubelet.static_pod_path:  # these run whoever else does
+            if self._has_statics:  # these run whoever else does
                 group.create_task(self.pods.run(reachable))
             await self._node.register()
             group.create_task(self._events.run())
@@ -250,7 +261,7 @@ class Agent:
             await self._nodes.synced.wait()
             await self._node.informed.wait()
             reachable.set()
-            if not self.config.kubelet.static_pod_path:
+            if not self._has_statics:
                 group.create_task(self.pods.run(reachable))
             group.create_task(self.shutdown.run())
             if self.shortage is not None:
@@ -276,6 +287,16 @@ class Agent:
 
     def _pressure(self) -> frozenset[str]:
         return self.shortage.evictor.pressure if self.shortage is not None else frozenset()
+
+    def _shutdown(self, recorder: Recorder, changed: Callable[[], None], *, real: bool) -> Shutdown:
+        """real: the machine may be another one when it comes up again."""
+
+        def tell(reason: str, message: str) -> None:
+            if (node := self._nodes.get("", self.config.node_name)) is not None:
+                recorder.event(node, "Normal", reason, message)
+
+        times = Times(self.config.paths.root / "graceful_node_shutdown_state" if real else None, self.vitals)
+        return Shutdown(self.pods, self._clock, self.config.kubelet, changed, tell, times)
 
     def _own_node(self) -> Node | None:
         found = self._nodes.get("", self.config.node_name)

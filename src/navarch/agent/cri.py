@@ -41,6 +41,7 @@ from navarch.wire import cri
 CALL_S = 120.0
 """How long a call may take that waits for nothing but the runtime itself."""
 INFO_S = 10.0
+STARTED, REMOVED = "/tasks/start", "/containers/delete"
 SETTLE_S = 0.02
 SETTLE_TRIES = 50
 """containerd says that a task ended a moment before its CRI side knows it: how often, how long we look again."""
@@ -62,6 +63,14 @@ class CriRuntime:
         self._owners: dict[str, str] = {}
         self._ended: set[str] = set()
         self.operations = Operations(clock)
+        self._ours: set[tuple[str, str]] = set()
+        """What we start or remove ourselves, as topic and id, until an event says so."""
+        self._removed: set[str] = set()
+        """What others removed: containerd says so a moment before its CRI side forgets it."""
+
+    @property
+    def socket(self) -> Path:
+        return self._socket
 
     @property
     def channel(self) -> Any:
@@ -95,6 +104,7 @@ class CriRuntime:
     async def observe(self, uid: str = "") -> Mapping[str, PodOnNode]:
         labels = {POD_UID: uid} if uid else {}
         api = self._api
+        removed = frozenset(self._removed) if uid else frozenset()
         listed, held = await asyncio.gather(
             self._call(
                 self._runtime.ListPodSandbox,
@@ -105,8 +115,10 @@ class CriRuntime:
                 api.ListContainersRequest(filter=api.ContainerFilter(label_selector=labels)),
             ),
         )
-        sandboxes = await asyncio.gather(*(self._sandbox(item) for item in listed.items))
-        containers = await asyncio.gather(*(self._container(item) for item in held.containers))
+        sandboxes = await asyncio.gather(*(self._sandbox(item) for item in listed.items if item.id not in removed))
+        containers = await asyncio.gather(
+            *(self._container(item) for item in held.containers if item.id not in removed)
+        )
         if not uid:
             self._forget({item.id for item in sandboxes if item}, {item.id for item in containers if item})
         return _by_pod([item for item in sandboxes if item], [item for item in containers if item], self._owners)
@@ -119,6 +131,8 @@ class CriRuntime:
             del self._containers[gone]
         for gone in self._owners.keys() - sandboxes - containers:
             del self._owners[gone]
+        self._ours = {one for one in self._ours if one[1] in sandboxes or one[1] in containers}
+        self._removed.clear()
         self._ended &= containers
 
     async def _sandbox(self, item: Any) -> Sandbox | None:
@@ -166,6 +180,17 @@ class CriRuntime:
         self._ended.discard(item.id)
         return known
 
+    def _strange(self, event: cri.Event) -> str:
+        """Whose it is that others started or removed; "" when we did, or it is nobody's, or something else happened."""
+        if event.topic not in (STARTED, REMOVED):
+            return ""
+        if (event.topic, event.container_id) in self._ours:
+            self._ours.discard((event.topic, event.container_id))
+            return ""
+        if event.topic == REMOVED and event.container_id in self._owners:
+            self._removed.add(event.container_id)
+        return self._owners.get(event.container_id, "")
+
     async def changes(self) -> AsyncIterator[frozenset[str]]:
         import grpc.aio
 
@@ -176,6 +201,8 @@ class CriRuntime:
                 elif event.topic == "/tasks/exit" and event.process_id in ("", event.container_id):
                     self._ended.add(event.container_id)
                     yield frozenset({self._owners.get(event.container_id, "")})
+                elif owner := self._strange(event):
+                    yield frozenset({owner})
         except grpc.aio.AioRpcError as error:
             raise RuntimeAway(f"the event stream of {self._socket} ended: {error.details()}") from error
         except TimeoutError as error:
@@ -253,6 +280,7 @@ class CriRuntime:
             await self._call(self._runtime.StopPodSandbox, self._api.StopPodSandboxRequest(pod_sandbox_id=sandbox_id))
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
+        self._ours.add((REMOVED, sandbox_id))
         with contextlib.suppress(Gone):
             await self._call(
                 self._runtime.RemovePodSandbox, self._api.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
@@ -280,6 +308,7 @@ class CriRuntime:
 
     async def start_container(self, container_id: str) -> None:
         request = self._api.StartContainerRequest(container_id=container_id)
+        self._ours.add((STARTED, container_id))
         try:
             await self._call(self._runtime.StartContainer, request, reason="RunContainerError")
         except RuntimeFailure:
@@ -305,6 +334,7 @@ class CriRuntime:
         await self._call(self._runtime.UpdateContainerResources, request, reason="ResizeError")
 
     async def remove_container(self, container_id: str) -> None:
+        self._ours.add((REMOVED, container_id))
         with contextlib.suppress(Gone):
             await self._call(self._runtime.RemoveContainer, self._api.RemoveContainerRequest(container_id=container_id))
 

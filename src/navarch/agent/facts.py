@@ -66,6 +66,8 @@ class Facts:
     holding: whether some are to be given back before its end is told. ended: when instances did, by container id, told
     by the clock as it stands now. deleted_at: when this agent heard that the pod is to go, None if it was before its
     time. hooked: instances whose hook before the stop has run. longest_delay_s: between restarts of what keeps failing.
+    delays: seconds that containers had to wait whose instances were taken away, by name. ending_at: when this agent
+    first found that the pod has ended, though nobody deleted it.
     """
 
     now: datetime
@@ -95,6 +97,8 @@ class Facts:
     deleted_at: datetime | None = None
     hooked: frozenset[str] = frozenset()
     longest_delay_s: int = 300
+    delays: Mapping[str, int] = field(default_factory=dict)
+    ending_at: datetime | None = None
     network_ready: bool = True
     refused: tuple[str, str] | None = None
     evicted: Eviction | None = None

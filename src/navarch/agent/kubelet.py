@@ -46,8 +46,9 @@ class KubeletConfig:
     eviction_max_pod_grace_period_s: -1 and 0 for the pod's own. image_maximum_gc_age_s: 0 for never.
     max_container_restart_period_s: the longest wait before a container that keeps on failing runs again.
     shutdown_grace_period_s: of a node that is shut down, the part for critical pods included; 0 for none.
-    registry_pull_qps: 0 for no limit. max_parallel_image_pulls: 0 for no limit. pod_logs_dir, static_pod_path: ""
-    for the agent's own, and none.
+    shutdown_grace_period_by_pod_priority: in place of both, seconds from so high a priority on.
+    registry_pull_qps: 0 for no limit. max_parallel_image_pulls: 0 for no limit. pod_logs_dir, static_pod_path,
+    static_pod_url: "" for the agent's own, and none.
     """
 
     max_pods: int = 110
@@ -83,9 +84,13 @@ class KubeletConfig:
     preloaded_images_verification_allowlist: tuple[str, ...] = ()
     static_pod_path: str = ""
     file_check_frequency_s: float = 20.0
+    static_pod_url: str = ""
+    static_pod_url_header: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    http_check_frequency_s: float = 20.0
     max_container_restart_period_s: int = 300
     shutdown_grace_period_s: float = 0.0
     shutdown_grace_period_critical_pods_s: float = 0.0
+    shutdown_grace_period_by_pod_priority: tuple[tuple[int, float], ...] = ()
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     seccomp_default: bool = False
     pod_logs_dir: str = ""

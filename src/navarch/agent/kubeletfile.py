@@ -74,6 +74,26 @@ def duration(value: Any) -> float:
     return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
 
 
+def frequency(value: Any) -> float:
+    """How often something is looked at, in seconds."""
+    if (found := duration(value)) <= 0:
+        raise ValueError("must be longer than 0s")
+    return found
+
+
+def web_address(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+        raise ValueError("must be a URL with http:// or https://")
+    return value
+
+
+def headers(value: Any) -> dict[str, tuple[str, ...]]:
+    """Lists of values by name, as the file writes them."""
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ValueError("must be a mapping of names to lists of values")
+    return {name: names(values) for name, values in value.items()}
+
+
 def size(value: Any) -> int:
     found = _nano(value)
     if found <= 0:
@@ -99,6 +119,21 @@ def restart_period(value: Any) -> int:
     if not 1 <= (seconds := duration(found)) <= 300:
         raise ValueError("maxContainerRestartPeriod: must be between 1s and 300s")
     return int(seconds)
+
+
+def priority_periods(value: Any) -> tuple[tuple[int, float], ...]:
+    """Pairs of a priority and seconds."""
+    known = ("priority", "shutdownGracePeriodSeconds")
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list, each item with {' and '.join(known)}")
+    found: dict[int, float] = {}
+    for item in value:
+        given = _mapping(item, known)
+        priority, seconds = (whole(least)(given.get(name, 0)) for name, least in zip(known, (-(2**31), 0), strict=True))
+        if priority in found:
+            raise ValueError(f"priority {priority} is there twice")
+        found[priority] = float(seconds)
+    return tuple(found.items())
 
 
 def names(value: Any) -> tuple[str, ...]:
@@ -199,10 +234,14 @@ FIELDS: Mapping[str, Field] = {
     ),
     "preloadedImagesVerificationAllowlist": Field("preloaded_images_verification_allowlist", names),
     "staticPodPath": Field("static_pod_path", folder),
-    "fileCheckFrequency": Field("file_check_frequency_s", duration),
+    "fileCheckFrequency": Field("file_check_frequency_s", frequency),
+    "staticPodURL": Field("static_pod_url", web_address),
+    "staticPodURLHeader": Field("static_pod_url_header", headers),
+    "httpCheckFrequency": Field("http_check_frequency_s", frequency),
     "crashLoopBackOff": Field("max_container_restart_period_s", restart_period),
     "shutdownGracePeriod": Field("shutdown_grace_period_s", duration),
     "shutdownGracePeriodCriticalPods": Field("shutdown_grace_period_critical_pods_s", duration),
+    "shutdownGracePeriodByPodPriority": Field("shutdown_grace_period_by_pod_priority", priority_periods),
     "allowedUnsafeSysctls": Field("allowed_unsafe_sysctls", names),
     "seccompDefault": Field("seccomp_default", boolean),
     "podLogsDir": Field("pod_logs_dir", folder),
@@ -283,6 +322,14 @@ def _between_fields(config: KubeletConfig) -> list[str]:
         )
     if config.shutdown_grace_period_critical_pods_s > config.shutdown_grace_period_s:
         faults.append("shutdownGracePeriodCriticalPods: is a part of shutdownGracePeriod, and cannot be longer")
+    for name, period_s in (
+        ("shutdownGracePeriod", config.shutdown_grace_period_s),
+        ("shutdownGracePeriodCriticalPods", config.shutdown_grace_period_critical_pods_s),
+    ):
+        if 0 < period_s < 1:
+            faults.append(f"{name}: must be 0s, or at least 1s")
+    if config.shutdown_grace_period_by_pod_priority and config.shutdown_grace_period_s:
+        faults.append("shutdownGracePeriodByPodPriority: stands in place of shutdownGracePeriod; set one of them")
     for signal in config.eviction_soft:
         if signal not in config.eviction_soft_grace_period_s:
             faults.append(f"evictionSoftGracePeriod: {signal} has a soft threshold; say how long it may last")

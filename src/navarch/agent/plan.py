@@ -54,6 +54,7 @@ DELAY = "navarch.dev/restart-delay-s"
 STARTED_IMAGE = "navarch.dev/image"
 """Annotation of a container instance: the image as the pod named it when the instance was made."""
 
+DEADLINE = "DeadlineExceeded"
 FIRST_DELAY_S = 10
 LONGEST_DELAY_S = 300
 STEADY_S = 600
@@ -66,16 +67,17 @@ LEAST_GRACE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """wake_at: ask again then even if nothing happens; None: no need."""
+    """wake_at: ask again then even if nothing happens; None: no need. ends: the pod is over; what runs is stopped."""
 
     steps: tuple[Step, ...] = ()
     wake_at: datetime | None = None
+    ends: bool = False
 
 
 def plan(pod: Pod, facts: Facts) -> Plan:
     """Never raises: every pod has a plan."""
     if pod.terminating or pod.terminal or outcome(pod, facts) is not None:
-        return _ready_only(_terminate(pod, facts), facts)
+        return replace(_ready_only(_terminate(pod, facts), facts), ends=True)
     made = _ready_only(_run(pod, facts), facts)
     retries = [failure.retry_at for failure in facts.failures.values()]
     return Plan(made.steps, _earliest(made.wake_at, _deadline(pod), *_backoffs(pod, facts), *retries, now=facts.now))
@@ -138,7 +140,7 @@ def outcome(pod: Pod, facts: Facts) -> tuple[str, str, str] | None:
         return ("Failed", facts.evicted.reason, facts.evicted.message)
     deadline = _deadline(pod)
     if deadline is not None and deadline <= facts.now:
-        return ("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+        return ("Failed", DEADLINE, "Pod was active on the node longer than the specified deadline")
     for container in pod.spec.init_containers:
         instance = facts.latest(container.name)
         if instance is None or container.is_sidecar or not _failed(instance):
@@ -163,8 +165,9 @@ def _grace_s(pod: Pod, facts: Facts) -> float:
     """What is left of the time to stop in."""
     meta = pod.metadata
     most = float(facts.evicted.grace_s) if facts.evicted is not None else math.inf
-    if meta.deletion_timestamp is None:
-        return max(LEAST_GRACE_S, min(float(pod.spec.termination_grace_period_seconds), most))
+    if meta.deletion_timestamp is None:  # one time for all, however many wait for others
+        passed_s = (facts.now - facts.ending_at).total_seconds() if facts.ending_at is not None else 0.0
+        return max(LEAST_GRACE_S, min(float(pod.spec.termination_grace_period_seconds), most) - passed_s)
     granted = meta.deletion_grace_period_seconds
     left = (meta.deletion_timestamp - facts.now).total_seconds()
     if facts.deleted_at is not None and granted is not None:  # whatever the API server's clock says
@@ -331,6 +334,8 @@ def _towards_running(pod: Pod, facts: Facts, container: Container) -> Iterator[S
     box = facts.sandbox
     if box is not None and facts.volumes_ready and facts.claimed:
         attempt, delay_s = next_attempt(pod, latest, container.name, facts.longest_delay_s)
+        if latest is None:
+            delay_s = facts.delays.get(container.name, 0)
         yield StartContainer(container.name, box.id, attempt, delay_s)
 
 
@@ -352,6 +357,11 @@ def next_delay_s(latest: Instance, longest_s: int = LONGEST_DELAY_S) -> int:
         return 0
     before = int(latest.annotations.get(DELAY, "0"))
     return min(longest_s, max(FIRST_DELAY_S, before * 2))
+
+
+def delays_after(pod: Pod, facts: Facts) -> dict[str, int]:
+    """What those wait for, by name, that have the whole pod start anew: their instances will not be there to tell."""
+    return {item.name: next_delay_s(item, facts.longest_delay_s) for item in restarting.sources(pod, facts)}
 
 
 def backoff_until(

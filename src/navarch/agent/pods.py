@@ -127,12 +127,15 @@ class Pods:
             self._workers[eviction.uid].evict(eviction)
 
     def is_stopped(self, uid: str) -> bool:
-        """Whether nothing of it runs or is about to."""
+        """Whether nothing of it runs or is about to, and its volumes are given back."""
         worker = self._workers.get(uid)
-        return worker is None or not (worker.work.busy or any(map(is_alive, worker.work.runtime.containers)))
+        if worker is None:
+            return True
+        idle = not (worker.work.busy or any(map(is_alive, worker.work.runtime.containers)))
+        return idle and worker.work.cleaned
 
-    def close(self, refusal: admit.Refusal) -> None:
-        """Take no pods any more."""
+    def close(self, refusal: admit.Refusal | None) -> None:
+        """Take no pods any more; None: take them again."""
         self._closed = refusal
 
     def is_over(self, uid: str) -> bool:
@@ -187,6 +190,8 @@ class Pods:
         """Give the pod a worker."""
         if self._group is None:
             return
+        if (refused := self._refusal(found) if found is not None else None) is not None:
+            self._vitals.rejected.add(refused[0])
         work = Work(
             uid=uid,
             object=found,
@@ -196,7 +201,7 @@ class Pods:
             node_name=self._tools.config.node_name,
             node_ips=self._tools.config.node_ips,
             allocatable=self._allocatable,
-            refused=self._refusal(found) if found is not None else None,
+            refused=refused,
             gone=found is None,
             tell_static=self._statics.told if self._statics is not None and uid in self._statics else None,
         )
@@ -294,8 +299,8 @@ class Pods:
 
     async def _clear_up(self) -> None:
         """See to it that nothing stays of pods that no longer exist."""
-        if not self._complete:  # whose pods they are is not known yet
-            return
+        if not self._complete or (self._statics is not None and not self._statics.complete):
+            return  # whose pods they are is not known yet
         given = (*self._tools.allotments.pods(), *self._tools.claims.pods())
         for uid in dict.fromkeys([*self._seen, *await self._leftovers.uids(), *given]):
             if uid and uid not in self._workers:

@@ -26,7 +26,8 @@ class Vitals:
     starts: seconds from when the agent knew of a pod until the API server knew that it runs, by part of `timeline`.
     began, created, promised: the same, from where a kubelet counts.
     opened: how long the event stream took to open. cut: times that it broke. differences: pods in which a relist found
-    what no event had told, by cause: `missed`, or `cut` while there was no stream.
+    what no event had told, by cause: `missed`, or `cut` while there was no stream. rejected: pods that the node did not
+    take, by the reason in their status. shutdown_ended: 0 while it lasts.
     """
 
     starts: Histogram = field(
@@ -110,6 +111,26 @@ class Vitals:
             "navarch_agent_leftovers_removed_total",
             "What was found of pods that no longer exist and taken away, by kind.",
             ("kind",),
+        )
+    )
+
+    rejected: Counter = field(
+        default_factory=lambda: Counter(
+            "kubelet_admission_rejections_total",
+            "Cumulative number pod admission rejections by the Kubelet.",
+            ("reason",),
+        )
+    )
+    shutdown_begun: Gauge = field(
+        default_factory=lambda: Gauge(
+            "kubelet_graceful_shutdown_start_time_seconds",
+            "Last graceful shutdown start time since unix epoch in seconds",
+        )
+    )
+    shutdown_ended: Gauge = field(
+        default_factory=lambda: Gauge(
+            "kubelet_graceful_shutdown_end_time_seconds",
+            "Last graceful shutdown end time since unix epoch in seconds",
         )
     )
 

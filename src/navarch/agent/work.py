@@ -63,6 +63,10 @@ class Work:
     """Who is told of the status of a pod that comes from a file; None for pods of the API server's."""
     ended: dict[str, datetime] = field(default_factory=dict)
     deleted_at: datetime | None = None
+    ending_at: datetime | None = None
+    """When the pod was first found to have ended by itself, or was evicted."""
+    delays: dict[str, int] = field(default_factory=dict)
+    """What containers waited for, by name, whose instances are removed before the pod starts anew."""
 
     def shift(self, leap: timedelta) -> None:
         """The wall clock was set by so much: what was noted by it stays as far away as it was."""
@@ -74,6 +78,8 @@ class Work:
                 noted[key] += leap
         if self.deleted_at is not None:
             self.deleted_at += leap
+        if self.ending_at is not None:
+            self.ending_at += leap
 
     @property
     def pod(self) -> Pod:

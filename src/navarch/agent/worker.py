@@ -18,7 +18,7 @@ from navarch.agent.act import Actor, Tools
 from navarch.agent.eviction.ranking import EVICTED, Eviction
 from navarch.agent.facts import Facts, Failure, StepKey, has_exited, is_running
 from navarch.agent.leaps import Leaps
-from navarch.agent.plan import Plan, plan, plan_orphan
+from navarch.agent.plan import DEADLINE, Plan, delays_after, outcome, plan, plan_orphan
 from navarch.agent.probes import PodProbes
 from navarch.agent.resize import differing, given_whole
 from navarch.agent.runtime import Container as Instance
@@ -157,7 +157,7 @@ class Worker:
         """The node has to get rid of the pod."""
         self.work.evicted = eviction
         if eviction.reason == EVICTED:
-            self._actor.tell(self.work, "Warning", EVICTED, eviction.message)
+            self._actor.tell(self.work, "Warning", EVICTED, eviction.message, annotations=eviction.notes)
         self._wake.set()
 
     def release(self) -> None:
@@ -308,6 +308,8 @@ class Worker:
             stopping=dict(work.stopping),
             ended=work.ended,
             deleted_at=work.deleted_at,
+            ending_at=work.ending_at,
+            delays=dict(work.delays),
             hooked=frozenset(work.hooked),
             longest_delay_s=self._tools.config.kubelet.max_container_restart_period_s,
             resized=dict(work.resized),
@@ -344,11 +346,22 @@ class Worker:
 
     def _plan(self, facts: Facts) -> Plan:
         if self.work.object is not None and not self.work.gone:
-            return plan(self.work.pod, facts)
+            planned = plan(self.work.pod, facts)
+            if planned.ends and self.work.ending_at is None:
+                self.work.ending_at = facts.now
+                self._tell_end(facts)
+            self.work.delays |= delays_after(self.work.pod, facts)
+            return planned
         planned = plan_orphan(facts)
         if not planned.steps and not facts.busy and planned.wake_at is None:
             self.work.finished = True
         return planned
+
+    def _tell_end(self, facts: Facts) -> None:
+        """An event where it was the pod's own time that ended it: evictions and refusals have told of themselves."""
+        ended = outcome(self.work.pod, facts)
+        if ended is not None and ended[1] == DEADLINE and not self.work.pod.terminal:
+            self._actor.tell(self.work, "Normal", DEADLINE, ended[2])
 
     def _start(self, planned: Plan, group: asyncio.TaskGroup) -> None:
         for step in planned.steps:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
-from navarch.agent import kubeletfile
+from navarch.agent import kubeletfile, shutdown
 from navarch.agent.agent import Agent
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.config import AgentConfig, Paths
@@ -22,6 +23,7 @@ from navarch.agent.details import Inspector
 from navarch.agent.doorman import Doorman
 from navarch.agent.groupstats import Groups
 from navarch.agent.kubelet import EVICTION_HARD, KubeletConfig, Threshold
+from navarch.agent.logind import Logind, bus_address
 from navarch.agent.machine import read_machine
 from navarch.agent.measures import Measures
 from navarch.agent.nodelogs import NodeLogs
@@ -39,7 +41,7 @@ from navarch.app.layout import Layout, Settings
 from navarch.app.nodenetwork import network_organs
 from navarch.app.process import on_renewal, run_process, settle, settle_more, stop_signals
 from navarch.app.pulling import pull_settings
-from navarch.app.sweep import Shims, Sweeper
+from navarch.app.sweep import Leases, Shims, Sweeper
 from navarch.app.upkeep import Upkeep, ask_beside
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
@@ -60,6 +62,12 @@ OUT_OF_THE_BOX = KubeletConfig(
 pod takes all the process ids that the machine has."""
 
 _log = Log("node")
+
+
+class Organ(Protocol):
+    """What the process runs."""
+
+    async def run(self) -> None: ...
 
 
 def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
@@ -130,7 +138,8 @@ def _quietly(done: int) -> None:
 
 
 def _sweeper(layout: Layout, settings: Settings, clock: SystemClock) -> Sweeper:
-    return Sweeper(clock, (Networks(machine.pod_network(layout, settings)), Shims(machine.containerd_settings(layout))))
+    runtime = machine.containerd_settings(layout)
+    return Sweeper(clock, (Networks(machine.pod_network(layout, settings)), Shims(runtime), Leases(runtime)))
 
 
 def _cgroups(layout: Layout, config: AgentConfig) -> Cgroups:
@@ -156,7 +165,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     agent = Agent(client, router, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
     network = network_organs(layout, settings, informers, clock, ids)
     agent.isolate = network[0].isolate
-    organs = (agent, *network, informers)
+    organs: tuple[Organ, ...] = (agent, *_logind(agent, clock), *network, informers)
     measures = measured(layout, agent, router, clock, cgroups, lambda: runtime.operations.all)
     doorman = Doorman(client, settings.node_name, clock)
     streams = StreamRouter(router, CriStreams(runtime.channel, runtime.operations))
@@ -224,6 +233,13 @@ def upkeep_tasks(
     if not settings.server:
         return []
     return [group.create_task(Upkeep(layout, settings, clock, ids, ask_beside, renewal.hurry).run())]
+
+
+def _logind(agent: Agent, clock: SystemClock) -> Sequence[Logind]:
+    """Who hears that the machine goes down, where there is anybody to hear, and a time for the pods."""
+    needed_s = shutdown.needed_s(agent.config.kubelet)
+    address = bus_address() if needed_s else ""
+    return (Logind(agent.shutdown, needed_s, clock, address),) if address else ()
 
 
 def _renewal(

@@ -1,4 +1,4 @@
-"""What a containerd that was killed in the middle of its work leaves outside of its own state: networks and shims.
+"""What a containerd that was killed in the middle of its work leaves behind: networks, shims, leases.
 
 It looks at what there is and at the sandboxes that the runtime has. What belongs to none of them, and still does not
 after longer than making one can take, belongs to nobody and is taken away. When the first look came while no sandbox
@@ -7,17 +7,25 @@ was being made, it cannot become anybody's either, and goes sooner.
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
 from navarch.app import containerd
-from navarch.base.clock import Clock
+from navarch.base.clock import Clock, parse_rfc3339
+from navarch.base.errors import Retryable
+from navarch.wire.cri import NAMESPACE
 
 PATIENCE_S = 150.0
 """Longer than the runtime is given to make a sandbox."""
 QUIET_S = 15.0
 """Longer than a runtime needs to undo a making whose agent died."""
+EXPIRES = "containerd.io/gc.expire"
+"""The label of a lease that was meant for one thing that is being made."""
+ANSWER_S = 10.0
+NANO = 1e9
 
 
 class Place(Protocol):
@@ -71,3 +79,50 @@ class Shims:
     def take(self, path: Path) -> bool:
         containerd.kill_shim(int(path.name))
         return True
+
+
+class Leases:
+    """What held parts of containers and images together while they were made: a containerd that was killed meanwhile
+    keeps them, and what they hold, for a day.
+
+    Only those from before it was started are nobody's; so they are listed once after each start. Named `<socket>/<id>`.
+    """
+
+    def __init__(self, settings: containerd.ContainerdSettings, *, ctr: str = "ctr") -> None:
+        self._socket = settings.socket
+        self._ctr = ctr
+        self._born_ns = 0
+        self._found: list[Path] = []
+
+    def unowned(self, sandboxes: Set[str]) -> Iterator[Path]:
+        """Raises: Retryable: containerd does not say which there are."""
+        try:
+            born_ns = self._socket.stat().st_ctime_ns
+        except FileNotFoundError:  # it is not there just now
+            return
+        if born_ns != self._born_ns:
+            self._found = [self._socket / name for name in self._older(born_ns / NANO)]
+            self._born_ns = born_ns
+        yield from self._found
+
+    def _older(self, born_s: float) -> Iterator[str]:
+        for line in self._ask("ls").splitlines()[1:]:
+            name, made, labels = (*line.split(maxsplit=2), "", "")[:3]
+            if EXPIRES in labels and parse_rfc3339(made).timestamp() < born_s - 1:  # told in whole seconds
+                yield name
+
+    def take(self, path: Path) -> bool:
+        """Raises: Retryable."""
+        self._found.remove(path)
+        self._ask("rm", path.name)
+        return True
+
+    def _ask(self, *words: str) -> str:
+        command = [self._ctr, "--address", str(self._socket), "--namespace", NAMESPACE, "leases", *words]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Retryable(f"{shlex.join(command)}: {error}") from error
+        if done.returncode:
+            raise Retryable(f"{shlex.join(command)}: {done.stderr.strip()}")
+        return done.stdout

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from navarch.agent.logind import OVERRIDE as LOGIND_OVERRIDE
 from navarch.app import containerd, kubeconfig, lan, machine, preload, processes
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.app.machine import Say, Step
@@ -92,6 +93,7 @@ def machine_steps(layout: Layout, settings: Settings | None) -> list[Step]:
         for folder in (layout.run, layout.data):
             asyncio.run(containerd.unmount_below(folder))
         remove_cgroups(group)
+        LOGIND_OVERRIDE.unlink(missing_ok=True)
         machine.remove_all([layout.run, *preload.all_but_archives(layout.data, layout.images)])
         remove_empty_folders()
 

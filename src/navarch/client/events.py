@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -32,6 +32,7 @@ REFILL_S = 300.0
 TRIES = 12
 RETRY_S = 10.0
 LONGEST_MESSAGE = 1024
+NO_NOTES: Mapping[str, str] = {}
 COMBINED = "(combined from similar events): "
 
 _log = Log("client")
@@ -50,6 +51,7 @@ class Told:
     message: str
     action: str
     at: datetime
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -136,12 +138,20 @@ class Recorder:
         self._host = host
 
     def event(
-        self, about: Object, type: str, reason: str, message: str, *, action: str = "", field_path: str = ""
+        self,
+        about: Object,
+        type: str,
+        reason: str,
+        message: str,
+        *,
+        action: str = "",
+        field_path: str = "",
+        annotations: Mapping[str, str] = NO_NOTES,
     ) -> None:
         """Queue an event; never blocks, never raises.
 
         type: Normal or Warning. reason: CamelCase, for machines. field_path: a part of `about`, such as
-        `spec.containers{web}`.
+        `spec.containers{web}`. annotations: of the Event object, which repetitions do not change.
         """
         reference = {
             "kind": about.kind.name,
@@ -152,7 +162,7 @@ class Recorder:
             "resourceVersion": str(about.revision) if about.revision else "",
             "fieldPath": field_path,
         }
-        self._events.tell(reference, self._component, self._host, type, reason, message, action)
+        self._events.tell(reference, self._component, self._host, type, reason, message, action, annotations)
 
 
 class Events:
@@ -178,7 +188,15 @@ class Events:
         return not self._queue and not self._busy
 
     def tell(
-        self, reference: dict[str, str], component: str, host: str, type: str, reason: str, message: str, action: str
+        self,
+        reference: dict[str, str],
+        component: str,
+        host: str,
+        type: str,
+        reason: str,
+        message: str,
+        action: str,
+        annotations: Mapping[str, str] = NO_NOTES,
     ) -> None:
         revision = reference.pop("resourceVersion")
         if len(self._queue) >= ROOM:
@@ -186,7 +204,7 @@ class Events:
             return
         pairs = tuple((key, value) for key, value in reference.items() if value)
         text = message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 3] + "..."
-        told = Told(pairs, component, host, type, reason, text, action, self._clock.now())
+        told = Told(pairs, component, host, type, reason, text, action, self._clock.now(), tuple(annotations.items()))
         if not self._correlator.admit(told):
             self.dropped += 1
             return
@@ -262,4 +280,6 @@ class Events:
             "lastTimestamp": rfc3339(told.at),
             "count": 1,
         }
+        if told.annotations:
+            document["metadata"]["annotations"] = dict(told.annotations)
         return {**document, "action": told.action} if told.action else document

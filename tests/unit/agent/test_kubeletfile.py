@@ -41,6 +41,8 @@ def test_values_are_read_into_their_units() -> None:
         allowedUnsafeSysctls=["kernel.msg*"],
         cpuManagerPolicy="static",
     )
+    by_priority = config(shutdownGracePeriodByPodPriority=[{"priority": 7, "shutdownGracePeriodSeconds": 20}])
+    assert by_priority.shutdown_grace_period_by_pod_priority == ((7, 20.0),)
     assert (found.pod_pids_limit, found.reserved_system_cpus) == (200, {0, 2, 3})
     assert found.eviction_soft == {"memory.available": Threshold(part=0.1), "nodefs.available": Threshold(2 << 30)}
     assert found.eviction_soft_grace_period_s == {"memory.available": 90, "nodefs.available": 0.5}
@@ -81,6 +83,18 @@ def test_given_thresholds_stand_alone_unless_the_defaults_are_asked_for() -> Non
         ({"imageMaximumGCAge": "1m"}, "must be longer than imageMinimumGCAge"),
         ({"maxParallelImagePulls": 3}, "set serializeImagePulls: false"),
         ({"shutdownGracePeriodCriticalPods": "1s"}, "is a part of shutdownGracePeriod"),
+        ({"shutdownGracePeriod": "500ms"}, "shutdownGracePeriod: must be 0s, or at least 1s"),
+        ({"shutdownGracePeriodByPodPriority": {}}, "must be a list"),
+        ({"staticPodURL": "ftp://x"}, "must be a URL with http:// or https://"),
+        ({"staticPodURLHeader": {"a": "b"}}, "must be a list of names"),
+        ({"staticPodURLHeader": []}, "must be a mapping of names to lists of values"),
+        ({"httpCheckFrequency": "0s"}, "must be longer than 0s"),
+        ({"shutdownGracePeriodByPodPriority": [{"priority": 1, "seconds": 2}]}, "seconds: not known"),
+        ({"shutdownGracePeriodByPodPriority": [{"priority": 1}, {"priority": 1}]}, "priority 1 is there twice"),
+        (
+            {"shutdownGracePeriod": "9s", "shutdownGracePeriodByPodPriority": [{"priority": 1}]},
+            "stands in place of shutdownGracePeriod",
+        ),
         ({"evictionSoft": {"memory.available": "1Gi"}}, "memory.available has a soft threshold; say how long"),
         ({"cpuManagerPolicy": "static"}, "static needs CPU time that is not given away"),
         ({"kind": "Kubelet"}, "kind: must be KubeletConfiguration"),

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from navarch.agent.facts import Failure, Health, has_exited
-from navarch.agent.plan import backoff_until, next_attempt, next_delay_s, outcome, plan, plan_orphan
+from navarch.agent.plan import (
+    DELAY,
+    backoff_until,
+    delays_after,
+    next_attempt,
+    next_delay_s,
+    outcome,
+    plan,
+    plan_orphan,
+)
 from navarch.agent.runtime import ContainerState
 from navarch.agent.steps import (
     CleanUp,
@@ -363,6 +372,32 @@ def test_sidecars_are_stopped_last_and_in_reverse() -> None:
     assert [step.container for step in steps(dying, facts(instance(), *sides))] == ["main"]
     assert [step.container for step in steps(dying, facts(instance(code=0), *sides))] == ["two"]
     assert [step.container for step in steps(dying, facts(instance(code=0), sides[0]))] == ["one"]
+
+
+def test_a_pod_that_has_ended_by_itself_has_one_grace_for_all_its_sidecars() -> None:
+    over = pod(initContainers=sidecars("one", "two"), restartPolicy="Never")
+    sides = [instance("one"), instance("two")]
+    made = plan(over, facts(instance(code=0), *sides, now=5))
+    assert made.ends
+    assert [(step.container, step.grace_s) for step in made.steps] == [("two", 30.0)]
+    [last] = steps(over, facts(instance(code=0), sides[0], now=25, ending_at=at(5)))
+    assert (last.container, last.grace_s) == ("one", 10.0)
+    [last] = steps(over, facts(instance(code=0), sides[0], now=60, ending_at=at(5)))
+    assert last.grace_s == 2.0
+    assert not plan(over, facts(instance(), *sides)).ends
+
+
+def test_a_pod_that_begins_anew_waits_longer_each_time() -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    asking = pod(containers=[{"name": "main", "image": "app:1", "restartPolicyRules": [rule]}], restartPolicy="Never")
+    waited, seen = 0, []
+    for attempt in range(8):
+        ended = instance(code=88, attempt=attempt, annotations={DELAY: str(waited)})
+        seen.append(waited := delays_after(asking, facts(ended)).get("main", 0))
+        [begins] = [step for step in steps(asking, facts(delays={"main": waited})) if isinstance(step, StartContainer)]
+        assert begins.delay_s == waited
+    assert seen == [0, 10, 20, 40, 80, 160, 300, 300]
+    assert delays_after(asking, facts(instance(code=1))) == {}
 
 
 def test_a_pod_over_its_deadline_is_stopped() -> None:

@@ -10,7 +10,7 @@ from navarch.agent.fake import Behaviour
 from navarch.agent.runtime import ContainerSpec, ExecResult
 from navarch.kinds import POD
 from tests.unit.agent import cluster
-from tests.unit.agent.test_agent import play, reasons
+from tests.unit.agent.test_agent import play, reasons, told_of
 
 RULE = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
 
@@ -41,6 +41,22 @@ def test_one_end_restarts_all_containers_in_their_sandbox(tmp_path: Path) -> Non
             assert ("Killing", text) in await reasons(world)
 
     play(tmp_path, scenario, behave=behave)
+
+
+def test_a_pod_over_its_deadline_is_told_of_once(tmp_path: Path) -> None:
+    async def scenario(world: Any) -> None:
+        async with world.running():
+            await world.create_pod("late", activeDeadlineSeconds=1)
+            found = await world.until("late", lambda one: one["status"].get("phase") == "Failed")
+            assert found["status"]["reason"] == "DeadlineExceeded"
+            text = "Pod was active on the node longer than the specified deadline"
+            assert ("DeadlineExceeded", text) in await told_of(world, "DeadlineExceeded")
+        async with world.running():  # an agent that begins anew has nothing to add
+            await world.create_pod("other")
+            await world.until("other", cluster.ready)
+            assert [reason for reason, _ in await reasons(world)].count("DeadlineExceeded") == 1
+
+    play(tmp_path, scenario, behave=lambda spec: Behaviour(stop_s=0.1))
 
 
 def test_a_pod_that_is_being_stopped_is_still_asked_whether_it_is_ready_but_not_restarted(tmp_path: Path) -> None:

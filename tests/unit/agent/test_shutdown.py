@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from navarch.agent.fake import Behaviour
 from navarch.agent.kubelet import KubeletConfig
 from navarch.agent.runtime import ContainerSpec
-from navarch.agent.shutdown import turns
-from navarch.kinds import NODE, PRIORITYCLASS
+from navarch.agent.shutdown import BEGUN, CALLED_OFF, Times, needed_s, turns
+from navarch.agent.vitals import Vitals
+from navarch.kinds import EVENT, NODE, PRIORITYCLASS
 from tests.unit.agent import cluster
-from tests.unit.agent.pods import pod
+from tests.unit.agent.pods import START, at, pod
 from tests.unit.agent.test_agent import play
 
 MESSAGE = "Pod was terminated in response to imminent node shutdown."
@@ -36,6 +37,20 @@ def test_ordinary_pods_end_first_and_critical_ones_in_what_is_kept_for_them() ->
     ]
     assert all(end.disrupts and end.reason == "Terminated" for turn in found for end in turn.ends)
     assert turns([], config) == []
+
+
+def test_times_by_priority_stand_in_place_of_both() -> None:
+    given = ((100_000, 10.0), (0, 60.0), (10_000, 180.0))
+    config = KubeletConfig(shutdown_grace_period_by_pod_priority=given)
+    priorities = {"low": -5, "zero": 0, "below": 9_999, "at": 10_000, "above": 99_999, "top": CRITICAL}
+    found = turns([of(uid, priority, 600) for uid, priority in priorities.items()], config)
+    assert [(turn.period_s, [end.uid for end in turn.ends]) for turn in found] == [
+        (60.0, ["low", "zero", "below"]),
+        (180.0, ["at", "above"]),
+        (10.0, ["top"]),
+    ]
+    assert needed_s(config) == 250
+    assert needed_s(KubeletConfig()) == 0
 
 
 @given(
@@ -95,18 +110,63 @@ def test_a_node_that_goes_down_ends_its_pods_in_turn_and_takes_no_more(tmp_path:
                         break
                     await asyncio.sleep(0.05)
             assert (ready["reason"], ready["message"]) == ("KubeletNotReady", "node is shutting down")
+            assert agent.vitals.rejected.value("NodeShutdown") == 1
+            began, ended = agent.vitals.shutdown_begun.value(), agent.vitals.shutdown_ended.value()
+            assert 0 < began <= ended
 
     play(tmp_path, scenario, behave=behave)
 
 
-def test_without_a_time_for_it_nothing_is_stopped(tmp_path: Path) -> None:
+def test_a_shutdown_that_is_called_off_leaves_a_node_that_takes_pods(tmp_path: Path) -> None:
     async def scenario(world: Any) -> None:
+        world.config = replace(world.config, kubelet=KubeletConfig(shutdown_grace_period_s=60.0))
         async with world.running() as agent:
+            done: list[bool] = []
+            agent.shutdown.finished = lambda: done.append(True)
             await world.create_pod("web")
             await world.until("web", cluster.ready)
+            agent.shutdown.call_off()  # of nothing
             agent.shutdown.begin()
-            await world.create_pod("more")
-            await world.until("more", cluster.ready)
-            assert "stop_container" not in [verb for verb, _ in world.runtime.calls]
+            assert agent.shutdown.problem() == "node is shutting down"
+            async with asyncio.timeout(60):
+                await agent.shutdown.over.wait()
+            assert done == [True]
+            agent.shutdown.call_off()
+            assert agent.shutdown.problem() == ""
+            await world.create_pod("late")
+            await world.until("late", cluster.ready)
+            agent.shutdown.begin()
+            await world.until("late", lambda one: one["status"]["phase"] == "Failed")
+            async with asyncio.timeout(60):
+                while len(done) < 2:  # noqa: ASYNC110 - it is called, and tells nobody
+                    await asyncio.sleep(0.01)
 
-    play(tmp_path, scenario)
+            async def told() -> list[str]:
+                events = (await world.client.list(EVENT, "default")).items
+                return [one.document()["message"] for one in events if one.document()["reason"] == "NodeShutdown"]
+
+            async with asyncio.timeout(60):
+                while not {BEGUN, CALLED_OFF} <= set(await told()):  # noqa: ASYNC110 - each look is a question
+                    await asyncio.sleep(0.05)
+
+    play(tmp_path, scenario, behave=lambda spec: Behaviour(stop_s=0.1))
+
+
+def test_when_the_machine_last_went_down_is_told_by_the_agent_after(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        first, second, third = (Vitals() for _ in range(3))
+        file = tmp_path / "agent" / "state"
+        await Times(file, first).recall()
+        assert first.shutdown_begun.value() == 0
+        await Times(file, first).note(START)
+        await Times(file, second).recall()
+        assert (second.shutdown_begun.value(), second.shutdown_ended.value()) == (START.timestamp(), 0)
+        await Times(file, first).note(START, at(30))
+        await Times(file, second).recall()
+        assert second.shutdown_ended.value() == at(30).timestamp()
+        for broken in ("", "[]", '{"startTime": 5}', '{"startTime": "soon"}'):
+            file.write_text(broken)
+            await Times(file, third).recall()
+        assert third.shutdown_begun.value() == 0
+
+    asyncio.run(scenario())

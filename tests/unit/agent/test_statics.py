@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from navarch.agent.fake import Behaviour
 from navarch.agent.kubelet import KubeletConfig
-from navarch.agent.statics.file import BadFile, ending, hash_of, mirror, read_pod, with_status
+from navarch.agent.statics.file import BadFile, ending, hash_of, mirror, read_pod, read_pods, with_status
+from navarch.agent.statics.folder import Folder
+from navarch.agent.statics.url import NoAnswer, Url, fetch
+from navarch.base.clock import SystemClock
 from navarch.base.errors import Retryable
 from navarch.client.client import Client
 from navarch.kinds import NODE, POD
@@ -140,6 +146,136 @@ class Away:
         return call
 
 
+NODE_NAME = "n1"
+
+
+async def gathered(source: Any, rounds: int) -> list[list[str] | None]:
+    """The names of what a source says, each time that it says something."""
+    said: list[list[str] | None] = []
+    enough = asyncio.Event()
+
+    def found(pods: Any) -> None:
+        said.append(None if pods is None else [one.name for _, one in sorted(pods.items())])
+        if len(said) == rounds:
+            enough.set()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        task = group.create_task(source.run(found))
+        await enough.wait()
+        task.cancel()
+    return said
+
+
+def url_of(*answers: Any) -> Url:
+    """A URL that answers so, one after the other; an exception is raised. The last is repeated."""
+    left = list(answers)
+
+    async def ask() -> bytes:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, bytes) else str(answer).encode()
+
+    return Url(ask, NODE_NAME, SystemClock(), 0.001)
+
+
+def test_a_url_names_one_pod_or_many_and_what_it_said_holds_until_it_says_something_else() -> None:
+    item = {key: POD_FILE[key] for key in ("metadata", "spec")}
+    both = {"apiVersion": "v1", "kind": "PodList", "items": [item, {**item, "metadata": {"name": "db"}}]}
+    url = url_of(
+        NoAnswer("away"), written(), written(), "{", yaml.safe_dump(both), NoAnswer("away"), b"\xff", b"", written()
+    )
+    said = asyncio.run(gathered(url, 8))
+    assert said == [None, ["web-n1"], None, ["web-n1", "db-n1"], None, None, [], ["web-n1"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{apiVersion: v1, kind: PodList, items: {}}", "items must be a list"),
+        ("{apiVersion: v1, kind: PodList, items: [{metadata: {name: a}, spec: {color: red}}]}", "unknown field"),
+        ("{apiVersion: v1, kind: PodList, items: [{kind: Node}]}", "no object with apiVersion: v1 and kind: Pod"),
+        ("{apiVersion: v1, kind: NodeList, items: []}", "no object with apiVersion: v1 and kind: Pod"),
+    ],
+)
+def test_a_list_that_cannot_be_understood_says_why(text: str, problem: str) -> None:
+    with pytest.raises(BadFile, match=problem):
+        read_pods(text, NODE_NAME, START, "http")
+
+
+def test_a_pod_of_a_url_says_where_it_comes_from_and_is_another_than_a_files() -> None:
+    [found] = read_pods(written(), NODE_NAME, START, "http")
+    assert found.document()["metadata"]["annotations"]["kubernetes.io/config.source"] == "http"
+    assert found.uid != read(written()).uid
+    assert read_pods("{apiVersion: v1, kind: PodList}", NODE_NAME, START, "http") == []
+
+
+def test_a_url_is_asked_over_the_network_with_its_headers() -> None:
+    async def scenario() -> None:
+        asked: list[tuple[str, list[str]]] = []
+
+        async def answer(request: web.Request) -> web.Response:
+            asked.append((request.path, request.headers.getall("X-Key", [])))
+            return web.Response(text=written()) if request.path == "/pods" else web.Response(status=404)
+
+        application = web.Application()
+        application.router.add_get("/{path}", answer)
+        async with TestServer(application) as server:
+            base = f"http://127.0.0.1:{server.port}"
+            assert (await fetch(f"{base}/pods", {"X-Key": ("a", "b")})).decode() == written()
+            with pytest.raises(NoAnswer, match="404 Not Found"):
+                await fetch(f"{base}/other", {})
+        with pytest.raises(NoAnswer):
+            await fetch(f"{base}/pods", {})
+        with pytest.raises(NoAnswer):
+            await fetch("http://[", {})
+        assert asked == [("/pods", ["a", "b"]), ("/other", [])]
+
+    asyncio.run(scenario())
+
+
+def test_a_folder_is_looked_at_again_though_nobody_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def deaf(folder: Path, changed: Any) -> Any:
+        yield
+
+    monkeypatch.setattr("navarch.agent.statics.folder.watched", deaf)
+    reads: list[str] = []
+    real = read_pod
+
+    def counted(text: str, node: str, now: Any) -> Object:
+        reads.append(text)
+        return real(text, node, now)
+
+    monkeypatch.setattr("navarch.agent.statics.folder.read_pod", counted)
+    file = tmp_path / "web.yaml"
+
+    async def scenario() -> None:
+        said: list[list[str]] = []
+        folder = Folder(tmp_path, NODE_NAME, SystemClock(), 0.01)
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            task = group.create_task(folder.run(lambda pods: said.append([one.name for one in (pods or {}).values()])))
+            await until(lambda: said == [[]])
+            file.write_text(written())
+            await until(lambda: said[-1] == ["web-n1"])
+            await asyncio.sleep(0.1)
+            assert len(reads) == 1, "the same file is not read again"
+            file.write_text("{")
+            await until(lambda: len(reads) == 2)
+            file.unlink()
+            await until(lambda: said[-1] == [])
+            task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_one_file_may_be_named_in_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(written())
+    (tmp_path / "other.yaml").write_text(written().replace("web", "other"))
+    folder = Folder(tmp_path / "web.yaml", NODE_NAME, SystemClock(), 20.0)
+    assert asyncio.run(gathered(folder, 1)) == [["web-n1"]]
+
+
 def folder_of(world: Any, tmp_path: Path) -> Path:
     folder = tmp_path / "manifests"
     folder.mkdir()
@@ -203,6 +339,54 @@ def test_a_changed_file_is_another_pod_after_the_first(tmp_path: Path) -> None:
             (folder / "other.yaml").write_text(written().replace("web", "other"))
             await world.until("other-n1", cluster.ready)
             assert cluster.ready(await world.pod("web-n1")), "a broken file stops nothing"
+
+    play(tmp_path, scenario, behave=lambda spec: Behaviour(stop_s=0.1))
+
+
+def test_a_url_that_is_away_holds_nothing_up_and_nothing_of_its_pods_is_cleared_away_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = False
+
+    def runs(image: str) -> Any:
+        return lambda one: cluster.ready(one) and one["spec"]["containers"][0]["image"] == image
+
+    async def answer(url: str, headers: Any) -> bytes:
+        if away:
+            raise NoAnswer(f"{url}: away")
+        assert (url, headers) == ("http://pods.test/list", {"X-Key": ("a",)})
+        return written().encode()
+
+    monkeypatch.setattr("navarch.agent.statics.url.fetch", answer)
+
+    async def scenario(world: Any) -> None:
+        nonlocal away
+        kubelet = KubeletConfig(
+            static_pod_url="http://pods.test/list",
+            static_pod_url_header={"X-Key": ("a",)},
+            http_check_frequency_s=0.05,
+            static_pod_path=str(tmp_path / "manifests"),
+        )
+        world.config = replace(world.config, kubelet=kubelet, relist_s=0.5)
+        (tmp_path / "manifests").mkdir()
+        (tmp_path / "manifests" / "twin.yaml").write_text(written(containers=[{"name": "main", "image": "file:1"}]))
+        async with world.running():
+            await world.until("web-n1", runs("file:1"))  # files go first, whoever answered first
+            (tmp_path / "manifests" / "twin.yaml").unlink()
+            shown = await world.until("web-n1", runs("app:1"))
+            assert shown["metadata"]["annotations"]["kubernetes.io/config.source"] == "http"
+        away = True
+        async with world.running() as agent:
+            await world.create_pod("plain")
+            await world.until("plain", cluster.ready)
+            for _ in range(2):
+                relists = agent.vitals.relists.count()
+                await until(lambda: agent.vitals.relists.count() > relists)  # noqa: B023
+            away = False
+            again = await world.until("web-n1", cluster.ready)
+            await until(lambda: running(world).count("plain") == 1)
+            assert cluster.container(again)["containerID"] == cluster.container(shown)["containerID"]
+            assert again["metadata"]["uid"] == shown["metadata"]["uid"], "what is shown of it stays as well"
 
     play(tmp_path, scenario, behave=lambda spec: Behaviour(stop_s=0.1))
 

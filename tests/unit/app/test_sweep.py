@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Set
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from navarch.app import cnisweep
 from navarch.app.cni import PodNetwork
-from navarch.app.sweep import PATIENCE_S, QUIET_S, Sweeper
+from navarch.app.containerd import ContainerdSettings
+from navarch.app.sweep import PATIENCE_S, QUIET_S, Leases, Sweeper
+from navarch.base.clock import rfc3339
+from navarch.base.errors import Retryable
 
 ALIVE, DEAD, STRANGE = "a" * 64, "d" * 64, "5" * 64
 
@@ -167,3 +172,41 @@ def test_files_that_were_cut_short_by_a_crash_do_no_harm(tmp_path: Path) -> None
     for path in list(world.networks.unowned(set())):
         assert world.networks.take(path)
     assert world.unowned() == set()
+
+
+def test_leases_of_a_containerd_that_is_gone_are_looked_for_once_after_each_start(tmp_path: Path) -> None:
+    settings = ContainerdSettings(tmp_path)
+    settings.socket.parent.mkdir(parents=True, exist_ok=True)
+    listed, asked = tmp_path / "listed", tmp_path / "asked"
+    ctr = tmp_path / "ctr"
+    ctr.write_text(f'#!/bin/sh\necho "$*" >>{asked}\nif [ "$6" = ls ]; then cat {listed}; fi\n')
+    ctr.chmod(0o755)
+    later, before = rfc3339(datetime.now(UTC) + timedelta(hours=1)), "2026-01-01T00:00:00+02:00"
+    listed.write_text(
+        "ID CREATED AT LABELS\n"
+        f"1-old {before} containerd.io/gc.expire={later}\n"
+        f"2-new {later} containerd.io/gc.expire={later}\n"
+        f"3-kept {before} \n"
+        f"4-old {before} a=b,containerd.io/gc.expire={later}\n"
+    )
+    leases = Leases(settings, ctr=str(ctr))
+    assert list(leases.unowned(frozenset())) == [], "there is no containerd"
+    settings.socket.touch()
+    for _ in range(2):
+        assert [path.name for path in leases.unowned(frozenset())] == ["1-old", "4-old"]
+    clock = Turned()
+    sweep = Sweeper(clock, [leases])
+    assert sweep(frozenset(), True) == []
+    clock.seconds += QUIET_S
+    assert sweep(frozenset(), True) == ["1-old", "4-old"]
+    assert sweep(frozenset(), True) == []
+    common = f"--address {settings.socket} --namespace k8s.io leases"
+    assert asked.read_text().splitlines() == [f"{common} {rest}" for rest in ("ls", "rm 1-old", "rm 4-old")]
+    settings.socket.unlink()
+    (tmp_path / "another").touch()
+    settings.socket.touch()
+    assert [path.name for path in leases.unowned(frozenset())] == ["1-old", "4-old"], "it was started again"
+    for broken in ("#!/bin/sh\necho no >&2\nexit 1\n", None):
+        ctr.write_text(broken) if broken else ctr.unlink()
+        with pytest.raises(Retryable, match="leases ls"):
+            list(Leases(settings, ctr=str(ctr)).unowned(frozenset()))

@@ -73,6 +73,10 @@ def test_an_event_says_what_happened_to_what(client: Any, until: Any) -> None:
             "fieldPath": "spec.containers{c}",
         }
         assert (found["type"], found["reason"], found["message"]) == ("Warning", "Failed", "no image")
+        assert "annotations" not in found["metadata"]
+        events.of("kubelet", "n1").event(pod(), "Warning", "Evicted", "x", annotations={"starved_resource": "memory"})
+        await until(lambda: events.idle)
+        assert [one["metadata"].get("annotations") for one in written(client)] == [None, {"starved_resource": "memory"}]
         assert found["source"] == {"component": "kubelet", "host": "n1"}
         assert (found["reportingComponent"], found["reportingInstance"]) == ("kubelet", "n1")
         assert found["firstTimestamp"] == found["lastTimestamp"] == "2030-01-01T00:00:00Z"

@@ -8,7 +8,7 @@ Source: https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from navarch.agent.eviction.judge import Observed
@@ -89,7 +89,7 @@ class Candidate:
 class Eviction:
     """disrupts: whether the pod gets the condition that budgets and Jobs look for. cause: a signal, for counting.
 
-    reason: that the pod's status shows.
+    reason: that the pod's status shows. notes: annotations of the event that tells of it.
     """
 
     uid: str
@@ -98,6 +98,7 @@ class Eviction:
     disrupts: bool = False
     cause: str = ""
     reason: str = EVICTED
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_critical(pod: Pod) -> bool:
@@ -149,8 +150,8 @@ def choose(
             own_s = one.pod.spec.termination_grace_period_seconds
             softly_s = max(HARD_GRACE_S, own_s if longest_s < 0 else min(longest_s, own_s))
             grace_s = HARD_GRACE_S if threshold.hard else softly_s
-            text = message(one, threshold, observed)
-            return Eviction(one.pod.metadata.uid, text, grace_s, disrupts=True, cause=threshold.signal)
+            text, notes = message(one, threshold, observed), notes_of(one, threshold)
+            return Eviction(one.pod.metadata.uid, text, grace_s, disrupts=True, cause=threshold.signal, notes=notes)
     return None
 
 
@@ -162,8 +163,31 @@ def message(one: Candidate, threshold: Threshold, observed: Observed) -> str:
     if seen is not None:
         least = threshold.least.of(seen.capacity)
         said += f"Threshold quantity: {amount(least)}, available: {amount(seen.available)}. "
+    for name, used, asked in _greedy(one, resource):
+        said += (
+            f"Container {name} was using {amount(used)}, request is {quantity.canonical(asked)}, "
+            f"has larger consumption of {resource}. "
+        )
+    return said
+
+
+def notes_of(one: Candidate, threshold: Threshold) -> dict[str, str]:
+    """The same for machines; empty where containers cannot be blamed."""
+    resource = threshold.resource
     if one.use is None or resource not in ("memory", STORAGE):
-        return said
+        return {}
+    greedy = list(_greedy(one, resource))
+    return {
+        "offending_containers": ",".join(name for name, _, _ in greedy),
+        "offending_containers_usage": ",".join(amount(used) for _, used, _ in greedy),
+        "starved_resource": resource,
+    }
+
+
+def _greedy(one: Candidate, resource: str) -> Iterator[tuple[str, int, quantity.Quantity]]:
+    """Containers that use more than they asked for: name, bytes used, quantity asked for."""
+    if one.use is None or resource not in ("memory", STORAGE):
+        return
     for container in (*one.pod.spec.init_containers, *one.pod.spec.containers, *one.pod.spec.ephemeral_containers):
         use = one.use.containers.get(container.name)
         if use is None:
@@ -171,11 +195,7 @@ def message(one: Candidate, threshold: Threshold, observed: Observed) -> str:
         asked = container.resources.requests.get(resource, "0")
         used = use.memory_bytes if resource == "memory" else use.disk_bytes
         if used > quantity.whole(asked):
-            said += (
-                f"Container {container.name} was using {amount(used)}, request is {quantity.canonical(asked)}, "
-                f"has larger consumption of {resource}. "
-            )
-    return said
+            yield container.name, used, asked
 
 
 def amount(number: int) -> str:

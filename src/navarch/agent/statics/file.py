@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 import yaml
@@ -39,26 +40,51 @@ class BadFile(Exception):
 
 def read_pod(text: str, node: str, now: datetime) -> Object:
     """text: YAML or JSON of one Pod. Raises: BadFile."""
+    return _pod(_loaded(text), node, now, "file")
+
+
+def read_pods(text: str, node: str, now: datetime, source: str) -> list[Object]:
+    """text: YAML or JSON of one Pod, or of a PodList, whose items need not say what they are. source: as the annotation
+    names it. Raises: BadFile."""
+    found = _loaded(text)
+    if not isinstance(found, dict) or (found.get("apiVersion"), found.get("kind")) not in (
+        ("v1", "PodList"),
+        ("v1", "List"),
+    ):
+        return [_pod(found, node, now, source)]
+    items = found.get("items", [])
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise BadFile("items must be a list of objects")
+    return [_pod({"apiVersion": "v1", "kind": "Pod", **item}, node, now, source) for item in items]
+
+
+def _loaded(text: str) -> Any:
+    """Raises: BadFile."""
     try:
-        found = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise BadFile(f"it is neither YAML nor JSON: {error}") from error
+
+
+def _pod(found: Any, node: str, now: datetime, source: str) -> Object:
+    """Raises: BadFile."""
     if not isinstance(found, dict) or (found.get("apiVersion"), found.get("kind")) != ("v1", "Pod"):
         raise BadFile("it holds no object with apiVersion: v1 and kind: Pod")
     try:
         document, _ = check(schema_for(POD), found)
     except BadRequest as error:
         raise BadFile(str(error)) from error
-    return Object.of(POD, _completed(document, node, now))
+    return Object.of(POD, _completed(document, node, now, source))
 
 
-def _completed(document: Document, node: str, now: datetime) -> Document:
+def _completed(document: Document, node: str, now: datetime, source: str) -> Document:
     """As the API server would have completed it, with what makes it this node's. Raises: BadFile."""
     given: Document = document.get("metadata") or {}
     if not given.get("name"):
         raise BadFile("metadata.name is missing")
-    digest = hashlib.sha256(orjson.dumps([node, document], option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
-    notes = {**(given.get("annotations") or {}), HASH: digest, SEEN: rfc3339(now), SOURCE: "file"}
+    told = [node, document] if source == "file" else [node, document, source]
+    digest = hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    notes = {**(given.get("annotations") or {}), HASH: digest, SEEN: rfc3339(now), SOURCE: source}
     kept = {key: given[key] for key in ("labels",) if given.get(key)}
     meta: Document = {
         "name": f"{given['name']}-{node.lower()}",

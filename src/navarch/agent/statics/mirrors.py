@@ -39,6 +39,7 @@ class Mirrors:
         self._node = node
         self._node_uid = node_uid
         self._wanted: dict[Key, Object] = {}
+        self._complete = False
         self._told: dict[str, Document] = {}
         """The status of each static pod, by uid."""
         self._newest: dict[Key, Object] = {}
@@ -46,10 +47,12 @@ class Mirrors:
         self._failures: dict[Key, int] = {}
         self._wake = asyncio.Event()
 
-    def want(self, pods: dict[Key, Object]) -> None:
-        """All static pods that there should be."""
+    def want(self, pods: dict[Key, Object], *, complete: bool = True) -> None:
+        """All static pods that there should be, as far as is known: mirrors of others stay until it is `complete`."""
         self._due |= self._wanted.keys() | pods.keys()
-        self._wanted = pods
+        if complete and not self._complete:
+            self._due |= {found.key for found in self._informer.list() if hash_of(found)}
+        self._wanted, self._complete = pods, complete
         uids = {one.uid for one in pods.values()}
         self._told = {uid: status for uid, status in self._told.items() if uid in uids}
         self._wake.set()
@@ -99,6 +102,8 @@ class Mirrors:
         if shown is not None and not hash_of(shown):
             if wanted is not None:
                 raise Retryable("a pod of the API server's has the name of a static one")
+            return
+        if wanted is None and not self._complete:
             return
         if shown is not None and (wanted is None or hash_of(shown) != wanted.uid or shown.terminating):
             await self._remove(shown)

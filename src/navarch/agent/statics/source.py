@@ -1,18 +1,17 @@
-"""Static pods: the folder says which there are, whether or not there is an API server.
+"""Static pods: what lies in a folder, or is answered at a URL, says which there are, with or without an API server.
 
-A file that comes is a pod that starts, one that goes is a pod that stops, and one that changes is both, one after the
-other: two pods of one name never run at once. A file that cannot be read is told of, and what it said before holds.
+A pod that comes starts, one that goes is stopped, and one that changes is both, one after the other: two pods of one
+name never run at once. Where the pods come from, and what holds when that cannot be read, is a source's own business.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
-from navarch.agent.inotify import watched
-from navarch.agent.statics.file import BadFile, ending, read_pod
+from navarch.agent.statics.file import ending
 from navarch.agent.statics.mirrors import Mirrors
 from navarch.base.clock import Clock
 from navarch.base.log import Log
@@ -22,7 +21,15 @@ from navarch.objects.value import Document
 _log = Log("agent")
 
 Key = tuple[str, str]
-MOST_BYTES = 1 << 20
+Pods = Mapping[str, Object]
+"""What a source holds, by where it stands there: a file's path, say."""
+
+
+class Source(Protocol):
+    async def run(self, found: Callable[[Pods | None], None]) -> None:
+        """Until cancelled: call `found` with all pods there are, again whenever they change; None: it cannot be said
+        yet which there are."""
+        ...
 
 
 class Runs(Protocol):
@@ -36,54 +43,55 @@ class Runs(Protocol):
 
 
 class StaticPods:
-    def __init__(self, folder: Path, node: str, clock: Clock, mirrors: Mirrors) -> None:
+    """sources: the pods of earlier ones go before those of the same name from later ones."""
+
+    def __init__(self, sources: Sequence[Source], clock: Clock, mirrors: Mirrors) -> None:
         self.mirrors = mirrors
-        self._folder = folder
-        self._node = node
+        self._sources = sources
         self._clock = clock
-        self._changed = asyncio.Event()
-        self._wanted: dict[Path, Object] = {}
+        self._found: dict[int, Pods | None] = {}
+        self._twins: set[str] = set()
         self._running: dict[str, Object] = {}
         """By uid: those that have a worker, also while they end."""
         self._runs: Runs | None = None
         self.begun = asyncio.Event()
-        """Set once the folder has been read: before that, nobody can tell whose containers are left behind."""
+        """Set once all sources have been asked."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all sources have answered: before that, nobody can tell whose containers are left behind."""
+        return len(self._found) == len(self._sources) and None not in self._found.values()
 
     async def run(self, runs: Runs) -> None:
-        """Until cancelled. Raises: OSError, when the folder cannot be watched."""
+        """Until cancelled. Raises: OSError, when a folder cannot be watched."""
         self._runs = runs
-        with watched(self._folder, self._changed.set):
-            while True:
-                self._changed.clear()
-                self._wanted = await asyncio.to_thread(self._read, dict(self._wanted))
-                self._reconcile()
-                self.begun.set()
-                await self._changed.wait()
+        async with asyncio.TaskGroup() as group:
+            for number, source in enumerate(self._sources):
+                group.create_task(source.run(partial(self._take, number)))
 
-    def _read(self, before: Mapping[Path, Object]) -> dict[Path, Object]:
-        found: dict[Path, Object] = {}
-        names: dict[Key, Path] = {}
-        for path in sorted(self._folder.iterdir()):
-            if path.name.startswith(".") or not path.is_file():
-                continue
-            try:
-                with path.open("rb") as file:
-                    one = read_pod(file.read(MOST_BYTES).decode(), self._node, self._clock.now())
-            except (OSError, UnicodeDecodeError, BadFile) as error:
-                _log.warning("not a static pod, what it said before holds", file=path, error=error)
-                if path not in before:
-                    continue
-                one = before[path]
-            old = before.get(path)
-            if (twin := names.setdefault(one.key, path)) != path:
-                _log.warning("another file names the same pod", file=path, other=twin)
-                continue
-            found[path] = old if old is not None and old.uid == one.uid else one
-        return found
+    def _take(self, number: int, found: Pods | None) -> None:
+        if found is not None or number not in self._found:
+            self._found[number] = found
+        self._reconcile()
+        if len(self._found) == len(self._sources):
+            self.begun.set()
+
+    def _wanted(self) -> dict[str, Object]:
+        """By uid."""
+        wanted: dict[Key, Object] = {}
+        twins = set()
+        for _, pods in sorted(self._found.items()):
+            for where, one in sorted((pods or {}).items()):
+                if wanted.setdefault(one.key, one).uid != one.uid:
+                    twins.add(where)
+        for where in twins - self._twins:
+            _log.warning("a static pod of that name is there already", source=where)
+        self._twins = twins
+        return {one.uid: one for one in wanted.values()}
 
     def _reconcile(self) -> None:
         assert self._runs is not None
-        wanted = {one.uid: one for one in self._wanted.values()}
+        wanted = self._wanted()
         for uid, one in self._running.items():
             if uid not in wanted and not one.terminating:
                 self._running[uid] = last = ending(one, self._clock.now())
@@ -93,7 +101,8 @@ class StaticPods:
             if uid not in self._running and one.key not in taken:
                 self._running[uid] = one
                 self._runs.employ_static(one)
-        self.mirrors.want({one.key: one for one in self._running.values() if not one.terminating})
+        shown = {one.key: one for one in self._running.values() if not one.terminating}
+        self.mirrors.want(shown, complete=self.complete)
 
     # what others tell it
 

@@ -100,6 +100,11 @@ def test_what_an_evicted_pod_is_told() -> None:
         "Container main was using 300Mi, request is 100Mi, has larger consumption of memory. "
     )
     assert (chosen.grace_s, chosen.disrupts, chosen.cause) == (1, True, "memory.available")
+    assert chosen.notes == {
+        "offending_containers": "main",
+        "offending_containers_usage": "300Mi",
+        "starved_resource": "memory",
+    }
 
 
 def test_a_container_without_a_request_asked_for_nothing() -> None:
@@ -117,6 +122,7 @@ def test_for_process_ids_no_container_is_named() -> None:
     chosen = choose([memory("a", 1)], (PIDS,), {}, longest_s=0, split=False)
     assert chosen is not None
     assert chosen.message == "The node was low on resource: pids. "
+    assert chosen.notes == {}
 
 
 def test_a_soft_threshold_leaves_a_pod_time_to_stop() -> None:
