@@ -7,12 +7,13 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resou
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
 
+from navarch.apiserver.authn.bootstraptokens import BootstrapTokens
 from navarch.apiserver.authn.tokens import ServiceAccountTokens
 from navarch.apiserver.authz.authorizer import RulesAuthorizer
 from navarch.apiserver.authz.node import GROUP as NODES
@@ -51,6 +52,7 @@ class Reviews:
         self._reads = reads
         self._authorizer = authorizer
         self._tokens = tokens
+        self._bootstrap = BootstrapTokens(reads, clock)
         self._clock = clock
 
     def answers(self) -> dict[tuple[str, str], Answer]:
@@ -70,13 +72,21 @@ class Reviews:
         if not asked.token:
             raise BadRequest("token is required for TokenReview in authentication")
         try:
-            found, audiences = self._tokens.check(asked.token, asked.audiences)
+            found, audiences = self._checked(asked.token, asked.audiences)
         except Unauthorized as error:
             return {**document, "status": {"user": {}, "error": error.message}}
         return {
             **document,
             "status": {"authenticated": True, "user": user_info(found), "audiences": list(audiences)},
         }
+
+    def _checked(self, token: str, audiences: Sequence[str]) -> tuple[User, tuple[str, ...]]:
+        """Whose it is, and for whom. Raises: Unauthorized."""
+        if not self._bootstrap.mine(token):
+            return self._tokens.check(token, audiences)
+        if audiences and self._tokens.issuer not in audiences:
+            raise Unauthorized("the token is for the API server only")
+        return self._bootstrap.check(token), (self._tokens.issuer,)
 
     async def _self(self, user: User, namespace: str, name: str, document: Document) -> Document:
         metadata = {"creationTimestamp": rfc3339(self._clock.now())}

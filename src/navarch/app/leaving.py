@@ -119,6 +119,16 @@ def steps(layout: Layout, settings: Settings, *, now: bool, patience_s: float) -
     ]
 
 
+def began(layout: Layout) -> bool:
+    """Whether this machine began to join and did not come to an end of it."""
+    return (layout.pki / "ca.crt").exists() and not (layout.pki / "ca.key").exists()
+
+
+def steps_of_none(layout: Layout) -> list[Step]:
+    """What a machine does that has only begun to join."""
+    return teardown.machine_steps(layout, None)
+
+
 async def _delete(client: Client, name: str) -> None:
     try:
         await client.delete(NODE, "", name)

@@ -30,6 +30,7 @@ def up(
         kubeconfig.read(kubeconfig.default_path())  # before anything starts: it may be one that must not be touched
         machine.check_alone(layout, "up")
         machine.check_machine(say)
+        refuse_joined(layout)
         settings = machine.choose_settings(layout, wanted, registries).having(nodes=nodes)
         machine.claim_ports(layout, settings)
         machine.keep_settings(layout, settings)
@@ -72,6 +73,13 @@ def up(
         output.facts(facts(layout))
     else:
         say_what_next(chosen[0])
+
+
+def refuse_joined(layout: Layout) -> None:
+    """Raises: NotProvisioned: the machine is a node of a cluster that is elsewhere."""
+    found = load_settings(layout)
+    if found is not None and found.server:
+        raise NotProvisioned(f"this machine has joined {found.server}; `navarch leave` makes it leave")
 
 
 def nodes_before(layout: Layout) -> int:
@@ -123,8 +131,7 @@ def down(layout: Layout) -> None:
     if settings is None and not layout.data.exists() and not layout.run.exists():
         print("There is no cluster on this machine.")
         return
-    if settings is not None and settings.server:
-        raise NotProvisioned(f"this machine has joined {settings.server}; `navarch leave` makes it leave")
+    refuse_joined(layout)
     machine.check_alone(layout, "down")
     output.play(teardown.steps(layout, settings))
     print("\nThe cluster is gone: no process, mount, interface, rule or file of it is left.")

@@ -64,8 +64,12 @@ def join(layout: Layout, asked: Invitation, wanted: Mapping[str, Any], *, as_jso
 
 def leave(layout: Layout, *, now: bool, patience_s: float) -> None:
     settings = load_settings(layout)
-    if settings is None:
+    if settings is None and not leaving.began(layout):
         print("This machine has joined no cluster.")
+        return
+    if settings is None:
+        output.play(leaving.steps_of_none(layout))
+        print("\nWhat was left of joining is gone.")
         return
     if not settings.server:
         raise NotProvisioned("the cluster's server is on this machine; `navarch down` removes it with all that is here")

@@ -7,7 +7,7 @@ import pytest
 from server_driver import ADMIN, Served, peer, served
 
 from navarch.base.errors import Unauthorized
-from navarch.kinds import NODE, POD, SERVICEACCOUNT
+from navarch.kinds import NODE, POD, SECRET, SERVICEACCOUNT, bootstraptoken
 from navarch.wire.message import Peer
 
 AUTHZ = "/apis/authorization.k8s.io/v1"
@@ -104,6 +104,26 @@ def test_tokens_are_requested_and_reviewed() -> None:
         said = (await server.ask("POST", f"{AUTHN}/tokenreviews", ADMIN, asked))[1]["status"]
         assert "authenticated" not in said
         assert said["error"]
+
+    served(scenario)
+
+
+def test_bootstrap_tokens_are_reviewed_too() -> None:
+    async def scenario(server: Served) -> None:
+        made = bootstraptoken.Token("abcdef", "0123456789abcdef", None, ("authentication",))
+        await server.client.create(SECRET, bootstraptoken.secret_of(made))
+
+        async def said(**spec: Any) -> dict[str, Any]:
+            asked = review("TokenReview", "authentication.k8s.io", **spec)
+            found: dict[str, Any] = (await server.ask("POST", f"{AUTHN}/tokenreviews", ADMIN, asked))[1]["status"]
+            return found
+
+        found = await said(token=made.text)
+        assert found["authenticated"]
+        assert found["user"]["username"] == "system:bootstrap:abcdef"
+        assert "system:bootstrappers" in found["user"]["groups"]
+        assert "authenticated" not in await said(token=made.text, audiences=["elsewhere"])
+        assert "authenticated" not in await said(token="abcdef.0123456789abcdeg")
 
     served(scenario)
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from navarch.app import cidr, enrolment, identity, joining, leaving, machine, tokens
-from navarch.app.layout import Layout, Settings
+from navarch.app.layout import Layout, Settings, save_settings
 from navarch.app.provision import NotProvisioned
 from navarch.app.upkeep import Upkeep
 from navarch.base.clock import SeededIds, SystemClock, SystemIds
 from navarch.base.errors import NotFound, TooMany
 from navarch.base.pki import Authority, Pair
-from navarch.cli import membership
+from navarch.cli import lifecycle, membership
 from navarch.client.client import ObjectList
 from navarch.kinds import NODE, POD
 from navarch.kinds.object import Object
@@ -150,6 +150,28 @@ def test_what_runs_on_a_machine_that_joined(tmp_path: Path) -> None:
         "agent",
     ]
     assert machine.door(layout) == layout.server_socket
+
+
+def test_a_machine_that_joined_has_no_cluster_of_its_own(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data", tmp_path / "run")
+    lifecycle.refuse_joined(layout)
+    save_settings(layout, SETTINGS.having(server=""))
+    lifecycle.refuse_joined(layout)
+    with pytest.raises(NotProvisioned, match="cluster of its own"):
+        joining.joined(layout, "https://192.0.2.1:6443")
+    save_settings(layout, SETTINGS)
+    with pytest.raises(NotProvisioned, match="has joined https"):
+        lifecycle.refuse_joined(layout)
+
+
+def test_a_machine_that_only_began_to_join_can_leave_too(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data", tmp_path / "run")
+    assert not leaving.began(layout)
+    layout.pki.mkdir(parents=True)
+    (layout.pki / "ca.crt").touch()
+    assert leaving.began(layout)
+    (layout.pki / "ca.key").touch()
+    assert not leaving.began(layout), "it has the authority itself: it is a server"
 
 
 def pod(name: str, owner: str = "", phase: str = "Running", **metadata: Any) -> Object:
