@@ -88,6 +88,19 @@ GOALS = (
     Goal("of that, the network", "agent", "start_network_ms", "ms"),
     Goal("the same, the container: made and started", "agent", "start_container_ms", "ms"),
     Goal("the same, writing the status", "agent", "start_status_ms", "ms"),
+    Goal(
+        "one endpoint among 10,000 Services, until the kernel has it",
+        "network",
+        "rules of 10000 services with 3 endpoints/one_endpoint/wall_ms",
+        "ms",
+        50,
+    ),
+    Goal(
+        "the same, CPU of all that takes part",
+        "network",
+        "rules of 10000 services with 3 endpoints/one_endpoint/cpu_ms",
+        "ms",
+    ),
     Goal("a changed ConfigMap until a running pod's file shows it, of 20 pods", "volumes", "volume_update_ms", "ms"),
     Goal("the same, the last of the 20 pods", "volumes", "volume_update_last_of_20_ms", "ms"),
     Goal(

@@ -308,6 +308,14 @@ class Informers:
             if task is not None:
                 task.cancel()
 
+    def release(self, informer: Informer) -> None:
+        """Stop one that its only user needs no longer; asked for again it begins anew."""
+        for key in [key for key, found in self._informers.items() if found is informer]:
+            del self._informers[key]
+        task = self._tasks.pop(informer, None)
+        if task is not None:
+            task.cancel()
+
     async def synced(self) -> None:
         """Return once every informer asked for so far holds a full list."""
         for informer in list(self._informers.values()):

@@ -112,6 +112,10 @@ class Policies:
             del self._local[namespace]
         return True
 
+    def forget_pods(self) -> None:
+        for namespace, name in list(self._pods):
+            self.put_pod(namespace, name, None)
+
     def isolation(self) -> Isolation:
         isolated: dict[Direction, dict[str, str]] = {"ingress": {}, "egress": {}}
         profiles: dict[str, Profile] = {}

@@ -1,7 +1,7 @@
 """Follows network policies and what they speak of, and says what they make of this node's pods now.
 
-Pods and namespaces of the whole cluster are looked at only once there is a policy: without any, a node needs to know
-its own pods alone. What the objects come to is `Policies`' business.
+Pods of the whole cluster are looked at only while there is a policy: without any, a node needs to know its own pods
+alone, and may do no more. What the objects come to is `Policies`' business.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class PolicyWatch:
     def __init__(self, informers: Informers, node: str, changed: Callable[[], None]) -> None:
         self._informers = informers
         self._following = informers.of(NETWORKPOLICY)
-        self._peers: tuple[Informer, ...] = ()
+        self._namespaces: Informer | None = None
+        self._pods: Informer | None = None
         self._policies = Policies(node)
         self._changed = changed
         self._early: dict[Key, tuple[str, ...]] = {}
@@ -39,12 +40,12 @@ class PolicyWatch:
         """Returns once everything that was there is known: a node that starts again opens no gap."""
         self._following.subscribe(self._policy_changed)
         await self._following.synced.wait()
-        for informer in self._peers:
+        for informer in self._peers():
             await informer.synced.wait()
 
     def isolation(self) -> Isolation:
         """The same value as long as nothing changed, and as long as not all is known that it depends on."""
-        if self._dirty and all(each.synced.is_set() for each in self._peers):
+        if self._dirty and all(each.synced.is_set() for each in self._peers()):
             self._dirty = False
             try:
                 made = self._policies.isolation()
@@ -67,21 +68,33 @@ class PolicyWatch:
             self._touch()
         return True
 
+    def _peers(self) -> tuple[Informer, ...]:
+        return tuple(each for each in (self._namespaces, self._pods) if each is not None)
+
     def _follow_peers(self) -> None:
-        namespaces, pods = self._informers.of(NAMESPACE), self._informers.of(POD)
-        self._peers = (namespaces, pods)
-        namespaces.subscribe(self._namespace_changed)
-        pods.subscribe(self._pod_changed)
-        for informer in self._peers:
-            informer.on_relist(self._touch)
+        if self._namespaces is None:
+            self._namespaces = self._informers.of(NAMESPACE)
+            self._namespaces.subscribe(self._namespace_changed)
+            self._namespaces.on_relist(self._touch)
+        self._pods = self._informers.of(POD)
+        self._pods.subscribe(self._pod_changed)
+        self._pods.on_relist(self._touch)
+
+    def _leave_pods(self, pods: Informer) -> None:
+        self._informers.release(pods)
+        self._pods = None
+        self._policies.forget_pods()
+        self._early.clear()
 
     def _policy_changed(self, old: Object | None, new: Object | None) -> None:
         found = new or old
         if found is None:
             return
-        if not self._peers:
-            self._follow_peers()
         self._policies.put_policy(found.namespace, found.name, new.view if new else None)
+        if self._policies and self._pods is None:
+            self._follow_peers()
+        elif not self._policies and self._pods is not None:
+            self._leave_pods(self._pods)
         self._touch()
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:

@@ -225,3 +225,22 @@ def test_any_history_leaves_cache_and_indexes_equal_to_a_list(history: list[tupl
     for label in ("x", "y"):
         assert set(informer.by("label", label)) == {o for o in present.values() if o.labels.get("l") == label}
     assert ObjectList(list(present.values()), 0).items == list(present.values())
+
+
+def test_one_that_is_released_follows_no_more_and_begins_anew_when_it_is_asked_for(client: Any, until: Any) -> None:
+    client.put(THING, thing("a"))
+
+    async def script(informers: Informers, informer: Informer) -> None:
+        beside = informers.of(THING, fields="metadata.name=b")
+        informers.release(informer)
+        client.put(THING, thing("b"))
+        await until(lambda: len(beside) == 1)
+        assert [found.name for found in informer.list()] == ["a"]
+        fresh = informers.of(THING)
+        assert fresh is not informer
+        await until(fresh.synced.is_set)
+        assert [found.name for found in fresh.list()] == ["a", "b"]
+        informers.release(informer)
+        assert informers.of(THING) is fresh, "what is released twice concerns nobody"
+
+    play(client, script)

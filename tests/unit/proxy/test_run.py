@@ -208,6 +208,12 @@ def test_policies_are_in_force_with_the_first_transaction(client: Any) -> None:
         assert not bench.passes("10.244.1.6", "10.244.0.5")
         bench.client.remove(NETWORKPOLICY, "default", "p")
         await bench.until(lambda: bench.passes("10.244.1.6", "10.244.0.5"))
+        lists = [call for call in bench.client.calls if call[:2] == ("list", "Pod")]
+        bench.client.put(NETWORKPOLICY, POLICY)
+        await bench.until(lambda: not bench.passes("10.244.1.6", "10.244.0.5"))
+        assert bench.passes("10.244.1.7", "10.244.0.5")
+        again = [call for call in bench.client.calls if call[:2] == ("list", "Pod")]
+        assert len(again) == len(lists) + 1, "pods of others were let go meanwhile"
 
     bench_test(client, steps, prepare)
 
