@@ -205,6 +205,21 @@ def test_others_routes_are_neither_seen_nor_touched() -> None:
         world.close()
 
 
+def test_a_link_that_was_down_gets_its_routes_back() -> None:
+    world = LinuxWorld()
+    try:
+        carry_out(world, NEAR, FAR)
+        world.space.ip("link set eth0 down")
+        assert LINK not in world.run(world.kernel.observe).links
+        carry_out(world, NEAR, FAR)
+        assert paths(world) == Paths(), "there is nothing that they could lead over"
+        world.space.ip("link set eth0 up", "route add 198.51.100.0/24 via 192.0.2.254")
+        carry_out(world, NEAR, FAR)
+        assert {route.network for route in paths(world).routes} == {"10.244.1.0/24", "10.244.2.0/24"}
+    finally:
+        world.close()
+
+
 def test_a_tunnel_that_somebody_bent_is_made_anew() -> None:
     world = LinuxWorld()
     try:

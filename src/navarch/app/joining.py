@@ -43,7 +43,7 @@ from navarch.net.run import CONFIG, CONFIG_NAMESPACE
 from navarch.objects.value import dig
 
 INFO_PATH = f"/api/v1/namespaces/{bootstraptoken.INFO_NAMESPACE}/configmaps/{bootstraptoken.INFO}"
-SIGNED_S = 10.0
+SIGNED_S = 20.0
 """How long a token that was just made may need to have signed."""
 RANGE_S = 30.0
 DEFAULT_PORT = 6443

@@ -225,7 +225,7 @@ class NetlinkKernel:
         if kind in (nl.RTM_NEWLINK, nl.RTM_DELLINK):
             return not nl.read_link(body).name.startswith("veth")
         if kind in (nl.RTM_NEWADDR, nl.RTM_DELADDR):
-            return True
+            return bool(nl.ADDRESS.unpack_from(body)[3] != nl.RT_SCOPE_LINK)
         if kind in (nl.RTM_NEWROUTE, nl.RTM_DELROUTE):
             return bool(nl.ROUTE.unpack_from(body)[5] == PROTOCOL)
         return kind == nl.RTM_DELNEIGH and bool(nl.NEIGHBOUR.unpack_from(body)[2] & nl.NUD_PERMANENT)

@@ -17,12 +17,12 @@ from navarch.kinds import CONFIGMAP, NODE
 from navarch.kinds.object import Object
 from navarch.net.kernel import Kernel
 from navarch.net.paths import MODES, Home, Mode, Peer
-from navarch.net.plan import plan
+from navarch.net.plan import home_link, plan
 from navarch.objects.value import dig
 
 INTERVAL_S = 0.1
 """The least time between two looks; the first after a pause is taken at once."""
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 10.0
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 3.0
 CONFIG_NAMESPACE, CONFIG, MODE = "kube-system", "navarch-config", "podNetwork"
 """Where the cluster says how its nodes are joined."""
 
@@ -74,7 +74,10 @@ class NodePaths:
     async def _turn(self) -> None:
         """Every step is tried: one peer's trouble is not another's. Raises: Retryable, the first that failed."""
         failed: Retryable | None = None
-        for step in plan(self._home, self.peers(), await self._kernel.observe(), self.mode()):
+        seen, peers = await self._kernel.observe(), self.peers()
+        if peers and home_link(self._home, seen.links) is None:
+            failed = Retryable(f"no interface that is up has this node's address {self._home.address}")
+        for step in plan(self._home, peers, seen, self.mode()):
             try:
                 await self._kernel.apply(step)
                 log.info("path changed", act=step[0], what=step[1])

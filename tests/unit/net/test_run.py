@@ -129,6 +129,18 @@ def test_what_is_lost_is_made_again_and_what_fails_is_tried_again() -> None:
     play(test)
 
 
+def test_a_node_whose_link_goes_has_its_paths_again_when_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(world: World) -> None:
+        world.node("n1", "192.0.2.2", "10.244.1.0/24")
+        await world.until(lambda: world.kernel.way("10.244.1.5") == ("eth0", "192.0.2.2"))
+        world.kernel.move()
+        await world.until(lambda: not world.kernel.paths.routes and "could not be set" in caplog.text)
+        world.kernel.move(LINK)
+        await world.until(lambda: world.kernel.way("10.244.1.5") == ("eth0", "192.0.2.2"))
+
+    play(test)
+
+
 def test_one_peer_s_trouble_is_not_another_s() -> None:
     async def test(world: World) -> None:
         world.kernel.refuse = 1
