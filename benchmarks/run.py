@@ -20,7 +20,7 @@ from ground import RESULTS, conditions
 
 NAMES = (
     *("agent", "api", "core", "etcd", "gate", "large", "library", "machine", "network", "objects"),
-    *("scale", "scheduler", "volumes", "watchers"),
+    *("scale", "scheduler", "service", "volumes", "watchers"),
 )
 """Modules beside this one; each has a `measure()` that returns figures by name, nested or not."""
 

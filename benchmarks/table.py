@@ -27,6 +27,8 @@ class Goal:
     most: float | None = None
 
 
+DIRECT = "beside a direct connection"
+
 GOALS = (
     Goal("get a pod of 2 kB", "api", "get_cpu_ms", "ms of CPU", 0.065),
     Goal("create a pod, new template", "api", "create_new_template_cpu_ms", "ms of CPU", 0.45),
@@ -100,6 +102,16 @@ GOALS = (
         "network",
         "rules of 10000 services with 3 endpoints/one_endpoint/cpu_ms",
         "ms",
+    ),
+    Goal("a request through a Service, over one straight to the pod", "service", f"{DIRECT}/added_median_ms", "ms"),
+    Goal("a stream through a Service", "service", f"{DIRECT}/service_MB_per_s", "MB a second"),
+    Goal("the same stream straight to the pod", "service", f"{DIRECT}/direct_MB_per_s", "MB a second"),
+    Goal(
+        "ready until the first request through its Service, among 1,000, the slowest hundredth",
+        "service",
+        "ready until the first request/p99_ms",
+        "ms",
+        1000,
     ),
     Goal("a changed ConfigMap until a running pod's file shows it, of 20 pods", "volumes", "volume_update_ms", "ms"),
     Goal("the same, the last of the 20 pods", "volumes", "volume_update_last_of_20_ms", "ms"),
