@@ -26,6 +26,7 @@ TEST_PACKAGES = {
     "/usr/bin/etcd": "etcd-server",
     "/usr/bin/jq": "jq",
     "/usr/bin/conmon": "conmon",
+    "/usr/bin/dbus-daemon": "dbus-daemon",
     "/bin/busybox": "busybox-static",
 }
 BESIDE = ("house", "unit", "conformance")

@@ -26,15 +26,28 @@ BRIDGE = f"np{os.getpid()}"
 SUBNET = f"10.214.{os.getpid() % 250}.0/24"
 
 
+class NotedIds(SystemIds):
+    """Remembers what it gave: other tests make namespaces at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[str] = []
+
+    def uid(self) -> str:
+        self.given.append(super().uid())
+        return self.given[-1]
+
+
 @dataclass
 class Machine:
     directory: Path
     runtime: ProcessRuntime
     plugins: Plugins
+    ids: NotedIds
 
     def again(self) -> ProcessRuntime:
         """As an agent that starts anew finds it."""
-        return ProcessRuntime(self.directory / "p", self.plugins, SystemClock(), SystemIds())
+        return ProcessRuntime(self.directory / "p", self.plugins, SystemClock(), self.ids)
 
 
 @contextlib.asynccontextmanager
@@ -48,11 +61,10 @@ async def machine(names: frozenset[str] = SPELLINGS, handlers: Sequence[str] = H
     (directory / "cni").mkdir()
     (directory / "cni" / "10-test.conflist").write_text(json.dumps(network | {"name": "navproc"}))
     plugins = Plugins(directory / "cni", Path("/usr/lib/cni"), directory / "results")
-    before = {path.name for path in NETNS.glob("cni-*")}
-    clock, ids = SystemClock(), SystemIds()
+    clock, ids = SystemClock(), NotedIds()
     runtime = ProcessRuntime(directory / "p", plugins, clock, ids, names=names, handlers=handlers)
     try:
-        yield Machine(directory, runtime, plugins)
+        yield Machine(directory, runtime, plugins, ids)
     finally:
         again = ProcessRuntime(directory / "p", plugins, clock, ids, names=names, handlers=handlers)
         for pod in (await again.observe()).values():
@@ -65,4 +77,4 @@ async def machine(names: frozenset[str] = SPELLINGS, handlers: Sequence[str] = H
     Cgroups(fixture.GROUP).tear_down()
     assert not left
     assert not taken
-    assert {path.name for path in NETNS.glob("cni-*")} <= before
+    assert not [uid for uid in ids.given if (NETNS / f"cni-{uid}").exists()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
@@ -20,9 +19,6 @@ from navarch.base.clock import SystemClock
 from tests.unit.agent import cluster
 from tests.unit.agent.login1 import Login1, bus
 from tests.unit.agent.test_agent import play
-
-pytestmark = pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="no dbus-daemon on this machine")
-
 
 LAST = ("Get", "org.freedesktop.login1.Manager", "PreparingForShutdown")
 """What is asked last before logind is only listened to."""
