@@ -16,6 +16,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from navarch.base import programs
+
 VERSION_S = 10.0
 DPKG = Path("/var/lib/dpkg/info")
 DOCUMENTS = Path("/usr/share/doc")
@@ -103,23 +105,10 @@ def weakness(runtime: str, version: str, package: Package = UNKNOWN) -> str:
 async def version_of(program: str) -> str:
     """What it calls itself: `runc version 1.1.5+ds1` and `containerd github.com/… 1.6.20~ds1 …`; "" for nothing."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            "--version",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:  # it is not there
+        ended = await programs.run(program, "--version", timeout_s=VERSION_S)
+    except OSError:  # it is not there, or (a TimeoutError) says nothing
         return ""
-    try:
-        async with asyncio.timeout(VERSION_S):
-            said, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return ""
-    words = said.decode(errors="replace").partition("\n")[0].split()
+    words = ended.output.decode(errors="replace").partition("\n")[0].split()
     return next((word for word in words if parsed(word) is not None), "")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import orjson
 
 from navarch.agent.runtime import PortMapping, RuntimeFailure
+from navarch.base import programs
 
 Document = dict[str, Any]
 
@@ -154,28 +154,20 @@ class Plugins:
         config = plugin_config(network, index, endpoint, before)
         program = self._folder / str(config["type"])
         try:
-            process = await asyncio.create_subprocess_exec(
+            ended = await programs.run(
                 str(program),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, **environment(command, endpoint, interface, self._folder)},
+                timeout_s=PLUGIN_S,
+                given=orjson.dumps(config),
+                environment=environment(command, endpoint, interface, self._folder),
             )
-        except OSError as error:
-            raise RuntimeFailure(f"network plugin {program} cannot be run: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(PLUGIN_S):
-                said, complained = await process.communicate(orjson.dumps(config))
         except TimeoutError as error:
             raise RuntimeFailure(f"network plugin {program} took over {PLUGIN_S:g} s") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            raise failure(str(config["type"]), command, process.returncode, said, complained)
+        except OSError as error:
+            raise RuntimeFailure(f"network plugin {program} cannot be run: {error.strerror}") from error
+        if ended.code:
+            raise failure(str(config["type"]), command, ended.code, ended.output, ended.complaints)
         try:
-            return dict(orjson.loads(said)) if said.strip() else {}
+            return dict(orjson.loads(ended.output)) if ended.output.strip() else {}
         except (ValueError, TypeError) as error:
             raise RuntimeFailure(f"network plugin {program} answered no JSON object: {error}") from error
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from navarch.agent.pulling.keyring import Credential, Origin, choose
 from navarch.agent.pulling.names import Reference
 from navarch.agent.pulling.providers import Provider, TokenAttributes, seconds
 from navarch.agent.runtime import RegistryAuth
+from navarch.base import programs
 from navarch.base.clock import Clock
 from navarch.base.errors import ApiError, Retryable
 from navarch.base.log import Log
@@ -154,29 +154,21 @@ class Plugins:
         if who.token:
             request |= {"serviceAccountToken": who.token, "serviceAccountAnnotations": dict(who.annotations)}
         try:
-            process = await asyncio.create_subprocess_exec(
+            ended = await programs.run(
                 str(program),
                 *provider.args,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, **dict(provider.environment)},
+                timeout_s=TIMEOUT_S,
+                given=orjson.dumps(request),
+                environment=dict(provider.environment),
             )
-        except OSError as error:
-            raise NoAnswer(f"{program} cannot be run: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                output, complaint = await process.communicate(orjson.dumps(request))
         except TimeoutError as error:
             raise NoAnswer(f"{program} did not answer within {TIMEOUT_S:g} s") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            said = complaint.decode(errors="replace").strip()[-300:]
-            raise NoAnswer(f"{program} ended with {process.returncode}: {said}")
-        return read_answer(output, provider.api_version)
+        except OSError as error:
+            raise NoAnswer(f"{program} cannot be run: {error.strerror}") from error
+        if ended.code:
+            said = ended.complaints.decode(errors="replace").strip()[-300:]
+            raise NoAnswer(f"{program} ended with {ended.code}: {said}")
+        return read_answer(ended.output, provider.api_version)
 
 
 def read_answer(data: bytes, api_version: str) -> Answer:

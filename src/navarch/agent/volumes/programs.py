@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from navarch.base import programs
 
 LONGEST_S = 120.0
 
@@ -12,18 +12,9 @@ async def run(*words: str, timeout_s: float = LONGEST_S) -> tuple[int, str]:
 
     Raises: OSError, when it cannot be run; TimeoutError, after killing it.
     """
-    process = await asyncio.create_subprocess_exec(
-        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(timeout_s):
-            said, complaints = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    code = process.returncode or 0
-    return code, (said + complaints if code else said).decode("utf-8", "replace").strip()
+    ended = await programs.run(*words, timeout_s=timeout_s)
+    said = ended.output + ended.complaints if ended.code else ended.output
+    return ended.code, said.decode("utf-8", "replace").strip()
 
 
 async def mount(kind: str, source: str, target: str, options: list[str]) -> str:

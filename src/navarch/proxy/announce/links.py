@@ -5,11 +5,11 @@ Source: ip-address(8), ip-route(8)
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any
 
+from navarch.base import programs
 from navarch.base.errors import Retryable
 from navarch.proxy.announce.plan import Link
 
@@ -41,23 +41,11 @@ def links_of(shown: Iterable[dict[str, Any]], routes: Iterable[dict[str, Any]]) 
 
 async def _ip(*words: str) -> list[dict[str, Any]]:
     try:
-        process = await asyncio.create_subprocess_exec(
-            "ip",
-            "-json",
-            *words,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        ended = await programs.run("ip", "-json", *words, timeout_s=ASK_S)
+    except TimeoutError:
+        raise Retryable(f"`ip {' '.join(words)}` did not answer within {ASK_S:.0f} s") from None
     except OSError as error:
         raise Retryable(f"the program `ip` (package iproute2) cannot be started: {error}") from error
-    try:
-        async with asyncio.timeout(ASK_S):
-            said, wrong = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise Retryable(f"`ip {' '.join(words)}` did not answer within {ASK_S:.0f} s") from None
-    if process.returncode:
-        raise Retryable(f"`ip {' '.join(words)}` failed: {wrong.decode(errors='replace').strip()}")
-    return [each for each in json.loads(said or b"[]") if each]
+    if ended.code:
+        raise Retryable(f"`ip {' '.join(words)}` failed: {ended.complaints.decode(errors='replace').strip()}")
+    return [each for each in json.loads(ended.output or b"[]") if each]
