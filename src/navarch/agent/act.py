@@ -51,6 +51,7 @@ from navarch.agent.steps import (
 )
 from navarch.agent.timeline import span
 from navarch.agent.vitals import Vitals
+from navarch.agent.volumes.imagevolumes import by_id, pulled_for
 from navarch.agent.volumes.storage import Storage
 from navarch.agent.work import Work
 from navarch.base.clock import Clock
@@ -239,6 +240,9 @@ class Actor:
             return self._t.references.uid("secrets", work.pod.metadata.namespace, secret)
 
         with self._asking("image"):
+            for mounted in pulled_for(work.pod, container):
+                found = await self._t.images.ensure(work.pod, mounted, lookup, tell, identify)
+                work.mounted_images[mounted.image] = found.id
             work.images[name] = await self._t.images.ensure(work.pod, container, lookup, tell, identify)
 
     async def _start_container(self, work: Work, step: StartContainer) -> None:
@@ -267,6 +271,7 @@ class Actor:
         links = self._t.services(pod.metadata.namespace, pod.spec.enable_service_links)
         variables = environment(pod, container, lookup, around, links)
         mounts = await self._t.storage.mounts_of(pod, container, step.attempt, around, dict(variables))
+        mounts = by_id(mounts, work.mounted_images)
         joined = _joined_container(work, container)
         extras = await self._t.allotments.before_start(work.uid, container.name)
         extras = together([extras, await self._t.claims.extras(pod, container)])

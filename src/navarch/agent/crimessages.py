@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,6 +41,7 @@ READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysr
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES = (ContainerState.CREATED, ContainerState.RUNNING, ContainerState.EXITED, ContainerState.UNKNOWN)
+_IMAGE_VOLUMES_SINCE = {"containerd": (2, 1), "cri-o": (1, 31)}
 _PROPAGATION = {"None": 0, "HostToContainer": 1, "Bidirectional": 2}
 _PROTOCOLS = {"TCP": 0, "UDP": 1, "SCTP": 2}
 
@@ -132,6 +134,8 @@ def container_config(sandbox: SandboxSpec, spec: ContainerSpec) -> Any:
                 readonly=mount.readonly,
                 propagation=_PROPAGATION.get(mount.propagation, 0),
                 recursive_read_only=mount.recursive,
+                image=api.ImageSpec(image=mount.image) if mount.image else None,
+                image_sub_path=mount.part,
             )
             for mount in spec.mounts
         ],
@@ -289,7 +293,15 @@ def runtime_info(version: Any, status: Any) -> RuntimeInfo:
         user_namespaces=frozenset(one.name for one in handlers if one.features.user_namespaces),
         readonly_recursion=frozenset(one.name for one in handlers if one.features.recursive_read_only_mounts),
         strict_groups=status.features.supplemental_groups_policy if status.HasField("features") else None,
+        image_volumes=_mounts_images(version.runtime_name, version.runtime_version),
     )
+
+
+def _mounts_images(name: str, version: str) -> bool:
+    """By the version, since no runtime says so."""
+    since = _IMAGE_VOLUMES_SINCE.get(name)
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    return since is not None and found is not None and (int(found[1]), int(found[2])) >= since
 
 
 def stats(item: Any, uid: str) -> ContainerStats:

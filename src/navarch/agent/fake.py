@@ -153,6 +153,7 @@ class FakeRuntime:
             handlers=tuple(self.handlers or ("",)),
             user_namespaces=frozenset(("",) if able else ()),
             strict_groups=able,
+            image_volumes=able,
         )
 
     async def observe(self, uid: str = "") -> Mapping[str, PodOnNode]:

@@ -54,7 +54,8 @@ class ContainerState(Enum):
 class Mount:
     """propagation: `None`, `HostToContainer` or `Bidirectional`, as pods say it.
 
-    recursive: what is mounted below is read-only too; only for runtimes that say that they can.
+    recursive: what is mounted below is read-only too; only for runtimes that say that they can. image: what is mounted
+    is this image (an id) and nothing of the host, whose path is "" then, and of it the `part`, all if "".
     """
 
     host_path: str
@@ -62,6 +63,8 @@ class Mount:
     readonly: bool = False
     propagation: str = "None"
     recursive: bool = False
+    image: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +317,8 @@ class RuntimeInfo:
 
     handlers: names of what can run sandboxes, "" for the default; None when the runtime does not tell. Of these,
     user_namespaces and readonly_recursion are those that can map users, or mount whole trees read-only. strict_groups:
-    whether it can leave out the groups that an image gives its user; None when it does not tell.
+    whether it can leave out the groups that an image gives its user; None when it does not tell. image_volumes: whether
+    it can mount images into containers.
     """
 
     name: str
@@ -324,6 +328,7 @@ class RuntimeInfo:
     user_namespaces: frozenset[str] = frozenset()
     readonly_recursion: frozenset[str] = frozenset()
     strict_groups: bool | None = None
+    image_volumes: bool = False
 
 
 class Runtime(Protocol):

@@ -23,7 +23,8 @@ from navarch.objects.value import Document
 @dataclass(slots=True)
 class Work:
     """object: None for what the runtime holds of a pod that the API server lacks. images: for the next start.
-    handler: of the runtime, that the pod's class names.
+    mounted_images: ids of those that containers mount, by the names that the pod gives them. handler: of the runtime,
+    that the pod's class names.
 
     refused: (reason, message) when the node does not take the pod.
     """
@@ -46,6 +47,7 @@ class Work:
     cleaned: bool = False
     lookup: Lookup | None = None
     images: dict[str, Image] = field(default_factory=dict)
+    mounted_images: dict[str, str] = field(default_factory=dict)
     sandbox_spec: SandboxSpec | None = None
     handler: str = ""
     busy: set[StepKey] = field(default_factory=set)

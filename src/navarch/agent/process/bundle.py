@@ -94,6 +94,8 @@ def refused(spec: ContainerSpec) -> str:
         return "host processes have no AppArmor profile RuntimeDefault: name a loaded one as Localhost, or none"
     if security.selinux is not None:
         return "host processes have no SELinux labels of their own: leave out seLinuxOptions"
+    if any(mount.image for mount in spec.mounts):
+        return "host processes cannot mount images: there is no runtime that would unpack them"
     if any(mount.recursive for mount in spec.mounts):
         return "volumes of host processes cannot be recursively read-only"
     return ""

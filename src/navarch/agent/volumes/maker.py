@@ -84,11 +84,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """path: what containers are shown, or the device where `device` is set."""
+    """path: what containers are shown, or the device where `device` is set.
+
+    image: it is this image, by the name that the pod gives it, which the runtime mounts itself; `path` is nowhere then.
+    """
 
     path: Path
     read_only: bool = False
     device: bool = False
+    image: str = ""
 
 
 class Maker(Protocol):

@@ -41,6 +41,10 @@ def mounts(
         if made.device:
             text = f'volume "{wanted.name}" has volumeMode Block, but is specified in volumeMounts'
             raise RuntimeFailure(text, reason=_PROBLEM)
+        if made.image:
+            part = part_of(wanted, environment)
+            found.append(Mount("", wanted.mount_path, readonly=True, image=made.image, part=part))
+            continue
         deep = recursion(wanted, recursive)
         source = made.path
         if part := part_of(wanted, environment):
