@@ -16,6 +16,7 @@ import typer
 from navarch import __version__
 from navarch.app.layout import DATA, RUN, Layout
 from navarch.cli import output
+from navarch.cli.addons import addon_app
 from navarch.cli.certificates import certificates_app
 from navarch.cli.imagecommands import image_app
 from navarch.cli.options import DataOption, Form, FormOption, RunOption
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(image_app, name="image")
 app.add_typer(certificates_app, name="certificates")
 app.add_typer(token_app, name="token")
+app.add_typer(addon_app, name="addon")
 
 
 class ReportForm(StrEnum):

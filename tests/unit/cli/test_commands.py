@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from navarch import __version__
 from navarch.cli.main import app
 
-COMMANDS = ("up", "down", "status", "kubeconfig", "demo", "version", "image", "image import")
+COMMANDS = ("up", "down", "status", "kubeconfig", "demo", "version", "image", "image import", "addon", "addon enable")
 
 
 def play(words: str | Sequence[str], *more: str) -> Result:
@@ -41,6 +41,7 @@ def test_every_command_says_what_it_does(command: str) -> None:
         (("status", "-o", "xml"), "is not one of"),
         (("image", "import"), "Missing argument"),
         (("image", "import", "/no/such/file.tar"), "does not exist"),
+        (("addon", "enable", "sails"), "no add-on is called 'sails': there is ingress"),
         (("sail",), "No such command"),
     ],
 )
@@ -63,3 +64,11 @@ def test_where_no_cluster_is_the_status_says_so(tmp_path: Path) -> None:
     assert found["server"] == {"pid": None, "running": False, "restarts": 0, "lastExit": ""}
     assert (found["nodes"], found["addresses"]) == ([], {})
     assert play("down", *where).output == "There is no cluster on this machine.\n"
+
+
+@pytest.mark.parametrize("words", ["addon list", "addon enable ingress", "addon disable ingress"])
+def test_where_no_cluster_is_there_are_no_addons(tmp_path: Path, words: str) -> None:
+    where = (f"--data-dir={tmp_path / 'data'}", f"--run-dir={tmp_path / 'run'}")
+    done = play(words, *where)
+    assert done.exit_code == 1
+    assert "there is no server on this machine" in str(done.exception)
