@@ -41,8 +41,11 @@ ARGUMENTS = (
     "--ping=true",
     "--metrics.prometheus=true",
     "--providers.kubernetesingress=true",
+    "--providers.kubernetesingress.allowemptyservices=true",  # 503, not the next rule that fits
     "--providers.kubernetesingress.strictprefixmatching=true",  # the prefix /app is not the path /apple
     f"--providers.kubernetesingress.ingressendpoint.publishedservice={NAMESPACE}/{NAME}",
+    "--providers.providersthrottleduration=200ms",  # how long pods that ended may still be sent requests; of itself 2 s
+    "--log.nocolor=true",
     "--global.checknewversion=false",  # nothing of the cluster calls out by itself
     "--global.sendanonymoususage=false",
 )
@@ -132,7 +135,7 @@ def _container(image: str) -> Document:
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports],
         "readinessProbe": {**ping, "periodSeconds": 2},
         "livenessProbe": {**ping, "periodSeconds": 10, "failureThreshold": 3},
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "100Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -67,6 +67,7 @@ def test_it_calls_nobody_and_keeps_to_the_letter_of_prefixes() -> None:
         "--global.checknewversion=false",
         "--global.sendanonymoususage=false",
         "--providers.kubernetesingress.strictprefixmatching=true",
+        "--providers.kubernetesingress.allowemptyservices=true",
         "--providers.kubernetesingress.ingressendpoint.publishedservice=navarch-ingress/traefik",
     } <= set(ARGUMENTS)
 
