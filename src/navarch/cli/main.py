@@ -19,6 +19,7 @@ from navarch.cli import output
 from navarch.cli.addons import addon_app
 from navarch.cli.certificates import certificates_app
 from navarch.cli.imagecommands import image_app
+from navarch.cli.net import net_app
 from navarch.cli.options import DataOption, Form, FormOption, RunOption
 from navarch.cli.tokens import token_app
 
@@ -36,6 +37,7 @@ app.add_typer(image_app, name="image")
 app.add_typer(certificates_app, name="certificates")
 app.add_typer(token_app, name="token")
 app.add_typer(addon_app, name="addon")
+app.add_typer(net_app, name="net")
 
 
 class ReportForm(StrEnum):

@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 from navarch import __version__
 from navarch.cli.main import app
 
-COMMANDS = ("up", "down", "status", "kubeconfig", "demo", "version", "image", "image import", "addon", "addon enable")
+COMMANDS = ("up", "down", "status", "kubeconfig", "demo", "version", "image", "image import", "addon")
+COMMANDS += ("addon enable", "net trace")
 
 
 def play(words: str | Sequence[str], *more: str) -> Result:
@@ -42,6 +43,8 @@ def test_every_command_says_what_it_does(command: str) -> None:
         (("image", "import"), "Missing argument"),
         (("image", "import", "/no/such/file.tar"), "does not exist"),
         (("addon", "enable", "sails"), "no add-on is called 'sails': there is ingress"),
+        (("net", "trace", "pod/a"), "Missing argument"),
+        (("net", "trace", "pod/a", "web", "--protocol", "icmp"), "is not one of"),
         (("sail",), "No such command"),
     ],
 )

@@ -1,0 +1,96 @@
+"""From where to where: the words of the command line, read. Whether such a thing exists is asked later.
+
+Source: the forms are kubectl's (`pod/NAME`, `svc/NAME`), with the namespace before the name where it differs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from navarch.app.nettrace.steps import BadQuestion
+from navarch.proxy.addresses import ipv4
+
+EndKind = Literal["pod", "node", "service", "world", "name", "address"]
+KINDS: dict[str, EndKind] = {
+    "pod": "pod",
+    "pods": "pod",
+    "po": "pod",
+    "service": "service",
+    "services": "service",
+    "svc": "service",
+    "node": "node",
+    "nodes": "node",
+    "no": "node",
+}
+SOMEBODY = "203.0.113.1"
+"""Whoever is outside, where it was not said: an address that stands for none (RFC 5737)."""
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9])?\.?", re.IGNORECASE)
+_PORT = re.compile(r"[a-z0-9-]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """name: of the object, the DNS name, or the address. namespace: "" where it has none."""
+
+    kind: EndKind
+    name: str
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """port: a number, or a port's name; "" for the only one that there is. protocol: "" for that port's."""
+
+    source: End
+    target: End
+    port: str = ""
+    protocol: str = ""
+
+
+def question(source: str, target: str, *, port: str = "", protocol: str = "", namespace: str = "default") -> Question:
+    """namespace: of names that are given without one. Raises: BadQuestion."""
+    words, _, said = target.partition(":")
+    if not _PORT.fullmatch(said):
+        words, said = target, ""
+    if said and port and said != port:
+        raise BadQuestion(f"{target!r} says port {said}, and --port says {port}: say one of them")
+    port = port or said
+    if port.isdecimal() and not 1 <= int(port) <= 65535:
+        raise BadQuestion(f"{port} is no port: it must be between 1 and 65535")
+    return Question(_source(source, namespace), _target(words, namespace), port, protocol)
+
+
+def _source(text: str, namespace: str) -> End:
+    word, _, rest = text.partition(":")
+    if word == "world":
+        if rest and not ipv4(rest):
+            raise BadQuestion(f"{rest!r} in {text!r} is no IPv4 address; say world or world:ADDRESS")
+        return End("world", rest or SOMEBODY)
+    found = _object(text, namespace)
+    if found is None or found.kind == "service":
+        raise BadQuestion(f"{text!r} sends nothing: say pod/NAME, NAMESPACE/POD, node/NAME or world[:ADDRESS]")
+    return found
+
+
+def _target(text: str, namespace: str) -> End:
+    if ipv4(text):
+        return End("address", text)
+    if found := _object(text, namespace):
+        return found
+    if _NAME.fullmatch(text) and ".." not in text:
+        return End("name", text.lower())
+    raise BadQuestion(f"{text!r} is no place to go: say pod/NAME, service/NAME, node/NAME, a DNS name or an address")
+
+
+def _object(text: str, namespace: str) -> End | None:
+    """None for what does not name an object."""
+    match text.split("/"):
+        case [kind, name] if kind in KINDS and name:
+            return End(KINDS[kind], name, "" if KINDS[kind] == "node" else namespace)
+        case [kind, space, name] if KINDS.get(kind) in ("pod", "service") and space and name:
+            return End(KINDS[kind], name, space)
+        case [space, name] if space and name:
+            return End("pod", name, space)
+    return None

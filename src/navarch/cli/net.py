@@ -1,0 +1,126 @@
+"""`navarch net`: how packets go, and where they end.
+
+`trace` exits with 0 where the packet arrives, with 1 where it does not, or not always, with 2 where that cannot be
+said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from navarch.cli.options import Form, FormOption
+
+if TYPE_CHECKING:
+    from navarch.app.nettrace.steps import Explanation
+    from navarch.app.nettrace.world import World
+    from navarch.client.target import Target
+
+net_app = typer.Typer(help="How packets go through the cluster.", no_args_is_help=True)
+
+CODES = {"arrives": 0, "partly": 1, "stopped": 1, "unknown": 2}
+SHOWN = {"passes": "ok", "stops": "STOPS", "unsure": "?", "unused": "-"}
+COLOURS = {"passes": "32", "stops": "31;1", "unsure": "33", "unused": "2"}
+
+
+class Protocol(StrEnum):
+    tcp = "tcp"
+    udp = "udp"
+    sctp = "sctp"
+
+
+@net_app.callback()
+def _group() -> None:
+    """Keeps `trace` a command of its own while it is the only one."""
+
+
+@net_app.command("trace")
+def net_trace(
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="pod/NAME, NAMESPACE/POD, node/NAME or world[:ADDRESS].")
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TO", help="pod/NAME, service/NAME, node/NAME, a DNS name or an address; :PORT may follow."
+        ),
+    ],
+    port: Annotated[
+        str, typer.Option("--port", help="A number, or the name of a port [the only one].", show_default=False)
+    ] = "",
+    protocol: Annotated[
+        Protocol | None, typer.Option("--protocol", help="[that of the port, else tcp]", show_default=False)
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Of names that are given without one.")
+    ] = "default",
+    kubeconfig: Annotated[
+        str, typer.Option(metavar="FILE", help="Who asks, and which cluster [as kubectl].", show_default=False)
+    ] = "",
+    context: Annotated[str, typer.Option(help="Of the kubeconfig [the current one].", show_default=False)] = "",
+    output_form: FormOption = Form.text,
+) -> None:
+    """Tell a packet's way hop by hop: name, service, endpoints, policies, routes. Only reads, and sends no packet."""
+    from navarch.app.nettrace import explain, question
+    from navarch.app.nettrace.steps import BadQuestion
+    from navarch.base.errors import ApiError, Retryable
+    from navarch.cli import output
+    from navarch.client.target import BadTarget
+
+    try:
+        asked = question.question(source, target, port=port, protocol=protocol or "", namespace=namespace)
+        found = explain.explain(asyncio.run(_world(_target(kubeconfig, context))), asked)
+    except BadQuestion as error:
+        output.error(str(error))
+        raise typer.Exit(2) from None
+    except (ApiError, Retryable, BadTarget, OSError) as error:
+        output.error(f"the cluster cannot be read: {error}")
+        raise typer.Exit(2) from None
+    if output_form is Form.json:
+        output.facts(found.document())
+    else:
+        show(found)
+    raise typer.Exit(CODES[found.fate])
+
+
+def show(found: Explanation) -> None:
+    """An aligned list, and the verdict below it."""
+    colours = sys.stdout.isatty()
+    rows = [(step.hop, step.node or "-", SHOWN[step.outcome], step.text) for step in found.steps]
+    heads = ("HOP", "NODE", "", "WHAT HAPPENS")
+    widths = [max(len(row[at]) for row in (heads, *rows)) for at in range(3)]
+    outcomes = ["", *(step.outcome for step in found.steps)]
+    for row, outcome in zip((heads, *rows), outcomes, strict=True):
+        first, node, mark = (cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True))
+        if colours and outcome:
+            mark = f"\033[{COLOURS[outcome]}m{mark}\033[0m"
+        print(f"{first}   {node}   {mark}   {row[3]}".rstrip())
+    print()
+    code = {"arrives": "32", "unknown": "33"}.get(found.fate, "31")
+    print(f"\033[{code}m{found.verdict}\033[0m" if colours else found.verdict)
+    if found.remedy:
+        print(f"What to do: {found.remedy}")
+
+
+def _target(kubeconfig: str, context: str) -> Target:
+    """Raises: BadTarget, OSError."""
+    from navarch.app.kubeconfig import default_path
+    from navarch.client.target import read_kubeconfig
+
+    path = Path(kubeconfig) if kubeconfig else default_path(dict(os.environ))
+    return read_kubeconfig(path, context)
+
+
+async def _world(target: Target) -> World:
+    """Raises: ApiError, Retryable."""
+    from navarch.app.nettrace.world import read
+    from navarch.client.http import HttpClient
+
+    async with HttpClient(target, "navarch-net") as client:
+        return await read(client)
