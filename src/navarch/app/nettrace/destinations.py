@@ -79,11 +79,12 @@ def _service(world: World, question: Question, sender: Sender, key: Key) -> Foun
         return _headless(world, question, sender, key)
     port = ends.service_port(question, name, spec.ports)
     if sender.node:
-        if not spec.cluster_ip:
-            return Found(
-                (Step("service", "", "stops", f"service {name} has no address yet", "wait for it to get one"),)
-            )
-        return Found((), (Destination(spec.cluster_ip, port),))
+        address = next(filter(ipv4, (spec.cluster_ip, *spec.cluster_ips)), "")
+        if not address:
+            text = f"service {name} has no IPv4 address"
+            remedy = f"see which it has: kubectl describe service {key[1]} -n {key[0]}"
+            return Found((Step("service", "", "stops", text, remedy),))
+        return Found((), (Destination(address, port),))
     return _from_outside(world, sender, service, name, port)
 
 

@@ -13,6 +13,7 @@ from navarch.kinds.endpointslice import Endpoint
 from navarch.kinds.pod.view import Pod
 from navarch.kinds.service import Service, ServicePort
 from navarch.objects.selector import from_labels
+from navarch.proxy.addresses import ipv4
 from navarch.proxy.rules import Target
 
 
@@ -33,8 +34,12 @@ def standings(
     service = world.services[key].view
     ready = any(e.ready for part in world.slices.get(key, ()) for e in part.endpoints)
     for part in world.slices.get(key, ()):
+        if part.address_type != "IPv4":
+            continue
         numbers = [one.port for one in part.ports if one.name == port.name and one.protocol == port.protocol]
         for endpoint in part.endpoints:
+            if not endpoint.addresses or not ipv4(endpoint.addresses[0]):
+                continue
             for number in numbers:
                 target = Target(endpoint.addresses[0], number or 0)
                 why = "" if target in chosen else _why(service, endpoint, here, ready, world)

@@ -77,8 +77,8 @@ class World:
     @cached_property
     def cluster_cidr(self) -> str:
         """Where the cluster does not say it: the least network that all nodes' pods are in."""
-        if said := self.config.get("clusterCIDR"):
-            return said.partition(",")[0].strip()
+        if said := _first_network(self.config.get("clusterCIDR", "").split(",")):
+            return said
         ranges = [found for node in self.nodes.values() if (found := network(node.view.spec.pod_cidr))]
         if not ranges:
             return "0.0.0.0/32"
@@ -196,10 +196,15 @@ def world_of(objects: Iterable[Object]) -> World:
         services=of(SERVICE.name),
         slices=slices,
         policies=of(NETWORKPOLICY.name),
-        service_cidr=config.get("serviceCIDR") or next((text for text in networks if network(text)), ""),
+        service_cidr=_first_network([*config.get("serviceCIDR", "").split(","), *networks]),
         config=config,
         dns=maps.get(DNS[1], {}),
     )
+
+
+def _first_network(texts: Iterable[str]) -> str:
+    """Of IPv4; "" without any."""
+    return next((str(found) for text in texts if (found := network(text))), "")
 
 
 def has_way(world: World, here: str, address: str) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from trace_scenery import BASE, BOTH, ask, doc, endpoint, node, pod, policy, service, slice_of, world
 
 from navarch.app.nettrace.explain import explain
 from navarch.app.nettrace.question import question
 from navarch.app.nettrace.steps import BadQuestion, Explanation
+from navarch.proxy.trace import Packet, across
 
 FRONT = {"podSelector": {"matchLabels": {"app": "front"}}}
 DNS_ADDRESS = "10.96.0.10"
@@ -299,6 +302,29 @@ def test_a_cluster_without_nodes_can_answer_too() -> None:
     assert found.fate == "unknown"
 
 
+def test_what_is_not_of_ipv4_is_passed_over() -> None:
+    six = {**slice_of("web", {"addresses": ["fd00::6"]}), "addressType": "IPv6"}
+    six["metadata"] = {**six["metadata"], "name": "web-six"}
+    empty = slice_of("web", {"addresses": []}, {"addresses": ["no-address"]}, *BOTH)
+    config = doc("ConfigMap", "navarch-config", "kube-system", data={"clusterCIDR": "fd00::/48, 10.244.0.0/16"})
+    found = ask("shop/front svc/web", six, empty, config)
+    assert (found.fate, [step.hop for step in found.steps].count("endpoint")) == ("arrives", 3)
+    found = ask("shop/front svc/web", service("web", clusterIP="fd00::7"))
+    assert found.verdict == "It does not arrive: service shop/web has no IPv4 address."
+
+
+def test_host_ports_are_told_as_what_they_are() -> None:
+    ports = [{"containerPort": 8080, "hostPort": 8088}]
+    found = ask("world 192.0.2.11:8088", pod("web-b", "10.244.1.6", "n1", ports=ports))
+    assert (found.fate, "192.0.2.11:8088 is a host port of pod shop/web-b" in text(found)) == ("arrives", True)
+
+
+def test_the_clusters_dns_is_each_nodes_own() -> None:
+    found = ask(f"shop/front {DNS_ADDRESS}:53", DNS)
+    assert found.verdict == "It arrives at node n0."
+    assert found.steps[-1].text == "node n0, port 10053/udp"
+
+
 def test_json_says_all_of_it() -> None:
     document = ask("shop/front svc/web:81").document()
     assert document["fate"] == "stopped"
@@ -308,3 +334,44 @@ def test_json_says_all_of_it() -> None:
         "outcome": "stops",
         "text": "service shop/web has no port 81/tcp, and refuses; it has 80/tcp",
     }
+
+
+PEERS = st.lists(
+    st.sampled_from(
+        [
+            FRONT,
+            {"podSelector": {}},
+            {"podSelector": {"matchLabels": {"app": "web"}}},
+            {"ipBlock": {"cidr": "192.0.2.0/24"}},
+            {"ipBlock": {"cidr": "10.244.0.0/16", "except": ["10.244.1.0/24"]}},
+        ]
+    ),
+    max_size=2,
+)
+PORTS = st.lists(st.sampled_from([{"port": 8080}, {"port": "http"}, {"port": 1, "endPort": 99}]), max_size=2)
+POLICY = st.tuples(
+    st.sampled_from(["web", "front"]),
+    st.sampled_from(["Ingress", "Egress"]),
+    st.lists(st.tuples(PEERS, PORTS), max_size=2),
+)
+SENDERS = {"shop/front": ("10.244.0.5", "n0"), "shop/web-b": ("10.244.1.6", "n1"), "node/n0": ("192.0.2.10", "n0")}
+
+
+@given(policies=st.lists(POLICY, max_size=3), source=st.sampled_from(sorted(SENDERS)), port=st.sampled_from([80, 81]))
+def test_the_words_say_what_the_rules_say(policies: list[Any], source: str, port: int) -> None:
+    made = []
+    for number, (app, direction, rules) in enumerate(policies):
+        side = "from" if direction == "Ingress" else "to"
+        said = [{side: peers, "ports": ports} for peers, ports in rules]
+        made.append(policy(f"p{number}", app, policyTypes=[direction], **{direction.lower(): said}))
+    there = world(*made)
+    address, entry = SENDERS[source]
+    packet = Packet(address, "10.96.0.7", "tcp", port, source.startswith("node/"))
+    arrivals = across([there.rules("n0"), there.rules("n1")], entry, packet).arrivals
+    found = explain(there, question(source, f"10.96.0.7:{port}"))
+    passing = [each.passes for each in arrivals]
+    fates = {True: "arrives" if passing else "stopped", False: "partly" if any(passing) else "stopped"}
+    assert found.fate == fates[all(passing)]
+    stops = [step for step in found.steps if step.outcome == "stops"]
+    assert bool(stops) == (found.fate != "arrives")
+    assert all(step.remedy for step in stops)
