@@ -159,6 +159,19 @@ def certificates_are_kept(ledger: Ledger, old: Document | None, new: Document | 
         yield f"request {name} was {min(taken_back)}, and is not any more"
 
 
+def addresses_are_given_once(ledger: Ledger, old: Document | None, new: Document | None) -> Iterator[str]:
+    """No two Services are reached at one address of a pool."""
+    if new is None or new.get("kind") != "Service" or not (mine := balanced_at(new) - balanced_at(old or {})):
+        return
+    for other in ledger.of("Service", new["metadata"].get("namespace", "")):
+        if other["metadata"]["uid"] != new["metadata"]["uid"] and (both := mine & balanced_at(other)):
+            yield f"services {new['metadata']['name']} and {other['metadata']['name']} both have {sorted(both)}"
+
+
+def balanced_at(service: Document) -> set[str]:
+    return {one["ip"] for one in dig(service, "status", "loadBalancer", "ingress", default=()) if one.get("ip")}
+
+
 PROMISES = (
     ranges_are_unique,
     attached_once,
@@ -168,4 +181,5 @@ PROMISES = (
     a_bundle_stays,
     disruptions_are_awaited,
     certificates_are_kept,
+    addresses_are_given_once,
 )

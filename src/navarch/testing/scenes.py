@@ -69,6 +69,7 @@ SCENES: Mapping[str, Scene] = {
     "attachment": Scene(scenes_attach.attachment, ("attachdetach",)),
     "migration": Scene(scenes_upkeep.migration, ("storage-version-migrator",)),
     "credentials": Scene(scenes_upkeep.credentials, ("legacy-service-account-token-cleaner", "trust-bundle")),
+    "balanced": Scene(scenes_upkeep.balanced, ("service-load-balancer",)),
     "disrupted": Scene(scenes_upkeep.disrupted, ("stale-disruption",)),
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from navarch.base.clock import rfc3339
 from navarch.base.errors import Conflict, NotFound
 from navarch.controllers.certificates.trust import SIGNER
+from navarch.controllers.loadbalancer.pool import ADDRESSES, NAME, NAMESPACE, pool_of
 from navarch.controllers.staleness import BY_AGENT, TARGET
 from navarch.kinds import (
     CLUSTERTRUSTBUNDLE,
@@ -17,6 +18,7 @@ from navarch.kinds import (
     NODE,
     POD,
     SECRET,
+    SERVICE,
     SERVICEACCOUNT,
     STORAGEVERSIONMIGRATION,
 )
@@ -24,6 +26,7 @@ from navarch.kinds.kind import Kind
 from navarch.kinds.secret import ACCOUNT_NAME, ACCOUNT_TOKEN, TOKEN_INVALID_SINCE, TOKEN_LAST_USED, TOKEN_TRACKING
 from navarch.objects.value import Document, dig
 from navarch.testing.ledger import Ledger
+from navarch.testing.promises_upkeep import balanced_at
 from navarch.testing.user import LIMITS, Check, User
 
 LOOKS = 450
@@ -80,6 +83,51 @@ async def ranges(user: User) -> None:
 
 async def _without(user: User) -> list[str]:
     return sorted(node.name for node in (await user.client.list(NODE)).items if not node.view.spec.pod_cidr)
+
+
+POOLS = ("192.0.2.1-192.0.2.3", "192.0.2.2-192.0.2.5", "192.0.2.1 192.0.2.4")
+
+
+async def balanced(user: User) -> None:
+    """Services that share a pool of few addresses, while it changes and they come, go, and are balanced no longer."""
+    around = User(user.client, user.ids, user.clock, user.name, NAMESPACE)
+    pool = user.pick(*POOLS)
+    await around.make(CONFIGMAP, NAME, {"data": {ADDRESSES: pool}})
+    for number in range(user.number(3, 6)):
+        await user.make(SERVICE, f"{user.name}-{number}", {"spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}})
+        await user.pause(4.0)
+    for _ in range(8):
+        name = f"{user.name}-{user.number(0, 5)}"
+        match user.number(0, 3):
+            case 0:
+                await user.change(SERVICE, name, {"spec": {"type": user.pick("ClusterIP", "LoadBalancer")}})
+            case 1:
+                pool = user.pick(*POOLS)
+                await around.change(CONFIGMAP, NAME, {"data": {ADDRESSES: pool}})
+            case 2:
+                wanted = user.pick("", "192.0.2.2", "192.0.2.9")
+                await user.change(SERVICE, name, {"spec": {"loadBalancerIP": wanted}})
+            case _:
+                await user.remove(SERVICE, name)
+        await user.pause(6.0)
+    user.expect(lambda ledger: _shared_out(ledger, user, pool))
+
+
+def _shared_out(ledger: Ledger, user: User, words: str) -> Iterator[str]:
+    pool, _ = pool_of({ADDRESSES: words})
+    assert pool is not None
+    mine = [each for each in ledger.of("Service", user.namespace) if each["metadata"]["name"].startswith(user.name)]
+    given = {each["metadata"]["name"]: balanced_at(each) for each in mine}
+    taken = {address for addresses in given.values() for address in addresses}
+    for each in mine:
+        name, spec = each["metadata"]["name"], each["spec"]
+        wants, addresses = spec["type"] == "LoadBalancer", given[name]
+        asked = spec.get("loadBalancerIP", "")
+        free = pool.free("IPv4", taken) if not asked else asked * (pool.has(asked, "IPv4") and asked not in taken)
+        if addresses and not (wants and all(pool.has(address, "IPv4") for address in addresses)):
+            yield f"service {name} has {addresses}, and should not"
+        if wants and not addresses and free:
+            yield f"service {name} has no address, and {free} is free"
 
 
 async def migration(user: User) -> None:

@@ -14,6 +14,7 @@ from real_cluster import Kubectl, navarch, pod, until
 
 pytestmark = pytest.mark.node
 
+PROCESSES = ("supervisor", "server", "agent", "containerd")
 SERVE = "date +%s%N >/www/index.html; exec httpd -f -p 8080 -h /www"
 
 
@@ -78,9 +79,7 @@ def test_a_killed_process_comes_back_and_pods_go_on(kubectl: Kubectl, victims: t
     kubectl.ready(name)
     kubectl("delete", "pod", name, "--timeout=100s")
     now = status()
-    assert {
-        name for name in earlier if name not in ("nodes", "addresses") and now[name]["pid"] != earlier[name]["pid"]
-    } == set(victims)
+    assert {name for name in PROCESSES if now[name]["pid"] != earlier[name]["pid"]} == set(victims)
 
 
 def test_what_dies_while_the_agent_is_away_is_seen_when_it_is_back(kubectl: Kubectl) -> None:
@@ -103,7 +102,7 @@ def test_the_status_is_told_in_words_and_in_json(kubectl: Kubectl) -> None:
     assert text.returncode == 0, text.stdout + text.stderr
     rows = {line.split()[0]: line.split() for line in text.stdout.splitlines() if line}
     found = status()
-    for name in ("server", "agent", "containerd", "supervisor"):
+    for name in PROCESSES:
         assert rows[name][1:3] == ["running", str(found[name]["pid"])]
         assert Path(f"/proc/{found[name]['pid']}").exists()
     [node] = found["nodes"]

@@ -101,6 +101,15 @@ def test_two_that_have_the_same_keep_it_once(make: Make) -> None:
     assert where(found["b"]) == ["192.0.2.11"]
 
 
+def test_what_another_is_to_give_up_is_given_once_it_has(make: Make) -> None:
+    small, _ = pool_of({"addresses": "192.0.2.10"})
+    leaving, waiting = service(make, "a", has=("192.0.2.10",), type="ClusterIP"), service(make, "b")
+    found = decided(leaving, waiting, pool=small)
+    assert where(found["a"]) == where(found["b"]) == []
+    left = make.object(SERVICE, "a", spec=leaving.document()["spec"], status=found["a"].status)
+    assert where(decided(left, waiting, pool=small)["b"]) == ["192.0.2.10"]
+
+
 def test_addresses_that_left_the_pool_are_replaced(make: Make) -> None:
     assert where(decided(service(make, has=("198.51.100.9",)))["web"]) == ["192.0.2.10"]
 
@@ -150,34 +159,42 @@ def test_what_is_said_of_nobody_and_of_nodes() -> None:
 HELD = st.lists(st.sampled_from(["192.0.2.10", "192.0.2.11", "192.0.2.12", "198.51.100.1"]), max_size=1)
 
 
-@given(st.lists(st.tuples(HELD, st.sampled_from(["", "", "192.0.2.11"])), max_size=6))
+@given(
+    st.lists(st.tuples(HELD, st.sampled_from(["", "", "192.0.2.11"])), max_size=6),
+    st.lists(st.integers(0, 5), max_size=8),
+)
 def test_none_is_given_twice_none_is_taken_away_and_none_waits_beside_a_free_one(
-    made: list[tuple[list[str], str]],
+    made: list[tuple[list[str], str]], order: list[int]
 ) -> None:
+    """order: which write of a round comes first; the plan is made anew after each."""
     make = Make()
     services = [
         service(make, f"s{number}", has=tuple(has), **({"loadBalancerIP": wanted} if wanted else {}))
         for number, (has, wanted) in enumerate(made)
     ]
-    found = decided(*services)
-    after = {
-        each.name: where(found[each.name]) if each.name in found else list(addresses_of(each)) for each in services
-    }
-    given_out = [address for addresses in after.values() for address in addresses]
+    first = {each.name: addresses_of(each) for each in services}
+    for number in [*order, *[0] * 20]:
+        found = decided(*services)
+        if not found:
+            break
+        name = sorted(found)[number % len(found)]
+        fresh = set(where(found[name])) - set(addresses_of(next(one for one in services if one.name == name)))
+        assert not fresh.intersection(address for each in services for address in addresses_of(each))
+        services = [
+            make.object(SERVICE, name, spec=each.document()["spec"], status=found[name].status)
+            if each.name == name
+            else each
+            for each in services
+        ]
+    assert decided(*services) == {}, "what was decided stays"
+    given_out = [address for each in services for address in addresses_of(each)]
     assert len(given_out) == len(set(given_out))
     assert POOL is not None
     assert all(POOL.has(address, "IPv4") for address in given_out)
     for each in services:
-        before, wanted = list(addresses_of(each)), each.view.spec.load_balancer_ip
-        alone = sum(before == list(addresses_of(other)) for other in services) == 1
+        before, wanted = first[each.name], each.view.spec.load_balancer_ip
+        alone = list(first.values()).count(before) == 1
         if before and alone and POOL.has(before[0], "IPv4") and wanted in ("", before[0]):
-            assert after[each.name] == before
-        if not after[each.name]:
+            assert addresses_of(each) == before
+        if not addresses_of(each):
             assert wanted in given_out or (not wanted and len(given_out) == 3)
-    again = [
-        make.object(SERVICE, each.name, spec=each.document()["spec"], status=found[each.name].status)
-        if each.name in found
-        else each
-        for each in services
-    ]
-    assert decided(*again) == {}, "what was decided stays"

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from navarch.objects.value import Document
-from navarch.testing import promises, promises_apps, promises_cluster, settled
+from navarch.testing import promises, promises_apps, promises_cluster, promises_upkeep, settled
 from navarch.testing.ledger import Ledger, changes
 from navarch.testing.promises import Promise
 
@@ -293,6 +293,19 @@ def test_a_device_is_one_claims() -> None:
     assert not judged(judge, ledger_of(first), None, free)
     assert "a both have" in judged(judge, ledger_of(first), None, second)
     assert not judged(judge, ledger_of(first), second, second), "told once, when it came about"
+
+
+def test_an_address_of_a_pool_is_one_services() -> None:
+    def at(name: str, *addresses: str) -> Document:
+        return new("Service", name, status={"loadBalancer": {"ingress": [{"ip": each} for each in addresses]}})
+
+    judge = promises_upkeep.addresses_are_given_once
+    assert not judged(judge, ledger_of(at("a", "192.0.2.1")), at("a"), at("a", "192.0.2.1"))
+    assert not judged(judge, ledger_of(at("a", "192.0.2.1")), at("b"), at("b", "192.0.2.2"))
+    assert "services b and a both have ['192.0.2.1']" in judged(
+        judge, ledger_of(at("a", "192.0.2.1")), at("b"), at("b", "192.0.2.2", "192.0.2.1")
+    )
+    assert not judged(judge, ledger_of(at("a", "192.0.2.1")), at("b", "192.0.2.1"), at("b", "192.0.2.1"))
 
 
 # -- in the end

@@ -87,9 +87,11 @@ def _age(service: Object) -> tuple[bool, str, str, str]:
 
 
 def _of_pool(pool: Pool, services: Sequence[Object]) -> dict[tuple[str, str], Given]:
+    """An address that somebody is to give up is free once their status says so: writes of one plan go out at once."""
     found: dict[tuple[str, str], Given] = {}
     taken: set[str] = set()
     kept = {service.key: _kept(service, pool, taken) for service in services if asked_of_us(service)}
+    taken.update(address for service in services for address in addresses_of(service))
     for service in services:
         found[service.key] = Given()
         if service.key in kept:
