@@ -44,7 +44,9 @@ INFO_S = 10.0
 STARTED, REMOVED = "/tasks/start", "/containers/delete"
 SETTLE_S = 0.02
 SETTLE_TRIES = 50
-"""containerd says that a task ended a moment before its CRI side knows it: how often, how long we look again."""
+SETTLE_PAUSES_S = (SETTLE_S,) * SETTLE_TRIES + (0.25,) * 80
+"""containerd says that a task ended a moment before its CRI side knows it, and on a busy machine long before: how
+often, and how soon each time, we look again. Nothing else would tell of the end but a relist, which may be far off."""
 
 
 class CriRuntime:
@@ -147,17 +149,18 @@ class CriRuntime:
             ready = status.state == self._api.SANDBOX_READY
             first = (status.network.ip,) if status.network.ip else ()
             self._addresses[item.id] = first + tuple(extra.ip for extra in status.network.additional_ips)
-        self._ended.discard(item.id)
+        if not ready:
+            self._ended.discard(item.id)
         return crimessages.sandbox(item, self._addresses.get(item.id, ()) if ready else ())
 
     async def _sandbox_status(self, sandbox_id: str) -> Any:
         """Of one whose process has ended, once the CRI side knows it. Raises: Gone."""
         request = self._api.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
-        for _ in range(SETTLE_TRIES):
+        for pause_s in SETTLE_PAUSES_S:
             status = (await self._call(self._runtime.PodSandboxStatus, request)).status
             if status.state != self._api.SANDBOX_READY or sandbox_id not in self._ended:
                 break
-            await self._clock.sleep(SETTLE_S)
+            await self._clock.sleep(pause_s)
         return status
 
     async def _container(self, item: Any) -> Container | None:
@@ -167,7 +170,7 @@ class CriRuntime:
         lagging = state is not ContainerState.EXITED and item.id in self._ended
         if known is not None and known.state is state and not lagging and state is not ContainerState.UNKNOWN:
             return known
-        for _ in range(SETTLE_TRIES):
+        for pause_s in SETTLE_PAUSES_S:
             request = self._api.ContainerStatusRequest(container_id=item.id)
             try:
                 status = (await self._call(self._runtime.ContainerStatus, request)).status
@@ -176,8 +179,9 @@ class CriRuntime:
             known = self._containers[item.id] = crimessages.container(item.pod_sandbox_id, status)
             if known.state is ContainerState.EXITED or item.id not in self._ended:
                 break
-            await self._clock.sleep(SETTLE_S)
-        self._ended.discard(item.id)
+            await self._clock.sleep(pause_s)
+        if known is not None and known.state is ContainerState.EXITED:
+            self._ended.discard(item.id)
         return known
 
     def _strange(self, event: cri.Event) -> str:
