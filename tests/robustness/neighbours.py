@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "node"))
 
 from real_cluster import CACHE, PYTHON, ROOT, Kubectl, navarch, one_cluster, pod, until
 
+from navarch.agent.cgroups import QUALITIES, find_hierarchy
 from navarch.app.sample import build_images
 
 PIDS = 4096
@@ -236,9 +237,12 @@ class Watch:
 
 
 def processes(uid: str) -> int:
-    for place in Path("/sys/fs/cgroup").glob(f"**/navarch/**/pod{uid}/pids.current"):
+    """Of the pod, wherever among the groups it stands; they come and go beside this."""
+    hierarchy = find_hierarchy()
+    point = hierarchy.unified or hierarchy.controllers["pids"]
+    for quality in QUALITIES:
         with contextlib.suppress(OSError):
-            return int(place.read_text())
+            return int((point / f"navarch{quality}/pod{uid}/pids.current").read_text())
     return 0
 
 

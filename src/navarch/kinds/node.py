@@ -24,6 +24,7 @@ from navarch.objects.value import Document, Draft, dig
 ROLE_PREFIX = "node-role.kubernetes.io/"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 ROLE_LABEL = "kubernetes.io/role"
+UNBALANCED_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 OLD_TAINTS = "scheduler.alpha.kubernetes.io/taints"
 ATTACHED_FOR = "volumes.kubernetes.io/controller-managed-attach-detach"
 """The annotation of nodes whose agent leaves attaching volumes to the controller."""
@@ -111,6 +112,11 @@ class Node(View, frozen=True):
     def ready(self) -> bool:
         condition = self.status.condition("Ready")
         return condition is not None and condition.status == "True"
+
+    @property
+    def takes_traffic(self) -> bool:
+        """Whether load balancers may lead to it."""
+        return self.ready and UNBALANCED_LABEL not in self.metadata.labels and self.metadata.deletion_timestamp is None
 
 
 NODE_INFO = (

@@ -24,7 +24,6 @@ __all__ = ["Observed", "controller", "plan"]
 ALL = ""
 """The one key: addresses are given to all Services together."""
 OUTSIDE, BY_SERVICE = "load-balanced", "service"
-EXCLUDED_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 API = ("default", "kubernetes")
 SSH_PORT = 22
 """Whoever is at a node from afar is not to be cut off by a Service."""
@@ -45,7 +44,7 @@ def controller(setup: Setup) -> Controller[Observed]:
             return Observed(services, pool, beginning=True)
         if not pool.of_nodes:
             return Observed(services, pool)
-        nodes = {node.name: _addresses(node) for node in cache[NODE].list() if _takes_traffic(node)}
+        nodes = {node.name: _addresses(node) for node in cache[NODE].list() if node.view.takes_traffic}
         local = {each.key: _local(cache, each) for each in services if _is_local(each)}
         return Observed(services, pool, nodes, local, _reserved(cache))
 
@@ -106,11 +105,7 @@ def _of_nodes(cache: Cache, node: Object) -> Iterable[Hashable]:
 
 
 def _node_matters(old: Object, new: Object) -> bool:
-    return _takes_traffic(old) != _takes_traffic(new) or _addresses(old) != _addresses(new)
-
-
-def _takes_traffic(node: Object) -> bool:
-    return bool(node.view.ready and EXCLUDED_LABEL not in node.labels and node.view.metadata.deletion_timestamp is None)
+    return old.view.takes_traffic != new.view.takes_traffic or _addresses(old) != _addresses(new)
 
 
 def _addresses(node: Object) -> tuple[str, ...]:

@@ -15,8 +15,6 @@ from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.node import Node
 from navarch.kinds.service import Service
 
-EXCLUDED_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
-
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -31,11 +29,7 @@ class Link:
 
 def candidates(nodes: Iterable[Node]) -> frozenset[str]:
     """Nodes that take traffic from outside."""
-    return frozenset(
-        node.metadata.name
-        for node in nodes
-        if node.ready and EXCLUDED_LABEL not in node.metadata.labels and node.metadata.deletion_timestamp is None
-    )
+    return frozenset(node.metadata.name for node in nodes if node.takes_traffic)
 
 
 def own_addresses(nodes: Iterable[Node]) -> frozenset[str]:

@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navarch.kinds.endpointslice import EndpointSlice
-from navarch.kinds.node import Node
+from navarch.kinds.node import UNBALANCED_LABEL, Node
 from navarch.kinds.service import Service
 from navarch.proxy.announce.links import links_of
 from navarch.proxy.announce.plan import (
-    EXCLUDED_LABEL,
     Link,
     addresses,
     announced,
@@ -48,7 +47,7 @@ def test_nodes_that_take_part() -> None:
     made = [
         node("a"),
         node("b", ready=False),
-        node("c", labels={EXCLUDED_LABEL: ""}),
+        node("c", labels={UNBALANCED_LABEL: ""}),
         node("d", deletionTimestamp="2030-01-01T00:00:00Z"),
     ]
     assert candidates(made) == {"a"}
