@@ -124,6 +124,18 @@ def test_no_exception_is_swallowed(modules: list[Module]) -> None:
     assert found == []
 
 
+def test_tests_kill_what_a_file_says_runs_by_one_function() -> None:
+    """Which waits until it runs: the id of what does not is 0, and a signal to that ends the whole run."""
+    wrong = []
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.kill", "os.killpg"):
+                constants = {one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)}
+                if "pid" in constants:
+                    wrong.append(f"{file.relative_to(ROOT)}:{node.lineno}: see `kill` of tests/node/real_cluster.py")
+    assert wrong == []
+
+
 def test_links_in_the_docs_lead_somewhere() -> None:
     broken = []
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]:

@@ -11,6 +11,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import tarfile
@@ -22,6 +23,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from navarch.app import supervisor
+from navarch.app.layout import Layout
 
 ROOT = Path(__file__).parents[2]
 LOCK = Path("/run/lock/navarch-tests.lock")
@@ -192,6 +196,24 @@ def until(what: str, found: Callable[[], Any], patience_s: float = 120.0) -> Any
         assert time.monotonic() < deadline, f"{what}: not within {patience_s:.0f} s"
         time.sleep(0.2)
     return answer
+
+
+def kill(*names: str) -> dict[str, int]:
+    """SIGKILL to these of the cluster's processes, once all of them run; returns their ids.
+
+    Between its end and its next start a process has the id 0, and what is sent to that goes to the sender's own group.
+    """
+
+    def running() -> dict[str, int]:
+        state = supervisor.read_state(Layout().supervisor_state)
+        here = {name: state.get(name, {"pid": 0, "birth": 0}) for name in names}
+        alive = all(supervisor.alive(one["pid"], one["birth"]) for one in here.values())
+        return {name: one["pid"] for name, one in here.items()} if alive else {}
+
+    found: dict[str, int] = until(f"{' and '.join(names)} to run", running)
+    for pid in found.values():
+        os.kill(pid, signal.SIGKILL)
+    return found
 
 
 class Terminal:

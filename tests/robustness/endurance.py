@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "node"))
 import leftovers
 from containerd_fixture import write_busybox_image
 from csi_example import claim, storage
-from real_cluster import IMAGE, Kubectl, navarch, one_cluster, pod, until
+from real_cluster import IMAGE, Kubectl, kill, navarch, one_cluster, pod, until
 
 from navarch.app import supervisor
 from navarch.app.layout import Layout
@@ -68,8 +68,7 @@ class Supervised:
     """Those of a cluster whose supervisor lives."""
 
     def kill(self, name: str) -> None:
-        entry = supervisor.read_state(LAYOUT.supervisor_state)[name]
-        os.kill(entry["pid"], signal.SIGKILL)
+        kill(name)
 
 
 class Unsupervised:
@@ -78,9 +77,8 @@ class Unsupervised:
     def __init__(self) -> None:
         listed = json.loads((LAYOUT.data / "processes.json").read_text())
         self._argv = {one["name"]: (one["argv"], one["log"]) for one in listed}
-        state = supervisor.read_state(LAYOUT.supervisor_state)
-        os.kill(state["supervisor"]["pid"], signal.SIGKILL)
-        self._pids = {name: state[name]["pid"] for name in self._argv}
+        kill("supervisor")
+        self._pids = {name: supervisor.read_state(LAYOUT.supervisor_state)[name]["pid"] for name in self._argv}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def kill(self, name: str) -> None:

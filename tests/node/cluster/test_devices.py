@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from real_cluster import ROOT, Kubectl, navarch, pod, until
+from real_cluster import ROOT, Kubectl, kill, pod, until
 
 from navarch.app.layout import Layout
 
@@ -55,7 +54,7 @@ def test_a_pod_claims_a_device_and_keeps_it_while_the_agent_dies(kubectl: Kubect
         [described] = cdi.glob(f"{NAME}-*.json")
         before, slices = described.stat(), published(kubectl)
         container = kubectl.get("pod", "reader")["status"]["containerStatuses"][0]["containerID"]
-        os.kill(json.loads(navarch("status", "-o", "json").stdout)["agent"]["pid"], signal.SIGKILL)
+        kill("agent")
         until("the driver has published again", lambda: len(new := published(kubectl)) == 1 and new != slices)
         until("it is registered again", lambda: log.read_text().count(f"{NAME} is registered") == 2)
         assert described.stat() == before, "it was prepared twice"

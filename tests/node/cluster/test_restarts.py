@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_cluster import Kubectl, navarch, pod, until
+from real_cluster import Kubectl, kill, navarch, pod, until
 
 pytestmark = pytest.mark.node
 
@@ -21,6 +21,11 @@ SERVE = "date +%s%N >/www/index.html; exec httpd -f -p 8080 -h /www"
 def status() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(navarch("status", "-o", "json").stdout)
     return found
+
+
+def whole() -> dict[str, Any] | None:
+    found = status()
+    return found if all(found[name]["running"] for name in PROCESSES) else None
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,9 +61,9 @@ def containers(kubectl: Kubectl) -> list[tuple[str, str, int, str]]:
     ids="+".join,
 )
 def test_a_killed_process_comes_back_and_pods_go_on(kubectl: Kubectl, victims: tuple[str, ...]) -> None:
-    before, earlier = containers(kubectl), status()
-    for name in victims:
-        os.kill(earlier[name]["pid"], signal.SIGKILL)
+    before = containers(kubectl)
+    earlier = until("what was killed before to run", whole)
+    kill(*victims)
     if "supervisor" in victims:
         up = navarch("up", environment={"KUBECONFIG": str(kubectl.kubeconfig)})
         assert up.returncode == 0, up.stdout + up.stderr
@@ -86,7 +91,7 @@ def test_what_dies_while_the_agent_is_away_is_seen_when_it_is_back(kubectl: Kube
     kubectl.apply(pod("mortal", "exec sleep 100000"))
     kubectl.ready("mortal")
     inside = kubectl.status("mortal")["containerID"].rpartition("/")[2]
-    os.kill(status()["agent"]["pid"], signal.SIGKILL)
+    kill("agent")
     for group in Path("/proc").glob("[0-9]*/cgroup"):
         try:
             if inside in group.read_text():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from real_cluster import CACHE, Kubectl, navarch, pod, until
+from real_cluster import CACHE, Kubectl, kill, navarch, pod, until
 
 from navarch.agent.imagefile import File, ImageConfig, write_archive
 from navarch.app import cni
@@ -122,9 +122,7 @@ def test_down_cleans_up_after_everything_was_killed(environment: dict[str, str],
             directory.rmdir()
     before = traces()
     start(environment, image)
-    found = json.loads(navarch("status", "-o", "json").stdout)
-    for name in ("supervisor", "agent", "server", "containerd"):
-        os.kill(found[name]["pid"], signal.SIGKILL)
+    kill("supervisor", "agent", "server", "containerd")
     down = navarch("down", environment=environment)
     assert down.returncode == 0, down.stdout + down.stderr
     assert traces() == before
@@ -133,9 +131,7 @@ def test_down_cleans_up_after_everything_was_killed(environment: dict[str, str],
 def test_down_cleans_up_after_the_shims_were_killed_as_well(environment: dict[str, str], image: Path) -> None:
     before = traces()
     start(environment, image)
-    found = json.loads(navarch("status", "-o", "json").stdout)
-    for name in ("supervisor", "agent", "server", "containerd"):
-        os.kill(found[name]["pid"], signal.SIGKILL)
+    kill("supervisor", "agent", "server", "containerd")
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         words = entry.read_bytes().split(b"\0")
         if b"containerd-shim" in words[0] and any(b"/var/lib/navarch/" in word for word in words):
@@ -149,9 +145,7 @@ def test_a_cluster_comes_back_after_everything_was_killed(environment: dict[str,
     kubectl = start(environment, image)
     kubectl("create", "configmap", "kept", "--from-literal=word=here")
     before = kubectl.status("plain")["containerID"]
-    found = json.loads(navarch("status", "-o", "json").stdout)
-    for name in ("supervisor", "agent", "server", "containerd"):
-        os.kill(found[name]["pid"], signal.SIGKILL)
+    kill("supervisor", "agent", "server", "containerd")
     assert navarch("status").returncode == 1
     up = navarch("up", environment=environment)
     assert up.returncode == 0, up.stdout + up.stderr
