@@ -19,7 +19,7 @@ from navarch.proxy.podfacts import PodFacts
 from navarch.proxy.policy import Policies
 from navarch.proxy.rules import Node, Rules
 from navarch.proxy.trace import Arrival, Packet, trace
-from navarch.testing.lan import Answer
+from navarch.testing.lan import GATEWAY, Answer
 
 PODS = {"a": "10.244.0.5", "b": "10.244.0.6", "c": "10.244.0.7"}
 HOSTS = {"node": "192.0.2.10", "outside": "192.0.2.20", **PODS}
@@ -30,6 +30,12 @@ NODE = Node(
     pod_cidr="10.244.0.0/24",
     cluster_cidr="10.244.0.0/16",
     service_cidr="10.96.0.0/12",
+)
+NODES = (
+    NODE,
+    msgspec.structs.replace(NODE, masquerade_all=True),
+    msgspec.structs.replace(NODE, node_port_networks=("10.0.0.0/8",)),
+    msgspec.structs.replace(NODE, node_port_networks=("0.0.0.0/0",)),
 )
 NAMED = (("web", "tcp", 8080), ("web", "udp", 9090))
 
@@ -137,7 +143,7 @@ def isolation_of(policies: dict[str, Any]) -> Policies:
 def scenes(draw: st.DrawFn) -> Scene:
     count = draw(st.integers(0, 2))
     made = [draw(services(number)) for number in range(1, count + 1)]
-    rules = compile_rules(made, (), NODE, isolation_of(draw(POLICIES)).isolation())
+    rules = compile_rules(made, (), draw(st.sampled_from(NODES)), isolation_of(draw(POLICIES)).isolation())
     return Scene(rules, tuple(packets([service for service, _ in made])))
 
 
@@ -152,7 +158,7 @@ def packets(made: list[Service]) -> list[tuple[str, Packet]]:
         doors += [(address, port.port) for address in addresses]
         doors.append((service.spec.cluster_ip, 81))
         if port.node_port:
-            doors.append((HOSTS["node"], port.node_port))
+            doors += [(HOSTS["node"], port.node_port), (GATEWAY, port.node_port)]
     return [
         (host, Packet(address, to, protocol, port, local=host == "node"))
         for host, address in HOSTS.items()
@@ -164,7 +170,7 @@ def packets(made: list[Service]) -> list[tuple[str, Packet]]:
 
 def unsaid(host: str, to: str) -> bool:
     """What the model does not speak of: a host's own loopback, and routes that the host outside has not."""
-    return HOSTS[host] == to or (host == "outside" and to in PODS.values())
+    return HOSTS[host] == to or (host == "outside" and to in (GATEWAY, *PODS.values()))
 
 
 def answers(scene: Scene, sender: str, packet: Packet) -> set[Answer]:
@@ -176,10 +182,11 @@ def answers(scene: Scene, sender: str, packet: Packet) -> set[Answer]:
 
 
 def _answer(sender: str, arrival: Arrival) -> Answer:
-    name = next((name for name, address in HOSTS.items() if address == arrival.target.address), "")
+    hosts = {**HOSTS, "gateway": GATEWAY}
+    name = next((name for name, address in hosts.items() if address == arrival.target.address), "")
     if not arrival.passes or not name:
         return "drop"
-    if arrival.target.port not in PORTS or name == "node":
+    if arrival.target.port not in PORTS or name in ("node", "gateway"):
         return "reject"
     # Who hides behind the node's address on the node's link is not hidden when it is the node.
     return name, arrival.hidden and (sender, name) != ("node", "outside")

@@ -31,7 +31,7 @@ from navarch.proxy.podfacts import PodFacts
 from navarch.proxy.policy import Policies
 from navarch.proxy.rules import Node, Rules
 from navarch.proxy.trace import Arrival, Packet
-from navarch.testing.lan import ADDRESSES, PODS, Answer, Lan
+from navarch.testing.lan import ADDRESSES, GATEWAY, PODS, Answer, Lan
 
 NODE = Node(
     name="n1",
@@ -72,7 +72,9 @@ class FakeWorld:
         if not isinstance(found, Arrival):
             return found
         name = next((name for name, address in ADDRESSES.items() if address == found.target.address), "nowhere")
-        return {"node": "reject", "nowhere": "drop"}.get(name) or (name, found.hidden)  # nobody listens on the node
+        if name == "node" or (loopback and name == "nowhere"):  # nobody listens on the node
+            return "reject"
+        return "drop" if name == "nowhere" else (name, found.hidden)
 
     def run(self, step: Callable[[], Any]) -> Any:
         return self._loop.run_until_complete(step())
@@ -244,6 +246,34 @@ def test_a_client_stays_with_its_endpoint_and_finds_another_when_it_goes(world: 
     put(world, rules(*others, kept, **spec))
     put(world, rules(kept))
     assert set(answers(world, "b")) == {(kept, kept != "a")}
+
+
+def test_everybody_hides_behind_the_node_where_that_is_asked_for(world: World) -> None:
+    node = msgspec.structs.replace(NODE, masquerade_all=True)
+    put(world, rules("a", node=node))
+    assert world.call("b", VIP, 80) == ("a", True)
+    assert world.call("b", ADDRESSES["a"], 8080) == ("a", False), "no service is asked"
+    put(world, rules("a"))
+    assert world.call("b", VIP, 80) == ("a", False)
+
+
+def test_node_ports_answer_where_they_are_told_to(world: World) -> None:
+    spec: Any = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}
+
+    def on(*networks: str) -> None:
+        put(world, rules("a", node=msgspec.structs.replace(NODE, node_port_networks=networks), **spec))
+
+    on("10.244.0.0/16", "203.0.113.0/24")
+    assert world.call("b", GATEWAY, 30080) == ("a", True)
+    assert world.call("outside", ADDRESSES["node"], 30080) == "reject"
+    on("192.0.2.0/24")
+    assert world.call("outside", ADDRESSES["node"], 30080) == ("a", True)
+    on("0.0.0.0/0")
+    assert world.call("b", GATEWAY, 30080) == ("a", True)
+    assert world.call("outside", ADDRESSES["node"], 30080) == ("a", True)
+    assert world.call("node", "127.0.0.1", 30080) == "reject", "loopback never does"
+    put(world, rules("a", **spec))
+    assert world.call("outside", ADDRESSES["node"], 30080) == ("a", True)
 
 
 def test_host_ports(world: World) -> None:

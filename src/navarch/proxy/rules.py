@@ -100,6 +100,8 @@ class Node(msgspec.Struct, frozen=True):
     own: services (`namespace/name`) without a selector that every node answers itself, such as DNS.
     bridge_filtered: the kernel shows bridged packets to netfilter; without it, replies between pods on one bridge
     would pass unseen, so that such connections are masqueraded. bridge: its interface, "" when unknown.
+    masquerade_all: whoever speaks to a cluster address hides behind the node, pods as well. node_port_networks: node
+    ports answer on the node's addresses in these, but for loopback ones, instead of on `addresses`; none overlap.
     """
 
     name: str
@@ -111,6 +113,8 @@ class Node(msgspec.Struct, frozen=True):
     own: Mapping[str, Target] = {}
     bridge_filtered: bool = True
     bridge: str = ""
+    masquerade_all: bool = False
+    node_port_networks: tuple[str, ...] = ()
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.base.tasks import BugReport
 from navarch.client.informer import Informers
-from navarch.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
+from navarch.kinds import CONFIGMAP, ENDPOINTSLICE, NODE, POD, SERVICE
 from navarch.kinds.endpointslice import SERVICE_LABEL
 from navarch.kinds.object import Object
 from navarch.proxy.compile import compile_host_ports, compile_service
@@ -25,6 +25,7 @@ from navarch.proxy.dataplane import Dataplane
 from navarch.proxy.health import HealthPorts, Standing, check_of
 from navarch.proxy.joining import Joiner
 from navarch.proxy.rules import Node, Part, Rules
+from navarch.proxy.settings import CONFIG, CONFIG_NAMESPACE, DEFAULTS, settings_of
 from navarch.proxy.watch_policies import PolicyWatch
 
 INTERVAL_S = 0.05
@@ -56,10 +57,12 @@ class Proxy:
         self._services = informers.of(SERVICE)
         self._slices = informers.of(ENDPOINTSLICE)
         self._pods = informers.of(POD, fields=f"spec.nodeName={node.name}")
+        self._config = informers.of(CONFIGMAP, CONFIG_NAMESPACE, f"metadata.name={CONFIG}")
         self._dataplane = dataplane
         self._node = node
         self._clock = clock
         self._zone = node.zone
+        self._settings = DEFAULTS
         self._eligible = True
         self._updated = clock.now()
         self._failing_since_s: float | None = None
@@ -75,8 +78,9 @@ class Proxy:
         """Set once the data plane holds everything that was there when the proxy started."""
 
     def set_node(self, node: Node) -> None:
-        """The node's addresses or networks changed; its name must not. Its zone is what its object says."""
-        self._node = msgspec.structs.replace(node, zone=self._zone)
+        """The node's addresses or networks changed; its name must not. Its zone is what its object says, and how it
+        serves what the cluster's settings say."""
+        self._node = self._settings.on(msgspec.structs.replace(node, zone=self._zone))
         self._dirty.update(self._service_names())
         self._wake.set()
 
@@ -101,7 +105,8 @@ class Proxy:
         self._slices.subscribe(self._slice_changed)
         self._pods.subscribe(self._pod_changed)
         self._nodes.subscribe(self._node_changed)
-        for informer in (self._services, self._slices, self._pods, self._nodes):
+        self._config.subscribe(self._config_changed)
+        for informer in (self._services, self._slices, self._pods, self._nodes, self._config):
             await informer.synced.wait()
         await self._policies.begin()
         self._wake.set()
@@ -185,6 +190,14 @@ class Proxy:
         zone = new.labels.get(ZONE_LABEL, "")
         if zone != self._zone:
             self._zone = zone
+            self.set_node(self._node)
+
+    def _config_changed(self, old: Object | None, new: Object | None) -> None:
+        found, complaints = settings_of(new)
+        for complaint in complaints:
+            log.warning("a setting of the cluster is passed over", namespace=CONFIG_NAMESPACE, why=complaint)
+        if found != self._settings:
+            self._settings = found
             self.set_node(self._node)
 
     def _service_names(self) -> list[str]:

@@ -38,6 +38,7 @@ SETS = {
     "hairpins": "type ipv4_addr . ipv4_addr;",
     "isolated-selves": "type ipv4_addr . ipv4_addr;",
 }
+NETWORKS = "type ipv4_addr; flags interval;"
 
 
 def whole(rules: Rules, table: str) -> str:
@@ -45,7 +46,8 @@ def whole(rules: Rules, table: str) -> str:
     name = f"ip {table}"
     lines = [f"add table {name}", f"delete table {name}", f"add table {name}"]
     lines += [f"add map {name} {each} {{ {what} }}" for each, what in MAPS.items()]
-    lines += [f"add set {name} {each} {{ {what} }}" for each, what in SETS.items()]
+    sets = {**SETS, "node-addresses": NETWORKS} if rules.node.node_port_networks else SETS
+    lines += [f"add set {name} {each} {{ {what} }}" for each, what in sets.items()]
     lines += _skeleton(rules.node, name)
     content = _Content(rules.node)
     content.elements = _node_elements(rules)
@@ -174,15 +176,22 @@ def _forwarding(node: Node) -> Iterator[str]:
 
 
 def _services(node: Node) -> Iterator[str]:
-    yield f"ip daddr @cluster-ips ip saddr != {node.cluster_cidr} jump do/hide"
+    strangers = "" if node.masquerade_all else f"ip saddr != {node.cluster_cidr} "
+    yield f"ip daddr @cluster-ips {strangers}jump do/hide"
     yield "ip daddr . meta l4proto . th dport vmap @fronts"
-    yield "ip daddr @node-addresses meta l4proto . th dport vmap @node-ports"
+    yield f"{_to_the_node(node)} meta l4proto . th dport vmap @node-ports"
     yield "fib daddr type local meta l4proto . th dport vmap @host-ports"
+
+
+def _to_the_node(node: Node) -> str:
+    """What has an address on which node ports answer. Which of its networks the node is in, the kernel knows."""
+    here = "ip daddr != 127.0.0.0/8 fib daddr type local " if node.node_port_networks else ""
+    return f"{here}ip daddr @node-addresses"
 
 
 def _refusing(node: Node) -> Iterator[str]:
     yield "ip daddr . meta l4proto . th dport vmap @refused"
-    yield "ip daddr @node-addresses meta l4proto . th dport vmap @refused-node-ports"
+    yield f"{_to_the_node(node)} meta l4proto . th dport vmap @refused-node-ports"
     yield "ip daddr @cluster-ips goto do/reject"
     if node.service_cidr:
         yield f"ip daddr {node.service_cidr} drop"
@@ -204,7 +213,7 @@ def _masquerading(node: Node) -> Iterator[str]:
 
 def _node_elements(rules: Rules) -> Elements:
     return {
-        "node-addresses": dict.fromkeys(rules.node.addresses, ""),
+        "node-addresses": dict.fromkeys(rules.node.node_port_networks or rules.node.addresses, ""),
         "hairpins": _hairpins(rules.hairpins),
     }
 

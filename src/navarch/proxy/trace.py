@@ -126,7 +126,8 @@ def _owner(rules: Rules, ask: Callable[[Part], Value | None]) -> tuple[str, Valu
 
 def _service(rules: Rules, front: Front, packet: Packet) -> _Way:
     node = rules.node
-    hidden = _is_cluster_ip(rules, front.address) and not _within(packet.source, node.cluster_cidr)
+    stranger = node.masquerade_all or not _within(packet.source, node.cluster_cidr)
+    hidden = _is_cluster_ip(rules, front.address) and stranger
     found = _entry(rules, front, packet)
     if found is None:
         return _Way(hidden=hidden)
@@ -147,7 +148,7 @@ def _entry(rules: Rules, front: Front, packet: Packet) -> tuple[str, Rule, str] 
     name, way = _owner(rules, lambda part: part.fronts.get(front))
     if way is not None:
         return name, "front", way
-    if front.address in node.addresses:
+    if _takes_node_ports(node, front.address):
         name, way = _owner(rules, lambda part: part.node_ports.get(gate))
         if way is not None:
             return name, "node port", way
@@ -158,11 +159,19 @@ def _entry(rules: Rules, front: Front, packet: Packet) -> tuple[str, Rule, str] 
     return None
 
 
+def _takes_node_ports(node: Node, address: str) -> bool:
+    """The addresses of the node that are known here are its own and that of its pods' network."""
+    if not node.node_port_networks:
+        return address in node.addresses
+    local = address in (*node.addresses, gateway(node))
+    return local and any(_within(address, each) for each in node.node_port_networks)
+
+
 def _refusal(rules: Rules, front: Front) -> Trace | None:
     gate = Gate(front.protocol, front.port)
     how: Refusal | None
     name, how = _owner(rules, lambda part: part.refused.get(front))
-    if how is None and front.address in rules.node.addresses:
+    if how is None and _takes_node_ports(rules.node, front.address):
         name, how = _owner(rules, lambda part: part.refused_node_ports.get(gate))
     if how is not None:
         return Trace(how, part=name, rule="refused")

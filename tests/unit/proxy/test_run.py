@@ -13,7 +13,7 @@ import msgspec
 from navarch.base.clock import LoopClock, SeededIds
 from navarch.base.errors import Retryable
 from navarch.client.informer import Informers
-from navarch.kinds import ENDPOINTSLICE, NAMESPACE, NETWORKPOLICY, POD, SERVICE
+from navarch.kinds import CONFIGMAP, ENDPOINTSLICE, NAMESPACE, NETWORKPOLICY, POD, SERVICE
 from navarch.kinds import NODE as NODE_KIND
 from navarch.proxy.fake import FakeDataplane
 from navarch.proxy.rules import Node, Rules
@@ -119,6 +119,33 @@ def test_many_changes_at_once_are_few_transactions(client: Any) -> None:
         assert bench.plane.writes <= 4
 
     bench_test(client, steps, two_services)
+
+
+def test_the_clusters_settings_are_followed_while_it_runs(client: Any) -> None:
+    def config(**data: str) -> dict[str, Any]:
+        return {"metadata": {"name": "navarch-config", "namespace": "kube-system"}, "data": data}
+
+    def prepare(bench: Bench) -> None:
+        two_services(bench)
+        bench.client.put(CONFIGMAP, config(masqueradeAll="true"))
+
+    async def steps(bench: Bench) -> None:
+        def node() -> Node:
+            return current.node if (current := bench.plane.current()) else NODE
+
+        assert (node().masquerade_all, node().node_port_networks) == (True, ()), "from the first transaction on"
+        bench.client.put(CONFIGMAP, config(nodePortAddresses="10.0.0.0/8"))
+        await bench.until(lambda: node().node_port_networks == ("10.0.0.0/8",) and not node().masquerade_all)
+        before = bench.plane.writes
+        bench.client.put(CONFIGMAP, config(nodePortAddresses="10.0.0.0/8", podNetwork="vxlan"))
+        bench.proxy.set_node(msgspec.structs.replace(NODE, addresses=("192.0.2.11",)))
+        await bench.until(lambda: node().addresses == ("192.0.2.11",))
+        assert node().node_port_networks == ("10.0.0.0/8",)
+        assert bench.plane.writes == before + 1
+        bench.client.remove(CONFIGMAP, "kube-system", "navarch-config")
+        await bench.until(lambda: node().node_port_networks == ())
+
+    bench_test(client, steps, prepare)
 
 
 def test_a_refused_transaction_is_tried_again(client: Any) -> None:

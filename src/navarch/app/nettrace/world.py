@@ -39,6 +39,7 @@ from navarch.proxy.podfacts import facts
 from navarch.proxy.policy import Policies
 from navarch.proxy.rules import Node, Rules, Target
 from navarch.proxy.run import ZONE_LABEL
+from navarch.proxy.settings import settings_in
 
 DNS = ("kube-system", "kube-dns")
 READ = (NODE, POD, NAMESPACE, SERVICE, ENDPOINTSLICE, NETWORKPOLICY, SERVICECIDR)
@@ -117,7 +118,8 @@ class World:
             if ipv4(address) and pods is not None:
                 own = {"/".join(DNS): Target(str(pods[1]), DNS_PORT)}
                 zone = found.labels.get(ZONE_LABEL, "")
-                made[name] = Node(name, (address,), str(pods), self.cluster_cidr, self.service_cidr, zone, own)
+                plain = Node(name, (address,), str(pods), self.cluster_cidr, self.service_cidr, zone, own)
+                made[name] = settings_in(self.config)[0].on(plain)
         return made
 
     def rules(self, node: str) -> Rules:

@@ -1,0 +1,65 @@
+"""How a cluster has its services served: two settings in the ConfigMap that all of its nodes read.
+
+They are called what kube-proxy's options are. What is written wrongly is passed over with a word, since a node without
+services would be worse.
+
+Source: https://kubernetes.io/docs/reference/config-api/kube-proxy-config.v1alpha1/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv6Network, collapse_addresses, ip_network
+from typing import NamedTuple
+
+import msgspec
+
+from navarch.kinds.object import Object
+from navarch.objects.value import dig
+from navarch.proxy.rules import Node
+
+CONFIG_NAMESPACE, CONFIG = "kube-system", "navarch-config"
+MASQUERADE_ALL, NODE_PORT_ADDRESSES = "masqueradeAll", "nodePortAddresses"
+PRIMARY = "primary"
+"""The node's own address."""
+
+
+class ProxySettings(NamedTuple):
+    """As in `Node`."""
+
+    masquerade_all: bool = False
+    node_port_networks: tuple[str, ...] = ()
+
+    def on(self, node: Node) -> Node:
+        return msgspec.structs.replace(
+            node, masquerade_all=self.masquerade_all, node_port_networks=self.node_port_networks
+        )
+
+
+DEFAULTS = ProxySettings()
+
+
+def settings_of(config: Object | None) -> tuple[ProxySettings, list[str]]:
+    """And what is wrong with them. None: the cluster says nothing."""
+    return settings_in(dig(config.document(), "data", default={}) if config is not None else {})
+
+
+def settings_in(data: Mapping[str, str]) -> tuple[ProxySettings, list[str]]:
+    complaints: list[str] = []
+    said = data.get(MASQUERADE_ALL, "").strip()
+    if said not in ("", "true", "false"):
+        complaints.append(f'{MASQUERADE_ALL} is {said!r}: write "true" or "false"')
+    return ProxySettings(said == "true", _networks(data.get(NODE_PORT_ADDRESSES, ""), complaints)), complaints
+
+
+def _networks(text: str, complaints: list[str]) -> tuple[str, ...]:
+    """Of IPv4; those of IPv6 are no mistake."""
+    said = [each.strip() for each in text.split(",") if each.strip()]
+    if said in ([], [PRIMARY]):
+        return ()
+    try:
+        found = [ip_network(each, strict=False) for each in said]
+    except ValueError as error:
+        complaints.append(f'{NODE_PORT_ADDRESSES} is {text!r}: {error}; write "{PRIMARY}", or networks with commas')
+        return ()
+    return tuple(str(each) for each in collapse_addresses(one for one in found if not isinstance(one, IPv6Network)))
