@@ -42,7 +42,9 @@ from navarch.kinds import (
     SUBJECTACCESSREVIEW,
 )
 from navarch.store.memory import MemoryStore
+from navarch.wire import http_connection
 from navarch.wire.http import Server
+from navarch.wire.http_packing import GZIP_FROM_BYTES
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 
@@ -171,6 +173,21 @@ def test_lists_select_and_page(run: Run) -> None:
             names += [one.name for one in page.items]
         assert names == list("abcde")
         assert len((await client.list(CONFIGMAP, "default", revision="0")).items) == 4
+
+    run(test)
+
+
+def test_a_long_list_comes_whole_from_another_machine(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To clients that are not beside it the server sends what is long compressed."""
+    monkeypatch.setattr(http_connection, "NEAR", ())
+
+    async def test(client: Client) -> None:
+        for name in "abc":
+            await client.create(CONFIGMAP, config(name, text="a word " * 10_000))
+        found = await client.list(CONFIGMAP, "default")
+        assert sum(len(one.raw) for one in found.items) > GZIP_FROM_BYTES
+        assert [one.name for one in found.items] == ["a", "b", "c"]
+        assert (await client.get(CONFIGMAP, "default", "b")).raw == found.items[1].raw
 
     run(test)
 

@@ -251,7 +251,7 @@ class HttpClient:
                 connector = aiohttp.TCPConnector(limit=self._connections)
             agent = f"{self._manager}/{__version__}"
             self._session = aiohttp.ClientSession(
-                connector=connector, headers={"User-Agent": agent}, auto_decompress=False, read_bufsize=1 << 18
+                connector=connector, headers={"User-Agent": agent}, read_bufsize=1 << 18
             )
         return self._session
 
