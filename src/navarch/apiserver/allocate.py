@@ -78,24 +78,29 @@ class Pool:
 
 
 class Addresses:
-    """The pool of a network's addresses, without the first (the network) and the last (broadcast)."""
+    """The pool of a network's addresses, without the first (the network) and, of IPv4, the last (broadcast)."""
 
     def __init__(self, network: str, ids: Ids) -> None:
         self.network = ipaddress.ip_network(network)
-        usable = self.network.num_addresses - 2
+        usable = self._usable = self.network.num_addresses - (2 if self.network.version == 4 else 1)
         self._first = int(self.network.network_address) + 1
         self.pool = Pool(usable, min(max(16, usable // 16), 256) if usable > 32 else 0, ids)
 
     def number(self, address: str) -> int | None:
         """Where in the pool the address is; None when it is no usable address of the network."""
         try:
-            number = int(ipaddress.ip_address(address)) - self._first
+            found = ipaddress.ip_address(address)
         except ValueError:
             return None
-        return number if 0 <= number < self.network.num_addresses - 2 else None
+        number = int(found) - self._first
+        return number if found.version == self.network.version and 0 <= number < self._usable else None
 
     def address(self, number: int) -> str:
-        return str(ipaddress.ip_address(self._first + number))
+        return str(self.network.network_address + 1 + number)
+
+    @property
+    def family(self) -> str:
+        return f"IPv{self.network.version}"
 
 
 class Ports:

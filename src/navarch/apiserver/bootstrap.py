@@ -64,13 +64,14 @@ class Place:
     front_proxy_authority: str = ""
 
 
-async def bootstrap(client: Client, place: Place | None = None) -> None:
-    """Bring the cluster's own objects into being. place: None where nobody reaches the server by network."""
+async def bootstrap(client: Client, place: Place | None = None, networks: str = ADDRESSES) -> None:
+    """Bring the cluster's own objects into being. place: None where nobody reaches the server by network. networks: of
+    Services, one of a family, parted by commas."""
     await ensure_namespaces(client)
     await ensure(client, PRIORITYCLASS, list(_priorities()))
     await ensure(client, PRIORITYLEVELCONFIGURATION, suggested.levels())
     await ensure(client, FLOWSCHEMA, suggested.schemas())
-    await ensure(client, SERVICECIDR, [_network()])
+    await ensure(client, SERVICECIDR, [_networks(networks)])
     for kind, documents in (
         (CLUSTERROLE, roles.cluster_roles()),
         (ROLE, roles.roles()),
@@ -191,10 +192,10 @@ def _namespace(name: str) -> Document:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def _network() -> Document:
-    """The network that Services are given addresses of from the beginning."""
+def _networks(networks: str) -> Document:
+    """Those that Services are given addresses of from the beginning."""
     metadata = {"name": "kubernetes"}
-    spec = {"cidrs": [ADDRESSES]}
+    spec = {"cidrs": networks.split(",")}
     return {"apiVersion": SERVICECIDR.api_version, "kind": SERVICECIDR.name, "metadata": metadata, "spec": spec}
 
 

@@ -14,6 +14,7 @@ from navarch.apiserver.admission.pods import PATIENCE_S
 from navarch.apiserver.admission.review import Plugins
 from navarch.apiserver.admission.webhooks import Webhooks
 from navarch.apiserver.aggregation.aggregator import Aggregator
+from navarch.apiserver.allocate import ADDRESSES
 from navarch.apiserver.aside import Aside
 from navarch.apiserver.call import ITSELF, Authorizer, Call, Reads, User
 from navarch.apiserver.connecting import connect
@@ -56,11 +57,13 @@ class Core:
         simulated: bool = False,
         metrics: Registry | None = None,
         judges: Mapping[str, Judge] | None = None,
+        networks: str = ADDRESSES,
     ) -> None:
         """authorizer: asked for what clients in this process do; None allows.
         answers: (plural, subresource) -> who answers what is posted there and not stored (reviews, tokens).
         patience_s: how long new pods that say nothing about it stay on a node that was lost.
         simulated: pods run nowhere, and are never connected to. judges: admission plugins of others, by name.
+        networks: out of which Services have addresses, one of a family, parted by commas.
         """
         metrics = metrics or Registry()
         self._own = metrics.counter(
@@ -81,6 +84,7 @@ class Core:
             lambda: self._context.authorizer,
             webhooks,
             extensions.plugins(judges or {}, metrics),
+            networks,
         )
         self._context: Context = Context(self._state, Plugins(chosen), authorizer, dict(answers or {}))
         self._expiry = Expiry(self._state)

@@ -82,9 +82,10 @@ class Proxies:
         scheme, name, port = targets.split_name(asked, "node")
         status = self._get(NODE, "", name).document().get("status", {})
         agent = str(status.get("daemonEndpoints", {}).get("kubeletEndpoint", {}).get("Port", ""))
-        addresses = {entry["type"]: entry["address"] for entry in status.get("addresses", [])}
+        addresses = {entry["type"]: entry["address"] for entry in reversed(status.get("addresses", []))}
         host = addresses.get("InternalIP", name)
         targets.check_address(host)
+        host = f"[{host}]" if ":" in host else host
         if not port or port == agent:
             return Place(name, "", f"{host}:{agent}")
         return Place(name, f"/nodeProxy/{scheme or 'http'}/{targets.number(port)}", f"{host}:{port}")

@@ -118,6 +118,6 @@ def list_nodes(door: Door) -> list[dict[str, Any]]:
     for item in found["items"]:
         state = item.get("status", {})
         ready = any(c["type"] == "Ready" and c["status"] == "True" for c in state.get("conditions", []))
-        addresses = {address["type"]: address["address"] for address in state.get("addresses", [])}
+        addresses = {address["type"]: address["address"] for address in reversed(state.get("addresses", []))}
         nodes.append({"name": item["metadata"]["name"], "ready": ready, "addresses": addresses})
     return nodes

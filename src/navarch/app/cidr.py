@@ -6,13 +6,13 @@ Until the first machine of a cluster was told, it takes the first range, which i
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
-
+from navarch.app import ranges
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.base.errors import ApiError, Retryable
 from navarch.base.log import Log
 from navarch.client.client import Client
 from navarch.kinds import NODE
+from navarch.kinds.object import Object
 
 _log = Log("network")
 
@@ -26,7 +26,14 @@ def known(layout: Layout, settings: Settings) -> str:
 
 
 def first(settings: Settings) -> str:
-    return str(next(iter(IPv4Network(settings.cluster_cidr).subnets(new_prefix=24))))
+    """Of each of the cluster's ranges, parted by a comma."""
+    return ",".join(str(next(ranges.nodes_of(network))) for network in ranges.networks(settings.cluster_cidr))
+
+
+def given_to(node: Object) -> str:
+    """What a Node says of its pods' addresses, parted by a comma; "" for nothing yet."""
+    spec = node.view.spec
+    return ",".join(spec.pod_cidrs) or spec.pod_cidr
 
 
 def keep(layout: Layout, cidr: str) -> None:
@@ -37,7 +44,7 @@ async def ask(client: Client, layout: Layout, settings: Settings) -> str:
     """What the node has been given, as far as that can be learned now. Raises: Retryable: nothing is known yet."""
     before = known(layout, settings)
     try:
-        given = (await client.get(NODE, "", settings.node_name)).view.spec.pod_cidr
+        given = given_to(await client.get(NODE, "", settings.node_name))
     except (ApiError, Retryable) as error:
         _log.info("the node's range is taken as it was", cidr=before, error=error)
         given = ""

@@ -12,6 +12,7 @@ from functools import partial
 from socket import gethostname
 
 from navarch.apiserver.admission.extensions import Judge
+from navarch.apiserver.allocate import ADDRESSES
 from navarch.apiserver.audit.auditor import Auditor
 from navarch.apiserver.audit.logfile import LogFile
 from navarch.apiserver.audit.logfile import Settings as LogSettings
@@ -74,6 +75,7 @@ class Settings:
     front_proxy: what the server shows to other API servers that it hands requests on to.
     sign: certificates for others, with the key of the cluster's authority.
     audit: what is recorded of requests, and where.
+    networks: out of which Services have addresses, one of a family, parted by commas.
     """
 
     signing_key: bytes
@@ -86,6 +88,7 @@ class Settings:
     front_proxy: Pair | None = None
     sign: Sign | None = None
     audit: Audit | None = None
+    networks: str = ADDRESSES
 
 
 def _stopped(task: asyncio.Task[None]) -> str:
@@ -133,6 +136,7 @@ class ControlPlane:
             simulated=settings.simulated,
             metrics=self.metrics,
             judges=settings.judges,
+            networks=settings.networks,
         )
         self.kinds = self.core.kinds
         self.authorizer = late.made = Authorizers(self.core.reads)
@@ -183,7 +187,7 @@ class ControlPlane:
         if self._presence is not None:
             await ensure_namespaces(client)
             await self._presence.announce()
-        await bootstrap(client, None if self._settings.place is None else self._place())
+        await bootstrap(client, None if self._settings.place is None else self._place(), self._settings.networks)
         await ensure_tracking(client, self._clock.now())
         if self._settings.options.local_path:
             await ensure_storage(client)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from navarch.apiserver.call import Reads
 from navarch.apiserver.dialer import Declined
+from navarch.app.layout import in_url
 from navarch.base.errors import Unavailable
 from navarch.kinds import NODE
 from navarch.wire.message import Response, Tunnel
@@ -67,7 +68,7 @@ class HttpsDialer:
         try:
             answer = await self._session.request(
                 method,
-                URL(f"https://{host}:{port}{target}", encoded=True),
+                URL(f"https://{in_url(host)}:{port}{target}", encoded=True),
                 headers=CIMultiDict(headers),
                 data=body or None,
                 ssl=self._believing() if insecure else self._context,
@@ -101,7 +102,7 @@ class HttpsDialer:
         if found is None:
             raise Unavailable(f"node {node} does not exist any more")
         status = found.document().get("status", {})
-        addresses = {entry["type"]: entry["address"] for entry in status.get("addresses", [])}
+        addresses = {entry["type"]: entry["address"] for entry in reversed(status.get("addresses", []))}
         port = status.get("daemonEndpoints", {}).get("kubeletEndpoint", {}).get("Port", 0)
         if "InternalIP" not in addresses or not port:
             raise Unavailable(f"node {node} has not said where its agent listens")

@@ -57,7 +57,7 @@ def wanted(settings: Settings) -> tuple[Wanted, Wanted]:
     """As a client of the API server, and to be shown at the agent's port."""
     signer = "kubernetes.io/kube-apiserver-client-kubelet"
     client = Wanted(identity.NODE, signer, ("client auth", "digital signature"))
-    hosts = (settings.node_name, settings.node_ip)
+    hosts = (settings.node_name, *settings.node_ips)
     serving = ("digital signature", "server auth")
     return client, Wanted(identity.AGENT, "kubernetes.io/kubelet-serving", serving, hosts)
 

@@ -11,13 +11,13 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import yaml
 
 from navarch.apiserver.aggregation.identity import CLIENT
+from navarch.app import ranges
 from navarch.app.kubeconfig import build
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.base.clock import Clock, SystemIds
@@ -83,7 +83,7 @@ def prepare(layout: Layout, settings: Settings, clock: Clock, *, renew_before: t
         ca=pki.authority.pair.certificate,
         server=pki.server("apiserver", "kube-apiserver", server_hosts(settings)),
         dialer=pki.client("apiserver-agent-client", *DIALER),
-        agent=pki.server(AGENT, f"system:node:{name}", [name, "localhost", "127.0.0.1", settings.node_ip]),
+        agent=pki.server(AGENT, f"system:node:{name}", [name, "localhost", "127.0.0.1", *settings.node_ips]),
         node=pki.client(NODE, f"system:node:{name}", ["system:nodes"]),
         front_proxy_ca=front_proxy_ca,
         front_proxy=front_proxy,
@@ -163,14 +163,13 @@ def renew_all(layout: Layout, settings: Settings, clock: Clock) -> Identity:
 
 def server_hosts(settings: Settings) -> list[str]:
     """Every name and address that a client may reach the API server by."""
-    service_ip = str(IPv4Network(settings.service_cidr)[1])
     names = ["localhost", settings.node_name, "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     return [
         *names,
         f"kubernetes.default.svc.{settings.cluster_domain}",
         "127.0.0.1",
-        settings.node_ip,
-        service_ip,
+        *settings.node_ips,
+        ranges.first(settings, ranges.API_HOST),
         *settings.api_names,
     ]
 

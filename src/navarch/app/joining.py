@@ -26,7 +26,7 @@ import yaml
 
 from navarch.agent.machine import read_machine
 from navarch.agent.node import new_node
-from navarch.app import cidr, enrolment, identity, machine, tokens, welcome
+from navarch.app import cidr, enrolment, identity, machine, provision, ranges, tokens, welcome
 from navarch.app.layout import Layout, Settings, load_settings, save_settings
 from navarch.app.machine import Say
 from navarch.app.provision import NotProvisioned, node_name
@@ -134,8 +134,9 @@ def own_address(server: str) -> str:
     """The address of this machine that packets to the server have as their source. Raises: NotProvisioned."""
     parts = urlsplit(server)
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((parts.hostname, parts.port))  # sends nothing: it only asks the kernel for a route
+        family, _, _, _, target = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(target)  # sends nothing: it only asks the kernel for a route
             found = str(probe.getsockname()[0])
     except OSError as error:
         raise NotProvisioned(
@@ -163,10 +164,9 @@ def enter(layout: Layout, asked: Invitation, wanted: Mapping[str, Any], say: Say
     wanted: more settings by name. Raises: NotProvisioned.
     """
     ca = discover(asked, say)
-    address = asked.address or own_address(asked.server)
     name = asked.name or node_name()
     try:
-        return asyncio.run(_enter(layout, asked, ca, Settings(name, address, server=asked.server, **wanted), say))
+        return asyncio.run(_enter(layout, asked, ca, Settings(name, "", server=asked.server, **wanted), say))
     except Unauthorized as error:
         raise NotProvisioned(
             f"the server does not take the token: it has ended, or is not for joining ({error})"
@@ -180,6 +180,7 @@ async def _enter(layout: Layout, asked: Invitation, ca: bytes, settings: Setting
     async with HttpClient(Target(asked.server, ca, token=asked.token), "navarch-join") as newcomer:
         await _check_free(newcomer, settings.node_name)
         settings = with_cluster(settings, await newcomer.get(CONFIGMAP, CONFIG_NAMESPACE, CONFIG))
+        settings = settings.having(**addresses(settings, asked))
         machine.keep_private(layout)
         write_private(layout.pki / "ca.crt", ca, 0o644)
         say("asking for a certificate")
@@ -191,6 +192,17 @@ async def _enter(layout: Layout, asked: Invitation, ca: bytes, settings: Setting
         cidr.keep(layout, await _range(node, layout, settings))
     save_settings(layout, settings)
     return settings
+
+
+def addresses(settings: Settings, asked: Invitation) -> dict[str, str]:
+    """This machine's, of the families that the cluster has. Raises: NotProvisioned."""
+    ranges.check_kernel({name: getattr(settings, name) for name in ranges.OPTIONS})
+    near = "" if asked.address else own_address(asked.server)
+
+    def find(version: int) -> str:
+        return near if near and (":" in near) == (version == 6) else provision.node_address(version)
+
+    return ranges.node_addresses(settings.service_cidr, asked.address, find)
 
 
 async def _check_free(client: Client, name: str) -> None:
@@ -225,7 +237,7 @@ async def _range(client: Client, layout: Layout, settings: Settings) -> str:
         await client.create(NODE, new_node(agent_config(layout, settings), read_machine(layout.agent)))
     deadline = clock.monotonic() + RANGE_S
     while clock.monotonic() < deadline:
-        found: str = (await client.get(NODE, "", settings.node_name)).view.spec.pod_cidr
+        found = cidr.given_to(await client.get(NODE, "", settings.node_name))
         if found:
             return found
         await clock.sleep(0.05)

@@ -97,9 +97,10 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What makes one cluster differ from another. CIDRs are IPv4.
+    """What makes one cluster differ from another.
 
-    api_port, agent_port: where server and agent listen. cluster_cidr: addresses of pods; service_cidr: of services.
+    api_port, agent_port: where server and agent listen. cluster_cidr: addresses of pods; service_cidr: of services;
+    both of one family or of two, parted by a comma, in order. node_ip: of the first family; other_ip: of the second.
     dns_ip: of the Service `kube-dns`. bridge: the interface that pods hang on. table: the name of the nftables table.
     context: in the kubeconfig. log_level: `debug`, `info`, `warning` or `error`. log_format: `text` or `json`.
     shutdown_delay_s: how long the server serves on, no longer ready, once it is told to stop.
@@ -163,9 +164,20 @@ class Settings:
     """The control group that holds every container."""
     network: str = "navarch"
     """The name of the pods' network, by which its plugins keep what they did."""
+    other_ip: str = ""
+    """This machine's address of the cluster's second family; "": it has none, or the cluster has one family."""
 
     def having(self, **changes: Any) -> Settings:
         return replace(self, **changes)
+
+    @property
+    def node_ips(self) -> tuple[str, ...]:
+        return (self.node_ip, self.other_ip) if self.other_ip else (self.node_ip,)
+
+    @property
+    def every_address(self) -> tuple[str, ...]:
+        """What a server listens on that is to be reached by every family of the cluster."""
+        return ("0.0.0.0", "::") if ":" in self.service_cidr else ("0.0.0.0",)
 
     @property
     def api_url(self) -> str:
@@ -174,7 +186,12 @@ class Settings:
     @property
     def public_url(self) -> str:
         """As other machines reach the API server."""
-        return self.server or f"https://{(*self.api_names, self.node_ip)[0]}:{self.api_port}"
+        return self.server or f"https://{in_url((*self.api_names, self.node_ip)[0])}:{self.api_port}"
+
+
+def in_url(host: str) -> str:
+    """A name or an address as URLs have it."""
+    return f"[{host}]" if ":" in host else host
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:

@@ -14,12 +14,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from navarch.app import ask, cidr, containerd, identity, provision, supervisor
+from navarch.app import ask, cidr, containerd, identity, provision, ranges, supervisor
 from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
 from navarch.app.layout import Layout, Settings, load_settings, save_settings, write_atomically
@@ -59,17 +59,18 @@ def choose_settings(layout: Layout, wanted: Mapping[str, Any], registries: Mappi
     if found is None:
         if "node_name" not in chosen:
             chosen["node_name"] = provision.node_name()
-        if "node_ip" not in chosen:
-            chosen["node_ip"] = provision.node_address()
-        return Settings(**chosen, registries=dict(registries))
-    differs = [
-        f"--{name.replace('_', '-')} is {getattr(found, name)}, not {value}"
-        for name, value in chosen.items()
-        if value != getattr(found, name)
-    ]
+        return Settings(**_placed(chosen, Settings("", "")), registries=dict(registries))
+    differs = list(_differences(found, chosen))
     if differs:
         raise NotProvisioned(f"the cluster runs with other settings: {'; '.join(differs)}; `navarch down` removes it")
     return replace(found, registries={**found.registries, **registries})
+
+
+def _differences(found: Settings, chosen: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in chosen.items():
+        has = ",".join(found.node_ips) if name == "node_ip" else getattr(found, name)
+        if not (ranges.same(value, has) if name in ranges.OPTIONS else value in (has, getattr(found, name))):
+            yield f"{ranges.OPTIONS.get(name) or '--' + name.replace('_', '-')} is {has}, not {value}"
 
 
 def keep_server_settings(layout: Layout, wanted: Mapping[str, Any]) -> None:
@@ -78,10 +79,18 @@ def keep_server_settings(layout: Layout, wanted: Mapping[str, Any]) -> None:
     if not wanted:
         return
     found = load_settings(layout)
-    if found is None:
-        name = wanted.get("node_name") or provision.node_name()
-        found = Settings(name, wanted.get("node_ip") or provision.node_address())
-    save_settings(layout, replace(found, **wanted))
+    before = found or Settings(wanted.get("node_name") or provision.node_name(), "")
+    made = _placed(wanted, before) if found is None or {"node_ip", *ranges.OPTIONS} & wanted.keys() else wanted
+    save_settings(layout, replace(before, **made))
+
+
+def _placed(wanted: Mapping[str, Any], before: Settings) -> dict[str, Any]:
+    """With the ranges that follow from those asked for, and this machine's addresses. Raises: NotProvisioned."""
+    settled = ranges.settled(wanted, before)
+    ranges.check_kernel(settled)
+    services = settled.get("service_cidr", before.service_cidr)
+    given = wanted.get("node_ip") or (",".join(before.node_ips) if before.node_ip else "")
+    return {**wanted, **settled, **ranges.node_addresses(services, given, provision.node_address)}
 
 
 def check_audit_policy(file: str) -> None:

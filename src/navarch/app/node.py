@@ -77,7 +77,7 @@ def agent_config(layout: Layout, settings: Settings) -> AgentConfig:
     logs = Path(kubelet.pod_logs_dir) if kubelet.pod_logs_dir else layout.logs / "pods"
     return AgentConfig(
         node_name=settings.node_name,
-        node_ips=(settings.node_ip,),
+        node_ips=settings.node_ips,
         paths=Paths(layout.agent, logs),
         cluster_dns=(settings.dns_ip,),
         cluster_domain=settings.cluster_domain,
@@ -177,7 +177,8 @@ async def serve(layout: Layout, settings: Settings) -> None:
             ) as server,
             asyncio.TaskGroup() as group,
         ):
-            await server.listen("0.0.0.0", settings.agent_port)
+            for host in settings.every_address:
+                await server.listen(host, settings.agent_port)
             tasks = [group.create_task(organ.run()) for organ in (*organs, streams)]
             renewal = _renewal(layout, settings, who, server, client)
             tasks.append(group.create_task(renewal.run()))

@@ -182,20 +182,25 @@ def node_name(host_name: str = "") -> str:
     return name
 
 
-def node_address() -> str:
-    """The address that other machines reach this one at: the source of the default route, else of any interface.
+PROBES = {4: (socket.AF_INET, ("192.0.2.1", "10.255.255.255")), 6: (socket.AF_INET6, ("2001:db8::1", "fd00::1"))}
+"""Addresses of nobody, to which a machine's routes lead."""
 
-    Raises:
-        NotProvisioned: no interface has an address.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for target in ("192.0.2.1", "10.255.255.255"):
+
+def node_address(version: int = 4) -> str:
+    """The address that other machines reach this one at: the source of the default route, else of any interface; ""
+    where no interface has one."""
+    family, targets = PROBES[version]
+    try:
+        probe = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError:  # the kernel has none of this family
+        return ""
+    with probe:
+        for target in targets:
             try:
                 probe.connect((target, 9))  # sends nothing: it only asks the kernel for a route
             except OSError:
                 continue
             return str(probe.getsockname()[0])
-    found = subprocess.run(["ip", "-4", "-br", "addr", "show", "scope", "global"], capture_output=True, text=True)
-    for line in found.stdout.splitlines():
-        return line.split()[2].split("/")[0]
-    raise NotProvisioned("no network interface has an IPv4 address other than loopback; give one with --node-ip")
+    shown = ["ip", f"-{version}", "-br", "addr", "show", "scope", "global"]
+    found = subprocess.run(shown, capture_output=True, text=True)
+    return next((line.split()[2].split("/")[0] for line in found.stdout.splitlines()), "")

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from ipaddress import IPv4Network
 from pathlib import Path
 
 from navarch.apiserver.admission import extensions
@@ -16,7 +15,7 @@ from navarch.apiserver.audit.logfile import Settings as LogSettings
 from navarch.apiserver.audit.policy import BadPolicy, parse
 from navarch.apiserver.bootstrap import Place
 from navarch.apiserver.call import ITSELF
-from navarch.app import identity
+from navarch.app import identity, ranges
 from navarch.app.control_plane import Audit, ControlPlane
 from navarch.app.control_plane import Settings as PlaneSettings
 from navarch.app.dialer import HttpsDialer
@@ -81,7 +80,8 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
         async with Server(
             served.handle, context=context, clock=clock, end_streams=ending, hands_on=served.hands_on
         ) as server:
-            await server.listen("0.0.0.0", settings.api_port)
+            for host in settings.every_address:
+                await server.listen(host, settings.api_port)
             await server.listen_unix(layout.server_socket)
             async with asyncio.TaskGroup() as group:
                 synced = asyncio.Event()
@@ -136,7 +136,7 @@ async def _settle_when(synced: asyncio.Event) -> None:
 
 def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
     place = Place(
-        str(IPv4Network(settings.service_cidr)[1]),
+        ranges.first(settings, ranges.API_HOST),
         (settings.node_ip,),
         settings.api_port,
         who.ca.decode(),
@@ -157,6 +157,7 @@ def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
         front_proxy=who.front_proxy,
         judges=extensions.installed(),
         sign=who.sign,
+        networks=settings.service_cidr,
     )
 
 

@@ -122,7 +122,7 @@ def rules(new: Document, old: Document | None) -> Iterable[Cause]:
     check_labels(faults, spec.get("selector"), "spec.selector")
     _affinity(faults, spec)
     if type_ != "ExternalName":
-        _cluster_addresses(faults, spec, was)
+        cluster_addresses(faults, spec, was)
     for index, found in enumerate(spec.get("externalIPs") or ()):
         field = f"spec.externalIPs[{index}]"
         if address(faults, found, field, was.get("externalIPs") or ()) and is_ip(found):
@@ -257,7 +257,8 @@ def _pairs(faults: Faults, ports: list[Document], type_: Any) -> None:
         inside.add(pair)
 
 
-def _cluster_addresses(faults: Faults, spec: Document, was: Document) -> None:
+def cluster_addresses(faults: Faults, spec: Document, was: Document) -> None:
+    """What is wrong with addresses and families in themselves, whatever a cluster has."""
     single, several = spec.get("clusterIP"), spec.get("clusterIPs") or []
     if several and not single:
         faults.invalid("spec.clusterIPs", several, "must be empty when `clusterIP` is not specified")

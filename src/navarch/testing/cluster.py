@@ -23,10 +23,10 @@ from navarch.controllers.options import Options
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.testing.behaviour import Behaviour, behaviours_from_yaml
-from navarch.testing.engine import Engine, Plan
+from navarch.testing.engine import NETWORKS, Engine, Plan
 from navarch.testing.explain import event_lines, explain, troubles
 from navarch.testing.faces import Awaited, Blocking
-from navarch.testing.machine import Machine
+from navarch.testing.machine import ONLY_IPV4, Machine
 from navarch.testing.manifests import Source, documents, kind_of
 from navarch.testing.wait import Target, Until, holds, target, told
 
@@ -56,6 +56,7 @@ class Cluster:
     nodes: how many (`node-0`, …), their names, or name -> `Machine`. machine: what the others are made of.
     zones: nodes are dealt out over them. behaviours: how containers behave, in Python or YAML; without any, they
     start at once and run for ever. frozen: time stands but for `clock.advance`; else it goes with the machine's.
+    families: of addresses, `IPv4`, `IPv6` or both, the first one first.
     port: of the API server, 0 for a free one. admission: plugins to ask about writes, by name (none that is installed
     is asked unless it is among them).
     """
@@ -71,7 +72,10 @@ class Cluster:
         port: int = 0,
         options: Options | None = None,
         admission: Mapping[str, Judge] | None = None,
+        families: Sequence[str] = ONLY_IPV4,
     ) -> None:
+        if not families or len(set(families)) < len(families) or not set(families) <= set(NETWORKS):
+            raise ValueError(f"families are some of {', '.join(NETWORKS)}, each once, not {', '.join(families)!r}")
         self._plan = Plan(
             nodes=_machines(nodes, machine, zones),
             behaviours=behaviours_from_yaml(behaviours) if isinstance(behaviours, str) else tuple(behaviours),
@@ -79,6 +83,7 @@ class Cluster:
             port=port,
             options=options or Options(cluster_cidr=""),
             judges=admission or {},
+            families=tuple(families),
         )
         self._engine: Engine | None = None
 

@@ -36,7 +36,7 @@ from navarch.store.memory import MemoryStore
 from navarch.testing.behaviour import Behaviour
 from navarch.testing.collector import PATIENCE
 from navarch.testing.heartbeats import SimulatedHeartbeats
-from navarch.testing.machine import Machine
+from navarch.testing.machine import ONLY_IPV4, Machine
 from navarch.testing.nodes import SimulatedNodes
 from navarch.wire.http import Server
 
@@ -50,14 +50,19 @@ ENDING_S = 10.0
 """How long whoever was cut off waits to be told why."""
 REGISTER_TOGETHER = 64
 READY_S = 10.0
-PLACE = Place("10.96.0.1", ("192.0.2.1",), 6443)
+PLACES = {
+    "IPv4": Place("10.96.0.1", ("192.0.2.1",), 6443),
+    "IPv6": Place("fd00:10:96::1", ("2001:db8::1",), 6443),
+}
 """What the Service `kubernetes` says: an address for documentation, since nothing simulated connects to it."""
+NETWORKS = {"IPv4": "10.96.0.0/16", "IPv6": "fd00:10:96::/112"}
+"""Of Services."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What cluster to make. nodes: name -> what it is made of, in order. port: 0 for any that is free.
-    judges: admission plugins, by name."""
+    judges: admission plugins, by name. families: of addresses, the cluster's first one first."""
 
     nodes: dict[str, Machine]
     behaviours: Sequence[Behaviour] = ()
@@ -65,6 +70,7 @@ class Plan:
     port: int = 0
     options: Options = field(default_factory=Options)
     judges: Mapping[str, Judge] = field(default_factory=dict)
+    families: Sequence[str] = ONLY_IPV4
 
 
 class Engine:
@@ -78,7 +84,7 @@ class Engine:
         self.authority = Authority.create("navarch-ca", SystemClock(), self.ids)
         front_proxy = Authority.create("navarch-front-proxy-ca", SystemClock(), self.ids)
         place = replace(
-            PLACE,
+            PLACES[plan.families[0]],
             client_authority=self.authority.pair.certificate.decode(),
             front_proxy_authority=front_proxy.pair.certificate.decode(),
         )
@@ -96,6 +102,7 @@ class Engine:
                 judges=plan.judges,
                 front_proxy=front_proxy.client(CLIENT),
                 sign=Signer(self.authority.pair, SystemClock(), self.ids),
+                networks=",".join(NETWORKS[family] for family in plan.families),
             ),
             kinds=DEFAULT.with_kinds(*METERED),
             heartbeats=self.heartbeats,
@@ -104,7 +111,12 @@ class Engine:
         nodes_client = self.control.client(NODES_USER, "kubelet")
         self._informers = Informers(nodes_client, self.clock)
         self.nodes = SimulatedNodes(
-            nodes_client, self.clock, self.heartbeats, plan.behaviours, informers=self._informers
+            nodes_client,
+            self.clock,
+            self.heartbeats,
+            plan.behaviours,
+            informers=self._informers,
+            families=tuple(plan.families),
         )
         self.control.core.measure_by(self.nodes)
         self._thread = threading.Thread(target=self._run, name="navarch", daemon=True)

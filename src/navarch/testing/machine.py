@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from navarch.base.clock import rfc3339
 from navarch.kinds.node import ATTACHED_FOR
@@ -15,6 +15,10 @@ NODES_FROM = int(IPv4Address("172.16.0.0"))
 PODS_FROM = int(IPv4Address("10.128.0.0"))
 PODS_A_NODE = 512
 LARGEST_NUMBER = 16383
+
+BEHIND = int(IPv6Address("fd00::"))
+"""Every address of IPv4 that is handed out here has one of IPv6 that goes with it: this one, and its number more."""
+ONLY_IPV4 = ("IPv4",)
 
 CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -101,6 +105,38 @@ def pod_range(number: int) -> str:
     if number > LARGEST_NUMBER:
         raise ValueError(f"simulated nodes are numbered up to {LARGEST_NUMBER}, not {number}")
     return f"{IPv4Address(PODS_FROM + number * PODS_A_NODE)}/23"
+
+
+def in_family(address: str, family: str) -> str:
+    """What goes with an address of IPv4 (with or without a prefix) in a family."""
+    if family == "IPv4":
+        return address
+    text, _, prefix = address.partition("/")
+    found = str(IPv6Address(BEHIND + int(IPv4Address(text))))
+    return f"{found}/{int(prefix) + 96}" if prefix else found
+
+
+def plain(address: str) -> str:
+    """The address of IPv4 that one goes with; "" for none."""
+    return str(IPv4Address(int(ip_address(address)) & 0xFFFFFFFF)) if address else ""
+
+
+def node_in_families(node: Document, families: Sequence[str]) -> Document:
+    """A node's document and status with addresses of these families, the first one first."""
+    ranges = [in_family(node["spec"]["podCIDR"], family) for family in families]
+    first, *others = node["status"]["addresses"]
+    addresses = [{**first, "address": in_family(first["address"], family)} for family in families]
+    spec = {**node["spec"], "podCIDR": ranges[0], "podCIDRs": ranges}
+    return {**node, "spec": spec, "status": {**node["status"], "addresses": [*addresses, *others]}}
+
+
+def pod_in_families(status: Document, families: Sequence[str]) -> Document:
+    """A pod's status with addresses of these families, the first one first."""
+    made = dict(status)
+    for one, several in (("hostIP", "hostIPs"), ("podIP", "podIPs")):
+        addresses = [in_family(status[one], family) for family in families]
+        made |= {one: addresses[0], several: [{"ip": address} for address in addresses]}
+    return made
 
 
 class Addresses:

@@ -28,7 +28,16 @@ from navarch.objects.value import Document, dig
 from navarch.testing.behaviour import DONE, JOB, WELL, Behaviour
 from navarch.testing.heartbeats import SimulatedHeartbeats
 from navarch.testing.life import NEVER, Choose, live, stopped
-from navarch.testing.machine import Addresses, Machine, node_address, ready_conditions
+from navarch.testing.machine import (
+    ONLY_IPV4,
+    Addresses,
+    Machine,
+    node_address,
+    node_in_families,
+    plain,
+    pod_in_families,
+    ready_conditions,
+)
 from navarch.testing.usage import node_usage
 
 WORKERS = 16
@@ -82,6 +91,7 @@ class SimulatedNodes:
     """behaviours: the first that concerns a container is its own; more can be put before them while it runs.
 
     informers: shared with others in the process, who then run them; made and run here when None.
+    families: of the addresses that nodes and pods have.
     """
 
     def __init__(
@@ -92,7 +102,9 @@ class SimulatedNodes:
         behaviours: Sequence[Behaviour] = (),
         *,
         informers: Informers | None = None,
+        families: Sequence[str] = ONLY_IPV4,
     ) -> None:
+        self._families = families
         self.behaviours = list(behaviours)
         self._client = client
         self._clock = clock
@@ -118,10 +130,11 @@ class SimulatedNodes:
         machine = machine or Machine()
         number = next(self._numbers)
         status = machine.status(name, number, self._clock.now(), VERSION)
+        document = node_in_families(machine.document(name, number) | {"status": status}, self._families)
         try:
-            await self._client.create(NODE, machine.document(name, number) | {"status": status})
+            await self._client.create(NODE, document)
         except AlreadyExists:
-            await self._client.patch(NODE, "", name, {"status": status}, subresource="status")
+            await self._client.patch(NODE, "", name, {"status": document["status"]}, subresource="status")
         self._nodes[name] = _Node(number, Addresses(number), self._events.of("kubelet", name))
         self.heal(name)
 
@@ -170,7 +183,7 @@ class SimulatedNodes:
 
     def successor(self, client: Client) -> SimulatedNodes:
         """Another organ for the same machines, after this one has crashed: it knows no pod."""
-        made = SimulatedNodes(client, self._clock, self._heartbeats, self.behaviours)
+        made = SimulatedNodes(client, self._clock, self._heartbeats, self.behaviours, families=self._families)
         made._numbers = self._numbers
         for name, node in self._nodes.items():
             made._nodes[name] = _Node(node.number, Addresses(node.number), made._events.of("kubelet", name), node.alive)
@@ -198,7 +211,7 @@ class SimulatedNodes:
             return
         if (node := self._nodes.get(new.view.spec.node_name)) is None:
             return
-        address = new.view.status.pod_ip
+        address = plain(new.view.status.pod_ip)
         if address and address != node_address(node.number):
             node.addresses.of(new.uid, address)  # given by the organ before this one
         self._queue.add(new.key)
@@ -285,17 +298,20 @@ class SimulatedNodes:
         document, now = pod.document(), self._clock.now()
         host = node_address(node.number)
         network = bool(dig(document, "spec", "hostNetwork"))
-        address = host if network else node.addresses.of(pod.uid, dig(document, "status", "podIP", default=""))
+        address = host if network else node.addresses.of(pod.uid, plain(dig(document, "status", "podIP", default="")))
         moment = live(document, self._chooser(pod), known.arrived, now, host, address)
+        status = moment.status
+        if self._families != ONLY_IPV4:
+            status = pod_in_families(status, self._families)
         due_s = NEVER
         if moment.change_s != NEVER:
             wait_s = (known.arrived + timedelta(seconds=moment.change_s) - now).total_seconds()
             due_s = self._clock.monotonic() + max(wait_s, 0.0)
             self._alarms.set(due_s, pod.key)
         before = dig(document, "status", default={})
-        if all(before.get(name) == value for name, value in moment.status.items()):
+        if all(before.get(name) == value for name, value in status.items()):
             return
-        patch = {"metadata": {"uid": pod.uid}, "status": moment.status}
+        patch = {"metadata": {"uid": pod.uid}, "status": status}
         written = await self._client.patch(POD, *pod.key, patch, type="strategic", subresource="status")
         known.told, known.due_s = written.revision, due_s
         self._complain(pod, known, node, moment.status)

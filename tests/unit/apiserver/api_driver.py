@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
+from navarch.apiserver.allocate import ADDRESSES
 from navarch.apiserver.call import Call, User
 from navarch.apiserver.core import Core
 from navarch.base.clock import SeededIds
@@ -181,11 +182,13 @@ def parse_call(request: Request, user: User) -> Call:
 
 
 @asynccontextmanager
-async def an_api(namespaces: tuple[str, ...] = ("default",), store: MemoryStore | None = None) -> AsyncIterator[Api]:
+async def an_api(
+    namespaces: tuple[str, ...] = ("default",), store: MemoryStore | None = None, networks: str = ADDRESSES
+) -> AsyncIterator[Api]:
     """A running core with these namespaces, each with its default service account."""
     clock = HandClock()
     kept = store or MemoryStore()
-    core = Core(kept, DEFAULT, clock, SeededIds(1))
+    core = Core(kept, DEFAULT, clock, SeededIds(1), networks=networks)
     await core.start()
     api = Api(core, kept, clock)
     try:

@@ -24,6 +24,7 @@ from navarch.apiserver.admission.policies_validating import Validating
 from navarch.apiserver.admission.review import Plugin, Review, Step
 from navarch.apiserver.admission.services import Allocation
 from navarch.apiserver.admission.webhooks import Webhooks
+from navarch.apiserver.allocate import ADDRESSES
 from navarch.apiserver.call import Authorizer, User
 from navarch.apiserver.state import State
 from navarch.kinds import (
@@ -117,9 +118,11 @@ def plugins(
     authorizer: Callable[[], Authorizer | None],
     webhooks: Webhooks,
     extensions: Sequence[Plugin] = (),
+    networks: str = ADDRESSES,
 ) -> tuple[Plugin, ...]:
     """All of them. grants, issue, authorizer: asked at each write, for they are made after the core. patience_s: how
-    long pods that say nothing about it stay on a node that was lost. extensions: plugins that were installed."""
+    long pods that say nothing about it stay on a node that was lost. extensions: plugins that were installed.
+    networks: out of which Services have addresses, one of a family, parted by commas."""
 
     return (
         Plugin("NamespaceLifecycle", mutate=namespaces.admit, validate=namespaces.keep, reads=(NAMESPACE,)),
@@ -137,7 +140,9 @@ def plugins(
         Plugin(
             "CertificateSubject", mutate=certificates.mutate, reads=(), settles=True, kinds=(CERTIFICATESIGNINGREQUEST,)
         ),
-        Plugin("ServiceAllocation", mutate=Allocation(state).mutate, reads=(), settles=True, kinds=(SERVICE,)),
+        Plugin(
+            "ServiceAllocation", mutate=Allocation(state, networks).mutate, reads=(), settles=True, kinds=(SERVICE,)
+        ),
         Plugin("PodSecurity", validate=podsecurity.validate, reads=(NAMESPACE, RUNTIMECLASS), kinds=podsecurity.KINDS),
         Plugin(
             "CertificateSubjectRestriction",

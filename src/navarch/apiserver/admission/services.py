@@ -10,8 +10,11 @@ from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
+import orjson
+
 from navarch.apiserver import refusals
 from navarch.apiserver.addressbook import ALLOCATOR, MANAGED, is_of
+from navarch.apiserver.admission.families import settle, stays_as_it_is
 from navarch.apiserver.admission.review import Review
 from navarch.apiserver.allocate import ADDRESSES, NODE_PORTS, Addresses, Full, Pool, Ports, Taken
 from navarch.apiserver.state import State
@@ -23,21 +26,21 @@ from navarch.objects.value import Document, Draft, dig
 from navarch.store.store import Change
 
 HEADLESS = "None"
-LEAST = 2
-"""Addresses of a network that nobody is given: its own, and the one for all."""
 FENCE = "services"
 """Behind which the servers that share a store hand out numbers, one after another."""
-FAMILIES = ("IPv4", "IPv6")
-POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
+FAMILIES = {4: "IPv4", 6: "IPv6"}
+LEAST = {4: 2, 6: 1}
+"""Addresses of a network that nobody is given: its own, and of IPv4 the one for all."""
 WITH_PORTS = ("NodePort", "LoadBalancer")
 
 
 class Allocation:
-    """What Services hold; follows the store."""
+    """What Services hold; follows the store. networks: one of each family that the cluster has, parted by commas."""
 
-    def __init__(self, state: State, network: str = ADDRESSES, node_ports: tuple[int, int] = NODE_PORTS) -> None:
+    def __init__(self, state: State, networks: str = ADDRESSES, node_ports: tuple[int, int] = NODE_PORTS) -> None:
         self._state = state
-        self.addresses = Addresses(network, state.ids)
+        found = (Addresses(network, state.ids) for network in networks.split(","))
+        self._first = {addresses.family: addresses for addresses in found}
         self.ports = Ports(*node_ports, state.ids)
         self._more: dict[str, Addresses] = {}
         """Networks that ServiceCIDR objects add, by their own texts."""
@@ -48,11 +51,11 @@ class Allocation:
     def _pool(self, what: str) -> Pool:
         if what in self._more:
             return self._more[what].pool
-        return self.addresses.pool if what == "address" else self.ports.pool
+        return self._first[what].pool if what in self._first else self.ports.pool
 
     def _networks(self) -> Iterator[tuple[str, Addresses]]:
         """Every network, under the name of its pool, in the order in which addresses are picked."""
-        yield "address", self.addresses
+        yield from self._first.items()
         yield from self._more.items()
 
     def _places(self, address: str) -> list[tuple[str, int]]:
@@ -61,7 +64,7 @@ class Allocation:
         return [(what, number) for what, number in found if number is not None]
 
     def _numbers(self, spec: Document) -> frozenset[tuple[str, int]]:
-        """(address | port, number in its pool), of what lies in our ranges."""
+        """(network | port, number in its pool), of what lies in our ranges."""
         found: set[tuple[str, int]] = set()
         for address in (spec.get("clusterIP"), *(spec.get("clusterIPs") or ())):
             if address:
@@ -76,18 +79,19 @@ class Allocation:
         self._more = self._added()
         services = self._state.list(SERVICE)
         self._held = {one.uid: self._numbers(one.document().get("spec") or {}) for one in services}
-        for what in ("address", *self._more, "port"):
+        for what in (*self._first, *self._more, "port"):
             self._pool(what).reset((n, uid) for uid, held in self._held.items() for w, n in held if w == what)
 
     def _added(self) -> dict[str, Addresses]:
-        """Networks of the first one's family that are there to stay."""
+        """Networks of the cluster's families that are there to stay."""
         found: dict[str, Addresses] = {}
         for one in self._state.list(SERVICECIDR):
             for text in dig(one.document(), "spec", "cidrs", default=()):
                 network = ip_network(text)
                 stays = one.view.metadata.deletion_timestamp is None
-                alike = network.version == self.addresses.network.version
-                if stays and alike and network != self.addresses.network and network.num_addresses > LEAST:
+                first = self._first.get(FAMILIES[network.version])
+                more = first is not None and network != first.network
+                if stays and more and network.num_addresses > LEAST[network.version]:
                     found[text] = self._more.get(text) or Addresses(text, self._state.ids)
         return found
 
@@ -133,10 +137,11 @@ class Allocation:
             return
         draft, old = review.draft, review.old
         _keep_allocated(draft, old)
+        asked = {**draft.document, "spec": {**draft.get("spec", default={})}}
         causes = [*self._address(review), *self._node_ports(review)]
         if causes:
             review.give_back()
-            told = list(SERVICE.rules(draft.document, old))  # nothing is allocated for what is wrong in itself
+            told = list(SERVICE.rules(asked, old))  # nothing is allocated for what is wrong in itself
             raise refusals.invalid(SERVICE, review.intent.name, told or causes)
 
     def _take(self, review: Review, what: str, number: int, spared: frozenset[tuple[str, int]]) -> None:
@@ -147,21 +152,24 @@ class Allocation:
             review.fences.add(FENCE)
             review.undo.append(lambda: pool.give_back(number, uid))
 
-    def _pick(self, review: Review, what: str) -> int:
+    def _free_port(self, review: Review) -> int:
+        """Raises: Internal."""
         uid = review.draft.get("metadata", "uid")
-        pool = self._pool(what)
+        pool = self.ports.pool
         try:
             number = pool.pick(uid)
         except Full:
-            raise Internal(f"failed to allocate a {what}: range is full") from None
+            raise Internal("failed to allocate a nodePort: range is full") from None
         review.fences.add(FENCE)
         review.undo.append(lambda: pool.give_back(number, uid))
-        return number
+        return self.ports.port(number)
 
-    def _free_address(self, review: Review) -> str:
+    def _free_address(self, review: Review, family: str) -> str:
         """Of the first network that has one. Raises: Internal."""
         uid = review.draft.get("metadata", "uid")
         for _, network in self._networks():
+            if network.family != family:
+                continue
             skipped: list[int] = []
             try:
                 while True:
@@ -180,7 +188,7 @@ class Allocation:
             review.fences.add(FENCE)
             review.undo.append(partial(network.pool.give_back, number, uid))
             return address
-        raise Internal("failed to allocate a address: range is full")
+        raise Internal("failed to allocate a serviceIP: range is full")
 
     def _is_free(self, address: str, uid: str) -> bool:
         """In every network that has it."""
@@ -199,40 +207,49 @@ class Allocation:
             raise Taken(address)
 
     def _address(self, review: Review) -> list[Cause]:
-        """What is wrong with the address that is asked for; takes or picks one otherwise."""
-        draft = review.draft
+        """What is wrong with the addresses that are asked for; takes them, and picks those that are not."""
+        draft, was = review.draft, dig(review.old, "spec", default={})
         if draft.get("spec", "type") == "ExternalName":
             for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
                 draft.remove("spec", field)
             return []
-        given = draft.get("spec", "clusterIP") or dig(draft.document, "spec", "clusterIPs", 0) or ""
-        if wrong := _wrong_families(draft, given, f"IPv{self.addresses.network.version}"):
-            return wrong
-        _families(draft, given)
-        if given == HEADLESS:
-            draft.set(HEADLESS, "spec", "clusterIP")
-            draft.set([HEADLESS], "spec", "clusterIPs")
+        if (single := draft.get("spec", "clusterIP")) and not draft.get("spec", "clusterIPs"):
+            draft.set([single], "spec", "clusterIPs")
+        if was and stays_as_it_is(draft.get("spec"), was):
             return []
-        if not given:
-            given = self._free_address(review)
-        elif (held := _address_of(review.old)) and given != held:
-            return []  # the rules say that it may not change
-        elif given != held:
-            places = self._places(given)
-            if not places:
-                valid = f"The range of valid IPs is {self.addresses.network}"
-                return [_refused(given, f"the provided IP ({given}) is not in the valid range. {valid}")]
-            try:
-                self._check_unclaimed(review, given)
-                for what, number in places:
-                    self._take(review, what, number, frozenset())
-            except Taken:
-                return [_refused(given, "provided IP is already allocated")]
-        if draft.get("spec", "clusterIP") != given:
-            draft.set(given, "spec", "clusterIP")
-        if draft.get("spec", "clusterIPs") != [given]:
-            draft.set([given], "spec", "clusterIPs")
+        if wrong := settle(draft, review.old, tuple(self._first)):
+            return list(wrong)
+        if single == HEADLESS:
+            return []
+        addresses: list[str] = list(draft.get("spec", "clusterIPs") or ())
+        families: list[str] = draft.get("spec", "ipFamilies")
+        held = [] if was.get("type") == "ExternalName" else was.get("clusterIPs") or []
+        more = not held or (len(families) > len(was.get("ipFamilies") or held) and addresses[:1] == held[:1])
+        if not more:
+            return []  # the rules say what may not change
+        addresses += [""] * (len(families) - len(addresses))
+        for index, family in enumerate(families):
+            if not addresses[index]:
+                addresses[index] = self._free_address(review, family)
+            elif addresses[index] not in held and (why := self._given_address(review, addresses[index], family)):
+                return [_refused(addresses, addresses[index], why)]
+        draft.set(addresses[0], "spec", "clusterIP")
+        draft.set(addresses, "spec", "clusterIPs")
         return []
+
+    def _given_address(self, review: Review, address: str, family: str) -> str:
+        """Take the one that is asked for; why it cannot be had, "" if it can."""
+        places = self._places(address)
+        if not places:
+            valid = f"The range of valid IPs is {self._first[family].network}"
+            return f"the provided IP ({address}) is not in the valid range. {valid}"
+        try:
+            self._check_unclaimed(review, address)
+            for what, number in places:
+                self._take(review, what, number, frozenset())
+        except Taken:
+            return "provided IP is already allocated"
+        return ""
 
     def _node_ports(self, review: Review) -> list[Cause]:
         draft = review.draft
@@ -253,7 +270,7 @@ class Allocation:
             if not draft.get("spec", "ports", i, "nodePort"):
                 port, protocol = draft.get("spec", "ports", i, "port"), draft.get("spec", "ports", i, "protocol")
                 twin = next((n for (p, q), n in shared.items() if p == port and q != protocol), None)
-                number = twin or self.ports.port(self._pick(review, "port"))
+                number = twin or self._free_port(review)
                 shared[port, protocol] = number
                 draft.set(number, "spec", "ports", i, "nodePort")
         return self._health_check(review, had)
@@ -268,7 +285,7 @@ class Allocation:
             return []
         if wanted:
             return list(self._given(review, wanted, "spec.healthCheckNodePort", had))
-        draft.set(self.ports.port(self._pick(review, "port")), "spec", "healthCheckNodePort")
+        draft.set(self._free_port(review), "spec", "healthCheckNodePort")
         return []
 
     def _given(self, review: Review, port: int, at: str, had: frozenset[tuple[str, int]]) -> list[Cause]:
@@ -284,46 +301,9 @@ class Allocation:
         return []
 
 
-def _refused(address: str, why: str) -> Cause:
-    message = f'Invalid value: ["{address}"]: failed to allocate IP {address}: {why}'
+def _refused(addresses: list[str], address: str, why: str) -> Cause:
+    message = f"Invalid value: {orjson.dumps(addresses).decode()}: failed to allocate IP {address}: {why}"
     return Cause("FieldValueInvalid", message, "spec.clusterIPs")
-
-
-def _address_of(service: Document | None) -> str:
-    found: str = dig(service, "spec", "clusterIP", default="")
-    return found
-
-
-def _wrong_families(draft: Draft, address: str, ours: str) -> list[Cause]:
-    """What is asked for that there is not. ours: the one family of the cluster's addresses."""
-    free = address == HEADLESS and not draft.get("spec", "selector")
-    causes = []
-    policy = draft.get("spec", "ipFamilyPolicy")
-    if policy is not None and policy not in POLICIES:
-        listed = ", ".join(f'"{one}"' for one in POLICIES)
-        message = f'Unsupported value: "{policy}": supported values: {listed}'
-        causes.append(Cause("FieldValueNotSupported", message, "spec.ipFamilyPolicy"))
-    if policy == "RequireDualStack" and not free:
-        message = f'Invalid value: "{policy}": this cluster is not configured for dual-stack services'
-        causes.append(Cause("FieldValueInvalid", message, "spec.ipFamilyPolicy"))
-    for number, family in enumerate(draft.get("spec", "ipFamilies") or ()):
-        at = f"spec.ipFamilies[{number}]"
-        if family not in FAMILIES:
-            message = f'Unsupported value: "{family}": supported values: "IPv4", "IPv6"'
-            causes.append(Cause("FieldValueNotSupported", message, at))
-        elif family != ours and not free:
-            message = f'Invalid value: "{family}": not configured on this cluster'
-            causes.append(Cause("FieldValueInvalid", message, at))
-    return causes
-
-
-def _families(draft: Draft, address: str) -> None:
-    """One family, but for headless services without a selector, whose endpoints may be of any."""
-    free = address == HEADLESS and not draft.get("spec", "selector")
-    if not draft.get("spec", "ipFamilies"):
-        draft.set(["IPv4", "IPv6"] if free else ["IPv4"], "spec", "ipFamilies")
-        draft.default("RequireDualStack" if free else "SingleStack", "spec", "ipFamilyPolicy")
-    draft.default("SingleStack", "spec", "ipFamilyPolicy")
 
 
 def _keep_allocated(draft: Draft, old: Document | None) -> None:
