@@ -27,8 +27,9 @@ AF_BRIDGE = 7
 IFF_UP = 0x1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO = 1, 3, 4, 18
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
-IFLA_VXLAN_ID, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING, IFLA_VXLAN_PORT = 1, 4, 7, 15
+IFLA_VXLAN_ID, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING, IFLA_VXLAN_PORT, IFLA_VXLAN_LOCAL6 = 1, 4, 7, 15, 17
 IFA_ADDRESS, IFA_LOCAL = 1, 2
+IFA_F_NODAD = 0x2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY = 1, 4, 5, 6
 RT_TABLE_MAIN, RT_SCOPE_LINK, RTN_UNICAST, RTNH_F_ONLINK = 254, 253, 1, 4
 NDA_DST, NDA_LLADDR = 1, 2
@@ -108,7 +109,7 @@ def read_link(body: bytes) -> LinkFound:
     if info.get(IFLA_INFO_KIND, b"").rstrip(b"\0") != b"vxlan":
         return LinkFound(*basic)
     data = attributes(info.get(IFLA_INFO_DATA, b""))
-    source = data.get(IFLA_VXLAN_LOCAL, b"")
+    source = data.get(IFLA_VXLAN_LOCAL) or data.get(IFLA_VXLAN_LOCAL6, b"")
     return LinkFound(
         *basic,
         number(data.get(IFLA_VXLAN_ID, b"")),

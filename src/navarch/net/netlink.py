@@ -84,24 +84,26 @@ class NetlinkKernel:
                     if index in names and names[index].up and names[index].name != self._tunnel
                 ]
                 end = next((one for one in names.values() if one.name == self._tunnel), None)
-                ours = [text.partition("/")[0] for index, text in addresses if end is not None and index == end.index]
+                ours = tuple(
+                    text.partition("/")[0]
+                    for index, text in addresses
+                    if end is not None and index == end.index and not text.startswith("fe80:")
+                )
                 return Seen(tuple(links), self._paths(talk, names, end, ours))
         except OSError as error:
             raise Retryable(f"the kernel does not say which routes it has: {error}") from error
 
     def _paths(
-        self, talk: nl.Conversation, names: dict[int, nl.LinkFound], end: nl.LinkFound | None, ours: list[str]
+        self, talk: nl.Conversation, names: dict[int, nl.LinkFound], end: nl.LinkFound | None, ours: tuple[str, ...]
     ) -> Paths:
         routes = frozenset(self._routes(talk, {index: one.name for index, one in names.items()}))
         if end is None:
             return Paths(None, routes)
-        tunnel = Tunnel(
-            end.name, end.number, end.port, end.source, ours[0] if ours else "", end.hardware, end.mtu_bytes
-        )
+        tunnel = Tunnel(end.name, end.number, end.port, end.source, ours, end.hardware, end.mtu_bytes)
         if not end.up or end.learns:
-            tunnel = Tunnel(end.name, -1, 0, "", "", "", 0)  # not as we make it
+            tunnel = Tunnel(end.name, -1, 0, "", (), "", 0)  # not as we make it
         neighbours, forwards = set(), set()
-        for family in (socket.AF_INET, nl.AF_BRIDGE):
+        for family in (*FAMILIES.values(), nl.AF_BRIDGE):
             for body in talk.dump(nl.RTM_GETNEIGH, nl.NEIGHBOUR.pack(family, 0, 0, 0, 0)):
                 _, index, state = nl.NEIGHBOUR.unpack_from(body)[:3]
                 found = attributes(body[nl.NEIGHBOUR.size :])
@@ -161,9 +163,11 @@ class NetlinkKernel:
         talk.ask(nl.RTM_DELLINK, 0, nl.LINK.pack(0, 0, 0, 0, 0) + name, fine=(errno.ENODEV,))
         if not add:
             return
+        source = ipaddress.ip_address(tunnel.source)
+        local = nl.IFLA_VXLAN_LOCAL if source.version == 4 else nl.IFLA_VXLAN_LOCAL6
         data = (
             attribute(nl.IFLA_VXLAN_ID, struct.pack("=I", tunnel.number)),
-            attribute(nl.IFLA_VXLAN_LOCAL, ipaddress.ip_address(tunnel.source).packed),
+            attribute(local, source.packed),
             attribute(nl.IFLA_VXLAN_LEARNING, b"\0"),
             attribute(nl.IFLA_VXLAN_PORT, struct.pack("!H", tunnel.port)),
         )
@@ -174,13 +178,14 @@ class NetlinkKernel:
         body += nested(nl.IFLA_LINKINFO, kind, nested(nl.IFLA_INFO_DATA, *data))
         talk.ask(nl.RTM_NEWLINK, nl.NLM_F_CREATE | nl.NLM_F_EXCL, body)
         index = socket.if_nametoindex(tunnel.name)
-        own = ipaddress.ip_address(tunnel.address)
-        head = nl.ADDRESS.pack(FAMILIES[own.version], own.max_prefixlen, 0, 0, index)
-        talk.ask(
-            nl.RTM_NEWADDR,
-            nl.NLM_F_CREATE | nl.NLM_F_REPLACE,
-            head + attribute(nl.IFA_LOCAL, own.packed) + attribute(nl.IFA_ADDRESS, own.packed),
-        )
+        for own in map(ipaddress.ip_address, tunnel.addresses):
+            flags = nl.IFA_F_NODAD if own.version == 6 else 0  # nobody else has it: it is made of this node's range
+            head = nl.ADDRESS.pack(FAMILIES[own.version], own.max_prefixlen, flags, 0, index)
+            talk.ask(
+                nl.RTM_NEWADDR,
+                nl.NLM_F_CREATE | nl.NLM_F_REPLACE,
+                head + attribute(nl.IFA_LOCAL, own.packed) + attribute(nl.IFA_ADDRESS, own.packed),
+            )
         (SETTINGS / tunnel.name / "rp_filter").write_text("2")  # answers may come by another way than questions go
         talk.ask(nl.RTM_NEWLINK, 0, nl.LINK.pack(0, 0, index, nl.IFF_UP, nl.IFF_UP))
 

@@ -1,6 +1,7 @@
 """What lets packets reach the pods of other nodes, as one value: routes, and a tunnel where no link is shared.
 
 `plan` makes it, every `Kernel` carries it out. Addresses are text; families are told by them, and live side by side.
+What a node has of each family stands in one text, parted by a comma, its own family first.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ class Forward(NamedTuple):
 
 
 class Tunnel(msgspec.Struct, frozen=True):
-    """source: this node's address. address: of the tunnel's end here; hardware: its hardware address."""
+    """source: this node's address, whose family it travels by. addresses: of the tunnel's end here, one of each family
+    that pods have, IPv4 first; hardware: its hardware address."""
 
     name: str
     number: int
     port: int
     source: str
-    address: str
+    addresses: tuple[str, ...]
     hardware: str
     mtu_bytes: int
 
@@ -56,7 +58,7 @@ class Paths(msgspec.Struct, frozen=True):
 
 
 class Peer(NamedTuple):
-    """Another node. address: by which nodes reach it. networks: of its pods, one of a family."""
+    """Another node. address: by which nodes reach it, or one of each family. networks: of its pods, one of a family."""
 
     name: str
     address: str
@@ -72,7 +74,8 @@ class Link(NamedTuple):
 
 
 class Home(NamedTuple):
-    """This node. address: by which others reach it. network: of its pods; cluster: of all pods."""
+    """This node. address: by which others reach it. network: of its pods; cluster: of all pods. Each of one family
+    or of both."""
 
     name: str
     address: str

@@ -7,6 +7,8 @@ paths as they are.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from ipaddress import ip_address
 
 from navarch.base.backoff import delay_s
 from navarch.base.clock import Clock
@@ -104,7 +106,7 @@ class NodePaths:
 
     def _check_home(self) -> None:
         own = self._nodes.get("", self._home.name)
-        given = own.view.spec.pod_cidr if own is not None else ""
+        given = ",".join(_networks(own)) if own is not None else ""
         if given and given != self._home.network:
             raise Retryable(f"the node has been given {given} for its pods, not {self._home.network}: starting anew")
 
@@ -115,7 +117,16 @@ class NodePaths:
 
 def peer_of(node: Object) -> Peer | None:
     """None for one that has not said where it is, or has no addresses for pods."""
-    view = node.view
-    address = next((one.address for one in view.status.addresses if one.type == "InternalIP"), "")
-    networks = view.spec.pod_cidrs or ((view.spec.pod_cidr,) if view.spec.pod_cidr else ())
-    return Peer(node.name, address, tuple(networks)) if address and networks else None
+    first: dict[int, str] = {}
+    for one in node.view.status.addresses:
+        with suppress(ValueError):
+            if one.type == "InternalIP":
+                address = ip_address(one.address)
+                first.setdefault(address.version, str(address))
+    networks = _networks(node)
+    return Peer(node.name, ",".join(first.values()), networks) if first and networks else None
+
+
+def _networks(node: Object) -> tuple[str, ...]:
+    spec = node.view.spec
+    return tuple(spec.pod_cidrs) or ((spec.pod_cidr,) if spec.pod_cidr else ())

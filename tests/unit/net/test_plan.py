@@ -24,7 +24,7 @@ def test_who_shares_the_link_is_reached_over_it_and_others_by_the_tunnel() -> No
     assert found.routes == {Route("10.244.1.0/24", "192.0.2.2", "eth0"), Route("10.244.2.0/24", "10.244.2.0", TUNNEL)}
     assert found.neighbours == {Neighbour("10.244.2.0", "0a:59:c6:33:64:02")}
     assert found.forwards == {Forward("0a:59:c6:33:64:02", "198.51.100.2")}
-    assert found.tunnel == Tunnel(TUNNEL, 78, 8472, "192.0.2.1", "10.244.0.0", "0a:59:c0:00:02:01", 1450)
+    assert found.tunnel == Tunnel(TUNNEL, 78, 8472, "192.0.2.1", ("10.244.0.0",), "0a:59:c0:00:02:01", 1450)
 
 
 def test_what_is_said_goes_before_what_is_found() -> None:
@@ -44,7 +44,7 @@ def test_both_ends_agree_on_what_the_tunnel_is() -> None:
     assert there.tunnel is not None
     assert {one.hardware for one in there.neighbours} == {here.tunnel.hardware}
     assert {one.hardware for one in here.neighbours} == {there.tunnel.hardware}
-    assert {one.address for one in here.neighbours} == {there.tunnel.address}
+    assert {one.address for one in here.neighbours} == set(there.tunnel.addresses)
     assert (here.tunnel.number, here.tunnel.port) == (there.tunnel.number, there.tunnel.port)
 
 
@@ -72,6 +72,30 @@ def test_both_families_live_side_by_side() -> None:
     assert found.routes == {Route("fd00:0:0:2::/64", "2001:db8::2", "eth0")}
 
 
+def test_a_family_that_nodes_have_no_addresses_of_takes_the_tunnel_with_the_other() -> None:
+    home = Home("n0", "192.0.2.1", "10.244.0.0/24,fd00:0:0:1::/64", "10.244.0.0/16,fd00::/48")
+    peer = Peer("n1", "192.0.2.2", ("10.244.1.0/24", "fd00:0:0:2::/64"))
+    found = wanted(home, [peer], [LINK], "auto")
+    hardware, beyond = "0a:59:c0:00:02:02", "fe80::a59:c000:202"
+    assert found.routes == {Route("10.244.1.0/24", "192.0.2.2", "eth0"), Route("fd00:0:0:2::/64", beyond, TUNNEL)}
+    assert found.neighbours == {Neighbour(beyond, hardware)}
+    assert found.tunnel is not None
+    assert found.tunnel.addresses == ("10.244.0.0", "fd00::1:ffff:ffff:ffff:fffe")
+    assert wanted(home, [peer], [LINK], "direct").tunnel is None
+    other = Peer("n1", "2001:db8::2", peer.networks)
+    assert wanted(home, [other], [LINK], "auto") == Paths(), "there is no way to it"
+
+
+def test_a_tunnel_over_ipv6() -> None:
+    home = Home("n0", "2001:db8::1", "fd00:0:0:1::/64", "fd00::/48")
+    peers = [Peer(f"n{number}", f"2001:db8:{number}::2", (f"fd00:0:0:{number}::/64",)) for number in (2, 3)]
+    found = wanted(home, peers, [Link("eth0", "2001:db8::1/64", 1500)], "auto")
+    assert found.tunnel is not None
+    assert (found.tunnel.source, found.tunnel.mtu_bytes) == ("2001:db8::1", 1430)
+    assert {one.address for one in found.forwards} == {"2001:db8:2::2", "2001:db8:3::2"}
+    assert len({one.hardware for one in found.forwards}) == 2, "though their addresses end alike"
+
+
 @pytest.mark.parametrize(
     ("link", "mode", "pod"),
     [
@@ -85,6 +109,7 @@ def test_both_families_live_side_by_side() -> None:
 )
 def test_what_a_pod_may_send_at_once(link: int, mode: Mode, pod: int) -> None:
     assert pod_mtu_bytes(link, mode) == pod
+    assert pod_mtu_bytes(link, mode, 6) == (pod if link == pod else pod - 20)
 
 
 peers = st.lists(

@@ -191,3 +191,20 @@ def test_who_has_said_too_little_is_no_peer() -> None:
     world.node("a", "", "10.244.1.0/24")
     world.node("b", "192.0.2.2", "")
     assert [peer_of(node) for node in world.nodes.list()] == [None, None]
+
+
+def test_a_peer_has_its_first_address_and_its_range_of_each_family() -> None:
+    world = World()
+    said = (
+        ("ExternalIP", "203.0.113.1"),
+        ("InternalIP", "FD00::0:2"),
+        ("InternalIP", "192.0.2.2"),
+        ("InternalIP", "x"),
+    )
+    addresses = [{"type": type_, "address": address} for type_, address in (*said, ("InternalIP", "192.0.2.3"))]
+    networks = ["fd00:0:0:2::/64", "10.244.2.0/24"]
+    spec = {"podCIDR": networks[0], "podCIDRs": networks}
+    world.nodes.put(NODE, "n1", spec=spec, status={"addresses": addresses})
+    found = peer_of(world.nodes.list()[0])
+    assert found is not None
+    assert (found.address, found.networks) == ("fd00::2,192.0.2.2", tuple(networks))
