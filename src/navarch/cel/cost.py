@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from navarch.cel.authorizer import COST as CHECK_COST
+from navarch.cel.program import unescaped
 from navarch.cel.syntax import Call, Const, Ident, Listed, Macro, Made, Mapped, Node, Select
 
 MOST: Final = 2**63
@@ -56,7 +57,7 @@ def _cost(node: Node, names: Mapping[str, Size]) -> Found:
             return 1, names.get(name, UNKNOWN)
         case Select(operand, name, test):
             cost, size = _cost(operand, names)
-            return (max(0, cost - 1), ONE) if test else (cost + 1, size.fields.get(name, UNKNOWN))
+            return (max(0, cost - 1), ONE) if test else (cost + 1, size.fields.get(unescaped(name), UNKNOWN))
         case Listed(items):
             found = [_cost(item, names) for item, _ in items]
             largest = max((size for _, size in found), key=lambda size: size.most, default=ONE)

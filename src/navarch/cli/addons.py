@@ -12,7 +12,9 @@ from navarch.cli.options import DataOption, Form, FormOption, RunOption
 if TYPE_CHECKING:
     from navarch.app.addons.addon import Addon
 
-addon_app = typer.Typer(help="Add-ons: what a cluster can be given, such as Ingress.", no_args_is_help=True)
+addon_app = typer.Typer(
+    help="Add-ons: what a cluster can be given, such as Ingress or the Gateway API.", no_args_is_help=True
+)
 
 NameArgument = Annotated[str, typer.Argument(metavar="ADDON", help="Its name, as `navarch addon list` shows it.")]
 
@@ -44,7 +46,10 @@ def addon_disable(name: NameArgument, data_dir: DataOption = DATA, run_dir: RunO
     from navarch.app.addons import cluster
     from navarch.cli import output
 
-    output.play(cluster.disabling(Layout(data_dir, run_dir), _addon(name)))
+    addon, layout = _addon(name), Layout(data_dir, run_dir)
+    output.play(cluster.disabling(layout, addon))
+    if kinds := cluster.left(layout, addon):
+        output.note(f"Objects of these kinds are there, so the kinds stay defined: {', '.join(kinds)}")
 
 
 @addon_app.command("list")

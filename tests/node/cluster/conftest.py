@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from real_cluster import Kubectl
+from real_cluster import Kubectl, navarch, until
 from shared_cluster import brought_up, own_namespace
 
 
@@ -26,3 +26,22 @@ def kubectl(kubeconfig: Path, request: pytest.FixtureRequest) -> Iterator[Kubect
     """In a namespace of the module's own, which is deleted after its last test."""
     with own_namespace(kubeconfig, request.module.__name__) as found:
         yield found
+
+
+@pytest.fixture(scope="package")
+def way_in(kubeconfig: Path) -> Iterator[str]:
+    """The address at which the add-on `ingress` takes requests: the node's own, given by the cluster's pool.
+
+    Its last module, `test_ingress`, takes both away again: those that follow find a cluster without them.
+    """
+    system, own = Kubectl(kubeconfig, "kube-system"), Kubectl(kubeconfig, "navarch-ingress")
+    system("create", "configmap", "load-balancer", "--from-literal=addresses=nodes")
+    where = ("get", "service", "traefik", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")
+    try:
+        enabled = navarch("addon", "enable", "ingress")
+        assert enabled.returncode == 0, enabled.stderr
+        yield until("an address of the Service", lambda: own(*where))
+    finally:
+        disabled = navarch("addon", "disable", "ingress")
+        system("delete", "configmap", "load-balancer", "--ignore-not-found")
+    assert disabled.returncode == 0, disabled.stderr

@@ -96,6 +96,13 @@ def test_estimates(rule: str, schema: Schema, found: int) -> None:
     assert cost.estimate(parse(rule), {"self": size, "oldSelf": size}) == found
 
 
+def test_a_field_whose_name_is_escaped_is_as_large_as_its_schema_says() -> None:
+    """`namespace` is a word that the language keeps for itself."""
+    size, _ = size_of(Structural({"type": "object", "properties": {"namespace": text(maxLength=63)}}))
+    rule = "self.__namespace__ == self.__namespace__"
+    assert cost.estimate(parse(rule), {"self": size}) == 4 + cost.tenth(63 * 4)
+
+
 def test_texts_that_others_are_made_of() -> None:
     fields = {
         "str": text(maxLength=4),

@@ -1,11 +1,12 @@
 """What an add-on is, and what is read from the cluster about one: pure functions on documents.
 
-What it consists of is said in a file of its own (`ingress`); reading and writing is the work of `cluster`.
+What it consists of is said in a file of its own (`gateway`, `ingress`); reading and writing is the work of `cluster`.
+Add-ons of one program run it once: what runs it is the same objects for all of them, made for those that are enabled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,18 +17,24 @@ Key = tuple[str, str]
 OWNER_LABEL = "app.kubernetes.io/managed-by"
 MANAGER = "navarch-addons"
 """The value of that label, and the field manager of what is applied."""
+DEFINITION = "CustomResourceDefinition"
+"""A kind of its own: it may be others', who then keep it, and stays while there are objects that it defines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What differs from cluster to cluster. image: a name with a tag. nodes: those that have it.
 
-    default_class: whether what names no class is the add-on's.
+    fronts: names of the add-ons of its program that are enabled. default_class: whether what names no class is its own.
     """
 
     image: str
     nodes: Sequence[str]
+    fronts: Iterable[str] = ()
     default_class: bool = True
+
+
+NO_CHOICE = Choice("", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Addon:
     """distribution: the package of pip that brings the file `program`. extra: how it is asked of ours.
 
     user: the numeric `uid:gid` of its containers. deployment, service: names of these objects in `namespace`.
-    objects: all of it, in the order of making.
+    own: what no other add-on has, in the order of making. base: what runs it, the same for all of its program.
     """
 
     name: str
@@ -48,12 +55,22 @@ class Addon:
     namespace: str
     deployment: str
     service: str
-    objects: Callable[[Choice], tuple[Document, ...]]
+    own: Callable[[Choice], tuple[Document, ...]]
+    base: Callable[[Choice], tuple[Document, ...]]
+
+    def objects(self, choice: Choice) -> tuple[Document, ...]:
+        """All of it, in the order of making."""
+        return (*self.own(choice), *self.base(choice))
 
     @property
     def keys(self) -> tuple[Key, ...]:
         """Of its objects, which choices do not change."""
-        return tuple(key_of(document) for document in self.objects(Choice("", ())))
+        return tuple(key_of(document) for document in self.objects(NO_CHOICE))
+
+    @property
+    def marks(self) -> frozenset[Key]:
+        """Whether one of these is there tells whether it is enabled."""
+        return frozenset(key for key in map(key_of, self.own(NO_CHOICE)) if key[0] != DEFINITION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +98,7 @@ def ours(document: Document) -> bool:
 
 def strangers(found: Mapping[Key, Document]) -> tuple[str, ...]:
     """What has the name of a part of the add-on and was made by somebody else."""
-    return tuple(shown(key) for key, document in found.items() if not ours(document))
+    return tuple(shown(key) for key, document in found.items() if key[0] != DEFINITION and not ours(document))
 
 
 def other_default(classes: Sequence[Document], own: Sequence[Key]) -> str:
@@ -96,8 +113,8 @@ def other_default(classes: Sequence[Document], own: Sequence[Key]) -> str:
 
 def judge(addon: Addon, found: Mapping[Key, Document]) -> State:
     """found: those of its objects that are there."""
-    present = {key: document for key, document in found.items() if ours(document)}
-    if not present:
+    present = {key: document for key, document in found.items() if key[0] == DEFINITION or ours(document)}
+    if not addon.marks & set(present):
         return State("off")
     missing = tuple(shown(key) for key in addon.keys if key not in present)
     deployment = present.get(("Deployment", addon.deployment))
@@ -106,8 +123,25 @@ def judge(addon: Addon, found: Mapping[Key, Document]) -> State:
     addresses = _addresses(service) if service else ()
     if missing:
         return State("incomplete", version, addresses, missing)
-    ready = deployment is not None and _available(deployment)
+    ready = deployment is not None and available(deployment)
     return State("ready" if ready else "starting", version, addresses)
+
+
+def applied_choice(deployment: Document, fronts: Iterable[str]) -> Choice:
+    """That which a Deployment was made by, with other fronts."""
+    pod = deployment["spec"]["template"]["spec"]
+    affinity = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    [term] = affinity["nodeSelectorTerms"]
+    return Choice(pod["containers"][0]["image"], term["matchExpressions"][0]["values"], tuple(fronts))
+
+
+def nodes_with(image: str, nodes: Sequence[Document]) -> list[str]:
+    """Names of the nodes that say that they have an image. image: its full name."""
+    return [
+        node["metadata"]["name"]
+        for node in nodes
+        if any(image in one.get("names", ()) for one in node.get("status", {}).get("images", ()))
+    ]
 
 
 def _version(deployment: Document) -> str:
@@ -124,7 +158,7 @@ def _addresses(service: Document) -> tuple[str, ...]:
     )
 
 
-def _available(deployment: Document) -> bool:
+def available(deployment: Document) -> bool:
     """The newest template runs, and as often as it should."""
     status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 1)

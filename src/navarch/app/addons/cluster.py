@@ -9,23 +9,40 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from navarch.agent.imagefile import full_name
 from navarch.app import ask, imagebuild, lan, tokens
+from navarch.app.addons import ALL, image
 from navarch.app.addons import addon as plans
-from navarch.app.addons import image
 from navarch.app.addons.addon import Addon, Choice, Document, Key, State
 from navarch.app.layout import Layout
 from navarch.app.machine import Say, Step
 from navarch.app.provision import NotProvisioned
 from navarch.kinds import ALL as KINDS
-from navarch.kinds.kind import Kind
 
 PATIENCE_S = 120.0
 LOOK_S = 0.1
 CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
-KINDS_BY_NAME: Mapping[tuple[str, str], Kind] = {(kind.api_version, kind.name): kind for kind in KINDS}
+NODES = "/api/v1/nodes"
+
+
+def _collections() -> Mapping[tuple[str, str], tuple[str, bool]]:
+    """By version and kind: the plural, and whether objects are in namespaces."""
+    found = {(kind.api_version, kind.name): (kind.plural, kind.namespaced) for kind in KINDS}
+    for each in ALL:
+        for document in each.own(plans.NO_CHOICE):
+            if document["kind"] == plans.DEFINITION:
+                spec = document["spec"]
+                for version in spec["versions"]:
+                    key = f"{spec['group']}/{version['name']}", spec["names"]["kind"]
+                    found[key] = spec["names"]["plural"], spec["scope"] == "Namespaced"
+    return found
+
+
+COLLECTIONS = _collections()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +51,38 @@ class Cluster:
 
     layout: Layout
 
+    def one(self, document: Document) -> Document | None:
+        status, said = ask.ask(self.layout.server_socket, path(document))
+        return None if status == 404 else _checked(status, said, path(document))
+
     def found(self, addon: Addon) -> Mapping[Key, Document]:
         """Those of its objects that are there, whoever made them."""
-        there: dict[Key, Document] = {}
-        for document in addon.objects(Choice("", ())):
-            status, said = ask.ask(self.layout.server_socket, path(document))
-            if status != 404:
-                there[plans.key_of(document)] = _checked(status, said, path(document))
-        return there
+        there = {plans.key_of(document): self.one(document) for document in addon.objects(plans.NO_CHOICE)}
+        return {key: document for key, document in there.items() if document is not None}
 
     def state(self, addon: Addon) -> State:
         return plans.judge(addon, self.found(addon))
+
+    def beside(self, addon: Addon) -> list[str]:
+        """Names of other add-ons of its program that are enabled."""
+        others = (other for other in ALL if other.base == addon.base and other.name != addon.name)
+        return [other.name for other in others if self.state(other).word != "off"]
+
+    def runs(self, addon: Addon) -> bool:
+        deployment = self.one(addon.base(plans.NO_CHOICE)[-1])
+        return deployment is not None and plans.available(deployment)
+
+    def served(self, definition: Document) -> bool:
+        status, _ = ask.ask(self.layout.server_socket, _all_of(definition))
+        return status == 200
+
+    def used(self, definition: Document) -> bool:
+        """There are objects of the kind that it defines."""
+        status, said = ask.ask(self.layout.server_socket, _all_of(definition))
+        return status == 200 and bool(said["items"])
+
+    def nodes_with(self, image: str) -> list[str]:
+        return plans.nodes_with(image, self._ask("GET", NODES)["items"])
 
     def apply(self, documents: Sequence[Document]) -> None:
         """Server-side apply, over what others changed in them."""
@@ -75,10 +113,15 @@ def _checked(status: int, said: Any, target: str) -> Any:
 
 def path(document: Document) -> str:
     """Of one object, in the API."""
-    kind = KINDS_BY_NAME[document["apiVersion"], document["kind"]]
-    metadata = document["metadata"]
-    where = f"/namespaces/{metadata['namespace']}" if kind.namespaced else ""
-    return f"/{'apis' if kind.group else 'api'}/{kind.api_version}{where}/{kind.plural}/{metadata['name']}"
+    version, metadata = document["apiVersion"], document["metadata"]
+    plural, namespaced = COLLECTIONS[version, document["kind"]]
+    where = f"/namespaces/{metadata['namespace']}" if namespaced else ""
+    return f"/{'apis' if '/' in version else 'api'}/{version}{where}/{plural}/{metadata['name']}"
+
+
+def _all_of(definition: Document) -> str:
+    spec = definition["spec"]
+    return f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}?limit=1"
 
 
 def enabling(layout: Layout, addon: Addon) -> list[Step]:
@@ -86,10 +129,12 @@ def enabling(layout: Layout, addon: Addon) -> list[Step]:
     settings = tokens.settings_of(layout)
     version, program = image.find(addon)
     cluster = Cluster(layout)
-    if taken := plans.strangers(cluster.found(addon)):
+    found = cluster.found(addon)
+    if taken := plans.strangers(found):
         raise NotProvisioned(
             f"{', '.join(taken)} is there already and was not made by `navarch addon`: remove it first, or keep it"
         )
+    kept = {key for key, document in found.items() if not plans.ours(document)}
     hosts = lan.present(layout, settings)
     layouts = [layout, *(one.layout for one in hosts)]
     tag = f"{addon.repository}:{version}"
@@ -105,12 +150,21 @@ def enabling(layout: Layout, addon: Addon) -> list[Step]:
             imagebuild.in_passing(play)
 
     def apply(say: Say) -> None:
-        nodes = [settings.node_name, *(one.name for one in hosts)]
-        cluster.apply(addon.objects(Choice(tag, nodes, not cluster.other_default(addon))))
+        here = [settings.node_name, *(one.name for one in hosts)]
+        elsewhere = [name for name in cluster.nodes_with(full_name(tag)) if name not in here]
+        fronts = (addon.name, *cluster.beside(addon))
+        choice = Choice(tag, [*here, *elsewhere], fronts, not cluster.other_default(addon))
+        wanted = [document for document in addon.objects(choice) if plans.key_of(document) not in kept]
+        definitions = [document for document in wanted if document["kind"] == plans.DEFINITION]
+        cluster.apply(definitions)
+        for each in definitions:
+            hint = f"see `kubectl describe crd {each['metadata']['name']}`"
+            _until(f"{each['metadata']['name']} is not served", partial(cluster.served, each), hint)
+        cluster.apply([document for document in wanted if document["kind"] != plans.DEFINITION])
 
     def wait(say: Say) -> None:
         hint = f"see `kubectl -n {addon.namespace} describe pods`"
-        _until(f"{addon.name} is not ready", lambda: cluster.state(addon).word == "ready", hint)
+        _until(f"{addon.name} is not ready", lambda: cluster.runs(addon), hint)
 
     return [
         Step(f"Image {tag}", put_image, f"Making the image {tag}"),
@@ -120,26 +174,50 @@ def enabling(layout: Layout, addon: Addon) -> list[Step]:
 
 
 def disabling(layout: Layout, addon: Addon) -> list[Step]:
-    """What others made is left alone. Raises: NotProvisioned, Unavailable."""
+    """What others made is left alone, and so is what runs it while another add-on needs that.
+
+    Raises: NotProvisioned, Unavailable.
+    """
     settings = tokens.settings_of(layout)
     cluster = Cluster(layout)
+    others = cluster.beside(addon)
 
     def remove(say: Say) -> None:
         found = cluster.found(addon)
-        cluster.delete([found[key] for key in reversed(addon.keys) if key in found and plans.ours(found[key])])
-        _until(
-            f"{addon.name} is not gone",
-            lambda: cluster.state(addon).word == "off",
-            f"see `kubectl get namespace {addon.namespace} -o yaml`",
-        )
+        wanted = addon.own(plans.NO_CHOICE) if others else addon.objects(plans.NO_CHOICE)
+        keys = [key for key in map(plans.key_of, reversed(wanted)) if key in found and plans.ours(found[key])]
+        cluster.delete([found[key] for key in keys if key[0] != plans.DEFINITION])
+        deployment = found.get(("Deployment", addon.deployment))
+        if others and deployment:
+            cluster.apply(addon.base(plans.applied_choice(deployment, others)))
+        cluster.delete([found[key] for key in keys if key[0] == plans.DEFINITION and not cluster.used(found[key])])
+        gone = [found[key] for key in keys if key[0] != plans.DEFINITION]
+        hint = f"see `kubectl get namespace {addon.namespace} -o yaml`"
+        _until(f"{addon.name} is not gone", lambda: all(cluster.one(one) is None for one in gone), hint)
+
+    def settle(say: Say) -> None:
+        hint = f"see `kubectl -n {addon.namespace} describe pods`"
+        _until(f"{addon.program} is not ready", lambda: cluster.runs(addon), hint)
 
     def drop(say: Say) -> None:
         layouts = [layout, *(one.layout for one in lan.present(layout, settings))]
         asyncio.run(image.drop(layouts, addon.repository))
 
+    last = (
+        Step(f"{addon.program} serves on for {', '.join(others)}", settle, f"Waiting for {addon.program}")
+        if others
+        else Step("Images removed", drop, "Removing images")
+    )
+    return [Step("Objects removed", remove, "Removing objects"), last]
+
+
+def left(layout: Layout, addon: Addon) -> list[str]:
+    """Kinds that it defined and that stay defined, since there are objects of them."""
+    found = Cluster(layout).found(addon)
     return [
-        Step("Objects removed", remove, "Removing objects"),
-        Step("Images removed", drop, "Removing images"),
+        document["spec"]["names"]["kind"]
+        for key, document in found.items()
+        if key[0] == plans.DEFINITION and plans.ours(document)
     ]
 
 

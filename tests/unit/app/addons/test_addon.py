@@ -9,7 +9,7 @@ import pytest
 from navarch.app.addons import INGRESS, addon
 from navarch.app.addons.addon import Choice, Key, State
 
-CHOICE = Choice("navarch.dev/traefik:3.7.15", ["node-0"])
+CHOICE = Choice("navarch.dev/traefik:3.7.15", ["node-0"], ("ingress",))
 AVAILABLE = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
 
 

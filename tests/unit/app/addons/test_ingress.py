@@ -8,9 +8,9 @@ import navarch
 from navarch.app.addons import ALL, INGRESS, addon
 from navarch.app.addons.addon import Choice
 from navarch.app.addons.cluster import path
-from navarch.app.addons.ingress import ARGUMENTS
+from navarch.app.addons.traefik import ARGUMENTS, FRONTS
 
-CHOICE = Choice("navarch.dev/traefik:3.7.15", ["node-0"])
+CHOICE = Choice("navarch.dev/traefik:3.7.15", ["node-0"], ("ingress",))
 
 
 def made(kind: str, choice: Choice = CHOICE) -> Any:
@@ -55,7 +55,9 @@ def test_ports_lead_from_the_service_to_what_listens() -> None:
     listening = {port["name"]: port["containerPort"] for port in container()["ports"]}
     for name, port in listening.items():
         assert f"--entrypoints.{name}.address=:{port}/tcp" in ARGUMENTS
-        assert port > 1024, "the user has no right to lower ones"
+    [sysctl] = made("Deployment")["spec"]["template"]["spec"]["securityContext"]["sysctls"]
+    assert sysctl == {"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}, "its user has no right to low ones"
+    assert (listening["web"], listening["websecure"]) == (80, 443), "the ports that listeners of Gateways name"
     spec = made("Service")["spec"]
     assert {port["port"]: port["targetPort"] for port in spec["ports"]} == {80: "web", 443: "websecure"}
     assert spec["selector"].items() <= made("Deployment")["spec"]["template"]["metadata"]["labels"].items()
@@ -63,13 +65,17 @@ def test_ports_lead_from_the_service_to_what_listens() -> None:
 
 
 def test_it_calls_nobody_and_keeps_to_the_letter_of_prefixes() -> None:
-    assert {
-        "--global.checknewversion=false",
-        "--global.sendanonymoususage=false",
-        "--providers.kubernetesingress.strictprefixmatching=true",
-        "--providers.kubernetesingress.allowemptyservices=true",
-        "--providers.kubernetesingress.ingressendpoint.publishedservice=navarch-ingress/traefik",
-    } <= set(ARGUMENTS)
+    assert (
+        {
+            "--global.checknewversion=false",
+            "--global.sendanonymoususage=false",
+            "--providers.kubernetesingress.strictprefixmatching=true",
+            "--providers.kubernetesingress.allowemptyservices=true",
+            "--providers.kubernetesingress.ingressendpoint.publishedservice=navarch-ingress/traefik",
+        }
+        <= {*ARGUMENTS, *FRONTS["ingress"]}
+        == set(container()["args"])
+    )
 
 
 def test_it_runs_where_its_image_is() -> None:
@@ -83,7 +89,9 @@ def test_it_runs_where_its_image_is() -> None:
 def test_its_class_is_the_default_where_there_is_no_other() -> None:
     default = {"ingressclass.kubernetes.io/is-default-class": "true"}
     assert made("IngressClass")["metadata"]["annotations"] == default
-    assert "annotations" not in made("IngressClass", Choice("a:1", ["n"], default_class=False))["metadata"]
+    assert (
+        "annotations" not in made("IngressClass", Choice("a:1", ["n"], ("ingress",), default_class=False))["metadata"]
+    )
 
 
 def test_every_object_says_whose_it_is_and_has_a_path_of_the_api() -> None:
@@ -102,7 +110,7 @@ def test_a_cluster_takes_it_and_its_pod_keeps_to_the_restricted_level() -> None:
     rule = {"host": "a.test", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": BACKEND}]}}
     with navarch.Cluster(nodes=1, frozen=True) as c:
         [node] = c.client.list("node").items
-        for document in INGRESS.objects(Choice(CHOICE.image, [node.name])):
+        for document in INGRESS.objects(Choice(CHOICE.image, [node.name], ("ingress",))):
             c.apply(dict(document))
         c.clock.advance(seconds=30)
         found = c.client.get("deployment", "navarch-ingress", "traefik").document()
