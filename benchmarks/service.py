@@ -167,7 +167,7 @@ async def until_first_request(lan: Lan) -> dict[str, float]:
     client = control.client(ITSELF, "benchmark")
     informers = Informers(client, clock)
     plane = NftDataplane(TABLE)
-    proxy = Proxy(informers, plane, HERE, clock)
+    proxy = Proxy(informers, [(plane, HERE)], clock)
     taken: list[float] = []
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(part.run()) for part in (informers, control, proxy)]

@@ -10,6 +10,7 @@ from agreement import PODS, PORTS, Scene, answers
 from netpol_cases import ADDRESSES, CASES, Ask, Case, asks
 from netpol_cases import PORTS as MATRIX_PORTS
 
+from navarch.proxy.addresses import IPV4, Family
 from navarch.proxy.isolation import Isolation
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.policy import Policies
@@ -48,14 +49,21 @@ class ModelField:
 
 
 class KernelField:
-    """A node with these pods, and our data plane in it. Needs root."""
+    """A node with these pods, and our data plane in it, for each family. Needs root."""
 
-    def __init__(self, pods: Mapping[str, str] = ADDRESSES, ports: tuple[int, ...] = MATRIX_PORTS) -> None:
-        self.lan = Lan(pods, ports)
-        self._plane = self.lan.node.call(NftDataplane, f"navarch-field-{os.getpid()}")
+    def __init__(
+        self,
+        pods: Mapping[str, str] = ADDRESSES,
+        ports: tuple[int, ...] = MATRIX_PORTS,
+        families: tuple[Family, ...] = (IPV4,),
+    ) -> None:
+        self.lan = Lan(pods, ports, ipv6=families != (IPV4,))
+        table, alone = f"navarch-field-{os.getpid()}", len(families) == 1
+        self._planes = {each: self.lan.node.call(NftDataplane, table, each, alone=alone) for each in families}
 
     def replace(self, rules: Rules) -> None:
-        self.lan.node.call(asyncio.run, self._plane.replace(self._plane.current(), rules))
+        plane = self._planes[rules.node.family]
+        self.lan.node.call(asyncio.run, plane.replace(plane.current(), rules))
 
     def put(self, isolation: Isolation) -> None:
         self.replace(Rules(NODE, isolation=isolation))
@@ -69,7 +77,8 @@ class KernelField:
         return [answer == (each.target, False) for each, answer in zip(every, found, strict=True)]
 
     def close(self) -> None:
-        self._plane.close()
+        for plane in self._planes.values():
+            plane.close()
         self.lan.close()
 
 
@@ -90,13 +99,14 @@ def play_matrix(field: ModelField | KernelField, cases: Sequence[Case] = CASES) 
     return wrong
 
 
-def scene_field() -> KernelField:
-    return KernelField(PODS, PORTS)
+def scene_field(families: tuple[Family, ...] = (IPV4,)) -> KernelField:
+    return KernelField(PODS, PORTS, families)
 
 
 def play_scene(field: KernelField, scene: Scene) -> list[str]:
     """Where the kernel and the model disagree."""
-    field.replace(scene.rules)
+    for rules in scene.rules:
+        field.replace(rules)
     possible: list[set[Answer]] = [answers(scene, host, packet) for host, packet in scene.packets]
     probes = [
         Probe(host, packet.address, packet.port, packet.protocol, "drop" not in come)

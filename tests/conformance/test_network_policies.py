@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from agreement import Scene, scenes
+from agreement import scenes
 from fields import KernelField, ModelField, play_matrix, play_scene, scene_field
 from netpol_cases import CASES
+
+from navarch.proxy.addresses import IPV4, IPV6, Family
 
 WITH_CONNECTIONS = (
     "default deny of all",
@@ -54,15 +57,25 @@ def test_the_matrix_with_real_connections(kernel: KernelField) -> None:
 
 
 @pytest.fixture(scope="module")
-def few_pods() -> Iterator[KernelField]:
+def fields() -> Iterator[Callable[[tuple[Family, ...]], KernelField]]:
+    """One for each set of families, made when it is first asked for."""
     if os.geteuid():
         pytest.skip("network namespaces need root")
-    field = scene_field()
-    yield field
-    field.close()
+    made: dict[tuple[Family, ...], KernelField] = {}
+    yield lambda families: made.get(families) or made.setdefault(families, scene_field(families))
+    for field in made.values():
+        field.close()
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
-@given(scene=scenes())
-def test_the_model_and_the_kernel_agree_on_every_packet(few_pods: KernelField, scene: Scene) -> None:
-    assert play_scene(few_pods, scene) == []
+QUICK = settings(
+    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+)
+
+
+@pytest.mark.parametrize("families", [(IPV4,), (IPV6,), (IPV4, IPV6)], ids=["IPv4", "IPv6", "both"])
+@QUICK
+@given(data=st.data())
+def test_the_model_and_the_kernel_agree_on_every_packet(
+    fields: Callable[[tuple[Family, ...]], KernelField], families: tuple[Family, ...], data: st.DataObject
+) -> None:
+    assert play_scene(fields(families), data.draw(scenes(families))) == []

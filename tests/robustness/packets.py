@@ -15,6 +15,8 @@ from fields import KernelField, play_matrix, play_scene, scene_field
 from hypothesis import HealthCheck, given, seed, settings
 from netpol_cases import CASES, asks
 
+from navarch.proxy.addresses import IPV4, IPV6
+
 
 def matrix(folder: Path, number: int) -> dict[str, Any]:
     """Every case once, in an order of its own."""
@@ -31,13 +33,14 @@ def matrix(folder: Path, number: int) -> dict[str, Any]:
 
 
 def agreement(folder: Path, number: int, count: int) -> dict[str, Any]:
-    """So many scenes; the first one that disagrees is made small before it is told."""
+    """So many scenes, of IPv4, of IPv6 or of both; the first one that disagrees is made small before it is told."""
+    families = ((IPV4,), (IPV6,), (IPV4, IPV6))[number % 3]
     played = [0, 0]
-    field = scene_field()
+    field = scene_field(families)
 
     @seed(number)
     @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(scene=scenes())
+    @given(scene=scenes(families))
     def every(scene: Scene) -> None:
         played[0] += 1
         played[1] += len(scene.packets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from navarch.app import machine
@@ -24,10 +25,11 @@ from navarch.proxy.run import Proxy
 DNS_SERVICE = "kube-system/kube-dns"
 
 
-def proxy_node(layout: Layout, settings: Settings) -> rules.Node:
-    """What the rules must know of this node; its own DNS server answers for the cluster's DNS service."""
+def proxy_nodes(layout: Layout, settings: Settings) -> tuple[rules.Node, ...]:
+    """What the rules must know of this node, once for each address family that pods have; its own DNS server answers
+    for the cluster's DNS service."""
     network = machine.pod_network(layout, settings)
-    return rules.Node(
+    only = rules.Node(
         name=settings.node_name,
         addresses=(settings.node_ip,),
         pod_cidr=network.pod_cidr,
@@ -37,6 +39,12 @@ def proxy_node(layout: Layout, settings: Settings) -> rules.Node:
         bridge_filtered=network.bridge_filtered,
         bridge=network.bridge,
     )
+    return (only,)
+
+
+def planes(table: str, nodes: Sequence[rules.Node]) -> list[tuple[NftDataplane, rules.Node]]:
+    """The kernel, with a table for each family."""
+    return [(NftDataplane(table, node.family, alone=len(nodes) == 1), node) for node in nodes]
 
 
 def network_organs(
@@ -46,7 +54,7 @@ def network_organs(
     home = Home(settings.node_name, settings.node_ip, network.pod_cidr, settings.cluster_cidr)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
     return (
-        Proxy(informers, NftDataplane(settings.table), proxy_node(layout, settings), clock, page_port=PAGE_PORT),
+        Proxy(informers, planes(settings.table, proxy_nodes(layout, settings)), clock, page_port=PAGE_PORT),
         Announcer(informers, settings.node_name, clock),
         NodePaths(informers, NetlinkKernel(TUNNEL), home, clock),
         Dns(informers, (network.gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),

@@ -9,13 +9,13 @@ Source: https://kubernetes.io/docs/reference/networking/virtual-ips/
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.pod.view import Pod
 from navarch.kinds.service import Service, ServicePort, ServiceSpec
 from navarch.kinds.view import ObjectMeta
-from navarch.proxy.addresses import ipv4, network
+from navarch.proxy.addresses import IPV4, Family
 from navarch.proxy.endpoints import Choice, choose
 from navarch.proxy.isolation import FREE, Isolation
 from navarch.proxy.joining import join
@@ -39,18 +39,22 @@ def compile_rules(
         if part := compile_service(service, slices, node):
             parts[f"{service.metadata.namespace}/{service.metadata.name}"] = part
     for pod in pods:
-        if part := compile_host_ports(pod):
+        if part := compile_host_ports(pod, node.family):
             parts[f"/{pod.metadata.namespace}/{pod.metadata.name}"] = part
     return join(parts, node, isolation)
 
 
 def compile_service(service: Service, slices: Sequence[EndpointSlice], node: Node) -> Part | None:
-    """None for services that have no address of their own (headless, ExternalName) or that another proxy serves."""
+    """None for services that have no address of their own in the node's family (as headless ones and ExternalName have
+    none), or that another proxy serves."""
     spec = service.spec
     if spec.type == "ExternalName" or spec.cluster_ip in ("", "None") or PROXY_NAME_LABEL in service.metadata.labels:
         return None
+    inside = node.family.those(spec.cluster_ips or (spec.cluster_ip,))
+    if not inside:
+        return None
     name = f"{service.metadata.namespace}/{service.metadata.name}"
-    built = _Building(service, node)
+    built = _Building(service, node, inside)
     own = None if spec.selector else node.own.get(name)
     for port in spec.ports:
         choice = Choice((own,), (own,), True) if own else choose(port, slices, node)
@@ -58,33 +62,35 @@ def compile_service(service: Service, slices: Sequence[EndpointSlice], node: Nod
     return built.part()
 
 
-def compile_host_ports(pod: Pod) -> Part | None:
-    """Ports of the node that lead to the pod's containers; None without any, and where the pod has no address."""
-    if pod.spec.host_network or not ipv4(pod.status.pod_ip) or pod.terminal:
+def compile_host_ports(pod: Pod, family: Family = IPV4) -> Part | None:
+    """Ports of the node that lead to the pod's containers; None without any, and where the pod has no such address."""
+    address = next(iter(family.those((pod.status.pod_ip, *(each.ip for each in pod.status.pod_ips)))), "")
+    if pod.spec.host_network or not address or pod.terminal:
         return None
     pools: list[Pool] = []
     fronts: dict[Front, str] = {}
     gates: dict[Gate, str] = {}
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         for port in container.ports:
-            if not port.host_port or not ipv4(port.host_ip or "0.0.0.0"):
+            on = family.proper(port.host_ip or family.unspecified)
+            if not port.host_port or not on:
                 continue
             protocol = port.protocol.lower()
-            target = Target(pod.status.pod_ip, port.container_port)
+            target = Target(address, port.container_port)
             pool = Pool(f"host/{pod.metadata.uid}/{protocol}/{port.host_port}", protocol, (target,))
             if pool not in pools:
                 pools.append(pool)
-            if port.host_ip in ("", "0.0.0.0"):
+            if on == family.unspecified:
                 gates[Gate(protocol, port.host_port)] = pool.name
             else:
-                fronts[Front(port.host_ip, protocol, port.host_port)] = pool.name
+                fronts[Front(on, protocol, port.host_port)] = pool.name
     if not pools:
         return None
     return Part(
         pools=tuple(pools),
         fronts=fronts,
         host_ports=gates,
-        locals=(pod.status.pod_ip,),
+        locals=(address,),
         created_s=_created_s(pod.metadata),
         claims=(*fronts, *(("host", *gate) for gate in gates)),
     )
@@ -93,15 +99,15 @@ def compile_host_ports(pod: Pod) -> Part | None:
 class _Building:
     """One service's part under construction."""
 
-    def __init__(self, service: Service, node: Node) -> None:
+    def __init__(self, service: Service, node: Node, inside: tuple[str, ...]) -> None:
         spec = service.spec
         self._node = node
         self._spec = spec
         self._created_s = _created_s(service.metadata)
         self._affinity_s = _affinity_s(spec)
-        self._inside = tuple(filter(ipv4, spec.cluster_ips or (spec.cluster_ip,)))
-        self._balanced = _balanced(service) if spec.type == "LoadBalancer" else ()
-        self._outside = tuple(dict.fromkeys((*filter(ipv4, spec.external_ips), *self._balanced)))
+        self._inside = inside
+        self._balanced = _balanced(service, node.family) if spec.type == "LoadBalancer" else ()
+        self._outside = tuple(dict.fromkeys((*node.family.those(spec.external_ips), *self._balanced)))
         self._pools: dict[str, Pool] = {}
         self._doors: list[Door] = []
         self._fronts: dict[Front, str] = {}
@@ -167,9 +173,10 @@ class _Building:
     def _allowed(self) -> tuple[str, ...]:
         """The source ranges, with the load balancer's own addresses where they let this node in: a load balancer may
         have left its address on the node, which then speaks with it."""
+        network = self._node.family.network
         ranges = [found for text in self._spec.load_balancer_source_ranges if (found := network(text))]
         allowed = sorted({str(each) for each in ranges})
-        if any(IPv4Address(address) in each for address in self._node.addresses for each in ranges):
+        if any(ip_address(address) in each for address in self._node.addresses for each in ranges):
             allowed += self._balanced
         return tuple(allowed)
 
@@ -200,7 +207,7 @@ def _affinity_s(spec: ServiceSpec) -> int:
     return config.client_ip.timeout_seconds if config and config.client_ip else DEFAULT_AFFINITY_S
 
 
-def _balanced(service: Service) -> tuple[str, ...]:
+def _balanced(service: Service, family: Family) -> tuple[str, ...]:
     """Addresses of the load balancer whose packets arrive still carrying them."""
     ingress = service.status.load_balancer.ingress
-    return tuple(each.ip for each in ingress if ipv4(each.ip) and each.ip_mode != "Proxy")
+    return family.those(each.ip for each in ingress if each.ip_mode != "Proxy")

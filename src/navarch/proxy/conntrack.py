@@ -23,14 +23,15 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLA_F_NESTED = 0x8000
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILTER = 1, 2, 25
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
-CTA_IP_V4_SRC, CTA_IP_V4_DST = 1, 2
+CTA_IP_SRC: Mapping[int, int] = {socket.AF_INET: 1, socket.AF_INET6: 3}
+CTA_IP_DST: Mapping[int, int] = {socket.AF_INET: 2, socket.AF_INET6: 4}
 CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
 CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS = 1, 2
 BY_ADDRESS, BY_PROTOCOL, BY_PORT = 1 << 1, 1 << 3, 1 << 5
 ENOENT = 2
 
 _HEADER = struct.Struct("=IHHII")
-_GENERIC = struct.pack("=BBH", socket.AF_INET, 0, 0)
+_GENERIC = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
 
 
@@ -49,58 +50,67 @@ def forget_udp(flows: Flows) -> int:
         try:
             netlink.settimeout(5)
             netlink.bind((0, 0))
-            doomed = list(_stale(netlink, flows))
-            for original in doomed:
-                _delete(netlink, original)
+            doomed = [(each, one) for each in (socket.AF_INET, socket.AF_INET6) for one in _stale(netlink, each, flows)]
+            for family, original in doomed:
+                _delete(netlink, family, original)
         except OSError as error:
             raise Retryable(f"old UDP connections could not be forgotten: {error}") from error
     return len(doomed)
 
 
-def _stale(netlink: socket.socket, flows: Flows) -> Iterator[bytes]:
-    """The original tuples, as the kernel wrote them."""
-    address, port = next(iter(flows)) if len(flows) == 1 else ("", 0)
-    for body in _dump(netlink, address, port):
-        attributes = dict(_attributes(body[len(_GENERIC) :]))
-        protocol, receiver = _receiver(attributes[CTA_TUPLE_ORIG])
+def _stale(netlink: socket.socket, family: int, flows: Flows) -> Iterator[bytes]:
+    """The original tuples of this address family, as the kernel wrote them."""
+    concerned = [each for each in flows if (":" in each[0]) == (family == socket.AF_INET6)]
+    if not concerned:
+        return
+    address, port = concerned[0] if len(concerned) == 1 else ("", 0)
+    for body in _dump(netlink, family, address, port):
+        attributes = dict(_attributes(body[_GENERIC.size :]))
+        protocol, receiver = _receiver(family, attributes[CTA_TUPLE_ORIG])
         keep = flows.get(receiver)
-        if protocol == socket.IPPROTO_UDP and keep is not None and _answerer(attributes[CTA_TUPLE_REPLY]) not in keep:
+        if protocol != socket.IPPROTO_UDP or keep is None:
+            continue
+        if _answerer(family, attributes[CTA_TUPLE_REPLY]) not in keep:
             yield attributes[CTA_TUPLE_ORIG]
 
 
-def _dump(netlink: socket.socket, address: str, port: int) -> Sequence[bytes]:
-    """UDP flows to `address` and `port` (any, where empty); kernels before 5.8 know no filter and send everything."""
+def _dump(netlink: socket.socket, family: int, address: str, port: int) -> Sequence[bytes]:
+    """UDP flows to `address` and `port` (any, where empty); kernels before 5.8 know no filter and send everything.
+
+    Of IPv6 those of every address come: the kernel's filter lets all pass but the one that is asked for.
+    """
     flags = BY_PROTOCOL
     to, ports = b"", _attribute(CTA_PROTO_NUM, bytes([socket.IPPROTO_UDP]))
-    if address:
+    if address and family == socket.AF_INET:
         flags |= BY_ADDRESS
-        to = _attribute(CTA_IP_V4_DST, socket.inet_aton(address))
+        to = _attribute(CTA_IP_DST[family], socket.inet_pton(family, address))
     if port:
         flags |= BY_PORT
         ports += _attribute(CTA_PROTO_DST_PORT, struct.pack("!H", port))
     wanted = _attribute(CTA_FILTER_ORIG_FLAGS, struct.pack("=I", flags))
     wanted += _attribute(CTA_FILTER_REPLY_FLAGS, struct.pack("=I", 0))
     original = _nest(CTA_TUPLE_IP, to) + _nest(CTA_TUPLE_PROTO, ports)
-    _send(netlink, CT_GET, NLM_F_DUMP, _nest(CTA_TUPLE_ORIG, original) + _nest(CTA_FILTER, wanted))
+    _send(netlink, CT_GET, family, NLM_F_DUMP, _nest(CTA_TUPLE_ORIG, original) + _nest(CTA_FILTER, wanted))
     return list(_replies(netlink))
 
 
-def _delete(netlink: socket.socket, original: bytes) -> None:
-    _send(netlink, CT_DELETE, NLM_F_ACK, _nest(CTA_TUPLE_ORIG, original))
+def _delete(netlink: socket.socket, family: int, original: bytes) -> None:
+    _send(netlink, CT_DELETE, family, NLM_F_ACK, _nest(CTA_TUPLE_ORIG, original))
     for _ in _replies(netlink):
         pass
 
 
-def _receiver(data: bytes) -> tuple[int, tuple[str, int]]:
+def _receiver(family: int, data: bytes) -> tuple[int, tuple[str, int]]:
     """Protocol number; address and port."""
     ends, protocol = _ends(data)
-    return protocol[CTA_PROTO_NUM][0], (socket.inet_ntoa(ends[CTA_IP_V4_DST]), _port(protocol, CTA_PROTO_DST_PORT))
+    address = socket.inet_ntop(family, ends[CTA_IP_DST[family]])
+    return protocol[CTA_PROTO_NUM][0], (address, _port(protocol, CTA_PROTO_DST_PORT))
 
 
-def _answerer(data: bytes) -> Target:
+def _answerer(family: int, data: bytes) -> Target:
     """Who answers: the sending end of the replies."""
     ends, protocol = _ends(data)
-    return Target(socket.inet_ntoa(ends[CTA_IP_V4_SRC]), _port(protocol, CTA_PROTO_SRC_PORT))
+    return Target(socket.inet_ntop(family, ends[CTA_IP_SRC[family]]), _port(protocol, CTA_PROTO_SRC_PORT))
 
 
 def _ends(data: bytes) -> tuple[dict[int, bytes], dict[int, bytes]]:
@@ -112,8 +122,8 @@ def _port(protocol: dict[int, bytes], which: int) -> int:
     return int.from_bytes(protocol.get(which, b""), "big")
 
 
-def _send(netlink: socket.socket, kind: int, flags: int, attributes: bytes) -> None:
-    body = _GENERIC + attributes
+def _send(netlink: socket.socket, kind: int, family: int, flags: int, attributes: bytes) -> None:
+    body = _GENERIC.pack(family, 0, 0) + attributes
     netlink.send(_HEADER.pack(_HEADER.size + len(body), kind, NLM_F_REQUEST | flags, 1, 0) + body)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from navarch.kinds.endpointslice import Endpoint, EndpointSlice
 from navarch.kinds.service import ServicePort
-from navarch.proxy.addresses import ipv4
 from navarch.proxy.rules import Node, Target
 
 
@@ -73,24 +72,26 @@ def hinted(candidates: list[Candidate], node: Node) -> list[Candidate]:
 def _candidates(port: ServicePort, slices: Iterable[EndpointSlice], node: Node) -> Iterable[Candidate]:
     # While an endpoint moves between slices it stands in both: the one that is ready counts.
     found: dict[Target, Candidate] = {}
+    family = node.family
     for part in slices:
-        if part.address_type != "IPv4":
+        if part.address_type != family.name:
             continue
         numbers = [each.port for each in part.ports if each.name == port.name and each.protocol == port.protocol]
         for number in numbers:
             for endpoint in part.endpoints:
-                if not number or not endpoint.addresses or not ipv4(endpoint.addresses[0]):
+                address = family.proper(endpoint.addresses[0]) if number and endpoint.addresses else ""
+                if not number or not address:
                     continue
-                candidate = _candidate(endpoint, number, node)
+                candidate = _candidate(endpoint, Target(address, number), node)
                 known = found.get(candidate.target)
                 if known is None or (candidate.ready and not known.ready):
                     found[candidate.target] = candidate
     return found.values()
 
 
-def _candidate(endpoint: Endpoint, port: int, node: Node) -> Candidate:
+def _candidate(endpoint: Endpoint, target: Target, node: Node) -> Candidate:
     return Candidate(
-        Target(endpoint.addresses[0], port),
+        target,
         ready=endpoint.ready,
         draining=endpoint.serving and endpoint.terminating,
         local=endpoint.node_name == node.name,

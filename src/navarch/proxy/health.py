@@ -52,13 +52,14 @@ def check_of(service: Service, slices: Sequence[EndpointSlice], node: str) -> Ch
     spec = service.spec
     if spec.type != "LoadBalancer" or spec.external_traffic_policy != "Local" or not spec.health_check_node_port:
         return None
-    near = {
-        endpoint.addresses[0]
-        for part in slices
-        for endpoint in part.endpoints
-        if endpoint.ready and endpoint.node_name == node and endpoint.addresses
-    }
-    return Check(spec.health_check_node_port, service.metadata.namespace, service.metadata.name, len(near))
+    near: dict[str, set[str]] = {}
+    for part in slices:
+        for endpoint in part.endpoints:
+            if endpoint.ready and endpoint.node_name == node and endpoint.addresses:
+                near.setdefault(part.address_type, set()).add(endpoint.addresses[0])
+    # Who has an address of either family is one endpoint.
+    count = max(map(len, near.values()), default=0)
+    return Check(spec.health_check_node_port, service.metadata.namespace, service.metadata.name, count)
 
 
 def answer(check: Check, standing: Standing) -> Response:

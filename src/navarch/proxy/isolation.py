@@ -1,7 +1,7 @@
 """Who may talk to the pods of this node, and to whom they may: network policies, settled into one value.
 
 `policy` makes it from objects; data planes carry it out, `trace` reads it packet by packet. It knows addresses and
-ports only, of one address family.
+ports only, of one address family; who has no address of it may still be isolated.
 
 Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 """

@@ -1,4 +1,4 @@
-"""The kernel as data plane: one nftables table of our own, changed by whole transactions.
+"""The kernel as data plane: one nftables table of our own for an address family, changed by whole transactions.
 
 What the rules look like is `script`'s business; this module has them carried out, in order, off the event loop, and
 knows when it may no longer believe that the table holds what it wrote. Small changes the kernel is told directly
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.proxy import policyscript, quick, script
+from navarch.proxy.addresses import FAMILIES, IPV4, Family
 from navarch.proxy.conntrack import Flows, forget_udp
 from navarch.proxy.flows import changed_udp
 from navarch.proxy.notice import Notices
@@ -29,16 +30,23 @@ Run = Callable[[str], None]
 
 
 class NftDataplane:
-    """One table. Calls to change it must not overlap. table: lower case, unique in the host's network namespace."""
+    """One table. Calls to change it must not overlap. table: lower case, unique in the host's network namespace.
 
-    def __init__(self, table: str = "navarch", *, run: Run | None = None) -> None:
+    alone: there is no second one, of the other family: pods have no addresses of that.
+    """
+
+    def __init__(
+        self, table: str = "navarch", family: Family = IPV4, *, alone: bool = True, run: Run | None = None
+    ) -> None:
         if not NAME.fullmatch(table):
             raise ValueError(f"{table!r} cannot name an nftables table: use lower case letters, digits, - and _")
         self._table = table
         self._run = run or run_nft
         self._current: Rules | None = None
         self._barred: bool | None = None
-        self._notices = Notices(table)
+        self._family = family
+        self._minds_ipv6 = alone and family is IPV4
+        self._notices = Notices(table, [each.number for each in (FAMILIES if alone else (family,))])
 
     def current(self) -> Rules | None:
         return self._current
@@ -60,7 +68,7 @@ class NftDataplane:
 
     async def remove(self) -> None:
         self._current = None
-        await self._transact(script.remove(self._table))
+        await self._transact(script.remove(self._table, self._family))
         if self._barred:
             self._barred = None
             await self._transact(policyscript.let_ipv6(self._table))
@@ -82,6 +90,8 @@ class NftDataplane:
 
     async def _bar_ipv6(self, new: Rules) -> None:
         """Once somebody is isolated."""
+        if not self._minds_ipv6:
+            return
         wanted = bool(new.isolation.profiles) and new.node.bridge != ""
         if wanted == self._barred:
             return

@@ -1,7 +1,7 @@
 """Hears from the kernel that somebody else changed one nftables table, without ever asking.
 
-A socket in the group of nftables' notifications; every message there names the table it is
-about. Our own transactions are not listened to: the owner takes the socket out of the group meanwhile.
+A socket in the group of nftables' notifications; every message there names the table it is about, and its address
+family. Our own transactions are not listened to: the owner takes the socket out of the group meanwhile.
 
 Source: linux/netfilter/nf_tables.h, linux/netfilter/nfnetlink.h
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 NETLINK_NETFILTER = 12
 SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP = 270, 1, 2
@@ -21,15 +21,16 @@ NFTA_TABLE_NAME = 1  # The same number in messages about tables, chains, rules, 
 NFT_MSG_NEWGEN = 15
 
 _HEADER = struct.Struct("=IHHII")
-_GENERIC_BYTES = 4  # struct nfgenmsg
+_GENERIC_BYTES = 4  # struct nfgenmsg: the first is the address family
 _ATTRIBUTE = struct.Struct("=HH")
 
 
 class Notices:
-    """Belongs to the network namespace of the thread that makes it."""
+    """Belongs to the network namespace of the thread that makes it. families: of the table of this name that is
+    listened to, as the kernel numbers them."""
 
-    def __init__(self, table: str) -> None:
-        self._table = table.encode() + b"\0"
+    def __init__(self, table: str, families: Iterable[int]) -> None:
+        self._tables = {(each, table.encode() + b"\0") for each in families}
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self._socket.setblocking(False)
         self._socket.bind((0, 0))
@@ -56,15 +57,15 @@ class Notices:
                 data = await loop.sock_recv(self._socket, 1 << 16)
             except OSError:
                 return
-            if any(table == self._table for table in _tables(data)):
+            if not self._tables.isdisjoint(_tables(data)):
                 return
 
     def close(self) -> None:
         self._socket.close()
 
 
-def _tables(data: bytes) -> Iterator[bytes]:
-    """The table that each message in a datagram is about."""
+def _tables(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The table that each message in a datagram is about: family and name."""
     at = 0
     while at + _HEADER.size <= len(data):
         length, kind, _, _, _ = _HEADER.unpack_from(data, at)
@@ -74,5 +75,5 @@ def _tables(data: bytes) -> Iterator[bytes]:
         if kind >> 8 == NFNL_SUBSYS_NFTABLES and kind & 0xFF != NFT_MSG_NEWGEN and start + 4 <= at + length:
             size, attribute = _ATTRIBUTE.unpack_from(data, start)
             if attribute == NFTA_TABLE_NAME:
-                yield data[start + 4 : start + size]
+                yield data[start - _GENERIC_BYTES], data[start + 4 : start + size]
         at += (length + 3) & ~3

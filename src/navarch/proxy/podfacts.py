@@ -11,12 +11,12 @@ from navarch.kinds.object import Object
 from navarch.kinds.pod.view import TERMINAL_PHASES, HostAddress
 from navarch.kinds.podspec.container import ContainerPort
 from navarch.kinds.view import View
-from navarch.proxy.addresses import ipv4
+from navarch.proxy.addresses import proper
 
 
 class PodFacts(NamedTuple):
-    """addresses: none while it has none, when it is over, and on the node's own network. ports: (name, protocol,
-    number) of those that have a name."""
+    """addresses: of both families; none while it has none, when it is over, and on the node's own network. ports:
+    (name, protocol, number) of those that have a name."""
 
     labels: Mapping[str, str]
     addresses: tuple[str, ...]
@@ -60,7 +60,7 @@ def _addresses(pod: _Pod) -> tuple[str, ...]:
     if pod.spec.host_network or status.phase in TERMINAL_PHASES:
         return ()
     every = (status.pod_ip, *(each.ip for each in status.pod_ips))
-    return tuple(dict.fromkeys(filter(ipv4, every)))
+    return proper(every)
 
 
 def _ports(spec: _Spec) -> tuple[tuple[str, str, int], ...]:

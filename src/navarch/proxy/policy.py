@@ -1,4 +1,4 @@
-"""NetworkPolicies, namespaces and pods, turned into the `Isolation` of one node's pods.
+"""NetworkPolicies, namespaces and pods, turned into the `Isolation` of one node's pods, in one address family.
 
 Pure: it is told what came, changed and went, and answers with a value. Which pods a selector means is kept from one
 answer to the next and corrected pod by pod, so that a change costs what it concerns. Who tells it, and when, is
@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 from navarch.kinds.networkpolicy import NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort
 from navarch.objects import selector
 from navarch.objects.selector import EVERYTHING, Selector
-from navarch.proxy.addresses import network
+from navarch.proxy.addresses import IPV4, Family
 from navarch.proxy.isolation import FREE, Allow, Direction, Isolation, Port, Profile
 from navarch.proxy.podfacts import PodFacts
 
@@ -53,10 +53,11 @@ class _Policy(NamedTuple):
 
 
 class Policies:
-    """Everything known of one cluster, as one node sees it."""
+    """Everything known of one cluster, as one node sees it. family: addresses and networks of the other are none."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, family: Family = IPV4) -> None:
         self._node = node
+        self._family = family
         self._policies: dict[str, dict[str, _Policy]] = {}
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._pods: dict[Key, PodFacts] = {}
@@ -72,7 +73,7 @@ class Policies:
 
     def put_policy(self, namespace: str, name: str, found: NetworkPolicy | None) -> None:
         """None: it is gone."""
-        read = _read(namespace, name, found) if found is not None else None
+        read = _read(namespace, name, found, self._family) if found is not None else None
         there = self._policies.setdefault(namespace, {})
         there.pop(name, None)
         if read is not None:
@@ -94,8 +95,12 @@ class Policies:
     def put_pod(self, namespace: str, name: str, found: PodFacts | None) -> bool:
         """Whether that may change anything."""
         key = (namespace, name)
+        # Who has an address is isolated, if only in the other family: what is barred there is barred for it as well.
+        here = found is not None and found.node == self._node and bool(found.addresses)
+        if found is not None:
+            found = found._replace(addresses=self._family.those(found.addresses))
         old = self._pods.get(key)
-        if old == found:
+        if old == found and here == (name in self._local.get(namespace, {})):
             return False
         for facts, step in ((old, -1), (found, 1)):
             if facts is not None:
@@ -106,7 +111,7 @@ class Policies:
             del self._pods[key]
         else:
             self._pods[key] = found
-            if found.node == self._node and found.addresses:
+            if here:
                 local[name] = found
         if not local:
             del self._local[namespace]
@@ -254,22 +259,26 @@ def _allows(rule: _Rule) -> Iterable[Allow]:
         yield from (Allow((), "", block, without, *ports) for block, without in rule.blocks)
 
 
-def _read(namespace: str, name: str, found: NetworkPolicy) -> _Policy:
+def _read(namespace: str, name: str, found: NetworkPolicy, family: Family) -> _Policy:
     spec = found.spec
     types = spec.policy_types or (("Ingress", "Egress") if spec.egress else ("Ingress",))
     return _Policy(
         name,
         selector.from_view(spec.pod_selector),
-        tuple(_rule(namespace, each.ports, each.from_) for each in spec.ingress) if "Ingress" in types else None,
-        tuple(_rule(namespace, each.ports, each.to) for each in spec.egress) if "Egress" in types else None,
+        tuple(_rule(namespace, each.ports, each.from_, family) for each in spec.ingress)
+        if "Ingress" in types
+        else None,
+        tuple(_rule(namespace, each.ports, each.to, family) for each in spec.egress) if "Egress" in types else None,
     )
 
 
-def _rule(namespace: str, ports: tuple[NetworkPolicyPort, ...], peers: tuple[NetworkPolicyPeer, ...]) -> _Rule:
+def _rule(
+    namespace: str, ports: tuple[NetworkPolicyPort, ...], peers: tuple[NetworkPolicyPeer, ...], family: Family
+) -> _Rule:
     blocks = []
     for peer in peers:
-        if peer.ip_block is not None and (whole := network(peer.ip_block.cidr)):
-            parts = filter(None, map(network, peer.ip_block.except_))
+        if peer.ip_block is not None and (whole := family.network(peer.ip_block.cidr)):
+            parts = filter(None, map(family.network, peer.ip_block.except_))
             blocks.append((str(whole), tuple(str(each) for each in parts)))
     pods = (_peers(namespace, each) for each in peers if each.ip_block is None)
     return _Rule(tuple(pods), tuple(blocks), not peers, tuple(map(_way, ports)) or (Allow(),))

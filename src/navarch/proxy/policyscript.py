@@ -9,25 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from navarch.proxy.addresses import IPV6, Family
 from navarch.proxy.isolation import Allow, Direction, Isolation
+from navarch.proxy.rules import Node
 
-PEERS = "type ipv4_addr;"
-PORTS = "type ipv4_addr . inet_proto . inet_service;"
-EVERYWHERE = "0.0.0.0/0"
+NEIGHBOURS = "icmpv6 type 133-137"
+"""How hosts on a link of IPv6 find each other and their routers, and are told of better ways."""
+BRIDGE = "check/bridge"
 OTHER_END: dict[Direction, str] = {"ingress": "saddr", "egress": "daddr"}
 
 
-def forwarding() -> Iterator[str]:
+def always(family: Family) -> Iterator[str]:
+    """What passes whatever is said: without it nobody on the bridge would be found any more."""
+    if family is IPV6:
+        yield f"{NEIGHBOURS} accept"
+
+
+def forwarding(node: Node) -> Iterator[str]:
     """What every forwarded packet meets. Its destination was replaced before, its sender will be after."""
+    ip = node.family.word
+    if _bars(node):
+        yield f"jump {BRIDGE}"
     yield "ct state established,related accept"
-    yield "ip saddr . ip daddr @isolated-selves accept"
-    yield "ip saddr vmap @isolated-egress"
-    yield "ip daddr vmap @isolated-ingress"
+    yield f"{ip} saddr . {ip} daddr @isolated-selves accept"
+    yield f"{ip} saddr vmap @isolated-egress"
+    yield f"{ip} daddr vmap @isolated-ingress"
+
+
+def named(node: Node) -> tuple[str, ...]:
+    """Chains that `forwarding` names."""
+    return (BRIDGE,) if _bars(node) else ()
 
 
 def bar_ipv6(bridge: str, table: str) -> str:
-    """Pods have no address of IPv6 but the one that their interface makes up for itself, by which they would reach each
-    other past all policies. A table of its own, for some kernels have no IPv6 at all."""
+    """Where pods have no address of IPv6 but the one that their interface makes up for itself, they would reach each
+    other by it past all policies. A table of its own, for some kernels have no IPv6 at all. Where pods have addresses
+    of IPv6 this table is that family's, and the chain `BRIDGE` in it bars what is not among these."""
     name = f"ip6 {table}"
     return "".join(
         f"{line}\n"
@@ -45,15 +62,22 @@ def let_ipv6(table: str) -> str:
     return f"add table ip6 {table}\ndelete table ip6 {table}\n"
 
 
-def chains(isolation: Isolation) -> dict[str, tuple[str, ...]]:
-    return {
-        name: (*dict.fromkeys(_allow(each, OTHER_END[found.direction]) for each in found.allows), "drop")
+def chains(isolation: Isolation, node: Node) -> dict[str, tuple[str, ...]]:
+    made = {
+        name: (
+            *dict.fromkeys(_allow(each, OTHER_END[found.direction], node.family) for each in found.allows),
+            "drop",
+        )
         for name, found in isolation.profiles.items()
     }
+    if _bars(node):
+        made[BRIDGE] = tuple(_bar(node)) if isolation.profiles else ()
+    return made
 
 
-def sets(isolation: Isolation) -> dict[str, str]:
-    return {**dict.fromkeys(isolation.peers, PEERS), **dict.fromkeys(isolation.ports, PORTS)}
+def sets(isolation: Isolation, family: Family) -> dict[str, str]:
+    peers, ports = f"type {family.type};", f"type {family.type} . inet_proto . inet_service;"
+    return {**dict.fromkeys(isolation.peers, peers), **dict.fromkeys(isolation.ports, ports)}
 
 
 def elements(isolation: Isolation) -> dict[str, dict[str, str]]:
@@ -70,16 +94,28 @@ def elements(isolation: Isolation) -> dict[str, dict[str, str]]:
     return found
 
 
-def _allow(allow: Allow, other_end: str) -> str:
+def _bars(node: Node) -> bool:
+    return node.family is IPV6 and node.bridge != ""
+
+
+def _bar(node: Node) -> Iterator[str]:
+    """From one pod's interface to another's by addresses that no policy speaks of."""
+    across = f'iifname "{node.bridge}" oifname "{node.bridge}"'
+    yield f"{across} ip6 saddr != {node.pod_cidr} drop"
+    yield f"{across} ip6 daddr != {node.pod_cidr} drop"
+
+
+def _allow(allow: Allow, other_end: str, family: Family) -> str:
     words: list[str] = []
+    ip = family.word
     if allow.peers:
-        words.append(f"ip {other_end} @{allow.peers}")
+        words.append(f"{ip} {other_end} @{allow.peers}")
     if allow.block:
-        if allow.block != EVERYWHERE:
-            words.append(f"ip {other_end} {allow.block}")
-        words += [f"ip {other_end} != {each}" for each in allow.without]
+        if allow.block != family.everywhere:
+            words.append(f"{ip} {other_end} {allow.block}")
+        words += [f"{ip} {other_end} != {each}" for each in allow.without]
     if allow.named:
-        words.append(f"ip daddr . meta l4proto . th dport @{allow.named}")
+        words.append(f"{ip} daddr . meta l4proto . th dport @{allow.named}")
     elif allow.protocol:
         words.append(f"meta l4proto {allow.protocol}")
     if allow.first:

@@ -23,27 +23,28 @@ NLA_F_NESTED = 0x8000
 BATCH_BEGIN, BATCH_END = 16, 17
 NFNL_SUBSYS_NFTABLES = 10
 NEWCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWSET, DELSET, NEWSETELEM, DELSETELEM = 3, 5, 6, 8, 9, 11, 12, 14
-NFPROTO_IPV4 = 2
+NFPROTO = {"ip": 2, "ip6": 10}
 JUMP, GOTO, RETURN, DROP = -3, -4, -5, 0
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 META_L4PROTO = 16
 NETWORK_HEADER, TRANSPORT_HEADER = 1, 2
-KEYS = {"ipv4_addr": (7, 4), "inet_proto": (12, 4), "inet_service": (13, 4)}
+KEYS = {"ipv4_addr": (7, 4), "ipv6_addr": (8, 16), "inet_proto": (12, 4), "inet_service": (13, 4)}
 """The tool's number of a type (of joined ones six bits each), and the bytes that it takes in a key."""
 SET_TIMEOUT, SET_DYNAMIC = 0x10, 0x20
 UPDATE = 1
-OFFSETS = {"saddr": 12, "daddr": 16}
+ADDRESSES = {"ip": (4, {"saddr": 12, "daddr": 16}), "ip6": (16, {"saddr": 8, "daddr": 24})}
+"""Bytes of an address, and where each lies in a packet."""
 EQUAL, NOT_EQUAL, AT_MOST, AT_LEAST = 0, 1, 3, 5
 FIB_SADDR, FIB_ADDRTYPE, RTN_LOCAL = 1, 3, 2
 PORT_SPECIFIED = 2
-REGISTERS = (1, 9, 10)
+REGISTERS = {"ip": (1, 9, 10), "ip6": (1, 12, 13)}
 """Where the parts of a joined key lie, one behind the other."""
 
 LONGEST_BATCH_BYTES = 100_000
 ELEMENTS_AT_ONCE = 500
 
 _HEADER = struct.Struct("=IHHII")
-_COMMAND = re.compile(r"(add|flush|delete) (chain|rule|set|element) ip (\S+) (\S+)(?: (.*))?")
+_COMMAND = re.compile(r"(add|flush|delete) (chain|rule|set|element) (ip6?) (\S+) (\S+)(?: (.*))?")
 
 
 class NotPlain(Exception):
@@ -61,7 +62,7 @@ def batch(text: str) -> bytes | None:
     made = [_framed(BATCH_BEGIN, 0, 0, struct.pack("!BBH", 0, 0, NFNL_SUBSYS_NFTABLES))]
     for number, (kind, flags, body) in enumerate(messages, 1):
         flags |= NLM_F_ACK if number == len(messages) else 0
-        made.append(_framed(NFNL_SUBSYS_NFTABLES << 8 | kind, flags, number, b"\x02\0\0\0" + body))
+        made.append(_framed(NFNL_SUBSYS_NFTABLES << 8 | kind, flags, number, body))
     made.append(_framed(BATCH_END, 0, len(messages) + 1, struct.pack("!BBH", 0, 0, NFNL_SUBSYS_NFTABLES)))
     return b"".join(made) if sum(map(len, made)) <= 2 * LONGEST_BATCH_BYTES else None
 
@@ -83,7 +84,7 @@ def send(messages: bytes) -> None:
 
 
 Message = tuple[int, int, bytes]
-"""Kind, flags, attributes."""
+"""Kind, flags, and with the address family before them the attributes."""
 
 
 def _messages(number: int, line: str) -> Iterator[Message]:
@@ -91,8 +92,8 @@ def _messages(number: int, line: str) -> Iterator[Message]:
     found = _COMMAND.fullmatch(line)
     if found is None:
         raise NotPlain
-    verb, thing, table, name, rest = found.groups()
-    where = _text(1, table)
+    verb, thing, family, table, name, rest = found.groups()
+    where = struct.pack("!BBH", NFPROTO[family], 0, 0) + _text(1, table)
     match verb, thing:
         case "add", "chain" if not rest:
             yield NEWCHAIN, NLM_F_CREATE, where + _text(3, name)
@@ -145,7 +146,11 @@ def _element(text: str) -> bytes:
 def _key_part(text: str) -> bytes:
     if text in PROTOCOLS:
         return bytes([PROTOCOLS[text]])
-    return _port(text) if text.isdecimal() else socket.inet_aton(text)
+    return _port(text) if text.isdecimal() else _packed(text)
+
+
+def _packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
 def _port(text: str) -> bytes:
@@ -188,38 +193,44 @@ def _random(words: Words) -> list[bytes]:
 
 
 def _dnat(words: Words) -> list[bytes]:
-    address, _, port = _take(words, 3)[2].partition(":")
-    nat = _number(1, 1) + _number(2, NFPROTO_IPV4) + _number(3, 1) + _number(5, 2) + _number(7, PORT_SPECIFIED)
-    return [_load(1, socket.inet_aton(address)), _load(2, _port(port)), _expression("nat", nat)]
+    address, _, port = _take(words, 3)[2].rpartition(":")
+    family = NFPROTO["ip6" if address.startswith("[") else "ip"]
+    nat = _number(1, 1) + _number(2, family) + _number(3, 1) + _number(5, 2) + _number(7, PORT_SPECIFIED)
+    return [_load(1, _packed(address.strip("[]"))), _load(2, _port(port)), _expression("nat", nat)]
 
 
 def _address(words: Words) -> list[bytes]:
-    _, end, found = _take(words, 3)
+    ip, end, found = _take(words, 3)
     compared = EQUAL
     if found == "!=":
         compared, (found,) = NOT_EQUAL, _take(words, 1)
     if found == ".":
-        return _joined(end, words)
-    load = _load_address(end, 1)
+        return _joined(ip, end, words)
+    load = _load_address(ip, end, 1)
     if found.startswith("@"):
         return [load, _look_up(found)]
     address, _, prefix = found.partition("/")
-    value = socket.inet_aton(address)
-    if not prefix or int(prefix) == 32:
+    value = _packed(address)
+    size = len(value)
+    if size != ADDRESSES[ip][0]:
+        raise NotPlain
+    if not prefix or int(prefix) == 8 * size:
         return [load, _compare(compared, value)]
-    mask = struct.pack("!I", 0xFFFFFFFF << 32 - int(prefix) & 0xFFFFFFFF)
+    every = (1 << 8 * size) - 1
+    mask = (every << 8 * size - int(prefix) & every).to_bytes(size, "big")
     masked = bytes(one & other for one, other in zip(value, mask, strict=True))
-    masking = _nest(4, _attribute(1, mask)) + _nest(5, _attribute(1, bytes(4)))
-    bitwise = _expression("bitwise", _number(1, 1) + _number(2, 1) + _number(3, 4) + masking)
+    masking = _nest(4, _attribute(1, mask)) + _nest(5, _attribute(1, bytes(size)))
+    bitwise = _expression("bitwise", _number(1, 1) + _number(2, 1) + _number(3, size) + masking)
     return [load, bitwise, _compare(compared, masked)]
 
 
-def _joined(end: str, words: Words) -> list[bytes]:
+def _joined(ip: str, end: str, words: Words) -> list[bytes]:
     """`ip daddr . meta l4proto . th dport @set`, of which three words were taken."""
     *middle, name = _take(words, 6)
     if middle != ["meta", "l4proto", ".", "th", "dport"]:
         raise NotPlain
-    return [_load_address(end, REGISTERS[0]), _load_protocol(REGISTERS[1]), _load_port(REGISTERS[2]), _look_up(name)]
+    first, second, third = REGISTERS[ip]
+    return [_load_address(ip, end, first), _load_protocol(second), _load_port(third), _look_up(name)]
 
 
 def _destination_port(words: Words) -> list[bytes]:
@@ -237,8 +248,9 @@ def _from_here(words: Words) -> list[bytes]:
 
 def _remember(words: Words) -> list[bytes]:
     """`update @set { ip saddr }`."""
-    name = _take(words, 6)[1].removeprefix("@")
-    return [_load_address("saddr", 1), _expression("dynset", _text(1, name) + _number(3, UPDATE) + _number(4, 1))]
+    _, name, _, ip, _, _ = _take(words, 6)
+    name = name.removeprefix("@")
+    return [_load_address(ip, "saddr", 1), _expression("dynset", _text(1, name) + _number(3, UPDATE) + _number(4, 1))]
 
 
 def _decide(words: Words) -> list[bytes]:
@@ -252,6 +264,8 @@ _READERS: Sequence[tuple[tuple[str, ...], Callable[[Words], list[bytes]]]] = (
     (("dnat", "to"), _dnat),
     (("ip", "saddr"), _address),
     (("ip", "daddr"), _address),
+    (("ip6", "saddr"), _address),
+    (("ip6", "daddr"), _address),
     (("th", "dport"), _destination_port),
     (("fib", "saddr", "type", "local"), _from_here),
     (("update",), _remember),
@@ -285,8 +299,9 @@ def _load_protocol(register: int) -> bytes:
     return _expression("meta", _number(1, register) + _number(2, META_L4PROTO))
 
 
-def _load_address(end: str, register: int) -> bytes:
-    return _payload(register, NETWORK_HEADER, OFFSETS[end], 4)
+def _load_address(ip: str, end: str, register: int) -> bytes:
+    size, offsets = ADDRESSES[ip]
+    return _payload(register, NETWORK_HEADER, offsets[end], size)
 
 
 def _load_port(register: int) -> bytes:

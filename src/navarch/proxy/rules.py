@@ -1,8 +1,8 @@
 """What a node's data plane should do, as one value that can be compared piece by piece.
 
 `compile` makes it, every `Dataplane` carries it out, the fake one reads it packet by packet. It knows addresses and
-ports only: which endpoint is ready, local or close was decided before. One address family (IPv4); a second one would be
-a second value.
+ports only: which endpoint is ready, local or close was decided before. It is of one address family; where a cluster has
+both, there are two values.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from navarch.proxy.addresses import Family, family_of
 from navarch.proxy.isolation import FREE, Isolation
 
 Refusal = Literal["reject", "drop"]
@@ -93,7 +94,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """What the data plane must know of the node it runs on.
+    """What the data plane must know of the node it runs on, in one address family: that of `pod_cidr`.
 
     addresses: those that node ports answer on (never a loopback address). pod_cidr: this node's pods; cluster_cidr: all
     pods; service_cidr: all cluster addresses of services, "" when unknown: packets to unassigned ones are dropped.
@@ -115,6 +116,10 @@ class Node(msgspec.Struct, frozen=True):
     bridge: str = ""
     masquerade_all: bool = False
     node_port_networks: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.pod_cidr)
 
 
 class Rules(msgspec.Struct, frozen=True):

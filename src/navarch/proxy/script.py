@@ -4,7 +4,8 @@ Lookup is by verdict maps, so that a packet's way does not grow with the number 
 transactions small and fast: a chain has a name of its own and is rewritten only when it changed, and rules hold no
 anonymous sets (the kernel names each by a scan of all of them: with those, 5,000 services took 6 s instead of 0.4).
 
-Names contain a `/`, which keeps them apart from the language's own words.
+Names contain a `/`, which keeps them apart from the language's own words. Each address family has a table of its own:
+rules are of one family, and a cluster that has only one leaves the other's table away.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from navarch.proxy import policyscript
+from navarch.proxy.addresses import IPV4, Family, joined
 from navarch.proxy.isolation import Isolation
 from navarch.proxy.joining import differing
 from navarch.proxy.rules import Door, Front, Gate, Node, Part, Pool, Refusal, Rules, Target
@@ -23,31 +25,32 @@ Chains = dict[str, tuple[str, ...]]
 Elements = dict[str, dict[str, str]]
 
 MAPS = {
-    "fronts": "type ipv4_addr . inet_proto . inet_service : verdict;",
+    "fronts": "type {address} . inet_proto . inet_service : verdict;",
     "node-ports": "type inet_proto . inet_service : verdict;",
     "host-ports": "type inet_proto . inet_service : verdict;",
-    "refused": "type ipv4_addr . inet_proto . inet_service : verdict;",
+    "refused": "type {address} . inet_proto . inet_service : verdict;",
     "refused-node-ports": "type inet_proto . inet_service : verdict;",
-    "guards": "type ipv4_addr . inet_proto . inet_service : verdict;",
-    "isolated-ingress": "type ipv4_addr : verdict;",
-    "isolated-egress": "type ipv4_addr : verdict;",
+    "guards": "type {address} . inet_proto . inet_service : verdict;",
+    "isolated-ingress": "type {address} : verdict;",
+    "isolated-egress": "type {address} : verdict;",
 }
 SETS = {
-    "cluster-ips": "type ipv4_addr;",
-    "node-addresses": "type ipv4_addr;",
-    "hairpins": "type ipv4_addr . ipv4_addr;",
-    "isolated-selves": "type ipv4_addr . ipv4_addr;",
+    "cluster-ips": "type {address};",
+    "node-addresses": "type {address};",
+    "hairpins": "type {address} . {address};",
+    "isolated-selves": "type {address} . {address};",
 }
-NETWORKS = "type ipv4_addr; flags interval;"
+NETWORKS = "type {address}; flags interval;"
 
 
 def whole(rules: Rules, table: str) -> str:
     """Replaces the table of this name, whatever is in it."""
-    name = f"ip {table}"
+    family = rules.node.family
+    name = f"{family.word} {table}"
     lines = [f"add table {name}", f"delete table {name}", f"add table {name}"]
-    lines += [f"add map {name} {each} {{ {what} }}" for each, what in MAPS.items()]
     sets = {**SETS, "node-addresses": NETWORKS} if rules.node.node_port_networks else SETS
-    lines += [f"add set {name} {each} {{ {what} }}" for each, what in sets.items()]
+    lines += [f"add map {name} {each} {{ {what.format(address=family.type)} }}" for each, what in MAPS.items()]
+    lines += [f"add set {name} {each} {{ {what.format(address=family.type)} }}" for each, what in sets.items()]
     lines += _skeleton(rules.node, name)
     content = _Content(rules.node)
     content.elements = _node_elements(rules)
@@ -60,7 +63,7 @@ def whole(rules: Rules, table: str) -> str:
 
 def change(old: Rules, new: Rules, table: str) -> str:
     """From `old`, which is in force, to `new`; "" when nothing differs. The node's own facts must be the same."""
-    name = f"ip {table}"
+    name = f"{new.node.family.word} {table}"
     before, after = _Content(new.node), _Content(new.node)
     for key in differing(old.parts, new.parts):
         was, now = old.parts.get(key), new.parts.get(key)
@@ -76,8 +79,8 @@ def change(old: Rules, new: Rules, table: str) -> str:
     return "".join(f"{line}\n" for line in _transaction(before, after, name))
 
 
-def remove(table: str) -> str:
-    return f"add table ip {table}\ndelete table ip {table}\n"
+def remove(table: str, family: Family = IPV4) -> str:
+    return f"add table {family.word} {table}\ndelete table {family.word} {table}\n"
 
 
 class _Content:
@@ -90,15 +93,15 @@ class _Content:
         self.elements: Elements = {}
 
     def isolate(self, isolation: Isolation) -> None:
-        self.chains.update(policyscript.chains(isolation))
-        self.sets.update(policyscript.sets(isolation))
+        self.chains.update(policyscript.chains(isolation, self._node))
+        self.sets.update(policyscript.sets(isolation, self._node.family))
         self.elements.update(policyscript.elements(isolation))
 
     def add(self, part: Part | None) -> None:
         if part is None:
             return
         self.chains.update(_chains(part, self._node))
-        self.sets.update(_affinity_sets(part))
+        self.sets.update(_affinity_sets(part, self._node.family))
         for each, content in _elements(part).items():
             self.elements.setdefault(each, {}).update(content)
 
@@ -138,7 +141,7 @@ def _element(verb: str, name: str, where: str, content: Mapping[str, str]) -> It
 def _skeleton(node: Node, name: str) -> Iterator[str]:
     """The chains that every packet may meet, and their rules."""
     hooks = {
-        "hook/guard-prerouting": ("filter", "prerouting", "dstnat - 10", tuple(_guarding())),
+        "hook/guard-prerouting": ("filter", "prerouting", "dstnat - 10", tuple(_guarding(node.family))),
         "hook/guard-output": ("filter", "output", "-110", ("ct state new jump check/guards",)),
         "hook/nat-prerouting": ("nat", "prerouting", "dstnat", ("jump all/services",)),
         "hook/nat-output": ("nat", "output", "-100", ("jump all/services",)),
@@ -150,11 +153,11 @@ def _skeleton(node: Node, name: str) -> Iterator[str]:
     chains: Chains = {
         "do/hide": (f"meta mark set meta mark | {MASQUERADE_MARK:#x}",),
         "do/reject": ("meta l4proto tcp reject with tcp reset", "reject"),
-        "check/guards": ("ip daddr . meta l4proto . th dport vmap @guards",),
+        "check/guards": (f"{node.family.word} daddr . meta l4proto . th dport vmap @guards",),
         "check/refused": tuple(_refusing(node)),
         "all/services": tuple(_services(node)),
     }
-    for chain in chains:
+    for chain in (*chains, *policyscript.named(node)):
         yield f"add chain {name} {chain}"
     for chain, (type_, hook, priority, content) in hooks.items():
         yield f"add chain {name} {chain} {{ type {type_} hook {hook} priority {priority}; policy accept; }}"
@@ -162,53 +165,58 @@ def _skeleton(node: Node, name: str) -> Iterator[str]:
     yield from (f"add rule {name} {chain} {rule}" for chain, content in chains.items() for rule in content)
 
 
-def _guarding() -> Iterator[str]:
+def _guarding(family: Family) -> Iterator[str]:
     # Host ports answer on loopback too, for which the bridge must let such addresses through; nobody else may use that.
-    yield "iifname != lo ip daddr 127.0.0.0/8 drop"
+    yield f"iifname != lo {family.word} daddr {family.loopback} drop"
     yield "ct state new jump check/guards"
 
 
 def _forwarding(node: Node) -> Iterator[str]:
+    yield from policyscript.always(node.family)
     # A packet that belongs to no connection is not translated back: the other side would see a stranger, and reset.
-    yield f"ct state invalid ip saddr {node.pod_cidr} drop"
+    yield f"ct state invalid {node.family.word} saddr {node.pod_cidr} drop"
     yield "ct state new jump check/refused"
-    yield from policyscript.forwarding()
+    yield from policyscript.forwarding(node)
 
 
 def _services(node: Node) -> Iterator[str]:
-    strangers = "" if node.masquerade_all else f"ip saddr != {node.cluster_cidr} "
-    yield f"ip daddr @cluster-ips {strangers}jump do/hide"
-    yield "ip daddr . meta l4proto . th dport vmap @fronts"
+    ip = node.family.word
+    strangers = "" if node.masquerade_all else f"{ip} saddr != {node.cluster_cidr} "
+    yield f"{ip} daddr @cluster-ips {strangers}jump do/hide"
+    yield f"{ip} daddr . meta l4proto . th dport vmap @fronts"
     yield f"{_to_the_node(node)} meta l4proto . th dport vmap @node-ports"
-    yield "fib daddr type local meta l4proto . th dport vmap @host-ports"
+    # What is sent to loopback cannot leave it in IPv6, whatever address it is given.
+    beyond = "" if node.family is IPV4 else f"{ip} daddr != {node.family.loopback} "
+    yield f"{beyond}fib daddr type local meta l4proto . th dport vmap @host-ports"
 
 
 def _to_the_node(node: Node) -> str:
     """What has an address on which node ports answer. Which of its networks the node is in, the kernel knows."""
-    here = "ip daddr != 127.0.0.0/8 fib daddr type local " if node.node_port_networks else ""
-    return f"{here}ip daddr @node-addresses"
+    ip = node.family.word
+    here = f"{ip} daddr != {node.family.loopback} fib daddr type local " if node.node_port_networks else ""
+    return f"{here}{ip} daddr @node-addresses"
 
 
 def _refusing(node: Node) -> Iterator[str]:
-    yield "ip daddr . meta l4proto . th dport vmap @refused"
+    ip = node.family.word
+    yield f"{ip} daddr . meta l4proto . th dport vmap @refused"
     yield f"{_to_the_node(node)} meta l4proto . th dport vmap @refused-node-ports"
-    yield "ip daddr @cluster-ips goto do/reject"
+    yield f"{ip} daddr @cluster-ips goto do/reject"
     if node.service_cidr:
-        yield f"ip daddr {node.service_cidr} drop"
+        yield f"{ip} daddr {node.service_cidr} drop"
 
 
 def _masquerading(node: Node) -> Iterator[str]:
+    ip, pods = node.family.word, node.pod_cidr
     yield (
         f"meta mark & {MASQUERADE_MARK:#x} != 0 meta mark set meta mark ^ {MASQUERADE_MARK:#x} masquerade fully-random"
     )
-    yield "ct status dnat ip saddr . ip daddr @hairpins masquerade fully-random"
-    yield "ct status dnat ip saddr 127.0.0.0/8 oifname != lo masquerade fully-random"
+    yield f"ct status dnat {ip} saddr . {ip} daddr @hairpins masquerade fully-random"
+    yield f"ct status dnat {ip} saddr {node.family.loopback} oifname != lo masquerade fully-random"
     if not node.bridge_filtered:
-        yield f"ct status dnat ip saddr {node.pod_cidr} ip daddr {node.pod_cidr} masquerade fully-random"
-    yield (
-        f"ip saddr {node.pod_cidr} ip daddr != {node.cluster_cidr} ip daddr != 224.0.0.0/4 "
-        "oifname != lo masquerade fully-random"
-    )
+        yield f"ct status dnat {ip} saddr {pods} {ip} daddr {pods} masquerade fully-random"
+    beyond = " ".join(f"{ip} daddr != {each}" for each in (node.cluster_cidr, *node.family.local))
+    yield f"{ip} saddr {pods} {beyond} oifname != lo masquerade fully-random"
 
 
 def _node_elements(rules: Rules) -> Elements:
@@ -248,23 +256,29 @@ def _refusal(how: Refusal) -> str:
 
 
 def _guard(front: Front) -> str:
-    return f"guard/{front.address}/{front.protocol}/{front.port}"
+    return f"guard/{_name(front.address)}/{front.protocol}/{front.port}"
+
+
+def _name(address: str) -> str:
+    """As part of a name, where no colon may stand."""
+    return address.replace(":", "-")
 
 
 def _chains(part: Part, node: Node) -> Chains:
     chains: Chains = {}
+    ip = node.family.word
     for pool in part.pools:
-        chains.update(_pool(pool))
+        chains.update(_pool(pool, ip))
     for door in part.doors:
         chains[door.name] = tuple(_door(door, node))
     for front, ranges in part.guards.items():
-        chains[_guard(front)] = (*(f"ip saddr {each} return" for each in ranges), "drop")
+        chains[_guard(front)] = (*(f"{ip} saddr {each} return" for each in ranges), "drop")
     return chains
 
 
 def _door(door: Door, node: Node) -> Iterator[str]:
     if door.near:
-        yield f"ip saddr {node.cluster_cidr} goto {door.near}"
+        yield f"{node.family.word} saddr {node.cluster_cidr} goto {door.near}"
         yield "fib saddr type local jump do/hide"
         yield f"fib saddr type local goto {door.near}"
     if door.hidden:
@@ -273,7 +287,7 @@ def _door(door: Door, node: Node) -> Iterator[str]:
         yield f"goto {door.pool}"
 
 
-def _pool(pool: Pool) -> Chains:
+def _pool(pool: Pool, ip: str) -> Chains:
     last = len(pool.targets) - 1
     chances = [f"numgen random mod {last + 1 - at} 0 " if at < last else "" for at in range(last + 1)]
     if not pool.affinity_s:
@@ -283,27 +297,29 @@ def _pool(pool: Pool) -> Chains:
                 for target, chance in zip(pool.targets, chances, strict=True)
             )
         }
-    ways = [f"to/{pool.name}/{target.address}/{target.port}" for target in pool.targets]
-    known = (f"ip saddr @{_affinity(pool, target)} goto {way}" for target, way in zip(pool.targets, ways, strict=True))
+    ways = [f"to/{pool.name}/{_name(target.address)}/{target.port}" for target in pool.targets]
+    known = (
+        f"{ip} saddr @{_affinity(pool, target)} goto {way}" for target, way in zip(pool.targets, ways, strict=True)
+    )
     picked = (f"{chance}goto {way}" for way, chance in zip(ways, chances, strict=True))
     chains: Chains = {pool.name: (*known, *picked)}
     for target, way in zip(pool.targets, ways, strict=True):
-        remember = f"update @{_affinity(pool, target)} {{ ip saddr }}"
+        remember = f"update @{_affinity(pool, target)} {{ {ip} saddr }}"
         chains[way] = (remember, f"meta l4proto {pool.protocol} {_dnat(target)}")
     return chains
 
 
 def _dnat(target: Target) -> str:
-    return f"dnat to {target.address}:{target.port}"
+    return f"dnat to {joined(*target)}"
 
 
 def _affinity(pool: Pool, target: Target) -> str:
-    return f"seen/{pool.name}/{target.address}/{target.port}/{pool.affinity_s}"
+    return f"seen/{pool.name}/{_name(target.address)}/{target.port}/{pool.affinity_s}"
 
 
-def _affinity_sets(part: Part) -> dict[str, str]:
+def _affinity_sets(part: Part, family: Family) -> dict[str, str]:
     return {
-        _affinity(pool, target): f"type ipv4_addr; flags dynamic,timeout; timeout {pool.affinity_s}s;"
+        _affinity(pool, target): f"type {family.type}; flags dynamic,timeout; timeout {pool.affinity_s}s;"
         for pool in part.pools
         if pool.affinity_s
         for target in pool.targets

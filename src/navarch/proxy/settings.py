@@ -9,13 +9,14 @@ Source: https://kubernetes.io/docs/reference/config-api/kube-proxy-config.v1alph
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import NamedTuple
 
 import msgspec
 
 from navarch.kinds.object import Object
 from navarch.objects.value import dig
+from navarch.proxy.addresses import family_of
 from navarch.proxy.rules import Node
 
 CONFIG_NAMESPACE, CONFIG = "kube-system", "navarch-config"
@@ -25,15 +26,14 @@ PRIMARY = "primary"
 
 
 class ProxySettings(NamedTuple):
-    """As in `Node`."""
+    """As in `Node`, but that networks are of both families."""
 
     masquerade_all: bool = False
     node_port_networks: tuple[str, ...] = ()
 
     def on(self, node: Node) -> Node:
-        return msgspec.structs.replace(
-            node, masquerade_all=self.masquerade_all, node_port_networks=self.node_port_networks
-        )
+        networks = tuple(each for each in self.node_port_networks if family_of(each) is node.family)
+        return msgspec.structs.replace(node, masquerade_all=self.masquerade_all, node_port_networks=networks)
 
 
 DEFAULTS = ProxySettings()
@@ -53,7 +53,7 @@ def settings_in(data: Mapping[str, str]) -> tuple[ProxySettings, list[str]]:
 
 
 def _networks(text: str, complaints: list[str]) -> tuple[str, ...]:
-    """Of IPv4; those of IPv6 are no mistake."""
+    """Of either family, which counts where the node has addresses of it."""
     said = [each.strip() for each in text.split(",") if each.strip()]
     if said in ([], [PRIMARY]):
         return ()
@@ -62,4 +62,6 @@ def _networks(text: str, complaints: list[str]) -> tuple[str, ...]:
     except ValueError as error:
         complaints.append(f'{NODE_PORT_ADDRESSES} is {text!r}: {error}; write "{PRIMARY}", or networks with commas')
         return ()
-    return tuple(str(each) for each in collapse_addresses(one for one in found if not isinstance(one, IPv6Network)))
+    four = collapse_addresses(one for one in found if isinstance(one, IPv4Network))
+    six = collapse_addresses(one for one in found if isinstance(one, IPv6Network))
+    return tuple(str(each) for each in (*four, *six))

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
 from typing import Literal, NamedTuple, TypeVar
 
+from navarch.proxy.addresses import IPV4, first_of, within
 from navarch.proxy.isolation import Verdict, judge
 from navarch.proxy.rules import Front, Gate, Node, Part, Pool, Refusal, Rules, Target
-
-LOOPBACK = "127.0.0.0/8"
 
 Rule = Literal["", "guard", "front", "node port", "host port", "refused", "unknown port", "unassigned"]
 Fate = Literal["arrives", "reject", "drop"]
@@ -73,7 +71,7 @@ def trace(rules: Rules, packet: Packet) -> Trace:
     """guards, then translation, then refusals, then policies, then masquerading: the order of the kernel's hooks."""
     front = Front(packet.address, packet.protocol, packet.port)
     name, ranges = _owner(rules, lambda part: part.guards.get(front))
-    if ranges is not None and not any(_within(packet.source, each) for each in ranges):
+    if ranges is not None and not any(within(packet.source, each) for each in ranges):
         return Trace("drop", part=name, rule="guard")
     way = _service(rules, front, packet)
     if pool := pools(rules).get(way.pool):
@@ -95,7 +93,7 @@ def across(nodes: Iterable[Rules], entry: str, packet: Packet) -> Trace:
 
 def gateway(node: Node) -> str:
     """The first address of the node's pods: the node itself, as they see it."""
-    return str(IPv4Network(node.pod_cidr)[1])
+    return first_of(node.pod_cidr)
 
 
 def pools(rules: Rules) -> dict[str, Pool]:
@@ -108,7 +106,7 @@ def _fate(arrivals: Iterable[Arrival]) -> Fate:
 
 def _sent_on(rules: Mapping[str, Rules], entry: str, packet: Packet, arrival: Arrival) -> Arrival:
     """With the verdicts of the node where the target is, if that is another one."""
-    there = next((each for each in rules.values() if _within(arrival.target.address, each.node.pod_cidr)), None)
+    there = next((each for each in rules.values() if within(arrival.target.address, each.node.pod_cidr)), None)
     if there is None or there.node.name == entry or not arrival.passes:
         return arrival
     source = rules[entry].node.addresses[0] if arrival.hidden else packet.source
@@ -126,7 +124,7 @@ def _owner(rules: Rules, ask: Callable[[Part], Value | None]) -> tuple[str, Valu
 
 def _service(rules: Rules, front: Front, packet: Packet) -> _Way:
     node = rules.node
-    stranger = node.masquerade_all or not _within(packet.source, node.cluster_cidr)
+    stranger = node.masquerade_all or not within(packet.source, node.cluster_cidr)
     hidden = _is_cluster_ip(rules, front.address) and stranger
     found = _entry(rules, front, packet)
     if found is None:
@@ -135,7 +133,7 @@ def _service(rules: Rules, front: Front, packet: Packet) -> _Way:
     door = next((each for each in rules.parts[part].doors if each.name == way), None)
     if door is None:
         return _Way(part, rule, way, hidden)
-    if door.near and _within(packet.source, node.cluster_cidr):
+    if door.near and within(packet.source, node.cluster_cidr):
         return _Way(part, rule, door.near, hidden)
     if door.near and packet.local:
         return _Way(part, rule, door.near, True)
@@ -152,7 +150,7 @@ def _entry(rules: Rules, front: Front, packet: Packet) -> tuple[str, Rule, str] 
         name, way = _owner(rules, lambda part: part.node_ports.get(gate))
         if way is not None:
             return name, "node port", way
-    if front.address in (*node.addresses, gateway(node)) or (packet.local and _within(front.address, LOOPBACK)):
+    if front.address in (*node.addresses, gateway(node)) or _by_loopback(node, packet):
         name, way = _owner(rules, lambda part: part.host_ports.get(gate))
         if way is not None:
             return name, "host port", way
@@ -164,7 +162,12 @@ def _takes_node_ports(node: Node, address: str) -> bool:
     if not node.node_port_networks:
         return address in node.addresses
     local = address in (*node.addresses, gateway(node))
-    return local and any(_within(address, each) for each in node.node_port_networks)
+    return local and any(within(address, each) for each in node.node_port_networks)
+
+
+def _by_loopback(node: Node, packet: Packet) -> bool:
+    """What goes to it may be led elsewhere in IPv4 alone: the other family's kernel keeps it on its interface."""
+    return packet.local and node.family is IPV4 and within(packet.address, IPV4.loopback)
 
 
 def _refusal(rules: Rules, front: Front) -> Trace | None:
@@ -178,7 +181,7 @@ def _refusal(rules: Rules, front: Front) -> Trace | None:
     if _is_cluster_ip(rules, front.address):
         name, _ = _owner(rules, lambda part: front.address in part.cluster_ips or None)
         return Trace("reject", part=name, rule="unknown port")
-    if rules.node.service_cidr and _within(front.address, rules.node.service_cidr):
+    if rules.node.service_cidr and within(front.address, rules.node.service_cidr):
         return Trace("drop", rule="unassigned")
     return None
 
@@ -191,19 +194,15 @@ def _arrival(rules: Rules, packet: Packet, target: Target, hidden: bool, *, tran
     node = rules.node
     if translated and packet.source == target.address and packet.source in rules.hairpins:
         hidden = True
-    if translated and _within(packet.source, LOOPBACK):
+    if translated and within(packet.source, node.family.loopback):
         hidden = True
-    from_pod = _within(packet.source, node.pod_cidr) and not packet.local
-    if translated and not node.bridge_filtered and from_pod and _within(target.address, node.pod_cidr):
+    from_pod = within(packet.source, node.pod_cidr) and not packet.local
+    if translated and not node.bridge_filtered and from_pod and within(target.address, node.pod_cidr):
         hidden = True
-    if from_pod and not _within(target.address, node.cluster_cidr) and target.address not in node.addresses:
+    if from_pod and not within(target.address, node.cluster_cidr) and target.address not in node.addresses:
         hidden = True
     ends_here = target.address in (*node.addresses, gateway(node))
     if packet.local or ends_here:
         return Arrival(target, hidden)
     verdicts = judge(rules.isolation, packet.source, target.address, packet.protocol, target.port)
     return Arrival(target, hidden, verdicts)
-
-
-def _within(address: str, network: str) -> bool:
-    return IPv4Address(address) in IPv4Network(network)

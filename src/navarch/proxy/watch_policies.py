@@ -6,16 +6,16 @@ alone, and may do no more. What the objects come to is `Policies`' business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from navarch.base.log import Log
 from navarch.base.tasks import BugReport
 from navarch.client.informer import Informer, Informers
 from navarch.kinds import NAMESPACE, NETWORKPOLICY, POD
 from navarch.kinds.object import Object
-from navarch.proxy.addresses import ipv4
+from navarch.proxy.addresses import Family, proper
 from navarch.proxy.isolation import FREE, Isolation
-from navarch.proxy.podfacts import facts
+from navarch.proxy.podfacts import PodFacts, facts
 from navarch.proxy.policy import Key, Policies
 
 log = Log("proxy")
@@ -23,18 +23,21 @@ bugs = BugReport(log)
 
 
 class PolicyWatch:
-    """changed: called when `isolation` may have another answer. It must not block."""
+    """families: those that pods have addresses of. changed: called when `isolation` may have another answer. It must
+    not block."""
 
-    def __init__(self, informers: Informers, node: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, informers: Informers, node: str, families: Sequence[Family], changed: Callable[[], None]
+    ) -> None:
         self._informers = informers
         self._following = informers.of(NETWORKPOLICY)
         self._namespaces: Informer | None = None
         self._pods: Informer | None = None
-        self._policies = Policies(node)
+        self._policies = {family: Policies(node, family) for family in families}
         self._changed = changed
         self._early: dict[Key, tuple[str, ...]] = {}
         self._dirty = True
-        self._made = FREE
+        self._made: Mapping[Family, Isolation] = dict.fromkeys(families, FREE)
 
     async def begin(self) -> None:
         """Returns once everything that was there is known: a node that starts again opens no gap."""
@@ -43,30 +46,38 @@ class PolicyWatch:
         for informer in self._peers():
             await informer.synced.wait()
 
-    def isolation(self) -> Isolation:
+    def isolation(self, family: Family) -> Isolation:
         """The same value as long as nothing changed, and as long as not all is known that it depends on."""
         if self._dirty and all(each.synced.is_set() for each in self._peers()):
             self._dirty = False
             try:
-                made = self._policies.isolation()
+                made = {each: policies.isolation() for each, policies in self._policies.items()}
             except Exception as bug:  # noqa: BLE001 - reported; what was in force stays in force
                 bugs.report("network policies", bug)
             else:
-                self._made = self._made if made == self._made else made
-        return self._made
+                held = self._made
+                self._made = {each: held[each] if new == held[each] else new for each, new in made.items()}
+        return self._made[family]
 
     def expect(self, found: Object, addresses: Sequence[str]) -> bool:
         """A pod of this node is about to start there, and the API does not say so yet: whether that matters."""
-        if not self._policies:
+        if not self._any():
             return False
         known = facts(found)
-        early = tuple(filter(ipv4, addresses))
+        early = proper(addresses)
         if known.addresses or not early:
             return False
         self._early[found.key] = early
-        if self._policies.put_pod(found.namespace, found.name, known._replace(addresses=early)):
-            self._touch()
+        self._put_pod(found, known._replace(addresses=early))
         return True
+
+    def _any(self) -> bool:
+        return any(self._policies.values())
+
+    def _put_pod(self, found: Object, known: PodFacts | None) -> None:
+        changed = [each.put_pod(found.namespace, found.name, known) for each in self._policies.values()]
+        if any(changed):
+            self._touch()
 
     def _peers(self) -> tuple[Informer, ...]:
         return tuple(each for each in (self._namespaces, self._pods) if each is not None)
@@ -83,24 +94,27 @@ class PolicyWatch:
     def _leave_pods(self, pods: Informer) -> None:
         self._informers.release(pods)
         self._pods = None
-        self._policies.forget_pods()
+        for each in self._policies.values():
+            each.forget_pods()
         self._early.clear()
 
     def _policy_changed(self, old: Object | None, new: Object | None) -> None:
         found = new or old
         if found is None:
             return
-        self._policies.put_policy(found.namespace, found.name, new.view if new else None)
-        if self._policies and self._pods is None:
+        for each in self._policies.values():
+            each.put_policy(found.namespace, found.name, new.view if new else None)
+        if self._any() and self._pods is None:
             self._follow_peers()
-        elif not self._policies and self._pods is not None:
+        elif not self._any() and self._pods is not None:
             self._leave_pods(self._pods)
         self._touch()
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
         found = new or old
         if found is not None and (old is None or new is None or old.labels != new.labels):
-            self._policies.put_namespace(found.name, new.labels if new else None)
+            for each in self._policies.values():
+                each.put_namespace(found.name, new.labels if new else None)
             self._touch()
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
@@ -112,8 +126,7 @@ class PolicyWatch:
             self._early.pop(found.key, None)
         elif early := self._early.get(found.key):
             known = known._replace(addresses=early)
-        if self._policies.put_pod(found.namespace, found.name, known):
-            self._touch()
+        self._put_pod(found, known)
 
     def _touch(self) -> None:
         self._dirty = True

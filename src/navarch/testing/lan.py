@@ -2,7 +2,8 @@
 
 `a` and `b` (or others) are pods of the node, on its bridge; `outside` is a host on the node's own network, which may
 also play an endpoint on another node. On ports 8080 and 9090 (or others) each of them answers every connection and
-every datagram with its name and the address it saw.
+every datagram with its name and the address it saw. Where IPv6 is asked for, each has an address of it as well, its
+`twin`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,24 @@ ADDRESSES: Mapping[str, str] = {
 PODS = ("a", "b")
 PORTS = (8080, 9090)
 STEP_S = 0.01
+TWINS: Mapping[str, str] = {
+    "10.244.0": "fd00:10:244::",
+    "10.244.1": "fd00:10:244:1::",
+    "10.96.0": "fd00:10:96::",
+    "192.0.2": "2001:db8:2::",
+    "198.51.100": "2001:db8:51::",
+}
+"""The first three numbers of an address, and the same network in IPv6."""
+
+
+def twin(text: str) -> str:
+    """What an address or a network of the lan is in IPv6."""
+    address, _, prefix = text.partition("/")
+    network, _, number = address.rpartition(".")
+    last = int(number)
+    made = "::" if address == "0.0.0.0" else f"{TWINS[network]}{last:x}" if last else TWINS[network]
+    return made if not prefix else f"{made}/{int(prefix) + 96 if int(prefix) else 0}"
+
 
 Answer = tuple[str, bool] | str
 """(who answered, whether it saw somebody else's address than the caller's), or "reject", or "drop"."""
@@ -33,14 +52,22 @@ Answer = tuple[str, bool] | str
 
 class Lan:
     """Needs root. The node routes 10.96.0.0/12 and 198.51.100.0/24 for `outside`. pods: name to address, of the node's
-    10.244.0.0/24."""
+    10.244.0.0/24. ipv6: each has its twin too, and so have these networks."""
 
-    def __init__(self, pods: Mapping[str, str] | None = None, ports: Sequence[int] = PORTS) -> None:
+    def __init__(
+        self, pods: Mapping[str, str] | None = None, ports: Sequence[int] = PORTS, *, ipv6: bool = False
+    ) -> None:
         self.pods = pods or {name: ADDRESSES[name] for name in PODS}
         self.addresses = {**{name: ADDRESSES[name] for name in ("node", "outside")}, **self.pods}
         self.hosts = {name: NetworkNamespace(name) for name in self.addresses}
         self._listening: list[socket.socket] = []
+        if ipv6:
+            for host in self.hosts.values():  # interfaces have their own addresses at once, without asking for others'
+                host.sysctl([("net/ipv6/conf/default/accept_dad", "0"), ("net/ipv6/icmp/ratelimit", "0")])
         self._lay_cables()
+        if ipv6:
+            self._lay_ipv6()
+        self._families = (socket.AF_INET, socket.AF_INET6) if ipv6 else (socket.AF_INET,)
         for name in (*self.pods, "outside"):
             self._serve(name, ports)
 
@@ -50,9 +77,9 @@ class Lan:
 
     def call(self, source: str, address: str, port: int, protocol: str = "tcp", wait_s: float = 0.3) -> Answer:
         """One connection, one question. wait_s: of time in which we and those who answer were given a processor."""
-        with self.client(source, protocol, wait_s) as client:
-            if source == "node" and not address.startswith(("10.96.", "127.")):
-                client.bind((ADDRESSES["node"], 0))
+        with self.client(source, protocol, wait_s, address) as client:
+            if source == "node" and not address.startswith(("10.96.", "127.", "fd00:10:96:", "::1")):
+                client.bind((self.address(source, address), 0))
             try:
                 _connect(client, (address, port), wait_s)
                 return self.ask(client, source)
@@ -61,13 +88,18 @@ class Lan:
             except TimeoutError:
                 return "drop"
 
-    def client(self, source: str, protocol: str = "tcp", wait_s: float = 2.0) -> socket.socket:
-        made = self.hosts[source].socket(socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+    def client(self, source: str, protocol: str = "tcp", wait_s: float = 2.0, to: str = "") -> socket.socket:
+        """to: an address of the family that it is for."""
+        kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+        made = self.hosts[source].socket(kind, socket.AF_INET6 if ":" in to else socket.AF_INET)
         made.settimeout(wait_s)
         return made
 
-    @staticmethod
-    def ask(client: socket.socket, source: str) -> Answer:
+    def address(self, name: str, like: str = "") -> str:
+        """Of that host, in the family that `like` is of."""
+        return twin(self.addresses[name]) if ":" in like else self.addresses[name]
+
+    def ask(self, client: socket.socket, source: str) -> Answer:
         """One more question on a connection. Raises: OSError."""
         client.send(b"?")
         _await([client], [], client.gettimeout() or 0.0)
@@ -75,7 +107,7 @@ class Lan:
         if not answer:
             raise ConnectionResetError("closed")
         name, seen = answer.split()
-        return name, seen != ADDRESSES[source]
+        return name, seen != self.address(source, seen)
 
     def close(self) -> None:
         for listening in self._listening:
@@ -101,14 +133,31 @@ class Lan:
         self.hosts["outside"].ip("addr add 192.0.2.20/24 dev eth0", "link set eth0 up")
         self.hosts["outside"].ip("route add 10.96.0.0/12 via 192.0.2.10", "route add 198.51.100.0/24 via 192.0.2.10")
 
+    def _lay_ipv6(self) -> None:
+        node, outside = self.node, self.hosts["outside"]
+        node.sysctl([("net/ipv6/conf/all/forwarding", "1"), ("net/bridge/bridge-nf-call-ip6tables", "1")])
+        node.ip(f"addr add {twin(GATEWAY)}/120 dev br0 nodad")
+        for name, address in self.pods.items():
+            self.hosts[name].ip(
+                f"addr add {twin(address)}/120 dev eth0 nodad", f"route add default via {twin(GATEWAY)}"
+            )
+        at_node, at_outside = (twin(self.addresses[name]) for name in ("node", "outside"))
+        node.ip(f"addr add {at_node}/120 dev eth0 nodad", f"route add default via {at_outside}")
+        outside.ip(f"addr add {at_outside}/120 dev eth0 nodad")
+        outside.ip(*(f"route add {TWINS[each]}/64 via {at_node}" for each in ("10.96.0", "198.51.100")))
+
     def _serve(self, name: str, ports: Sequence[int]) -> None:
-        for port in ports:
-            stream = self.hosts[name].socket(socket.SOCK_STREAM)
+        for family, port in ((family, port) for family in self._families for port in ports):
+            everywhere = "::" if family == socket.AF_INET6 else "0.0.0.0"
+            stream = self.hosts[name].socket(socket.SOCK_STREAM, family)
+            datagrams = self.hosts[name].socket(socket.SOCK_DGRAM, family)
+            if family == socket.AF_INET6:
+                for each in (stream, datagrams):
+                    each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            stream.bind(("0.0.0.0", port))
+            stream.bind((everywhere, port))
             stream.listen(1000)
-            datagrams = self.hosts[name].socket(socket.SOCK_DGRAM)
-            datagrams.bind(("0.0.0.0", port))
+            datagrams.bind((everywhere, port))
             self._listening += [stream, datagrams]
             threading.Thread(target=_answer_streams, args=(stream, name), daemon=True).start()
             threading.Thread(target=_answer_datagrams, args=(datagrams, name), daemon=True).start()

@@ -67,10 +67,10 @@ def probe(lan: Lan, probes: Sequence[Probe]) -> list[Answer]:
 
 def _client(lan: Lan, asked: Probe) -> socket.socket:
     """Each from a port that was not used for long: what the kernel remembers of another connection counts for that."""
-    client = lan.client(asked.source, asked.protocol, 0)
+    client = lan.client(asked.source, asked.protocol, 0, asked.address)
     while True:
         try:
-            client.bind((lan.addresses[asked.source], FIRST_PORT + next(_ports) % PORTS))
+            client.bind((lan.address(asked.source, asked.address), FIRST_PORT + next(_ports) % PORTS))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
@@ -97,4 +97,4 @@ def _told(lan: Lan, asked: Probe, text: str) -> Answer:
     if text in ("", "reject", "drop"):
         return text or "reject"
     name, seen = text.split()
-    return name, seen != lan.addresses[asked.source]
+    return name, seen != lan.address(asked.source, asked.address)

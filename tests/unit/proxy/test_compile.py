@@ -57,6 +57,83 @@ def targets(found: Trace) -> list[str]:
     return [f"{each.target.address}:{each.target.port}" for each in found.arrivals]
 
 
+SIX = Node(
+    name="n1",
+    addresses=("2001:db8::10",),
+    pod_cidr="fd00:10:244::/64",
+    cluster_cidr="fd00:10:244::/56",
+    service_cidr="fd00:10:96::/112",
+)
+POD_SIX, OUTSIDE_SIX = "fd00:10:244::99", "2001:db8:9::1"
+
+
+def of_both(**spec: Any) -> tuple[Service, list[EndpointSlice]]:
+    addresses = {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "FD00:10:96:0::1"]}
+    slices = [slice_of(endpoint("10.244.0.5")), slice_of(endpoint("fd00:10:244::5"), addressType="IPv6")]
+    return service(**{**addresses, **spec}), slices
+
+
+def test_a_service_of_both_families_has_a_part_in_each() -> None:
+    made, slices = of_both(type="NodePort", ports=[{"name": "http", "port": 80, "nodePort": 30080}])
+    four, six = (rules(made, *slices, node=node) for node in (NODE, SIX))
+    assert targets(seen(four)) == ["10.244.0.5:8080"]
+    assert targets(seen(six, "fd00:10:96::1", source=POD_SIX)) == ["fd00:10:244::5:8080"]
+    assert targets(seen(six, "2001:db8::10", 30080, OUTSIDE_SIX)) == ["fd00:10:244::5:8080"]
+    assert {front.address for front in six.parts["default/web"].fronts} == {"fd00:10:96::1"}
+    nobody = rules(made, slices[0], node=SIX)
+    assert seen(nobody, "fd00:10:96::1", source=POD_SIX).fate == "reject", "endpoints of the other family are none"
+    assert seen(nobody, "fd00:10:96::2", source=POD_SIX).fate == "drop"
+
+
+def test_a_service_of_one_family_has_nothing_in_the_other() -> None:
+    made = service(externalIPs=["2001:db8:51::1"], type="NodePort", ports=[{"port": 80, "nodePort": 30080}])
+    assert rules(made, slice_of(endpoint("fd00:10:244::5"), addressType="IPv6"), node=SIX).parts == {}
+    only_six = service(clusterIP="fd00:10:96::1", externalIPs=["198.51.100.1"])
+    assert rules(only_six).parts == {}
+
+
+def test_addresses_from_outside_and_source_ranges_of_ipv6() -> None:
+    balanced = {"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}, {"ip": "2001:DB8:51::7"}]}}
+    ranges = ["203.0.113.0/24", "2001:db8:9::/48"]
+    made, slices = of_both(
+        type="LoadBalancer",
+        externalIPs=["2001:db8:51:0::8", "no address", "::ffff:10.0.0.1"],
+        loadBalancerSourceRanges=ranges,
+        status=balanced,
+    )
+    found = rules(made, *slices, node=SIX)
+    fronts = {front.address for front in found.parts["default/web"].fronts}
+    assert fronts == {"fd00:10:96::1", "2001:db8:51::7", "2001:db8:51::8"}, "each in its proper form"
+    assert targets(seen(found, "2001:db8:51::7", source=OUTSIDE_SIX)) == ["fd00:10:244::5:8080"]
+    assert seen(found, "2001:db8:51::7", source="2001:db8:8::1").fate == "drop"
+    assert seen(found, "2001:db8:51::8", source="2001:db8:8::1").fate == "arrives"
+
+
+@pytest.mark.parametrize(
+    ("on", "four", "six"),
+    [("", True, True), ("0.0.0.0", True, False), ("::", False, True), ("2001:DB8::10", False, True)],
+)
+def test_host_ports_of_each_family(on: str, four: bool, six: bool) -> None:
+    ports = [{"containerPort": 9090, "hostPort": 7070, "hostIP": on}]
+    addresses = [{"ip": "10.244.0.5"}, {"ip": "fd00:10:244::5"}]
+    document = {
+        "metadata": {"uid": "u"},
+        "spec": {"containers": [{"name": "c", "ports": ports}]},
+        "status": {"podIP": "10.244.0.5", "podIPs": addresses, "phase": "Running"},
+    }
+    pod = msgspec.convert(document, Pod)
+    made = {node.family.name: compile_rules((), [pod], node) for node in (NODE, SIX)}
+    found = seen(made["IPv4"], "192.0.2.10", 7070, OUTSIDE)
+    assert [each.target for each in found.arrivals] == [
+        Target("10.244.0.5", 9090) if four else Target("192.0.2.10", 7070)
+    ]
+    found = seen(made["IPv6"], "2001:db8::10", 7070, OUTSIDE_SIX)
+    assert [each.target for each in found.arrivals] == [
+        Target("fd00:10:244::5", 9090) if six else Target("2001:db8::10", 7070)
+    ]
+    assert not seen(made["IPv6"], "::1", 7070, "::1", local=True).pool, "the kernel keeps it on its interface"
+
+
 def test_a_cluster_address_leads_to_every_ready_endpoint() -> None:
     found = rules(
         service(),

@@ -36,6 +36,19 @@ def test_flows_of_services_that_are_gone_or_refused_end() -> None:
     assert changed_udp(rules(dns=dns(ONE)), rules(dns=dns())) == nowhere
 
 
+def test_flows_of_ipv6_are_told_by_its_addresses() -> None:
+    node = Node(name="n1", addresses=("2001:db8::10",), pod_cidr="fd00::/64", cluster_cidr="fd00::/56")
+    part = Part(
+        pools=(Pool("p/x", "udp", (Target("fd00::5", 53),)),),
+        fronts={Front("fd01::a", "udp", 53): "p/x"},
+        node_ports={Gate("udp", 30053): "p/x"},
+    )
+    found = changed_udp(Rules(node), Rules(node, {"dns": part}))
+    assert found == {
+        (each, port): (Target("fd00::5", 53),) for each, port in (("fd01::a", 53), ("2001:db8::10", 30053))
+    }
+
+
 def test_new_services_take_over_flows_that_passed_them_by() -> None:
     assert changed_udp(rules(), rules(dns=dns(ONE)))[("10.96.0.10", 53)] == (ONE,)
     assert changed_udp(None, rules(dns=dns(ONE)))[("10.96.0.10", 53)] == (ONE,)

@@ -41,6 +41,12 @@ def test_only_ready_endpoints_of_the_node_count_each_once() -> None:
     assert check_of(service(), slices, "n3") == Check(31000, "shop", "web", 0)
 
 
+def test_who_has_an_address_of_each_family_counts_once() -> None:
+    ends = {"endpoints": [at("fd00::5"), at("fd00::6"), at("fd00::7")], "ports": [{"port": 80}], "addressType": "IPv6"}
+    slices = [slice_of(at("10.244.0.5"), at("10.244.0.6")), msgspec.convert(ends, EndpointSlice)]
+    assert check_of(service(), slices, "n1") == Check(31000, "shop", "web", 3)
+
+
 @pytest.mark.parametrize(
     "spec", [{"type": "NodePort"}, {"externalTrafficPolicy": "Cluster"}, {"healthCheckNodePort": 0}]
 )

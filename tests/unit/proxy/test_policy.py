@@ -12,9 +12,11 @@ from navarch.kinds import POD
 from navarch.kinds.networkpolicy import NetworkPolicy
 from navarch.kinds.object import Object
 from navarch.proxy import policyscript
+from navarch.proxy.addresses import IPV6
 from navarch.proxy.isolation import FREE, Isolation, judge
 from navarch.proxy.podfacts import PodFacts, facts
 from navarch.proxy.policy import Policies
+from navarch.proxy.rules import Node
 
 NAMESPACES = {each: {"kubernetes.io/metadata.name": each, "ns": each} for each in ("x", "y", "z")}
 HTTP = (("http", "tcp", 80), ("http", "udp", 80), ("dns", "udp", 53))
@@ -223,7 +225,7 @@ def test_what_is_asked_of_a_pod() -> None:
         }
         return facts(Object.of(POD, document))
 
-    assert seen() == PodFacts({"a": "b"}, ("10.244.0.5",), "n1", (("http", "tcp", 80), ("m", "udp", 9)))
+    assert seen() == PodFacts({"a": "b"}, ("10.244.0.5", "fd00::5"), "n1", (("http", "tcp", 80), ("m", "udp", 9)))
     assert seen("Succeeded").addresses == ()
     assert seen(hostNetwork=True).addresses == ()
 
@@ -233,7 +235,8 @@ def test_how_it_is_written() -> None:
     ports = [{"port": 80, "endPort": 90}, {"port": "http"}]
     peers = [{"ipBlock": block}, {"podSelector": {}}]
     made = cluster(("x", policy(podSelector={}, ingress=[{"from": peers, "ports": ports}]))).isolation()
-    ((profile, lines),) = policyscript.chains(made).items()
+    node = Node(name="n1", addresses=(), pod_cidr="10.244.0.0/24", cluster_cidr="10.244.0.0/16", bridge="br0")
+    ((profile, lines),) = policyscript.chains(made, node).items()
     ((peers_name, _),) = made.peers.items()
     assert lines == (
         f"ip saddr @{peers_name} meta l4proto tcp th dport 80-90 return",
@@ -243,6 +246,55 @@ def test_how_it_is_written() -> None:
         "drop",
     )
     assert policyscript.elements(made)["isolated-ingress"][ADDRESSES["x/a"]] == f" : jump {profile}"
+
+
+SIX = Node(name="n1", addresses=(), pod_cidr="fd00::/64", cluster_cidr="fd00::/56", bridge="br0")
+
+
+def six(*blocks: dict[str, Any], addresses: tuple[str, ...] = ("10.244.0.5", "fd00::5")) -> Isolation:
+    """One pod in IPv6, which lets these networks in."""
+    made = Policies("n1", IPV6)
+    made.put_namespace("x", {})
+    made.put_pod("x", "a", PodFacts({}, addresses, "n1", HTTP))
+    made.put_policy("x", "p", policy(podSelector={}, ingress=[{"from": [{"ipBlock": each} for each in blocks]}]))
+    return made.isolation()
+
+
+def test_each_family_knows_its_own_addresses_and_networks() -> None:
+    found = six({"cidr": "fd01::/16", "except": ["fd01:2::/32", "10.0.0.0/8"]}, {"cidr": "10.0.0.0/8"})
+    assert found.ingress.keys() == {"fd00::5"}
+    assert passes(found, "fd01::1", "fd00::5")
+    assert not passes(found, "fd01:2::1", "fd00::5")
+    assert not passes(six({"cidr": "0.0.0.0/0"}), "fd01::1", "fd00::5"), "everybody of the other family"
+    assert passes(six({"cidr": "::/0"}), "fd01::1", "fd00::5")
+
+
+def test_how_it_is_written_in_ipv6() -> None:
+    found = six({"cidr": "fd01::/16", "except": ["fd01:2::/32"]}, {"cidr": "::/0"})
+    chains = policyscript.chains(found, SIX)
+    across = 'iifname "br0" oifname "br0"'
+    bar = (f"{across} ip6 saddr != fd00::/64 drop", f"{across} ip6 daddr != fd00::/64 drop")
+    assert chains.pop("check/bridge") == bar
+    assert list(chains.values()) == [("ip6 saddr fd01::/16 ip6 saddr != fd01:2::/32 return", "return", "drop")]
+    assert policyscript.chains(FREE, SIX) == {"check/bridge": ()}
+
+
+def test_who_has_no_address_of_a_family_still_bars_its_bridge() -> None:
+    found = six(addresses=("10.244.0.5",))
+    assert found.ingress == {}
+    assert policyscript.chains(found, SIX)["check/bridge"]
+    assert six(addresses=()) is FREE
+
+
+def test_a_pod_is_heard_of_again_when_it_gets_an_address_of_the_other_family_first() -> None:
+    made = Policies("n1", IPV6)
+    made.put_policy("x", "p", policy(podSelector={}))
+    assert made.put_pod("x", "a", PodFacts({}, (), "n1"))
+    assert made.put_pod("x", "a", PodFacts({}, ("10.244.0.5",), "n1"))
+    assert not made.put_pod("x", "a", PodFacts({}, ("10.244.0.6",), "n1"))
+    assert made.isolation().profiles
+    made.put_pod("x", "a", None)
+    assert made.isolation() is FREE
 
 
 SELECTORS = st.sampled_from([{}, {"matchLabels": {"pod": "a"}}, {"matchLabels": {"pod": "b"}}])

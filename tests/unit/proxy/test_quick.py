@@ -23,6 +23,17 @@ delete chain ip t pool/a
 """
 
 
+SIX = """add chain ip6 t pool/a
+add rule ip6 t pool/a meta l4proto tcp numgen random mod 3 0 dnat to [fd00::1]:80
+add rule ip6 t pool/a ip6 saddr fd00::/9 ip6 daddr != fd00:1::/32 th dport 80-90 return
+add rule ip6 t pool/a ip6 daddr . meta l4proto . th dport @ports/tcp/http goto pool/b
+add set ip6 t seen/a { type ipv6_addr; flags dynamic,timeout; timeout 3s; }
+add rule ip6 t to/a update @seen/a { ip6 saddr }
+add element ip6 t fronts { fd00::a . tcp . 80 : goto pool/a, fd00::b . udp . 53 : drop }
+delete chain ip6 t pool/a
+"""
+
+
 def kinds(messages: bytes) -> list[int]:
     """Of the messages of a batch, in order."""
     found, at = [], 0
@@ -40,6 +51,13 @@ def test_each_line_is_one_message_between_begin_and_end() -> None:
     assert kinds(messages) == [16, 3, 6, 6, 6, 6, 9, 6, 11, 12, 14, 8, 5, 17]
 
 
+def test_ipv6_is_said_likewise() -> None:
+    messages = quick.batch(SIX)
+    assert messages is not None
+    assert kinds(messages) == [16, 3, 6, 6, 6, 9, 6, 12, 5, 17]
+    assert messages.count(b"\x0a\0\0\0\x06\0\x01\0t\0") == 8, "each names the family, and then the table"
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -50,6 +68,9 @@ def test_each_line_is_one_message_between_begin_and_end() -> None:
         "add rule ip t a ct state new jump check/refused",
         "add rule ip t a ip saddr . ip daddr @hairpins masquerade",
         "add rule ip t a ip saddr 10.0.0.300 drop",
+        "add rule ip t a ip saddr fd00::/8 drop",
+        "add rule ip6 t a ip6 saddr 10.0.0.0/8 drop",
+        "add rule ip6 t a ip6 saddr fd00:::1 drop",
         "add rule ip t a meta l4proto icmp drop",
         "add rule ip t a th dport",
         "add rule ip t a numgen random mod x 0 drop",

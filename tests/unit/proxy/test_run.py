@@ -52,7 +52,7 @@ class Bench:
         clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC), asyncio.get_running_loop())
         self.plane = Stubborn(clock, SeededIds(1))
         self.informers = Informers(client, clock)
-        self.proxy = Proxy(self.informers, self.plane, NODE, clock)
+        self.proxy = Proxy(self.informers, [(self.plane, NODE)], clock)
 
     def targets(self, address: str = "10.96.0.1", port: int = 80) -> list[str]:
         found = self.plane.trace(Packet("10.244.0.99", address, "tcp", port))
@@ -83,6 +83,62 @@ def bench_test(client: Any, steps: Callable[[Bench], Awaitable[None]], prepare: 
         prepare(bench)
         async with running(bench):
             await steps(bench)
+
+    asyncio.run(main())
+
+
+NODE_IPV6 = Node(name="n1", addresses=("2001:db8::10",), pod_cidr="fd00::/64", cluster_cidr="fd00::/56")
+
+
+class BothFamilies(Bench):
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC), asyncio.get_running_loop())
+        self.six = Stubborn(clock, SeededIds(1))
+        self.proxy = Proxy(self.informers, [(self.plane, NODE), (self.six, NODE_IPV6)], clock)
+
+    def targets_of_ipv6(self, address: str) -> list[str]:
+        found = self.six.trace(Packet("fd00::99", address, "tcp", 80))
+        return [each.target.address for each in found.arrivals] if found.pool else []
+
+
+def test_each_family_has_its_own_data_plane_and_its_own_troubles(client: Any) -> None:
+    async def main() -> None:
+        bench = BothFamilies(client)
+        two_services(bench)
+        dual = service("web", "10.96.0.1")
+        dual["spec"]["clusterIPs"] = ["10.96.0.1", "fd01::1"]
+        client.put(SERVICE, dual)
+        other = slice_of("web", "fd00::5")
+        client.put(
+            ENDPOINTSLICE, {**other, "addressType": "IPv6", "metadata": {**other["metadata"], "name": "web-six"}}
+        )
+        bench.six.refusals = 3
+        async with running(bench):
+            assert bench.six.refusals == 0, "settled is who settled in both"
+            assert bench.targets() == ["10.244.0.5"]
+            assert bench.targets_of_ipv6("fd01::1") == ["fd00::5"]
+            now = bench.six.current()
+            assert now is not None
+            assert set(now.parts) == {"default/web"}, "the other service has no address of IPv6"
+            bench.six.refusals = 10
+            client.put(ENDPOINTSLICE, slice_of("web", "10.244.0.6"))
+            await bench.until(lambda: bench.targets() == ["10.244.0.6"])
+            assert bench.six.refusals > 0, "one is not held up by the other"
+
+    asyncio.run(main())
+
+
+def test_a_pod_starts_once_policies_hold_for_all_of_its_addresses(client: Any) -> None:
+    async def main() -> None:
+        bench = BothFamilies(client)
+        client.put(NAMESPACE, {"metadata": {"name": "default"}})
+        client.put(POD, {**pod_at("web", ""), "status": {"phase": "Pending"}})
+        client.put(NETWORKPOLICY, POLICY)
+        async with running(bench):
+            await bench.proxy.isolate(client.objects[(POD, "default", "web")], ["10.244.0.5", "fd00::5"])
+            assert not bench.passes("10.244.1.7", "10.244.0.5")
+            assert bench.six.trace(Packet("fd00::7", "fd00::5", "tcp", 80)).fate == "drop"
 
     asyncio.run(main())
 

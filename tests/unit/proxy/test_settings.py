@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from navarch.proxy.rules import Node
 from navarch.proxy.settings import DEFAULTS, ProxySettings, settings_in, settings_of
 
 
@@ -19,8 +20,18 @@ def test_who_says_nothing_has_what_kube_proxy_does() -> None:
 
 def test_what_is_said() -> None:
     data = {"masqueradeAll": "true", "nodePortAddresses": "192.0.2.0/24, 10.1.2.3/8,fd00::/64"}
-    assert settings_in(data) == (ProxySettings(True, ("10.0.0.0/8", "192.0.2.0/24")), [])
-    assert settings_in({"nodePortAddresses": "fd00::/64"}) == (DEFAULTS, [])
+    assert settings_in(data) == (ProxySettings(True, ("10.0.0.0/8", "192.0.2.0/24", "fd00::/64")), [])
+
+
+def test_each_family_has_its_own_networks() -> None:
+    four = Node(name="n1", addresses=("192.0.2.10",), pod_cidr="10.244.0.0/24", cluster_cidr="10.244.0.0/16")
+    six = Node(name="n1", addresses=("2001:db8::10",), pod_cidr="fd00::/64", cluster_cidr="fd00::/56")
+    said, _ = settings_in({"nodePortAddresses": "192.0.2.0/24,2001:db8::/32,2001:db8:1::/48", "masqueradeAll": "true"})
+    assert said.on(four).node_port_networks == ("192.0.2.0/24",)
+    assert said.on(six).node_port_networks == ("2001:db8::/32",)
+    assert said.on(six).masquerade_all
+    only_six, _ = settings_in({"nodePortAddresses": "fd00::/64"})
+    assert only_six.on(four) == four, "the node's own address, as when nothing is said"
 
 
 @pytest.mark.parametrize(
