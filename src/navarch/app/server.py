@@ -149,6 +149,7 @@ def plane_settings(who: identity.Identity, settings: Settings) -> PlaneSettings:
         patience_s=settings.node_patience_s,
         node_evictions_s=settings.node_evictions_s,
         joining=True,
+        cluster_domain=settings.cluster_domain,
     )
     return PlaneSettings(
         who.signing_key,

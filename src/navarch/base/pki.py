@@ -32,6 +32,9 @@ LEAF_LIFE = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=60)
 BACKDATED = timedelta(minutes=10)
 """Certificates start in the past, for clocks that are a little late."""
+KEY_BYTES = 32
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of P-256: private keys are the numbers below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,19 @@ def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
         os.close(directory)
 
 
-def new_key() -> bytes:
-    """A fresh private key (PKCS 8, PEM)."""
+def new_key(ids: Ids | None = None) -> bytes:
+    """A fresh private key (PKCS 8, PEM). ids: where its randomness comes from, the operating system when None.
+
+    Source: FIPS 186-5, A.2.1: 64 bits more than it takes leave no key likelier than another
+    """
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    if ids is None:
+        key = ec.generate_private_key(ec.SECP256R1())
+    else:
+        number = int.from_bytes(ids.secret(KEY_BYTES + 8), "big") % (ORDER - 1) + 1
+        key = ec.derive_private_key(number, ec.SECP256R1())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -160,20 +170,20 @@ class Authority:
         turned by hand."""
         from cryptography import x509
 
-        key = new_key()
+        key = new_key(ids)
         name = _name(common_name)
         builder = _builder(name, name, key, clock.now(), AUTHORITY_LIFE, ids)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         builder = builder.add_extension(_usage(authority=True), critical=True)
         return cls(Pair(_signed(builder, key), key), clock, ids)
 
-    def server(self, common_name: str, hosts: Sequence[str]) -> Pair:
+    def server(self, common_name: str, hosts: Sequence[str], life: timedelta = LEAF_LIFE) -> Pair:
         """For a server that is reached as `hosts` (DNS names and addresses)."""
         from cryptography import x509
         from cryptography.x509.oid import ExtendedKeyUsageOID
 
         names = x509.SubjectAlternativeName([_alternative(host) for host in dict.fromkeys(hosts)])
-        return self._issue(_name(common_name), (ExtendedKeyUsageOID.SERVER_AUTH,), names)
+        return self._issue(_name(common_name), (ExtendedKeyUsageOID.SERVER_AUTH,), names, life)
 
     def client(self, common_name: str, organizations: Sequence[str] = ()) -> Pair:
         """For a client that is known as user `common_name` in the groups `organizations`."""
@@ -181,12 +191,19 @@ class Authority:
 
         return self._issue(_name(common_name, organizations), (ExtendedKeyUsageOID.CLIENT_AUTH,), None)
 
-    def _issue(self, subject: x509.Name, purposes: Sequence[Any], names: x509.SubjectAlternativeName | None) -> Pair:
+    def _issue(
+        self,
+        subject: x509.Name,
+        purposes: Sequence[Any],
+        names: x509.SubjectAlternativeName | None,
+        life: timedelta = LEAF_LIFE,
+    ) -> Pair:
+        """It ends with the authority at the latest."""
         from cryptography import x509
 
-        key = new_key()
+        key, now = new_key(self._ids), self._clock.now()
         issuer = x509.load_pem_x509_certificate(self.pair.certificate)
-        builder = _builder(subject, issuer.subject, key, self._clock.now(), LEAF_LIFE, self._ids)
+        builder = _builder(subject, issuer.subject, key, now, min(life, issuer.not_valid_after_utc - now), self._ids)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(authority=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -235,7 +252,8 @@ def _signed(builder: x509.CertificateBuilder, issuer_key: bytes) -> bytes:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    return builder.sign(load_key(issuer_key), SHA256()).public_bytes(Encoding.PEM)
+    signed = builder.sign(load_key(issuer_key), SHA256(), ecdsa_deterministic=True)  # the ids are all that is random
+    return signed.public_bytes(Encoding.PEM)
 
 
 class Pki:

@@ -138,7 +138,7 @@ class Signer:
         names = _alternatives(request)
         if names is not None:
             builder = builder.add_extension(names, critical=False)
-        return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+        return builder.sign(key, SHA256(), ecdsa_deterministic=True).public_bytes(Encoding.PEM)
 
 
 def _key_usage(usages: Collection[str]) -> x509.KeyUsage:

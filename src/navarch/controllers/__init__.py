@@ -11,6 +11,7 @@ from typing import Any
 
 from navarch.base.clock import Clock, Ids
 from navarch.base.metrics import Registry
+from navarch.base.mint import Mint
 from navarch.client.client import Client
 from navarch.client.events import Events
 from navarch.client.informer import Informers
@@ -49,6 +50,7 @@ from navarch.controllers.alarms import Alarms
 from navarch.controllers.certificates import approving, cleaning, serving, signing, trust
 from navarch.controllers.controller import Cache, Controller
 from navarch.controllers.endpoints import endpointslice, legacy, mirroring
+from navarch.controllers.issuer import authority, issued, requested
 from navarch.controllers.node import eviction, lifecycle, ranges
 from navarch.controllers.options import Options, Setup, Sign
 from navarch.controllers.runner import Counts, Runner
@@ -103,6 +105,9 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     signing.controller,
     cleaning.controller,
     trust.controller,
+    authority.controller,
+    issued.controller,
+    requested.controller,
 )
 JOINING: tuple[Callable[[Setup], Controller[Any]], ...] = (
     bootstraptokens.cleaner,
@@ -141,7 +146,7 @@ class Controllers:
         self._events = Events(client, clock)
         self._alarms = Alarms(clock)
         heartbeats = heartbeats or LeaseHeartbeats(client, clock, self._informers.of(LEASE))
-        setup = Setup(clock, heartbeats, options, kinds, sign)
+        setup = Setup(clock, heartbeats, options, kinds, sign, Mint(clock, ids))
         cache = Cache(self._informers)
         counts = Counts(registry or Registry())
         self.runners: list[Runner] = []

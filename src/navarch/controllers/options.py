@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from navarch.base.clock import Clock
+from navarch.base.mint import Mint
 from navarch.client.lease import Heartbeats
 from navarch.kinds.registry import DEFAULT, Kinds
 
@@ -35,6 +36,7 @@ class Options:
     unused_tokens_s: after how long a token in a Secret that nobody uses is refused, and then removed.
     local_path: the folder of each node below which claims of the class `local-path` get their own; "" for neither class
         nor provisioner.
+    cluster_domain: the last part of the names of Services.
     joining: whether bootstrap tokens are cleared away when they end, and sign where the cluster is (off in Kubernetes,
         too, unless it is asked for).
     """
@@ -55,14 +57,17 @@ class Options:
     unused_tokens_s: int = 365 * 24 * 3600
     local_path: str = "/var/lib/navarch/volumes"
     joining: bool = False
+    cluster_domain: str = "cluster.local"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """sign: with the key of the cluster's authority; None where nobody here holds it."""
+    """sign: with the key of the cluster's authority; None where nobody here holds it. mint: makes keys and
+    certificates in the cluster's time; None where none can be made."""
 
     clock: Clock
     heartbeats: Heartbeats
     options: Options = field(default_factory=Options)
     kinds: Kinds = DEFAULT
     sign: Sign | None = None
+    mint: Mint | None = None

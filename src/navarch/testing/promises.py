@@ -14,7 +14,7 @@ import msgspec
 from navarch.objects.value import Document, dig
 from navarch.scheduler.requests import PODS, amounts, effective
 from navarch.scheduler.views import PodShape
-from navarch.testing import promises_apps, promises_cluster, promises_upkeep
+from navarch.testing import promises_apps, promises_cluster, promises_issuer, promises_upkeep
 from navarch.testing.ledger import Ledger, owners, terminating
 
 Promise = Callable[[Ledger, Document | None, Document | None], Iterator[str]]
@@ -147,4 +147,5 @@ PROMISES: tuple[Promise, ...] = (
     *promises_apps.PROMISES,
     *promises_cluster.PROMISES,
     *promises_upkeep.PROMISES,
+    *promises_issuer.PROMISES,
 )

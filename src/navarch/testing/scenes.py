@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from navarch.base.clock import Ids
-from navarch.testing import scenes_apps, scenes_attach, scenes_cluster, scenes_upkeep
+from navarch.testing import scenes_apps, scenes_attach, scenes_cluster, scenes_issuer, scenes_upkeep
 from navarch.testing.user import User
 
 ROLLOUTS = "rollouts"
@@ -70,6 +70,7 @@ SCENES: Mapping[str, Scene] = {
     "migration": Scene(scenes_upkeep.migration, ("storage-version-migrator",)),
     "credentials": Scene(scenes_upkeep.credentials, ("legacy-service-account-token-cleaner", "trust-bundle")),
     "balanced": Scene(scenes_upkeep.balanced, ("service-load-balancer",)),
+    "issued": Scene(scenes_issuer.issued, ("issuer-certificates", "issuer-authority", "issuer-requests")),
     "disrupted": Scene(scenes_upkeep.disrupted, ("stale-disruption",)),
 }
 

@@ -236,7 +236,7 @@ def _kill(world: World, name: str) -> None:
 async def prepare(world: World, names: Sequence[str]) -> None:
     """The namespaces, the account and the nodes that there are from the beginning."""
     admin = world.user()
-    for name in ("default", "kube-system"):
+    for name in ("default", "kube-system", "kube-public"):
         await admin.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}}
     try:

@@ -131,6 +131,12 @@ def test_requests_find_their_services(kubectl: Kubectl, address: str) -> None:
         ingress("named", ingressClassName="traefik", rules=[rule("*.wild.test", ("/", "Prefix", "two"))]),
         ingress("others", ingressClassName="foreign", rules=[rule("foreign.test", ("/", "Prefix", "two"))]),
         ingress(
+            "issued",
+            tls=[{"hosts": ["issued.test"], "secretName": "issued-tls"}],
+            rules=[rule("issued.test", ("/", "Prefix", "two"))],
+        )
+        | {"metadata": {"name": "issued", "annotations": {"navarch.dev/issuer": "cluster"}}},
+        ingress(
             "secure",
             tls=[{"hosts": ["secure.test"], "secretName": "tls"}],
             rules=[rule("secure.test", ("/", "Prefix", "one"))],
@@ -162,6 +168,12 @@ def test_requests_find_their_services(kubectl: Kubectl, address: str) -> None:
     assert found == expected
     assert ask("secure.test", secure=True) == "one https"
     assert "CERTIFICATE_VERIFY_FAILED" in ask("paths.test", "/exact", secure=True)
+    public = replace(kubectl, namespace="kube-public")
+    asked = ("get", "configmap", "navarch-issuer", "--ignore-not-found", "-o", r"jsonpath={.data.ca\.crt}")
+    published = until("the published authority", lambda: public(*asked), 30)
+    believing = asking(address, client_context(published.encode()))
+    until("an issued certificate", lambda: believing("issued.test", secure=True) == "two https", 30)
+    assert "CERTIFICATE_VERIFY_FAILED" in ask("issued.test", secure=True), "only who trusts the issuer believes it"
 
     def shown() -> dict[str, Any]:
         found = json.loads(kubectl("get", "ingress", "-o", "json"))["items"]

@@ -71,6 +71,7 @@ ROLE_BINDINGS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
         "system:controller:bootstrap-signer",
         ("ServiceAccount bootstrap-signer",),
     ),
+    ("kube-public", "system:navarch:issuer"): ("system:navarch:issuer", ("Group system:authenticated",)),
     (SYSTEM, "system::extension-apiserver-authentication-reader"): (
         "extension-apiserver-authentication-reader",
         USERS,

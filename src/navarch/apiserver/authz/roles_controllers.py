@@ -25,6 +25,16 @@ certificate-controller
       kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown
   create | authorization.k8s.io | subjectaccessreviews
   record
+certificate-issuer
+  create,delete,update | core | secrets
+  create,update | core | configmaps
+  list | networking.k8s.io | ingresses
+  list | gateway.networking.k8s.io | gateways
+  update | certificates.k8s.io | certificatesigningrequests/status
+  sign | certificates.k8s.io | signers | navarch.dev/serving
+  attest | certificates.k8s.io | signers | navarch.dev/serving
+  create,delete,update | certificates.k8s.io | clustertrustbundles
+  record
 clusterrole-aggregation-controller
   escalate,get,list,patch,update,watch | rbac.authorization.k8s.io | clusterroles
 cronjob-controller

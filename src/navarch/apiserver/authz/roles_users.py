@@ -186,6 +186,8 @@ kube-public system:controller:bootstrap-signer
   read | core | configmaps
   update | core | configmaps | cluster-info
   record
+kube-public system:navarch:issuer
+  get,list,watch | core | configmaps | navarch-issuer
 kube-system extension-apiserver-authentication-reader
   read | core | configmaps | extension-apiserver-authentication
 kube-system system::leader-locking-kube-controller-manager

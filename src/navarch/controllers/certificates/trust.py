@@ -60,14 +60,14 @@ def _of_signer(found: Object) -> bool:
     return bool(dig(found.document(), "spec", "signerName") == SIGNER)
 
 
-def bundle(text: str) -> Document:
+def bundle(text: str, signer: str = SIGNER) -> Document:
     """text: certificates in PEM, of which the name is made too: others have another name."""
     digest = hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES].hex()
     return {
         "apiVersion": CLUSTERTRUSTBUNDLE.api_version,
         "kind": CLUSTERTRUSTBUNDLE.name,
-        "metadata": {"name": f"{SIGNER.replace('/', ':')}:{digest}"},
-        "spec": {"signerName": SIGNER, "trustBundle": text},
+        "metadata": {"name": f"{signer.replace('/', ':')}:{digest}"},
+        "spec": {"signerName": signer, "trustBundle": text},
     }
 
 
