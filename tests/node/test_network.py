@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from navarch.app import cni, link
+from navarch.app import bandwidth, cni, cnisweep, link
 from navarch.app.cni import PodNetwork
 from navarch.base.errors import Retryable
 from navarch.testing.netns import NetworkNamespace
@@ -38,6 +43,12 @@ def plug(node: NetworkNamespace, network: PodNetwork, pod: NetworkNamespace, com
     """What a container runtime does with the configuration."""
     document = json.loads((network.config / "10-navarch.conflist").read_text())
     plugin = {"cniVersion": document["cniVersion"], "name": document["name"], **document["plugins"][0]}
+    return run_plugin(node, "bridge", pod, command, plugin)
+
+
+def run_plugin(
+    node: NetworkNamespace, name: str, pod: NetworkNamespace, command: str, plugin: dict[str, object]
+) -> dict[str, object]:
     environment = {
         "CNI_COMMAND": command,
         "CNI_CONTAINERID": pod.name,
@@ -48,7 +59,7 @@ def plug(node: NetworkNamespace, network: PodNetwork, pod: NetworkNamespace, com
     }
     done = node.call(
         subprocess.run,
-        [str(PLUGINS / "bridge")],
+        [str(PLUGINS / name)],
         input=json.dumps(plugin),
         env=environment,
         capture_output=True,
@@ -69,6 +80,80 @@ def reaches(pod: NetworkNamespace, address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def limit(node: NetworkNamespace, network: PodNetwork, pod: NetworkNamespace, command: str, result: object) -> None:
+    """As containerd has it done for a pod of 16M either way."""
+    document = json.loads((network.config / "10-navarch.conflist").read_text())
+    plugin = document["plugins"][1]
+    assert plugin.pop("capabilities") == {"bandwidth": True}
+    most = 2**32 - 1
+    wanted = {"ingressRate": 16_000_000, "ingressBurst": most, "egressRate": 16_000_000, "egressBurst": most}
+    plugin |= {"cniVersion": document["cniVersion"], "name": document["name"], "prevResult": result}
+    plugin["runtimeConfig"] = {"bandwidth": wanted}
+    told = run_plugin(node, "bandwidth", pod, command, plugin)
+    if command == "ADD":
+        cni.RESULTS.mkdir(parents=True, exist_ok=True)
+        (cni.RESULTS / f"navarch-{pod.name}-eth0").write_text(json.dumps({"result": told}))
+
+
+def carried(source: NetworkNamespace, target: NetworkNamespace, address: str, wait_s: float = 1.5) -> int:
+    """Bytes that come from one to the other in that time."""
+    with target.socket() as listening, source.socket() as sending:
+        listening.bind((address, 0))
+        listening.listen()
+        sending.connect(listening.getsockname())
+        receiving, _ = listening.accept()
+        ended = threading.Event()
+        feeding = threading.Thread(target=feed, args=(sending, ended))
+        feeding.start()
+        receiving.settimeout(0.1)
+        count, until = 0, time.monotonic() + wait_s
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                count += len(receiving.recv(1 << 16))
+        ended.set()
+        receiving.close()
+        feeding.join()
+        return count
+
+
+def feed(sending: socket.socket, ended: threading.Event) -> None:
+    sending.settimeout(0.1)
+    while not ended.is_set():
+        with contextlib.suppress(OSError):
+            sending.send(bytes(1 << 16))
+
+
+def test_a_bandwidth_holds_either_way_from_the_first_megabyte_on(
+    node: NetworkNamespace, network: PodNetwork, tmp_path: Path
+) -> None:
+    network = replace(network, limits=True)
+    node.call(network.ensure)
+    with NetworkNamespace("one") as one:
+        result = plug(node, network, one, "ADD")
+        limit(node, network, one, "ADD", result)
+        made = bandwidth.interface("navarch", "one")
+        assert made in node.call(link.names)
+        node.call(bandwidth.fit, network, ["10.244.0.2"])
+        buckets = [line for line in node.run("tc", "qdisc", "show").stdout.splitlines() if " tbf " in line]
+        assert len(buckets) == 2
+        assert all("rate 16Mbit burst 200000b" in line for line in buckets), buckets
+        for source, target, address in ((one, node, network.gateway), (node, one, "10.244.0.2")):
+            # 3 MB, what the bucket and the queue hold, and twice as much for a machine that stands still.
+            assert 100_000 < carried(source, target, address) < 10_000_000
+        sweep = cnisweep.Networks(network, results=cni.RESULTS, namespaces=tmp_path / "netns")
+        assert [path.name for path in node.call(lambda: list(sweep.unowned({"one"})))] == []
+        left = {path.name: path for path in node.call(lambda: list(sweep.unowned(set())))}
+        assert left.keys() == {"10.244.0.2", "navarch-one-eth0"}
+        plug(node, network, one, "DEL")
+        (cni.RESULTS / "navarch-one-eth0").unlink()
+        left = {path.name: path for path in node.call(lambda: list(sweep.unowned(set())))}
+        assert left.keys() == {made, "10.244.0.2"}, "what limited it, and who had the address"
+        assert [node.call(sweep.take, path) for path in left.values()].count(True) == 1
+        assert node.call(lambda: list(sweep.unowned(set()))) == []
+        assert made not in node.call(link.names)
+        assert node.run("ip", "neighbour", "show", "dev", "nvtest0").stdout == ""
 
 
 def settings(node: NetworkNamespace) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from navarch.agent import hooks, resources, specs
+from navarch.agent import bandwidth, hooks, resources, specs
 from navarch.agent.allotments import Allotments, NotAllotted
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.classes import RuntimeClasses, check_user_namespace
@@ -207,6 +207,7 @@ class Actor:
                 await self._t.runtime.stop_sandbox(box.id)
         try:
             work.handler = await self._t.classes.handler_of(pod)
+            bandwidth.check(pod)
             if not pod.spec.host_users:
                 check_user_namespace(pod, work.handler, await self._t.runtime.info())
             if self._t.cgroups.active:

@@ -44,7 +44,7 @@ log = Log("cni")
 @dataclass(frozen=True, slots=True)
 class PodNetwork:
     """config: containerd's cni.conf_dir. state: a directory of ours alone. pod_cidr: this node's. table: the proxy's.
-    node_ip: by which other nodes reach this one.
+    node_ip: by which other nodes reach this one. limits: whether the plugin is there that keeps pods to a bandwidth.
 
     With several nodes on one machine, each needs a `config` and a `state` of its own, and a network namespace.
     """
@@ -56,6 +56,7 @@ class PodNetwork:
     name: str = "navarch"
     table: str = "navarch"
     node_ip: str = ""
+    limits: bool = False
 
     @property
     def gateway(self) -> str:
@@ -84,7 +85,19 @@ class PodNetwork:
         }
         if mtu_bytes:
             plugin["mtu"] = mtu_bytes
-        return {"cniVersion": CNI_VERSION, "name": self.name, "plugins": [plugin]}
+        limits = [{"type": "bandwidth", "capabilities": {"bandwidth": True}}] if self.limits else []
+        return {"cniVersion": CNI_VERSION, "name": self.name, "plugins": [plugin, *limits]}
+
+    @property
+    def addresses(self) -> Path:
+        """A file for each address that is handed out, with the sandbox that has it in its first line."""
+        return self.state / "addresses" / self.name
+
+    def holder(self, address: str) -> str:
+        """The sandbox that has the address; "" for none of this network."""
+        with contextlib.suppress(OSError, ValueError):
+            return (self.addresses / address).read_text().split("\n")[0].strip()
+        return ""
 
     def ensure(self) -> None:
         """Raises: Retryable, saying what this machine does not let us do."""

@@ -13,19 +13,22 @@ import fcntl
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from navarch.app import cni
+from navarch.app import bandwidth, cni, link
+from navarch.net import neighbours
 
 NETNS = Path("/run/netns")
 PROC = Path("/proc")
+INTERFACES, NEIGHBOURS = Path("/interfaces"), Path("/neighbours")
+"""No folders: what stands for the kernel's own lists."""
 _LOCAL = re.compile(r"\|-- (\S+)\s+/32 host LOCAL")
 
 
 class Networks:
-    """results, namespaces, proc: where things lie. For `sweep.Sweeper`."""
+    """results, namespaces, proc: where things lie. interfaces: names of all. For `sweep.Sweeper`."""
 
     def __init__(
         self,
@@ -34,11 +37,13 @@ class Networks:
         results: Path = cni.RESULTS,
         namespaces: Path = NETNS,
         proc: Path = PROC,
+        interfaces: Callable[[], list[str]] = link.names,
     ) -> None:
         self._network = network
         self._results = results
         self._namespaces = namespaces
         self._proc = proc
+        self._interfaces = interfaces
 
     def unowned(self, sandboxes: Set[str]) -> Iterator[Path]:
         """Files of addresses, of answers, and of namespaces, that are ours and belong to none of the sandboxes."""
@@ -58,6 +63,22 @@ class Networks:
         yield from (
             path for path in _entries(self._namespaces) if path.name.startswith("cni-") and path.name not in kept
         )
+        yield from (INTERFACES / name for name in self._limits_of_nobody(sandboxes))
+        yield from (NEIGHBOURS / name for name in self._forgotten_neighbours())
+
+    def _limits_of_nobody(self, sandboxes: Set[str]) -> Iterator[str]:
+        """Interfaces that held a sandbox to its bandwidth, of which neither the runtime nor a kept answer knows."""
+        there = [name for name in self._interfaces() if name.startswith(bandwidth.PREFIX)]
+        if there:
+            known = {bandwidth.interface(self._network.name, one) for one in sandboxes}
+            known |= {bandwidth.interface(*_answered(file.name)) for file in _entries(self._results)}
+            yield from (name for name in there if name not in known)
+
+    def _forgotten_neighbours(self) -> Iterator[str]:
+        """Addresses that the kernel still knows on the bridge, and that nobody has."""
+        for address in neighbours.on(self._network.bridge):
+            if address in IPv4Network(self._network.pod_cidr) and not (self._addresses / str(address)).exists():
+                yield str(address)
 
     def _sandbox(self, name: str) -> str | None:
         """Whose answer the file keeps; None where it is not one of our network."""
@@ -70,12 +91,19 @@ class Networks:
 
     @property
     def _addresses(self) -> Path:
-        return self._network.state / "addresses" / self._network.name
+        return self._network.addresses
 
     def take(self, path: Path) -> bool:
         """False where it turned out to be somebody's. Raises: OSError."""
         if path.parent == self._namespaces:
             return self._take_namespace(path)
+        if path.parent == INTERFACES:
+            link.remove(path.name)
+            return True
+        if path.parent == NEIGHBOURS:
+            if not (self._addresses / path.name).exists():
+                neighbours.forget(self._network.bridge, path.name)
+            return False  # that every pod leaves: nobody need hear of it
         if path.parent == self._addresses:
             with (self._addresses / "lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -107,6 +135,12 @@ class Networks:
             with contextlib.suppress(OSError):  # it ended meanwhile
                 found.add(os.stat(entry).st_ino)
         return found
+
+
+def _answered(name: str) -> tuple[str, str]:
+    """The network and the sandbox that a kept answer's name tells."""
+    network, _, sandbox = name.rpartition("-")[0].rpartition("-")
+    return network, sandbox
 
 
 def addresses_in(namespace: Path) -> list[IPv4Address]:

@@ -63,6 +63,11 @@ def exists(name: str) -> bool:
     return True
 
 
+def names() -> list[str]:
+    """Of all interfaces. Raises: OSError."""
+    return sorted(found[IFLA_IFNAME].rstrip(b"\0").decode() for found in _links())
+
+
 def ports(bridge: str) -> list[str]:
     """The interfaces in a bridge; none when there is no such bridge. Raises: OSError.
 

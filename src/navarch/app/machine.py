@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from navarch.app import ask, cidr, containerd, identity, provision, ranges, supervisor
+from navarch.app import ask, bandwidth, cidr, containerd, identity, provision, ranges, supervisor
 from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
 from navarch.app.layout import Layout, Settings, load_settings, save_settings, write_atomically
@@ -128,7 +128,8 @@ def pod_network(layout: Layout, settings: Settings) -> PodNetwork:
     """This node's part of the cluster's pod addresses."""
     own = cidr.known(layout, settings)
     names = {"bridge": settings.bridge, "table": settings.table, "name": settings.network, "node_ip": settings.node_ip}
-    return PodNetwork(own, layout.cni_config, layout.cni_state, **names)
+    limits = (containerd_settings(layout).cni_bin_dir / bandwidth.PLUGIN).exists()
+    return PodNetwork(own, layout.cni_config, layout.cni_state, **names, limits=limits)
 
 
 def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Process]:

@@ -38,7 +38,7 @@ from navarch.app.cnisweep import Networks
 from navarch.app.enrolment import node_target
 from navarch.app.imagestore import ImageStore
 from navarch.app.layout import Layout, Settings
-from navarch.app.nodenetwork import network_organs
+from navarch.app.nodenetwork import before_the_first_packet, network_organs
 from navarch.app.process import on_renewal, run_process, settle, settle_more, stop_signals
 from navarch.app.pulling import pull_settings
 from navarch.app.sweep import Leases, Shims, Sweeper
@@ -164,7 +164,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     sweep = _sweeper(layout, settings, clock)
     agent = Agent(client, router, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
     network = network_organs(layout, settings, informers, clock, ids)
-    agent.isolate = network[0].isolate
+    agent.isolate = before_the_first_packet(layout, settings, network[0])
     organs: tuple[Organ, ...] = (agent, *_logind(agent, clock), *network, informers)
     measures = measured(layout, agent, router, clock, cgroups, lambda: runtime.operations.all)
     doorman = Doorman(client, settings.node_name, clock)

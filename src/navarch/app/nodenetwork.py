@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from navarch.app import machine
+from navarch.agent.act import Isolate
+from navarch.agent.bandwidth import asked_for
+from navarch.app import bandwidth, machine
 from navarch.app.layout import Layout, Settings
 from navarch.base.clock import SystemClock, SystemIds
+from navarch.base.errors import Retryable
 from navarch.client.informer import Informers
 from navarch.dns.run import PORT as DNS_PORT
 from navarch.dns.run import Dns
 from navarch.dns.upstream import HostResolvers
+from navarch.kinds.object import Object
 from navarch.net.netlink import NetlinkKernel
 from navarch.net.paths import Home
 from navarch.net.plan import TUNNEL
@@ -45,6 +50,20 @@ def proxy_nodes(layout: Layout, settings: Settings) -> tuple[rules.Node, ...]:
 def planes(table: str, nodes: Sequence[rules.Node]) -> list[tuple[NftDataplane, rules.Node]]:
     """The kernel, with a table for each family."""
     return [(NftDataplane(table, node.family, alone=len(nodes) == 1), node) for node in nodes]
+
+
+def before_the_first_packet(layout: Layout, settings: Settings, proxy: Proxy) -> Isolate:
+    """What must be true of a pod's network before its first container starts."""
+    network = machine.pod_network(layout, settings)
+
+    async def see_to(pod: Object, addresses: Sequence[str]) -> None:
+        await proxy.isolate(pod, addresses)
+        if asked_for(pod.view.metadata.annotations) and not pod.view.spec.host_network:
+            if not network.limits:
+                raise Retryable("the pod's bandwidth cannot be limited: the CNI plugin `bandwidth` is not installed")
+            await asyncio.to_thread(bandwidth.fit, network, addresses)
+
+    return see_to
 
 
 def network_organs(

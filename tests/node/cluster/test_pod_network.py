@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from real_cluster import PYTHON, Kubectl, pod, until
 
+from navarch.agent.bandwidth import EGRESS, INGRESS
+from navarch.app import bandwidth, link
 from tests.compat.conformance.conformance_specs import spec
 
 pytestmark = pytest.mark.node
@@ -259,6 +261,32 @@ def test_udp_services_answer(kubectl: Kubectl, host: str) -> None:
                 return False
 
     until("an answer", answered)
+
+
+def test_pods_are_held_to_their_bandwidth(kubectl: Kubectl) -> None:
+    ingress, egress = INGRESS, EGRESS
+    serve = "dd if=/dev/zero of=/www/large bs=1000000 count=16 2>/dev/null; exec httpd -f -p 8080 -h /www"
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    kubectl.apply(
+        pod("narrow", serve, annotations={ingress: "8M", egress: "8M"}, readinessProbe=probe),
+        pod("wide", serve, readinessProbe=probe),
+        pod("absurd", serve, annotations={egress: "10"}),
+    )
+    kubectl.ready("narrow", "wide")
+
+    def fetched(source: str, target: str) -> int:
+        address = kubectl.get("pod", target)["status"]["podIP"]
+        script = f"timeout 3 wget -qO- http://{address}:8080/large | wc -c"
+        return int(kubectl("exec", source, "--", "sh", "-c", script))
+
+    # 8 Mbit a second for three seconds, what bucket and queue hold, and as much again.
+    for source, target in (("wide", "narrow"), ("narrow", "wide")):
+        assert 100_000 < fetched(source, target) < 8_000_000, (source, target)
+    limits = [name for name in link.names() if name.startswith(bandwidth.PREFIX)]
+    assert len(limits) == 1
+    until("a refusal", lambda: any("unreasonably small" in text for _, text in kubectl.events("absurd")))
+    kubectl("delete", "pod", "narrow", "wide", "absurd", "--timeout=100s")
+    until("the end of its limits", lambda: not set(limits) & set(link.names()))
 
 
 def policy(name: str, labels: dict[str, str], **spec: Any) -> dict[str, Any]:

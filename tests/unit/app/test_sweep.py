@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from navarch.app import cnisweep
+from navarch.app import bandwidth, cnisweep
 from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
 from navarch.app.sweep import PATIENCE_S, QUIET_S, Leases, Sweeper
@@ -101,6 +101,7 @@ class World:
     """A machine's folders, with a sandbox of ours and perhaps things of others."""
 
     def __init__(self, folder: Path) -> None:
+        self.interfaces = ["lo", "navarch0"]
         self.network = PodNetwork("10.1.0.0/24", folder / "net.d", folder / "state")
         self.results, self.namespaces, self.proc = folder / "results", folder / "netns", folder / "proc"
         self.addresses = folder / "state" / "addresses" / "navarch"
@@ -109,7 +110,11 @@ class World:
         (self.addresses / "lock").touch()
         (self.addresses / "last_reserved_ip.0").write_text("10.1.0.9")
         self.networks = cnisweep.Networks(
-            self.network, results=self.results, namespaces=self.namespaces, proc=self.proc
+            self.network,
+            results=self.results,
+            namespaces=self.namespaces,
+            proc=self.proc,
+            interfaces=lambda: self.interfaces,
         )
 
     def has(self, sandbox: str, address: str, network: str = "navarch") -> None:
@@ -136,6 +141,18 @@ def test_a_pods_network_is_told_by_its_address_its_answers_and_its_namespace(tmp
         f"cni-loopback-{DEAD}-lo",
         f"cni-{DEAD[:8]}",
     }
+
+
+def test_interfaces_that_limit_nobody_any_more_are_told_by_their_names(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.has(ALIVE, "10.1.0.2")
+    world.has(STRANGE, "", network="their-own")
+    mine, theirs, gone = (
+        bandwidth.interface(network, sandbox)
+        for network, sandbox in (("navarch", ALIVE), ("their-own", STRANGE), ("navarch", DEAD))
+    )
+    world.interfaces += [mine, theirs, gone]
+    assert world.unowned(ALIVE) == {gone}
 
 
 def test_what_another_networks_answers_name_is_not_ours(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from navarch.agent import bandwidth
 from navarch.agent.runtime import PortMapping, RuntimeFailure
 from navarch.base import programs
 
@@ -37,6 +38,7 @@ class Endpoint:
     netns: str
     arguments: tuple[tuple[str, str], ...] = ()
     ports: tuple[PortMapping, ...] = ()
+    limits: bandwidth.Limits = bandwidth.NO_LIMITS
 
 
 def plugin_config(network: Document, index: int, endpoint: Endpoint, before: Document | None) -> Document:
@@ -44,11 +46,25 @@ def plugin_config(network: Document, index: int, endpoint: Endpoint, before: Doc
     plugin = dict(network["plugins"][index])
     wanted = plugin.pop("capabilities", {})
     config: Document = {"cniVersion": network.get("cniVersion", "0.4.0"), "name": network["name"], **plugin}
+    told: Document = {}
     if wanted.get("portMappings") and (ports := [_mapping(one) for one in endpoint.ports if one.host_port]):
-        config["runtimeConfig"] = {"portMappings": ports}
+        told["portMappings"] = ports
+    if wanted.get("bandwidth") and endpoint.limits != bandwidth.NO_LIMITS:
+        told["bandwidth"] = _bandwidth(endpoint.limits)
+    if told:
+        config["runtimeConfig"] = told
     if before is not None:
         config["prevResult"] = before
     return config
+
+
+def _bandwidth(limits: bandwidth.Limits) -> Document:
+    """With the largest burst, as other runtimes ask for it: whoever knows the network makes it fit."""
+    given: Document = {}
+    for side, rate in (("ingress", limits.ingress_bits_s), ("egress", limits.egress_bits_s)):
+        if rate is not None:
+            given |= {f"{side}Rate": rate, f"{side}Burst": 2**32 - 1}
+    return given
 
 
 def _mapping(port: PortMapping) -> Document:

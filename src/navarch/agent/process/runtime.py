@@ -15,6 +15,7 @@ from signal import SIGKILL, SIGTERM
 import msgspec
 import orjson
 
+from navarch.agent import bandwidth
 from navarch.agent.cgroups import find_hierarchy
 from navarch.agent.inotify import watched
 from navarch.agent.process import bundle, cni, ground, measure, namespaces, rootfs, signals
@@ -481,7 +482,9 @@ class ProcessRuntime:
 
 def _endpoint(box: Box, spec: SandboxSpec | None = None) -> cni.Endpoint:
     told = tuple(cni.arguments(box.namespace, box.name, box.uid, box.id))
-    return cni.Endpoint(box.id, box.netns, told, spec.ports if spec is not None else ())
+    if spec is None:
+        return cni.Endpoint(box.id, box.netns, told)
+    return cni.Endpoint(box.id, box.netns, told, spec.ports, bandwidth.limits_of(spec.annotations))
 
 
 def _if_there(path: Path) -> str:
