@@ -24,6 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import addresses
 import endurance
 import hostile
 import neighbours
@@ -90,6 +91,12 @@ SOAKS = {
         10_000,
         1_000,
         lambda folder, seed: subpathrace.play(folder, seed, 1_000),
+    ),
+    "addresses": Soak(
+        "pods whose network the CNI plugins made and removed, four of ten under a kill of the plugin or of its caller",
+        10_000,
+        500,
+        lambda folder, seed: asdict(addresses.play(seed, 500)),
     ),
     "endurance": Soak(
         "kill -9 of the agent over 50 running pods while others come and go, with two of containerd to each ten; five "

@@ -1,0 +1,21 @@
+"""A slice of the networks of pods under kills; `.ci/soak addresses` plays it at its full count."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.robustness import addresses
+
+pytestmark = pytest.mark.node
+
+
+def test_nothing_of_a_pods_network_is_left_however_it_ended() -> None:
+    assert os.geteuid() == 0, "network namespaces need root"
+    found = addresses.play(1, 104)
+    assert found.wrong == []
+    assert found.pods == 104
+    assert found.swept, "it is a test of the sweep only where there is something to sweep"
+    assert found.plugins_killed
+    assert found.callers_that_died
