@@ -117,7 +117,7 @@ async def names(count: int, distinct: int) -> dict[str, Any]:
     zone = Zone()
     for number in range(distinct):
         zone.put("default", f"s{number}", Entry(addresses=(f"10.96.{number // 250}.{number % 250}",)))
-    server = Server(zone, Memory(), Forwarder(lambda _: (), SystemIds()), LISTEN, SystemClock())
+    server = Server(zone, Memory(), Forwarder(lambda _: (), SystemIds()), [LISTEN], SystemClock())
     server.bind()
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.run())

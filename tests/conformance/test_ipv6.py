@@ -16,12 +16,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dnslib
 import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from agreement import NODES
 
+from navarch.base.clock import SystemClock, SystemIds
+from navarch.dns.memory import Memory
+from navarch.dns.server import Server
+from navarch.dns.upstream import Forwarder
+from navarch.dns.zone import Entry, Zone
 from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.networkpolicy import NetworkPolicy
 from navarch.kinds.pod.view import Pod
@@ -32,8 +38,8 @@ from navarch.proxy.isolation import Isolation
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.podfacts import PodFacts
 from navarch.proxy.policy import Policies
-from navarch.proxy.rules import Rules
-from navarch.testing.lan import ADDRESSES, PODS, Lan, twin
+from navarch.proxy.rules import Rules, Target
+from navarch.testing.lan import ADDRESSES, GATEWAY, PODS, Lan, twin
 
 VIP = twin("10.96.0.1")
 A, B, OUTSIDE, AT_NODE = (twin(ADDRESSES[name]) for name in ("a", "b", "outside", "node"))
@@ -192,6 +198,65 @@ def test_host_ports_of_ipv6_answer_on_every_address_but_loopback(bench: Bench) -
     assert bench.lan.call("a", AT_NODE, 7070) == ("a", True)
     assert bench.lan.call("node", AT_NODE, 7070) == ("a", False)
     assert bench.lan.call("node", "::1", 7070) == "reject"
+
+
+def ask(lan: Lan, server: str, kind: str, name: str, record: str) -> dnslib.DNSRecord:
+    """From pod a. kind: `udp` or `tcp`."""
+    raw = bytes(dnslib.DNSRecord.question(name, record).pack())
+    with lan.client("a", kind, 5.0, server) as client:
+        client.connect((server, 53))
+        client.send(raw if kind == "udp" else len(raw).to_bytes(2, "big") + raw)
+        answer = client.recv(65535)
+        while kind == "tcp" and len(answer) - 2 < int.from_bytes(answer[:2], "big"):
+            answer += client.recv(65535)
+    return dnslib.DNSRecord.parse(answer if kind == "udp" else answer[2:])
+
+
+def test_names_are_asked_for_at_a_cluster_address_of_ipv6(bench: Bench) -> None:
+    """The node's own server answers, at the address of its pods' gateway, in both families."""
+    zone = Zone()
+    zone.put("default", "web", Entry(addresses=("10.96.0.1", VIP)))
+    many = tuple(f"fd00:10:244::{last:x}" for last in range(1, 61))
+    zone.put("default", "many", Entry(headless=True, addresses=many))
+    ways = {IPV4: ("10.96.0.10", GATEWAY), IPV6: (twin("10.96.0.10"), twin(GATEWAY))}
+    spec = {
+        "clusterIP": ways[IPV4][0],
+        "clusterIPs": [address for address, _ in ways.values()],
+        "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53}],
+    }
+    service = msgspec.convert({"metadata": {"name": "kube-dns", "namespace": "kube-system"}, "spec": spec}, Service)
+    for family, (_, gateway) in ways.items():
+        own = {"kube-system/kube-dns": Target(gateway, 10053)}
+        bench.put(compile_rules([(service, [])], (), msgspec.structs.replace(NODES[family], own=own)))
+    listen = [(gateway, 10053) for _, gateway in ways.values()]
+    server = Server(zone, Memory(), Forwarder(lambda _: (), SystemIds()), listen, SystemClock())
+    bench.lan.node.call(server.bind)
+    stop = threading.Event()
+
+    async def serve() -> None:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(server.run())
+            await asyncio.to_thread(stop.wait)
+            task.cancel()
+
+    thread = bench.lan.node.start(asyncio.run, serve())
+    try:
+        for address, _ in ways.values():
+            for kind in ("udp", "tcp"):
+                found = ask(bench.lan, address, kind, "web.default.svc.cluster.local", "AAAA")
+                assert [str(each.rdata) for each in found.rr] == [VIP]
+            found = ask(bench.lan, address, "udp", "many.default.svc.cluster.local", "A")
+            assert (found.header.rcode, found.rr) == (0, []), "no data"
+            found = ask(bench.lan, address, "udp", "many.default.svc.cluster.local", "AAAA")
+            assert found.header.tc
+            found = ask(bench.lan, address, "tcp", "many.default.svc.cluster.local", "AAAA")
+            assert {str(each.rdata) for each in found.rr} == set(many)
+            backwards = f"{'.'.join(reversed('fd000010009600000000000000000001'))}.ip6.arpa"
+            found = ask(bench.lan, address, "udp", backwards, "PTR")
+            assert [str(each.rdata) for each in found.rr] == ["web.default.svc.cluster.local."]
+    finally:
+        stop.set()
+        thread.join()
 
 
 def link_local(lan: Lan, pod: str) -> str:

@@ -105,7 +105,7 @@ class Bench:
         self.servers = [UPSTREAM]
         self.client = core.local(User("system:admin", groups=("system:masters",)), "test")
         self.informers = Informers(self.client, self.clock)
-        self.dns = Dns(self.informers, LISTEN, lambda: self.servers, self.clock, SystemIds())
+        self.dns = Dns(self.informers, [LISTEN], lambda: self.servers, self.clock, SystemIds())
 
     async def service(self, name: str, **spec: Any) -> None:
         ports = [{"name": "http", "port": 80}]
@@ -332,7 +332,7 @@ def test_nonsense_is_refused_or_ignored_and_harms_nobody(run: Run) -> None:
 
 def test_a_taken_port_is_waited_for(run: Run) -> None:
     async def steps(bench: Bench) -> None:
-        second = Dns(bench.informers, LISTEN, lambda: (), bench.clock, SystemIds())
+        second = Dns(bench.informers, [LISTEN], lambda: (), bench.clock, SystemIds())
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(second.run())
             await asyncio.sleep(0.05)

@@ -209,7 +209,7 @@ def test_every_pod_asks_its_own_node_through_the_cluster_address_of_dns(bench: B
 
     async def serve(stop: threading.Event) -> None:
         forwarder = Forwarder(lambda _: (), SystemIds())
-        server = Server(zone, Memory(), forwarder, (GATEWAY, 10053), SystemClock())
+        server = Server(zone, Memory(), forwarder, [(GATEWAY, 10053)], SystemClock())
         async with asyncio.TaskGroup() as group:
             task = group.create_task(server.run())
             await asyncio.to_thread(stop.wait)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from navarch.agent.act import Isolate
@@ -22,6 +22,7 @@ from navarch.net.paths import Home
 from navarch.net.plan import TUNNEL
 from navarch.net.run import NodePaths
 from navarch.proxy import rules
+from navarch.proxy.addresses import Family, family_of, first_of
 from navarch.proxy.announce.run import Announcer
 from navarch.proxy.health import PAGE_PORT
 from navarch.proxy.nft import NftDataplane
@@ -34,17 +35,24 @@ def proxy_nodes(layout: Layout, settings: Settings) -> tuple[rules.Node, ...]:
     """What the rules must know of this node, once for each address family that pods have; its own DNS server answers
     for the cluster's DNS service."""
     network = machine.pod_network(layout, settings)
-    only = rules.Node(
-        name=settings.node_name,
-        addresses=(settings.node_ip,),
-        pod_cidr=network.pod_cidr,
-        cluster_cidr=settings.cluster_cidr,
-        service_cidr=settings.service_cidr,
-        own={DNS_SERVICE: rules.Target(network.gateway, DNS_PORT)},
-        bridge_filtered=network.bridge_filtered,
-        bridge=network.bridge,
+
+    def of(family: Family, texts: Iterable[str]) -> str:
+        return next((each.strip() for each in texts if each and family_of(each) is family), "")
+
+    return tuple(
+        rules.Node(
+            name=settings.node_name,
+            addresses=family.those((settings.node_ip, settings.other_ip)),
+            pod_cidr=pod_cidr,
+            cluster_cidr=of(family, settings.cluster_cidr.split(",")),
+            service_cidr=of(family, settings.service_cidr.split(",")),
+            own={DNS_SERVICE: rules.Target(first_of(pod_cidr), DNS_PORT)},
+            bridge_filtered=network.bridge_filtered,
+            bridge=network.bridge,
+        )
+        for pod_cidr in network.pod_cidr.split(",")
+        for family in (family_of(pod_cidr),)
     )
-    return (only,)
 
 
 def planes(table: str, nodes: Sequence[rules.Node]) -> list[tuple[NftDataplane, rules.Node]]:
@@ -70,11 +78,13 @@ def network_organs(
     layout: Layout, settings: Settings, informers: Informers, clock: SystemClock, ids: SystemIds
 ) -> tuple[Proxy, Announcer, NodePaths, Dns]:
     network = machine.pod_network(layout, settings)
+    nodes = proxy_nodes(layout, settings)
+    listen = [(target.address, target.port) for node in nodes for target in node.own.values()]
     home = Home(settings.node_name, settings.node_ip, network.pod_cidr, settings.cluster_cidr)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
     return (
-        Proxy(informers, planes(settings.table, proxy_nodes(layout, settings)), clock, page_port=PAGE_PORT),
+        Proxy(informers, planes(settings.table, nodes), clock, page_port=PAGE_PORT),
         Announcer(informers, settings.node_name, clock),
         NodePaths(informers, NetlinkKernel(TUNNEL), home, clock),
-        Dns(informers, (network.gateway, DNS_PORT), upstreams, clock, ids, domain=settings.cluster_domain),
+        Dns(informers, listen, upstreams, clock, ids, domain=settings.cluster_domain),
     )

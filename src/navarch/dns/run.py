@@ -40,7 +40,7 @@ class Dns:
     def __init__(
         self,
         informers: Informers,
-        listen: tuple[str, int],
+        listen: Sequence[tuple[str, int]],
         of_host: Callable[[], Sequence[tuple[str, int]]],
         clock: Clock,
         ids: Ids,
@@ -48,7 +48,8 @@ class Dns:
         domain: str = "cluster.local",
         service: tuple[str, str] = ("kube-system", "kube-dns"),
     ) -> None:
-        """listen: an address of the node that its pods reach. of_host: the servers that the host asks.
+        """listen: addresses of the node that its pods reach, one of each family that they have. of_host: the servers
+        that the host asks.
 
         service: namespace and name of the DNS service itself, and of the ConfigMap that says who else is asked.
         """
@@ -57,7 +58,7 @@ class Dns:
         self._settings = informers.of(CONFIGMAP, service[0], f"metadata.name={service[1]}")
         self._clock = clock
         self._ids = ids
-        self._listen = listen
+        self._listen = tuple(listen)
         self._of_host = of_host
         self._service = service
         self._zone = Zone(domain, service)
@@ -95,12 +96,15 @@ class Dns:
             log.warning("who is asked about other names is not known yet", config_map="/".join(self._service))
 
     async def answers(self, timeout_s: float = 1.0) -> bool:
-        """Whether the listener answers a question about the cluster's own domain."""
-        try:
-            message = await ask(self._listen, f"dns-version.{self._zone.domain}", "TXT", self._ids, timeout_s)
-        except Retryable:
-            return False
-        return wire.code_of(message) == wire.CODES["NOERROR"]
+        """Whether each listener answers a question about the cluster's own domain."""
+        for listener in self._listen:
+            try:
+                message = await ask(listener, f"dns-version.{self._zone.domain}", "TXT", self._ids, timeout_s)
+            except Retryable:
+                return False
+            if wire.code_of(message) != wire.CODES["NOERROR"]:
+                return False
+        return True
 
     async def _bind(self) -> None:
         while True:
@@ -138,7 +142,9 @@ class Dns:
     def _resettle(self) -> None:
         found = self._settings.get(*self._service)
         service = self._services.get(*self._service)
-        own = frozenset((self._listen[0], *(service.view.spec.cluster_ips if service else ())))
+        own = frozenset(
+            (*(address for address, _ in self._listen), *(service.view.spec.cluster_ips if service else ()))
+        )
         forwarding, faults = forwarding_of(found.view.data if found else {}, own=own)
         if faults != self._faults:
             self._faults = faults

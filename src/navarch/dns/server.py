@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 from navarch.base.clock import Clock
@@ -28,7 +29,8 @@ IDLE_S = 10.0
 ORDERS_LIMIT = 8
 CHASES_LIMIT = 8
 BUFFER_BYTES = 1 << 20
-IP_FREEBIND = 15
+FREEBIND = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
+"""Which option lets a socket of a family have an address that is not there yet."""
 
 log = Log("dns")
 bugs = BugReport(log)
@@ -38,9 +40,11 @@ Reply = Callable[[bytes], None]
 
 
 class Server:
-    """listen: address and port, for both transports; the address need not be there yet."""
+    """listen: addresses and ports, of either family, each for both transports; they need not be there yet."""
 
-    def __init__(self, zone: Zone, memory: Memory, forwarder: Forwarder, listen: tuple[str, int], clock: Clock) -> None:
+    def __init__(
+        self, zone: Zone, memory: Memory, forwarder: Forwarder, listen: Sequence[tuple[str, int]], clock: Clock
+    ) -> None:
         self._zone = zone
         self._memory = memory
         self._forwarder = forwarder
@@ -49,58 +53,42 @@ class Server:
         self._waiting: dict[tuple[bool, bytes], list[Reply]] = {}
         self._streams = 0
         self._group: asyncio.TaskGroup | None = None
-        self._udp: socket.socket | None = None
-        self._tcp: socket.socket | None = None
+        self._sockets: list[socket.socket] = []
 
     def bind(self) -> None:
-        """Takes the address; what comes before `run` waits in the kernel. Raises: Retryable."""
-        kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        """Takes the addresses; what comes before `run` waits in the kernel. Raises: Retryable."""
         made: list[socket.socket] = []
-        try:
-            made = [self._bound(kind) for kind in kinds]
-        except OSError as error:
-            for each in made:
-                each.close()
-            address, port = self._listen
-            raise Retryable(f"DNS cannot listen on {address}:{port}: {error.strerror}") from error
-        self._udp, self._tcp = made
+        for address, port in self._listen:
+            try:
+                made += [_bound(address, port, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+            except OSError as error:
+                for each in made:
+                    each.close()
+                raise Retryable(f"DNS cannot listen on {address}, port {port}: {error.strerror}") from error
+        self._sockets = made
 
     async def run(self) -> None:
         """Until cancelled."""
-        if self._udp is None or self._tcp is None:
+        if not self._sockets:
             self.bind()
-        udp, tcp = self._udp, self._tcp
-        assert udp is not None
-        assert tcp is not None
         loop = asyncio.get_running_loop()
+        datagrams = [each for each in self._sockets if each.type is socket.SOCK_DGRAM]
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
                 self._group = group
-                streams = await asyncio.start_server(self._stream, sock=tcp)
-                loop.add_reader(udp, self._readable, udp)
-                async with streams:
-                    await streams.serve_forever()
+                for each in self._sockets:
+                    if each not in datagrams:
+                        await stack.enter_async_context(await asyncio.start_server(self._stream, sock=each))
+                for each in datagrams:
+                    loop.add_reader(each, self._readable, each)
+                await loop.create_future()
         finally:
             self._group = None
-            loop.remove_reader(udp)
-            udp.close()
-            tcp.close()
-            self._udp = self._tcp = None
-
-    def _bound(self, kind: socket.SocketKind) -> socket.socket:
-        made = socket.socket(socket.AF_INET, kind)
-        try:
-            made.setblocking(False)
-            made.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
-            if kind is socket.SOCK_STREAM:
-                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            else:
-                made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-            made.bind(self._listen)
-        except OSError:
-            made.close()
-            raise
-        return made
+            for each in datagrams:
+                loop.remove_reader(each)
+            for each in self._sockets:
+                each.close()
+            self._sockets = []
 
     def _readable(self, udp: socket.socket) -> None:
         now = self._clock.monotonic()
@@ -209,6 +197,23 @@ class Server:
         finally:
             self._streams -= 1
             writer.close()
+
+
+def _bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(family, kind)
+    try:
+        made.setblocking(False)
+        made.setsockopt(*FREEBIND[family], 1)
+        if kind is socket.SOCK_STREAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        made.bind((address, port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _settle(answered: asyncio.Future[bytes], body: bytes) -> None:

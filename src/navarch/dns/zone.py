@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
 from navarch.kinds.endpointslice import EndpointSlice
@@ -79,7 +79,7 @@ def entry_of(service: Service, slices: Iterable[EndpointSlice]) -> Entry | None:
         return Entry(external=f"{spec.external_name.rstrip('.')}.") if spec.external_name else None
     if spec.cluster_ip == HEADLESS:
         return _headless(slices)
-    addresses = tuple(spec.cluster_ips) or ((spec.cluster_ip,) if spec.cluster_ip else ())
+    addresses = tuple(map(_proper, spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())))
     if not addresses:
         return None
     return Entry(
@@ -98,7 +98,7 @@ def _headless(slices: Iterable[EndpointSlice]) -> Entry:
         for endpoint in part.endpoints:
             if not endpoint.ready:
                 continue
-            for address in endpoint.addresses:
+            for address in map(_proper, endpoint.addresses):
                 label = (endpoint.hostname or dashed(address)).lower()
                 addresses[address] = None
                 hosts.setdefault(label, {})[address] = None
@@ -109,6 +109,16 @@ def _headless(slices: Iterable[EndpointSlice]) -> Entry:
         hosts={label: tuple(found) for label, found in hosts.items()},
         ends=tuple(ends),
     )
+
+
+def _proper(address: str) -> str:
+    """IPv6 can be written in many ways; who asks backwards is understood in one."""
+    if ":" not in address:
+        return address
+    try:
+        return str(IPv6Address(address))
+    except ValueError:
+        return address
 
 
 def dashed(address: str) -> str:

@@ -67,6 +67,33 @@ def test_both_families_of_a_service() -> None:
     assert values(found(there, f"web.{BASE}", "AAAA")) == ["fd00::5"]
 
 
+def test_a_service_of_ipv6_alone() -> None:
+    there = zone(entry_of(service(clusterIP="FD00:0::5", clusterIPs=["FD00:0::5"]), []))
+    assert values(found(there, f"web.{BASE}", "AAAA")) == ["fd00::5"]
+    assert found(there, f"web.{BASE}") == Answer(subject="default/web"), "no data, but the name is there"
+    assert [(each.type, each.data) for each in found(there, f"_http._tcp.web.{BASE}", "SRV").extra] == [
+        ("AAAA", "fd00::5")
+    ]
+    backwards = f"{'.'.join(reversed('fd000000000000000000000000000005'))}.ip6.arpa"
+    assert values(found(there, backwards, "PTR")) == [f"web.{BASE}."]
+
+
+def test_endpoints_of_ipv6_have_names() -> None:
+    slices = [
+        slice_of({"addresses": ["fd00:0:0::A"]}, {"addresses": ["fd00::b"], "hostname": "db"}, addressType="IPv6")
+    ]
+    there = zone(entry_of(service(clusterIP="None"), slices))
+    assert values(found(there, f"web.{BASE}", "AAAA")) == ["fd00::a", "fd00::b"]
+    assert found(there, f"web.{BASE}").records == ()
+    assert values(found(there, f"fd00--a.web.{BASE}", "AAAA")) == ["fd00::a"]
+    assert found(there, f"db.web.{BASE}") == Answer(subject="default/web")
+    assert {each.target for each in found(there, f"_pg._tcp.web.{BASE}", "SRV").records} == {
+        f"fd00--a.web.{BASE}.",
+        f"db.web.{BASE}.",
+    }
+    assert values(found(there, "fd00--9.default.pod.cluster.local", "AAAA")) == ["fd00::9"]
+
+
 def test_a_headless_service_has_the_addresses_of_its_ready_endpoints() -> None:
     there = zone(HEADLESS)
     assert values(found(there, f"web.{BASE}")) == ["10.244.0.5", "10.244.1.6", "10.244.1.7"]
