@@ -2,14 +2,15 @@
 
 `/containerLogs/{ns}/{pod}/{container}`, `/exec/…`, `/attach/…`, `/portForward/{ns}/{pod}` and `/healthz`; and
 `/podProxy/{ns}/{pod}/{scheme}/{port}/…` and `/nodeProxy/{scheme}/{port}/…`, which hand a request on; what is used, at
-`/stats/summary` and `/metrics/…`, stands in `measures`, what the node itself is and logs in `nodepages`. Certificates
+`/stats/summary` and `/metrics/…`, stands in `measures`, what the node itself is and logs in `nodepages`, probes of the
+network (`/netcheck`) in `netcheck`. Certificates
 of `system:masters` are let in, such as the API server's, which has authorized users before; whoever else asks, a
 collector of metrics mostly, is the business of `doorman`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -80,6 +81,8 @@ class Port:
     measures: Measures | None = None
     pages: NodePages | None = None
     doorman: Doorman | None = None
+    checks: Callable[[Request], Awaitable[Response]] | None = None
+    """Sends probes of the network from here, for `navarch net check`."""
 
     async def handle(self, request: Request) -> Response:
         """Refusals become Status documents; a runtime that fails is a 500 that says so."""
@@ -121,6 +124,8 @@ class Port:
                 return await self.proxy.serve(request, address, int(number), scheme, _behind(request, 6))
             case ["nodeProxy", scheme, number, *_] if scheme in SCHEMES and number.isdigit():
                 return await self.proxy.serve(request, self.host_address, int(number), scheme, _behind(request, 4))
+            case ["netcheck"] if self.checks is not None:
+                return await self.checks(request)
         if self.pages is not None and (page := await self.pages.page(request, parts)) is not None:
             return page
         if self.measures is not None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from navarch.agent import kubeletfile, shutdown
 from navarch.agent.agent import Agent
@@ -33,7 +33,7 @@ from navarch.agent.process.router import StreamRouter
 from navarch.agent.runtime import Runtime
 from navarch.agent.shortage import Ground
 from navarch.agent.usage import Gauges
-from navarch.app import cidr, containerd, identity, machine, pause, preload, processes
+from navarch.app import cidr, cni, containerd, identity, machine, pause, preload, processes
 from navarch.app.cnisweep import Networks
 from navarch.app.enrolment import node_target
 from navarch.app.imagestore import ImageStore
@@ -51,6 +51,10 @@ from navarch.client.http import HttpClient
 from navarch.client.informer import Informers
 from navarch.kinds import POD
 from navarch.wire.http import Server
+from navarch.wire.message import Request, Response
+
+if TYPE_CHECKING:
+    from navarch.agent.netcheck.page import NetCheck
 
 OUT_OF_THE_BOX = KubeletConfig(
     pod_pids_limit=4096,
@@ -219,7 +223,22 @@ def _port(
         measures=measures,
         pages=NodePages(runtime, kubelet, pods.list, node_logs(layout, kubelet)),
         doorman=doorman,
+        checks=_checks(runtime, settings),
     )
+
+
+def _checks(runtime: Runtime, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
+    """Probes of the network, of which nothing is in memory until somebody asks for one."""
+    made: list[NetCheck] = []
+
+    async def answer(request: Request) -> Response:
+        if not made:
+            from navarch.agent.netcheck.page import NetCheck
+
+            made.append(NetCheck(runtime, cni.RESULTS, settings.table))
+        return await made[0].page(request)
+
+    return answer
 
 
 def upkeep_tasks(

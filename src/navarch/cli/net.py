@@ -1,7 +1,7 @@
 """`navarch net`: how packets go, and where they end.
 
-`trace` exits with 0 where the packet arrives, with 1 where it does not, or not always, with 2 where that cannot be
-said.
+`check` prints and exits as `netcheck` says. `trace` exits with 0 where the packet arrives, with 1 where it does not, or
+not always, with 2 where that cannot be said.
 """
 
 from __future__ import annotations
@@ -33,11 +33,6 @@ class Protocol(StrEnum):
     tcp = "tcp"
     udp = "udp"
     sctp = "sctp"
-
-
-@net_app.callback()
-def _group() -> None:
-    """Keeps `trace` a command of its own while it is the only one."""
 
 
 @net_app.command("trace")
@@ -87,6 +82,71 @@ def net_trace(
     else:
         show(found)
     raise typer.Exit(CODES[found.fate])
+
+
+@net_app.command("check")
+def net_check(
+    node: Annotated[
+        list[str] | None, typer.Option(help="Only this one and others so named [all].", show_default=False)
+    ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FROM,TO", help="A path to try as well, as `net trace` names its ends.", show_default=False
+        ),
+    ] = None,
+    outside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Try from every node: ADDRESS:PORT, or a name to ask for. Repeat it.",
+            show_default=False,
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Show every probe.")] = False,
+    kubeconfig: Annotated[
+        str, typer.Option(metavar="FILE", help="Who asks, and which cluster [as kubectl].", show_default=False)
+    ] = "",
+    context: Annotated[str, typer.Option(help="Of the kubeconfig [the current one].", show_default=False)] = "",
+    output_form: FormOption = Form.text,
+) -> None:
+    """Test every path of the network with probes, and name the hop that fails and why. Nothing outside is contacted."""
+    from navarch.app.netcheck.act import Wish
+    from navarch.app.nettrace import question
+    from navarch.app.nettrace.steps import BadQuestion
+    from navarch.cli import netcheck, output
+    from navarch.client.target import BadTarget
+
+    try:
+        asked = {one: question.question(*_ends(one)) for one in path or ()}
+        places = [_outside(one) for one in outside or ()]
+        target = _target(kubeconfig, context)
+    except (BadQuestion, BadTarget, OSError) as error:
+        output.error(str(error))
+        raise typer.Exit(2) from None
+    wish = Wish(tuple(node or ()), tuple(places), asked)
+    raise typer.Exit(netcheck.run(target, wish, as_json=output_form is Form.json, every=every))
+
+
+def _ends(text: str) -> tuple[str, str]:
+    """Raises: BadQuestion."""
+    from navarch.app.nettrace.steps import BadQuestion
+
+    source, comma, target = text.partition(",")
+    if not comma:
+        raise BadQuestion(f"{text!r} names no path: say FROM,TO, such as shop/front,svc/shop/web:80")
+    return source, target
+
+
+def _outside(text: str) -> str:
+    """Raises: BadQuestion."""
+    from navarch.app.nettrace.steps import BadQuestion
+    from navarch.proxy.addresses import ipv4
+
+    address, colon, port = text.rpartition(":")
+    if colon and not (ipv4(address) and port.isdecimal() and 0 < int(port) < 65536):
+        raise BadQuestion(f"{text!r} is no place outside: say ADDRESS:PORT, or a name alone")
+    return text
 
 
 def show(found: Explanation) -> None:
