@@ -40,6 +40,15 @@ def addon_enable(name: NameArgument, data_dir: DataOption = DATA, run_dir: RunOp
     output.note(f"{addon.about}, at {', '.join(state.addresses)}")
 
 
+@addon_app.command("image")
+def addon_image(name: NameArgument, data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
+    """Put an add-on's image onto the nodes of a machine that joined: enabled again, the add-on runs there too."""
+    from navarch.app.addons import cluster
+    from navarch.cli import output
+
+    output.play(cluster.placing(Layout(data_dir, run_dir), _addon(name)))
+
+
 @addon_app.command("disable")
 def addon_disable(name: NameArgument, data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
     """Take an add-on away, with all that it consists of. Harmless where it is not."""

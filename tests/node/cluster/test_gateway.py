@@ -27,14 +27,14 @@ pytestmark = pytest.mark.node
 
 GROUP = "gateway.networking.k8s.io"
 SERVED = """
-import json, threading
+import json, os, ssl, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     def do_GET(self):
-        name = {8081: "one", 8082: "two"}[self.server.server_port]
+        name = {8081: "one", 8082: "two", 8443: "inside"}[self.server.server_port]
         told = {"name": name, "path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
         said = json.dumps(told).encode()
         self.send_response(200)
@@ -46,6 +46,11 @@ class Answer(BaseHTTPRequestHandler):
     def log_message(self, *words):
         pass
 
+tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+tls.load_cert_chain(*(os.path.join(sys.argv[1], name) for name in ("tls.crt", "tls.key")))
+inside = ThreadingHTTPServer(("", 8443), Answer)
+inside.socket = tls.wrap_socket(inside.socket, server_side=True)
+threading.Thread(target=inside.serve_forever).start()
 threading.Thread(target=ThreadingHTTPServer(("", 8082), Answer).serve_forever).start()
 ThreadingHTTPServer(("", 8081), Answer).serve_forever()
 """
@@ -64,6 +69,18 @@ server.add_insecure_port("[::]:8083")
 server.start()
 server.wait_for_termination()
 """
+
+
+def served() -> dict[str, Any]:
+    """A pod that answers at three ports, one of them with the certificate of `inside`."""
+    return pod(
+        "served",
+        ["python3.11", "-c", SERVED, "/tls"],
+        image=PYTHON,
+        readinessProbe={"tcpSocket": {"port": 8081}, "periodSeconds": 1},
+        volumes=[{"name": "tls", "secret": {"secretName": "inside"}}],
+        volumeMounts=[{"name": "tls", "mountPath": "/tls", "readOnly": True}],
+    )
 
 
 def service(name: str, port: int, app: str = "served") -> dict[str, Any]:
@@ -92,15 +109,15 @@ def path(value: str, type_: str = "PathPrefix", **more: Any) -> list[dict[str, A
     return [{"path": {"type": type_, "value": value}, **more}]
 
 
-def secret(authority: Authority, host: str) -> dict[str, Any]:
-    made = authority.server(host, [host])
+def secret(authority: Authority, name: str, *hosts: str) -> dict[str, Any]:
+    made = authority.server(hosts[0], hosts)
     parts = {"tls.crt": made.certificate, "tls.key": made.key}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "tls"},
+        "metadata": {"name": name},
         "type": "kubernetes.io/tls",
-        "data": {name: base64.b64encode(part).decode() for name, part in parts.items()},
+        "data": {key: base64.b64encode(part).decode() for key, part in parts.items()},
     }
 
 
@@ -145,9 +162,9 @@ def ask(door: str, authority: Authority) -> Ask:
     trusted = client_context(authority.pair.certificate)
 
     def asked(host: str, target: str = "/", *, secure: bool = False, method: str = "GET", **headers: str) -> Told:
-        connection = http.client.HTTPConnection(host, timeout=5)
+        connection = http.client.HTTPConnection(host, timeout=15)
         try:
-            plain = socket.create_connection((door, 443 if secure else 80), timeout=5)
+            plain = socket.create_connection((door, 443 if secure else 80), timeout=15)
             connection.sock = trusted.wrap_socket(plain, server_hostname=host) if secure else plain
             connection.request(method, target, headers={name.replace("_", "-"): each for name, each in headers.items()})
             answer = connection.getresponse()
@@ -167,9 +184,10 @@ def front(kubectl: Kubectl, door: str, authority: Authority) -> Iterator[Kubectl
     far = replace(kubectl, namespace=f"{kubectl.namespace}-far")
     far("create", "namespace", far.namespace)
     packages = sysconfig.get_paths()["platlib"]
-    tcp = {"tcpSocket": {"port": 8081}, "periodSeconds": 1}
+    inside = secret(authority, "inside", "inside.test", "through.test")
     kubectl.apply(
-        pod("served", ["python3.11", "-c", SERVED], image=PYTHON, readinessProbe=tcp),
+        inside,
+        served(),
         pod(
             "called",
             ["python3.11", "-c", CALLED],
@@ -182,7 +200,8 @@ def front(kubectl: Kubectl, door: str, authority: Authority) -> Iterator[Kubectl
         service("one", 8081),
         service("two", 8082),
         service("voice", 8083, "called"),
-        secret(authority, "secure.test"),
+        service("inside", 8443),
+        secret(authority, "tls", "secure.test"),
         of_group(
             "Gateway",
             "front",
@@ -197,11 +216,12 @@ def front(kubectl: Kubectl, door: str, authority: Authority) -> Iterator[Kubectl
                         "hostname": "secure.test",
                         "tls": {"certificateRefs": [{"name": "tls"}]},
                     },
+                    {"name": "through", "port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}},
                 ],
             },
         ),
     )
-    far.apply(pod("served", ["python3.11", "-c", SERVED], image=PYTHON, readinessProbe=tcp), service("far", 8081))
+    far.apply(inside, served(), service("far", 8081))
     kubectl.ready("served", "called")
     far.ready("served")
     yield kubectl
@@ -340,7 +360,7 @@ def test_status_says_what_became_of_it(front: Kubectl, ask: Ask, door: str) -> N
         },
     )
     told = front("get", "gateway", "front", "-o", "jsonpath={.status.addresses[*].value} {.status.listeners[*].name}")
-    assert told == f"{door} web secure"
+    assert told == f"{door} web secure through"
     front.wait("gateway/front", "condition=Programmed")
     front.wait("gatewayclass/traefik", "condition=Accepted")
     wrong = route("wrong", {"backendRefs": shares(one=-1)})
@@ -356,12 +376,34 @@ def test_calls_of_grpc_go_where_routes_say(front: Kubectl, door: str) -> None:
 
         def call(method: str) -> bytes | grpc.StatusCode:
             try:
-                return bytes(channel.unary_unary(f"/test.Voice/{method}")(b"ahoy", timeout=5))
+                return bytes(channel.unary_unary(f"/test.Voice/{method}")(b"ahoy", timeout=15))
             except grpc.RpcError as error:
                 return error.code()  # type: ignore[no-any-return]
 
         agreed({"Shout": b"AHOY heard"}, lambda: {"Shout": call("Shout")})
         assert call("Whisper") == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_tls_is_handed_through_and_spoken_to_backends(front: Kubectl, ask: Ask, authority: Authority) -> None:
+    trusted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "trusted"}}
+    target = [{"group": "", "kind": "Service", "name": "inside"}]
+    by = {"hostname": "inside.test", "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "trusted"}]}
+    through = route("through", {"backendRefs": to("inside")}, kind="TLSRoute")
+    through["spec"]["parentRefs"][0]["sectionName"] = "through"
+    front.apply(
+        {**trusted, "data": {"ca.crt": authority.pair.certificate.decode()}},
+        of_group("BackendTLSPolicy", "inside", {"targetRefs": target, "validation": by}),
+        route("backed", {"backendRefs": to("inside")}),
+        through,
+    )
+    agreed(
+        {"handed through": "inside", "spoken to the backend": "inside", "a host without a route": 0},
+        lambda: {
+            "handed through": ask("through.test", secure=True).by,
+            "spoken to the backend": ask("backed.test").by,
+            "a host without a route": ask("nobody.test", secure=True).status,
+        },
+    )
 
 
 @dataclass
@@ -394,7 +436,7 @@ def load(address: str, host: str, ask: Ask) -> Iterator[Load]:
                 found.failed.append(f"{told.status} {told.said}")
 
     def stays() -> None:
-        connection = http.client.HTTPConnection(address, timeout=10)
+        connection = http.client.HTTPConnection(address, timeout=15)
         while not found.ended:
             try:
                 connection.request("GET", "/", headers={"Host": host})

@@ -18,7 +18,7 @@ from navarch.app import ask, imagebuild, lan, tokens
 from navarch.app.addons import ALL, image
 from navarch.app.addons import addon as plans
 from navarch.app.addons.addon import Addon, Choice, Document, Key, State
-from navarch.app.layout import Layout
+from navarch.app.layout import Layout, load_settings
 from navarch.app.machine import Say, Step
 from navarch.app.provision import NotProvisioned
 from navarch.kinds import ALL as KINDS
@@ -139,16 +139,6 @@ def enabling(layout: Layout, addon: Addon) -> list[Step]:
     layouts = [layout, *(one.layout for one in hosts)]
     tag = f"{addon.repository}:{version}"
 
-    def put_image(say: Say) -> None:
-        if lacking := asyncio.run(image.lacking(layouts, tag)):
-
-            def play(archive: Path) -> None:
-                image.build(addon, tag, program, archive, say)
-                say("putting it onto the node")
-                asyncio.run(image.put(lacking, archive))
-
-            imagebuild.in_passing(play)
-
     def apply(say: Say) -> None:
         here = [settings.node_name, *(one.name for one in hosts)]
         elsewhere = [name for name in cluster.nodes_with(full_name(tag)) if name not in here]
@@ -167,10 +157,31 @@ def enabling(layout: Layout, addon: Addon) -> list[Step]:
         _until(f"{addon.name} is not ready", lambda: cluster.runs(addon), hint)
 
     return [
-        Step(f"Image {tag}", put_image, f"Making the image {tag}"),
+        _image_put(addon, tag, program, layouts),
         Step("Objects applied", apply, "Applying objects"),
         Step(f"{addon.program} is ready", wait, f"Waiting for {addon.program}"),
     ]
+
+
+def placing(layout: Layout, addon: Addon) -> list[Step]:
+    """Its image onto the nodes of this machine, whose server may be elsewhere. Raises: NotProvisioned."""
+    version, program = image.find(addon)
+    layouts = [layout, *(one.layout for one in lan.present(layout, load_settings(layout)))]
+    return [_image_put(addon, f"{addon.repository}:{version}", program, layouts)]
+
+
+def _image_put(addon: Addon, tag: str, program: Path, layouts: Sequence[Layout]) -> Step:
+    def put(say: Say) -> None:
+        if lacking := asyncio.run(image.lacking(layouts, tag)):
+
+            def play(archive: Path) -> None:
+                image.build(addon, tag, program, archive, say)
+                say("putting it onto the node")
+                asyncio.run(image.put(lacking, archive))
+
+            imagebuild.in_passing(play)
+
+    return Step(f"Image {tag}", put, f"Making the image {tag}")
 
 
 def disabling(layout: Layout, addon: Addon) -> list[Step]:
