@@ -7,7 +7,6 @@ import http.client
 import json
 import socket
 import ssl
-import sysconfig
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -54,21 +53,6 @@ threading.Thread(target=inside.serve_forever).start()
 threading.Thread(target=ThreadingHTTPServer(("", 8082), Answer).serve_forever).start()
 ThreadingHTTPServer(("", 8081), Answer).serve_forever()
 """
-CALLED = """
-from concurrent.futures import ThreadPoolExecutor
-import grpc
-
-def shout(request, context):
-    told = dict(context.invocation_metadata())
-    return request.upper() + b" " + told.get("x-added", "").encode()
-
-server = grpc.server(ThreadPoolExecutor(2))
-shouts = grpc.method_handlers_generic_handler("test.Voice", {"Shout": grpc.unary_unary_rpc_method_handler(shout)})
-server.add_generic_rpc_handlers([shouts])
-server.add_insecure_port("[::]:8083")
-server.start()
-server.wait_for_termination()
-"""
 
 
 def served() -> dict[str, Any]:
@@ -83,8 +67,8 @@ def served() -> dict[str, Any]:
     )
 
 
-def service(name: str, port: int, app: str = "served") -> dict[str, Any]:
-    spec = {"selector": {"app": app}, "ports": [{"name": "http", "port": 80, "targetPort": port}]}
+def service(name: str, port: int) -> dict[str, Any]:
+    spec = {"selector": {"app": "served"}, "ports": [{"name": "http", "port": 80, "targetPort": port}]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
@@ -145,11 +129,15 @@ Ask = Callable[..., Told]
 
 
 @pytest.fixture(scope="module")
-def door(way_in: str) -> str:
+def door(way_in: str) -> Iterator[str]:
     """The address, at which Gateways are served beside Ingresses."""
-    enabled = navarch("addon", "enable", "gateway")
-    assert enabled.returncode == 0, enabled.stderr
-    return way_in
+    try:
+        enabled = navarch("addon", "enable", "gateway")
+        assert enabled.returncode == 0, enabled.stderr
+        yield way_in
+    finally:
+        disabled = navarch("addon", "disable", "gateway")
+    assert disabled.returncode == 0, disabled.stderr
 
 
 @pytest.fixture(scope="module")
@@ -183,23 +171,12 @@ def front(kubectl: Kubectl, door: str, authority: Authority) -> Iterator[Kubectl
     """The module's namespace with a Gateway `front`, Services `one` and `two`, and `far` in a namespace of its own."""
     far = replace(kubectl, namespace=f"{kubectl.namespace}-far")
     far("create", "namespace", far.namespace)
-    packages = sysconfig.get_paths()["platlib"]
     inside = secret(authority, "inside", "inside.test", "through.test")
     kubectl.apply(
         inside,
         served(),
-        pod(
-            "called",
-            ["python3.11", "-c", CALLED],
-            image=PYTHON,
-            env=[{"name": "PYTHONPATH", "value": "/packages"}],
-            readinessProbe={"tcpSocket": {"port": 8083}, "periodSeconds": 1},
-            volumes=[{"name": "packages", "hostPath": {"path": packages}}],
-            volumeMounts=[{"name": "packages", "mountPath": "/packages", "readOnly": True}],
-        ),
         service("one", 8081),
         service("two", 8082),
-        service("voice", 8083, "called"),
         service("inside", 8443),
         secret(authority, "tls", "secure.test"),
         of_group(
@@ -222,7 +199,7 @@ def front(kubectl: Kubectl, door: str, authority: Authority) -> Iterator[Kubectl
         ),
     )
     far.apply(inside, served(), service("far", 8081))
-    kubectl.ready("served", "called")
+    kubectl.ready("served")
     far.ready("served")
     yield kubectl
     far("delete", "namespace", far.namespace, "--wait=false")
@@ -367,12 +344,44 @@ def test_status_says_what_became_of_it(front: Kubectl, ask: Ask, door: str) -> N
     assert "weight" in front.fails("apply", "-f", "-", stdin=json.dumps(wrong))
 
 
+@contextmanager
+def voice(address: str) -> Iterator[list[dict[str, Any]]]:
+    """A program of the node that speaks gRPC, and a Service that leads to it: no image of the tests has a gRPC library."""
+
+    def shout(request: bytes, context: grpc.ServicerContext) -> bytes:
+        told = dict(context.invocation_metadata())
+        return request.upper() + b" " + str(told.get("x-added", "")).encode()
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    handlers = {"Shout": grpc.unary_unary_rpc_method_handler(shout)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Voice", handlers)])
+    port = server.add_insecure_port(f"{address}:0")
+    server.start()
+    ports = [{"name": "grpc", "port": 80, "targetPort": port}]
+    of_it = {"name": "voice", "labels": {"kubernetes.io/service-name": "voice"}}
+    try:
+        yield [
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "voice"}, "spec": {"ports": ports}},
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": of_it,
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+                "ports": [{"name": "grpc", "port": port, "protocol": "TCP"}],
+            },
+        ]
+    finally:
+        server.stop(None).wait()
+
+
 def test_calls_of_grpc_go_where_routes_say(front: Kubectl, door: str) -> None:
     add = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-added", "value": "heard"}]}}
     matches = [{"method": {"service": "test.Voice", "method": "Shout"}}]
     called = {"matches": matches, "filters": [add], "backendRefs": to("voice")}
-    front.apply(route("voice", called, kind="GRPCRoute"))
-    with grpc.insecure_channel(f"{door}:80", options=[("grpc.default_authority", "voice.test")]) as channel:
+    authority = [("grpc.default_authority", "voice.test")]
+    with voice(door) as objects, grpc.insecure_channel(f"{door}:80", options=authority) as channel:
+        front.apply(*objects, route("voice", called, kind="GRPCRoute"))
 
         def call(method: str) -> bytes | grpc.StatusCode:
             try:
