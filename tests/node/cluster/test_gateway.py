@@ -346,7 +346,7 @@ def test_status_says_what_became_of_it(front: Kubectl, ask: Ask, door: str) -> N
 
 @contextmanager
 def voice(address: str) -> Iterator[list[dict[str, Any]]]:
-    """A program of the node that speaks gRPC, and a Service that leads to it: no image of the tests has a gRPC library."""
+    """A program of the node that speaks gRPC, and a Service that leads to it: tests' images have no library for it."""
 
     def shout(request: bytes, context: grpc.ServicerContext) -> bytes:
         told = dict(context.invocation_metadata())
