@@ -106,10 +106,12 @@ def machine_steps(layout: Layout, settings: Settings | None) -> list[Step]:
 
 
 async def _remove_containers(settings: containerd.ContainerdSettings, say: Say) -> None:
-    """By the runtime, as long as it answers: that takes the pods' networks down as well."""
+    """By the runtime, as long as it answers: that takes the pods' networks down as well. What it will not let go of ends
+    with its processes."""
     if not await containerd.answers(settings.socket):
         return
     from navarch.agent.cri import CriRuntime
+    from navarch.agent.runtime import RuntimeFailure
     from navarch.base.clock import SystemClock
 
     runtime = CriRuntime(settings.socket, SystemClock())
@@ -120,8 +122,12 @@ async def _remove_containers(settings: containerd.ContainerdSettings, say: Say) 
 
         async def remove(sandbox_id: str) -> None:
             nonlocal left
-            await runtime.stop_sandbox(sandbox_id)
-            await runtime.remove_sandbox(sandbox_id)
+            try:
+                await runtime.stop_sandbox(sandbox_id)
+                await runtime.remove_sandbox(sandbox_id)
+            except RuntimeFailure as error:
+                say(f"containerd does not let go of {sandbox_id}: {error}")
+                return
             left -= 1
             say(f"{left} pods left")
 
