@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ import msgspec
 import pytest
 
 from navarch.base.clock import LoopClock, SeededIds
+from navarch.base.errors import Retryable
 from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.networkpolicy import NetworkPolicy
 from navarch.kinds.pod.view import Pod
@@ -453,6 +456,51 @@ def test_a_change_that_the_kernel_refuses_is_written_afresh(world: World) -> Non
     world.disturb()
     world.run(lambda: world.plane.replace(before, rules("b")))
     assert world.call("a", VIP, 80) == ("b", False)
+
+
+@pytest.fixture
+def kernel(world: World) -> KernelWorld:
+    if not isinstance(world, KernelWorld):
+        pytest.skip("beside the fake there is nobody else")
+    return world
+
+
+def test_somebody_elses_change_right_before_ours_is_not_missed(kernel: KernelWorld) -> None:
+    put(kernel, rules("a"))
+    before = kernel.plane.current()
+    kernel.lan.node.run("nft", "add", "chain", "ip", kernel.table, "foreign")
+    kernel.run(lambda: kernel.plane.replace(before, rules("a", "b")))
+    kernel.run(lambda: asyncio.wait_for(kernel.plane.disturbed(), 60))
+    assert kernel.plane.current() is None
+    put(kernel, rules("a", "b"))
+    assert "foreign" not in kernel.tables()
+
+
+def test_while_the_kernel_refuses_everything_it_is_told_and_the_next_try_after_it_succeeds(kernel: KernelWorld) -> None:
+    put(kernel, rules("a"))
+    with held_by_another(kernel):
+        for _ in range(3):
+            with pytest.raises(Retryable, match="nft refused the rules"):
+                kernel.run(lambda: kernel.plane.replace(kernel.plane.current(), rules("b")))
+            assert kernel.plane.current() is None
+    put(kernel, rules("b"))
+    assert kernel.call("a", VIP, 80) == ("b", False)
+
+
+@contextmanager
+def held_by_another(kernel: KernelWorld) -> Iterator[None]:
+    """The table belongs to another process, from which the kernel lets nobody take it, and goes with that."""
+    program = ["nsenter", f"--net={kernel.lan.node.path}", "nft", "-i"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as holder:
+        assert holder.stdin
+        holder.stdin.write(f"delete table ip {kernel.table}\nadd table ip {kernel.table} {{ flags owner; }}\n")
+        holder.stdin.flush()
+        deadline = time.monotonic() + 60
+        while "owner" not in kernel.tables():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield
+        holder.stdin.close()
 
 
 def test_removal_leaves_nothing_and_may_be_repeated(world: World) -> None:

@@ -170,7 +170,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     network = network_organs(layout, settings, informers, clock, ids)
     agent.isolate = before_the_first_packet(layout, settings, network[0])
     organs: tuple[Organ, ...] = (agent, *_logind(agent, clock), *network, informers)
-    measures = measured(layout, agent, router, clock, cgroups, lambda: runtime.operations.all)
+    measures = measured(layout, agent, router, clock, cgroups, lambda: (*runtime.operations.all, network[0].refused))
     doorman = Doorman(client, settings.node_name, clock)
     streams = StreamRouter(router, CriStreams(runtime.channel, runtime.operations))
     port = _port(layout, settings, agent, streams, informers, measures, doorman, clock)

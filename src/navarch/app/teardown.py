@@ -106,8 +106,8 @@ def machine_steps(layout: Layout, settings: Settings | None) -> list[Step]:
 
 
 async def _remove_containers(settings: containerd.ContainerdSettings, say: Say) -> None:
-    """By the runtime, as long as it answers: that takes the pods' networks down as well. What it will not let go of ends
-    with its processes."""
+    """By the runtime, as long as it answers: that takes the pods' networks down as well. What it will not let go of
+    ends with its processes."""
     if not await containerd.answers(settings.socket):
         return
     from navarch.agent.cri import CriRuntime

@@ -7,6 +7,7 @@ for nothing is known of the request's fate; an answer of the server is the `ApiE
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
@@ -26,6 +27,11 @@ from navarch.objects.value import Document
 
 ANSWER_S = 60.0
 CONNECT_S = 10.0
+SILENT_S, PROBE_EVERY_S = 3, 1
+"""After so long without a packet the kernel asks whether the other end is still there, and again so often."""
+GIVEN_UP_S = 6
+"""A connection ends whose other end, or the way to it, was gone for so long: what is to be heard comes by a new one,
+and not at the next of retransmissions that grow ever rarer."""
 LINE_BYTES = 1 << 24
 CONNECTIONS = 64
 
@@ -42,6 +48,18 @@ def path_of(kind: Kind, namespace: str, name: str = "", subresource: str = "") -
     root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     parts = [root, "namespaces", namespace] if kind.namespaced and namespace else [root]
     return "/".join([*parts, kind.plural, *filter(None, (name, subresource))])
+
+
+def _watchful(found: aiohttp.AddrInfoType) -> socket.socket:
+    """One that notices when its other end is gone, although nothing is to be sent: a watch says nothing for hours."""
+    family, kind, protocol, _, _ = found
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_S)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_EVERY_S)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, GIVEN_UP_S - SILENT_S)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_S * 1000)
+    return made
 
 
 class HttpClient:
@@ -248,7 +266,7 @@ class HttpClient:
                 connector = aiohttp.UnixConnector(self._target.socket, limit=self._connections)
             else:
                 self._tls = self._tls or self._target.context() or False
-                connector = aiohttp.TCPConnector(limit=self._connections)
+                connector = aiohttp.TCPConnector(limit=self._connections, socket_factory=_watchful)
             agent = f"{self._manager}/{__version__}"
             self._session = aiohttp.ClientSession(
                 connector=connector, headers={"User-Agent": agent}, read_bufsize=1 << 18

@@ -34,6 +34,8 @@ IndexFunction = Callable[[Object], Iterable[str]]
 
 FIRST_DELAY_S = 0.05
 LONGEST_DELAY_S = 10.0
+LONGEST_AWAY_S = 2.0
+"""While nobody answers at all: once a link is healed, what was missed is to be known within seconds."""
 SHORT_WATCH_S = 1.0
 FIRST_SLICE = 512
 """So many objects of the first list are taken in before others get their turn."""
@@ -192,7 +194,8 @@ class Informer:
             except (ApiError, Retryable) as error:
                 _log.warning("watch failed, will be tried again", kind=self.kind.resource, error=error)
                 failures = 0 if self.revision != before else failures
-                await self._pause(failures, getattr(error, "after_s", 0.0))
+                limit_s = LONGEST_AWAY_S if isinstance(error, Retryable) else LONGEST_DELAY_S
+                await self._pause(failures, getattr(error, "after_s", 0.0), limit_s)
                 failures += 1
                 continue
             if self.revision != before or self._clock.monotonic() - started >= SHORT_WATCH_S:
@@ -201,8 +204,8 @@ class Informer:
                 await self._pause(failures)
                 failures += 1
 
-    async def _pause(self, failures: int, at_least_s: float = 0.0) -> None:
-        await self._clock.sleep(max(at_least_s, delay_s(failures, FIRST_DELAY_S, LONGEST_DELAY_S)))
+    async def _pause(self, failures: int, at_least_s: float = 0.0, limit_s: float = LONGEST_DELAY_S) -> None:
+        await self._clock.sleep(max(at_least_s, delay_s(failures, FIRST_DELAY_S, limit_s)))
 
     async def _fill(self) -> None:
         """List, and tell the handlers what differs from what they know."""

@@ -44,6 +44,7 @@ class NftDataplane:
         self._run = run or run_nft
         self._current: Rules | None = None
         self._barred: bool | None = None
+        self._disturbances = 0
         self._family = family
         self._minds_ipv6 = alone and family is IPV4
         self._notices = Notices(table, [each.number for each in (FAMILIES if alone else (family,))])
@@ -52,18 +53,19 @@ class NftDataplane:
         return self._current
 
     async def replace(self, old: Rules | None, new: Rules) -> None:
-        held, self._current = self._current, None
+        held, self._current, before = self._current, None, self._disturbances
         whole = True
         if old is not None and held is not None and (held is old or held == old) and old.node == new.node:
             whole = not await self._change(old, new)
         if whole:
             await self._transact(script.whole(new, self._table))
         await self._bar_ipv6(new)
-        self._current = new
+        self._current = new if self._disturbances == before else None
         await self._forget(changed_udp(old if not whole else None, new))
 
     async def disturbed(self) -> None:
         await self._notices.wait()
+        self._disturbances += 1
         self._current = self._barred = None
 
     async def remove(self) -> None:

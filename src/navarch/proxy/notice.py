@@ -34,31 +34,42 @@ class Notices:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self._socket.setblocking(False)
         self._socket.bind((0, 0))
+        self._heard = False
+        self._waiter: asyncio.Future[None] | None = None
 
     def listen(self) -> None:
         self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
 
     def deafen(self) -> None:
-        """What was heard until now is forgotten."""
+        """What was heard until now is not forgotten: `wait` tells it."""
         self._socket.setsockopt(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, NFNLGRP_NFTABLES)
-        while True:
-            try:
-                self._socket.recv(1 << 16)
-            except BlockingIOError:
-                return
-            except OSError:  # ENOBUFS: said once, then the queue goes on.
-                continue
+        self._read()
 
     async def wait(self) -> None:
         """Until our table was changed by somebody, or so much happened that the kernel could not tell us."""
         loop = asyncio.get_running_loop()
+        if not self._heard:
+            self._waiter = loop.create_future()
+            loop.add_reader(self._socket, self._read)
+            try:
+                await self._waiter
+            finally:
+                loop.remove_reader(self._socket)
+                self._waiter = None
+        self._heard = False
+
+    def _read(self) -> None:
         while True:
             try:
-                data = await loop.sock_recv(self._socket, 1 << 16)
-            except OSError:
-                return
-            if not self._tables.isdisjoint(_tables(data)):
-                return
+                data = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                break
+            except OSError:  # ENOBUFS: said once, then the queue goes on.
+                self._heard = True
+                continue
+            self._heard = self._heard or not self._tables.isdisjoint(_tables(data))
+        if self._heard and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def close(self) -> None:
         self._socket.close()

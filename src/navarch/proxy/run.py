@@ -14,6 +14,7 @@ import msgspec
 from navarch.base.clock import Clock
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
+from navarch.base.metrics import Counter
 from navarch.client.informer import Informers
 from navarch.kinds import CONFIGMAP, ENDPOINTSLICE, NODE, POD, SERVICE
 from navarch.kinds.endpointslice import SERVICE_LABEL
@@ -64,6 +65,11 @@ class Proxy:
         families = [node.family for _, node in planes]
         self._policies = PolicyWatch(informers, first.name, families, self._wake_up)
         self._sides = [Side(plane, node, clock, self._part, self._policies.isolation) for plane, node in planes]
+        self.refused = Counter(
+            "kubeproxy_sync_proxy_rules_nftables_sync_failures",
+            "Transactions with rules that the kernel refused; each is tried again.",
+            read=lambda: sum(side.refused for side in self._sides),
+        )
         self.settled = asyncio.Event()
         """Set once the data planes hold everything that was there when the proxy started."""
 

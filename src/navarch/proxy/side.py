@@ -23,7 +23,8 @@ from navarch.proxy.rules import Node, Part, Rules
 
 INTERVAL_S = 0.05
 """The least time between two transactions; the first after a pause is made at once."""
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 10.0
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 2.0
+"""Between tries while the kernel refuses: soon after it takes changes again it has them."""
 
 log = Log("proxy")
 bugs = BugReport(log)
@@ -42,6 +43,8 @@ class Side:
     ) -> None:
         self.node = node
         self.failing_since_s: float | None = None
+        self.refused = 0
+        """How many transactions failed."""
         self.updated: datetime = clock.now()
         self.settled = asyncio.Event()
         """Set once the data plane holds everything that was there at the beginning."""
@@ -93,6 +96,7 @@ class Side:
             try:
                 await self._dataplane.replace(self._dataplane.current(), rules)
             except Retryable as error:
+                self.refused += 1
                 log.warning("the rules could not be changed, will be tried again", error=error)
                 self._wake.set()
                 if self.failing_since_s is None:

@@ -116,6 +116,7 @@ def test_each_family_has_its_own_data_plane_and_its_own_troubles(client: Any) ->
         bench.six.refusals = 3
         async with running(bench):
             assert bench.six.refusals == 0, "settled is who settled in both"
+            assert bench.proxy.refused.value() == 3
             assert bench.targets() == ["10.244.0.5"]
             assert bench.targets_of_ipv6("fd01::1") == ["fd00::5"]
             now = bench.six.current()
