@@ -35,6 +35,11 @@ class Protocol(StrEnum):
     sctp = "sctp"
 
 
+class AddressFamily(StrEnum):
+    ipv4 = "ipv4"
+    ipv6 = "ipv6"
+
+
 @net_app.command("trace")
 def net_trace(
     source: Annotated[
@@ -51,6 +56,10 @@ def net_trace(
     ] = "",
     protocol: Annotated[
         Protocol | None, typer.Option("--protocol", help="[that of the port, else tcp]", show_default=False)
+    ] = None,
+    family: Annotated[
+        AddressFamily | None,
+        typer.Option("--family", help="Of the packet [that of the addresses, else the first]", show_default=False),
     ] = None,
     namespace: Annotated[
         str, typer.Option("-n", "--namespace", help="Of names that are given without one.")
@@ -69,7 +78,9 @@ def net_trace(
     from navarch.client.target import BadTarget
 
     try:
-        asked = question.question(source, target, port=port, protocol=protocol or "", namespace=namespace)
+        asked = question.question(
+            source, target, port=port, protocol=protocol or "", namespace=namespace, family=family or ""
+        )
         found = explain.explain(asyncio.run(_world(_target(kubeconfig, context))), asked)
     except BadQuestion as error:
         output.error(str(error))

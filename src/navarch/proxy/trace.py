@@ -96,6 +96,11 @@ def gateway(node: Node) -> str:
     return first_of(node.pod_cidr)
 
 
+def own_address(node: Node) -> str:
+    """By which others know the node; where it has none of its own in this family, the one that its pods know."""
+    return node.addresses[0] if node.addresses else gateway(node)
+
+
 def pools(rules: Rules) -> dict[str, Pool]:
     return {pool.name: pool for part in rules.parts.values() for pool in part.pools}
 
@@ -109,7 +114,7 @@ def _sent_on(rules: Mapping[str, Rules], entry: str, packet: Packet, arrival: Ar
     there = next((each for each in rules.values() if within(arrival.target.address, each.node.pod_cidr)), None)
     if there is None or there.node.name == entry or not arrival.passes:
         return arrival
-    source = rules[entry].node.addresses[0] if arrival.hidden else packet.source
+    source = own_address(rules[entry].node) if arrival.hidden else packet.source
     (last,) = trace(there, Packet(source, arrival.target.address, packet.protocol, arrival.target.port)).arrivals
     return replace(arrival, verdicts=(*arrival.verdicts, *last.verdicts))
 

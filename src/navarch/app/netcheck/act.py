@@ -23,6 +23,7 @@ from navarch.app.nettrace.world import World, read
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import ApiError, Retryable
 from navarch.client.client import Client
+from navarch.proxy.addresses import IPV4
 
 ROUNDS, PAUSE_S = 6, 0.7
 NODES_MOST = 60
@@ -48,7 +49,7 @@ async def check(client: Client, clock: Clock, ids: Ids, wish: Wish, say: Say) ->
     """Leaves nothing behind, however it ends. Raises: ApiError, Retryable, CannotCheck, BadQuestion."""
     began = clock.monotonic()
     say("looking at the nodes")
-    world = await read(client)
+    world = (await read(client)).of(IPV4)
     users.asked(world, wish.asked, ())  # what is not there is said before anything is set up
     nodes, found = _nodes(world, wish.nodes)
     ask = Nodes(client, f"check-{ids.suffix()}")
@@ -59,7 +60,7 @@ async def check(client: Client, clock: Clock, ids: Ids, wish: Wish, say: Say) ->
         raise CannotCheck(f"no node of this cluster can send probes: {reasons}")
     async with Staging(client, clock, ids, ask, answering, say) as set_up:
         found += set_up.findings
-        world = await read(client)
+        world = (await read(client)).of(IPV4)
         sending = _Sending(client, clock, ask, wish, set_up.cast, say)
         results, notes, world = await sending.rounds(world)
         found += await _judged(ask, world, set_up.cast, wish, results)
@@ -105,7 +106,7 @@ class _Sending:
                 break
             await self.clock.sleep(PAUSE_S)
             # What failed because it went away meanwhile is no failure.
-            world = await read(self.client)
+            world = (await read(self.client)).of(IPV4)
             now = {probe.key: probe for probe in self._probes(world)[0]}
             for probe in [each for each in left if each.key not in now]:
                 del results[probe.key]

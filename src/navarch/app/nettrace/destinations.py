@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 
 from navarch.app.nettrace import ends, naming
 from navarch.app.nettrace.ends import Port, Sender
@@ -13,8 +12,8 @@ from navarch.app.nettrace.standing import unready
 from navarch.app.nettrace.steps import Step, listed
 from navarch.app.nettrace.world import DNS, World
 from navarch.kinds.service import Service
-from navarch.proxy.addresses import ipv4
-from navarch.proxy.trace import Packet, trace
+from navarch.proxy.addresses import family_of, within
+from navarch.proxy.trace import Packet, own_address, trace
 
 Key = tuple[str, str]
 
@@ -60,12 +59,14 @@ def _pod(world: World, question: Question, sender: Sender) -> Found:
     port = ends.pod_port(question, who, pod)
     node = pod.spec.node_name
     if pod.spec.host_network and node in world.known_nodes and not pod.terminal:
-        return Found((), (_at(world, sender, world.known_nodes[node].addresses[0], port),))
-    if pod.terminal or not ipv4(pod.status.pod_ip):
-        text = f"{who} has no address: {unready(pod)}"
+        return Found((), (_at(world, sender, own_address(world.known_nodes[node]), port),))
+    address = ends.address_of(world, pod)
+    if pod.terminal or not address:
+        other = pod.status.pod_ip and not pod.terminal
+        text = f"{who} has no address" + (f" of {world.family.name}" if other else f": {unready(pod)}")
         remedy = f"see why: kubectl describe pod {target.name} -n {target.namespace}"
         return Found((Step("receiver", node, "stops", text, remedy),))
-    return Found((), (_at(world, sender, pod.status.pod_ip, port),))
+    return Found((), (_at(world, sender, address, port),))
 
 
 def _service(world: World, question: Question, sender: Sender, key: Key) -> Found:
@@ -79,9 +80,9 @@ def _service(world: World, question: Question, sender: Sender, key: Key) -> Foun
         return _headless(world, question, sender, key)
     port = ends.service_port(question, name, spec.ports)
     if sender.node:
-        address = next(filter(ipv4, (spec.cluster_ip, *spec.cluster_ips)), "")
+        address = next(iter(world.family.those((spec.cluster_ip, *spec.cluster_ips))), "")
         if not address:
-            text = f"service {name} has no IPv4 address"
+            text = f"service {name} has no address of {world.family.name}"
             remedy = f"see which it has: kubectl describe service {key[1]} -n {key[0]}"
             return Found((Step("service", "", "stops", text, remedy),))
         return Found((), (Destination(address, port),))
@@ -122,8 +123,8 @@ def _headless_port(world: World, question: Question, key: Key) -> tuple[Port, st
 
 def _from_outside(world: World, sender: Sender, service: Service, name: str, port: Port) -> Found:
     spec = service.spec
-    balanced = [each.ip for each in service.status.load_balancer.ingress if ipv4(each.ip)]
-    for address in (*balanced, *filter(ipv4, spec.external_ips)):
+    balanced = [each.ip for each in service.status.load_balancer.ingress]
+    for address in world.family.those((*balanced, *spec.external_ips)):
         return Found((), (_at(world, sender, address, port),))
     own = next((p for p in spec.ports if (p.port, p.protocol.lower()) == (port.number, port.protocol)), None)
     if own is None or not own.node_port:
@@ -131,7 +132,7 @@ def _from_outside(world: World, sender: Sender, service: Service, name: str, por
         remedy = "make it a NodePort or a LoadBalancer, or put an Ingress in front of it"
         return Found((Step("service", "", "stops", text, remedy),))
     gate = Port(own.node_port, port.protocol)
-    where = [_at(world, sender, node.addresses[0], gate) for node in world.known_nodes.values()]
+    where = [_at(world, sender, node.addresses[0], gate) for node in world.known_nodes.values() if node.addresses]
     arriving = [each for each in where if _arrives(world, each.entry, sender, each)]
     return Found((), tuple((arriving or where)[:1]))
 
@@ -169,7 +170,7 @@ def _name(world: World, question: Question, sender: Sender) -> Found:
         )
         return Found((Step("name", "", "unsure", text, "say service/NAME or an address instead"),))
     alias = next((each.ip for each in sender.pod.spec.host_aliases if name in each.hostnames), "")
-    if alias and ipv4(alias):
+    if alias and world.family.proper(alias):
         step = Step("name", sender.node, "passes", f"{name} is {alias}, by the pod's hostAliases")
         return Found((step,), (Destination(alias, _port_of(world, question, alias)),))
     resolver = naming.resolver_of(sender.pod, world.domain, naming.cluster_dns(world))
@@ -178,7 +179,7 @@ def _name(world: World, question: Question, sender: Sender) -> Found:
         text += ", on its node's network)" if sender.local else ")"
         remedy = "set dnsPolicy: ClusterFirstWithHostNet" if sender.local else "set dnsPolicy: ClusterFirst"
         return Found((Step("name", sender.node, "unsure", text, f"{remedy}, if it should know names of the cluster"),))
-    if (stop := _no_way_to_dns(world, sender)) is not None:
+    if (stop := _no_way_to_dns(world, question, sender)) is not None:
         return Found((stop,))
     return _resolved(world, question, sender, naming.resolve(world, resolver, name))
 
@@ -202,9 +203,8 @@ def _resolved(world: World, question: Question, sender: Sender, answer: naming.R
         port, note = _headless_port(world, question, key)
         if note:
             steps += (Step("service", "", "passes", f"service {'/'.join(key)} is headless{note}"),)
-        return Found(steps, tuple(Destination(each, port) for each in answer.addresses if ipv4(each)))
-    where = [each for each in answer.addresses if ipv4(each)]
-    return Found(steps, tuple(Destination(each, _port_of(world, question, each)) for each in where))
+        return Found(steps, tuple(Destination(each, port) for each in answer.addresses))
+    return Found(steps, tuple(Destination(each, _port_of(world, question, each)) for each in answer.addresses))
 
 
 def _surely_ours(world: World, name: str) -> bool:
@@ -219,10 +219,14 @@ def _service_named(world: World, name: str) -> Key | None:
     return key if key in world.services else None
 
 
-def _no_way_to_dns(world: World, sender: Sender) -> Step | None:
-    """The question itself is a packet."""
+def _no_way_to_dns(world: World, question: Question, sender: Sender) -> Step | None:
+    """The question itself is a packet, of the family that the cluster's DNS is told to pods in."""
     address = naming.cluster_dns(world)
-    if DNS not in world.services or not ipv4(address):
+    if DNS not in world.services or not family_of(address).proper(address):
+        return None
+    world = world.of(family_of(address))
+    sender = ends.sender(world, question.source)
+    if sender.missing:
         return None
     found = trace(world.rules(sender.node), Packet(sender.address, address, "udp", 53, sender.local))
     if found.fate == "arrives":
@@ -241,8 +245,7 @@ def _ready_addresses(world: World, key: Key) -> Sequence[str]:
         for part in world.slices.get(key, ())
         for endpoint in part.endpoints
         if endpoint.ready
-        for address in endpoint.addresses
-        if ipv4(address)
+        for address in world.family.those(endpoint.addresses)
     }
     return tuple(found)
 
@@ -250,4 +253,4 @@ def _ready_addresses(world: World, key: Key) -> Sequence[str]:
 def in_cluster(world: World, address: str) -> bool:
     """Whether it is of the cluster's own addresses, which nobody outside has a way to."""
     networks = [each for each in (world.cluster_cidr, world.service_cidr) if each]
-    return any(IPv4Address(address) in IPv4Network(each) for each in networks)
+    return any(within(address, each) for each in networks)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 
-from navarch.app.nettrace.question import SOMEBODY, End, Question
+from navarch.app.nettrace.question import SOMEBODY, SOMEBODY_IPV6, End, Question
 from navarch.app.nettrace.steps import BadQuestion, listed
 from navarch.app.nettrace.world import World
 from navarch.kinds.pod.view import Pod
 from navarch.kinds.service import Service, ServicePort
-from navarch.proxy.addresses import ipv4
+from navarch.proxy.addresses import IPV4, within
+from navarch.proxy.trace import own_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,12 @@ def sender(world: World, end: End) -> Sender:
     """Raises: BadQuestion."""
     if end.kind == "world":
         for network, whose in ((world.cluster_cidr, "pods"), (world.service_cidr, "services")):
-            if network and IPv4Address(end.name) in IPv4Network(network):
+            if network and within(end.name, network):
                 raise BadQuestion(f"{end.name} is an address of the cluster's {whose}: say pod/NAME instead of world")
-        said = "" if end.name != SOMEBODY else "; another with world:ADDRESS"
-        return Sender(f"somebody outside, at {end.name}{said}", end.name)
+        if end.name != SOMEBODY:
+            return Sender(f"somebody outside, at {end.name}", end.name)
+        address = SOMEBODY if world.family is IPV4 else SOMEBODY_IPV6
+        return Sender(f"somebody outside, at {address}; another with world:ADDRESS", address)
     if end.kind == "node":
         return _node(world, end.name)
     pod = find_pod(world, end)
@@ -56,10 +58,24 @@ def sender(world: World, end: End) -> Sender:
     if pod.terminal:
         return Sender(who, pod=pod, node=node, missing=f"{who} has ended: phase {pod.status.phase}")
     if pod.spec.host_network:
-        return Sender(f"{who}, on the network of its node", world.known_nodes[node].addresses[0], node, True, pod)
-    if not ipv4(pod.status.pod_ip):
-        return Sender(who, pod=pod, node=node, missing=f"{who} has no address yet: phase {pod.status.phase}")
-    return Sender(who, pod.status.pod_ip, node, False, pod)
+        return Sender(f"{who}, on the network of its node", own_address(world.known_nodes[node]), node, True, pod)
+    address = address_of(world, pod)
+    if not address:
+        return Sender(who, pod=pod, node=node, missing=f"{who} has {_no_address(world, pod)}: phase {pod.status.phase}")
+    return Sender(who, address, node, False, pod)
+
+
+def addresses_of(pod: Pod) -> Sequence[str]:
+    return (pod.status.pod_ip, *(each.ip for each in pod.status.pod_ips))
+
+
+def address_of(world: World, pod: Pod) -> str:
+    """ "" while it has none."""
+    return next(iter(world.family.those(addresses_of(pod))), "")
+
+
+def _no_address(world: World, pod: Pod) -> str:
+    return f"no address of {world.family.name}" if pod.status.pod_ip else "no address yet"
 
 
 def find_pod(world: World, end: End) -> Pod:
@@ -88,6 +104,8 @@ def node_address(world: World, name: str) -> str:
         raise _unknown(f"node {name!r}", name, list(world.nodes))
     if name not in world.known_nodes:
         raise BadQuestion(f"node {name!r} has not said its address, or has no range of addresses for pods yet")
+    if not world.known_nodes[name].addresses:
+        raise BadQuestion(f"node {name!r} has no address of {world.family.name}")
     return world.known_nodes[name].addresses[0]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from navarch.app.nettrace import destinations, ends, service_hops, ways
+from navarch.app.nettrace import destinations, ends, families, service_hops, ways
 from navarch.app.nettrace.destinations import Destination
 from navarch.app.nettrace.ends import Sender
 from navarch.app.nettrace.question import Question
@@ -21,6 +21,7 @@ from navarch.proxy.trace import Packet, across, trace
 
 def explain(world: World, question: Question) -> Explanation:
     """Raises: BadQuestion."""
+    world = world.of(families.family_asked(world, question))
     sender = ends.sender(world, question.source)
     if sender.missing:
         remedy = f"see what it waits for: kubectl describe pod {question.source.name} -n {question.source.namespace}"
@@ -76,7 +77,7 @@ def _conclude(steps: Sequence[Step], walked: Sequence[Way]) -> Explanation:
     if unsure:
         return Explanation(steps, "unknown", f"It cannot be said: {unsure.text}.", sentence(unsure.remedy))
     if not reached:
-        return Explanation(steps, "unknown", "It cannot be said: it has no IPv4 address to go to.")
+        return Explanation(steps, "unknown", "It cannot be said: it has no address to go to.")
     if len(reached) == 1:
         beyond = not walked[0].there
         return Explanation(steps, "arrives", f"It {'leaves the cluster for' if beyond else 'arrives at'} {reached[0]}.")

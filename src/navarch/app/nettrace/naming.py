@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from navarch.app.nettrace.world import DNS, World
 from navarch.kinds.pod.view import Pod
+from navarch.proxy.addresses import IPV4
 
 NDOTS = 5
 """What pods are told by `ClusterFirst`; resolvers have 1 of themselves."""
@@ -79,10 +80,11 @@ def cluster_dns(world: World) -> str:
 def _lookup(world: World, name: str) -> Sequence[str] | str | None:
     """Addresses; a name that only others know; or None for nothing."""
     for _ in range(LONGEST_CHAIN):
-        answer = world.zone.lookup(name, "A")
+        kind = "A" if world.family is IPV4 else "AAAA"
+        answer = world.zone.lookup(name, kind)
         if answer is None:
             return name
-        addresses = [str(record.data) for record in answer.records if record.type == "A"]
+        addresses = [str(record.data) for record in answer.records if record.type == kind]
         if addresses:
             return addresses
         if not answer.chase:

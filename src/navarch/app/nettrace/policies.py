@@ -70,7 +70,7 @@ def _passes(
     judged = world.pod_at(source if direction == "egress" else packet.address)
     if judged is None:
         return False
-    made = Policies(judged.view.spec.node_name)
+    made = Policies(judged.view.spec.node_name, world.family)
     for space in world.namespaces:
         made.put_namespace(space.name, space.labels)
     for each in ends:
@@ -86,6 +86,6 @@ def _peer(world: World, who: str, address: str) -> str:
     namespace, _, pod = name.partition("/")
     found = world.pods.get((namespace, pod)) if kind == "pod" else None
     if found is None:
-        return f"ipBlock {address}/32" + (f" ({who})" if who != address else "")
+        return f"ipBlock {address}/{world.family.bits}" + (f" ({who})" if who != address else "")
     labels = [f"{key}={value}" for key, value in found.labels.items() if not key.endswith("-template-hash")]
     return f"{who} (labels {', '.join(labels) or 'none'}, namespace {namespace})"

@@ -9,6 +9,7 @@ from navarch.app.nettrace.destinations import Destination, in_cluster
 from navarch.app.nettrace.steps import Step
 from navarch.app.nettrace.world import World
 from navarch.kinds.service import ServicePort
+from navarch.proxy.addresses import joined
 from navarch.proxy.rules import Target
 from navarch.proxy.trace import Packet, Trace
 
@@ -30,7 +31,7 @@ def told(world: World, here: str, packet: Packet, found: Trace, to: Destination)
     """here: the node whose rules are met first. Nothing where no Service wants the packet."""
     if found.rule == "":
         return
-    where = f"{to.address}:{to.port.number}"
+    where = joined(to.address, to.port.number)
     if found.rule == "unassigned":
         remedy = "see which addresses services have: kubectl get services -A"
         yield Step("service", here, "stops", f"no service has the address {to.address}", remedy)
@@ -86,7 +87,7 @@ def _endpoints(world: World, here: str, key: tuple[str, str], port: ServicePort,
     chosen = tuple(each.target for each in found.arrivals)
     every = standing.standings(world, key, port, chosen, here)
     for each in every[:SHOWN]:
-        text = f"{each.who}, {each.target.address}:{each.target.port}"
+        text = f"{each.who}, {joined(*each.target)}"
         if each.why:
             yield Step("endpoint", each.node, "unused", f"{text}: {each.why}")
         else:
@@ -105,7 +106,7 @@ def _refused(world: World, here: str, key: tuple[str, str], port: ServicePort, f
         yield Step("service", here, "stops", f"{why}: the node {how}", remedy)
         return
     for each in every[:SHOWN]:
-        yield Step("endpoint", each.node, "unused", f"{each.who}, {each.target.address}:{each.target.port}: {each.why}")
+        yield Step("endpoint", each.node, "unused", f"{each.who}, {joined(*each.target)}: {each.why}")
     text = f"service {'/'.join(key)} has no endpoint that may be used: the node {how}"
     remedy = f"see why: {every[0].who} is left out because {every[0].why}"
     if found.fate == "drop":

@@ -13,7 +13,6 @@ from navarch.kinds.endpointslice import Endpoint
 from navarch.kinds.pod.view import Pod
 from navarch.kinds.service import Service, ServicePort
 from navarch.objects.selector import from_labels
-from navarch.proxy.addresses import ipv4
 from navarch.proxy.rules import Target
 
 
@@ -32,16 +31,19 @@ def standings(
     """chosen: what the rules of the node `here` pick from. Those come first."""
     found: dict[Target, Standing] = {}
     service = world.services[key].view
-    ready = any(e.ready for part in world.slices.get(key, ()) for e in part.endpoints)
+    ready = any(
+        e.ready for part in world.slices.get(key, ()) if part.address_type == world.family.name for e in part.endpoints
+    )
     for part in world.slices.get(key, ()):
-        if part.address_type != "IPv4":
+        if part.address_type != world.family.name:
             continue
         numbers = [one.port for one in part.ports if one.name == port.name and one.protocol == port.protocol]
         for endpoint in part.endpoints:
-            if not endpoint.addresses or not ipv4(endpoint.addresses[0]):
+            address = world.family.proper(next(iter(endpoint.addresses), ""))
+            if not address:
                 continue
             for number in numbers:
-                target = Target(endpoint.addresses[0], number or 0)
+                target = Target(address, number or 0)
                 why = "" if target in chosen else _why(service, endpoint, here, ready, world)
                 if target not in found or found[target].why:
                     found[target] = Standing(target, endpoint.node_name, _who(world, endpoint), why)
@@ -53,7 +55,7 @@ def standings(
 def nobody(world: World, key: tuple[str, str], port: ServicePort) -> tuple[str, str]:
     """Why a Service's port has no endpoint at all, and what to do."""
     name, service = "/".join(key), world.services[key].view
-    slices = world.slices.get(key, ())
+    slices = [part for part in world.slices.get(key, ()) if part.address_type == world.family.name]
     if not service.spec.selector:
         return (
             f"service {name} has no selector, and nobody wrote an EndpointSlice for it",

@@ -11,7 +11,7 @@ from navarch.app.nettrace.standing import unready
 from navarch.app.nettrace.steps import Step
 from navarch.app.nettrace.world import World, has_way
 from navarch.proxy.isolation import Direction
-from navarch.proxy.trace import Arrival, Packet, gateway
+from navarch.proxy.trace import Arrival, Packet, gateway, own_address
 
 DIRECTIONS: tuple[Direction, ...] = ("egress", "ingress")
 
@@ -72,7 +72,7 @@ def _steps(world: World, here: str, there: str, packet: Packet, arrival: Arrival
 
 
 def _seen(world: World, here: str, packet: Packet, arrival: Arrival) -> str:
-    return world.known_nodes[here].addresses[0] if arrival.hidden else packet.source
+    return own_address(world.known_nodes[here]) if arrival.hidden else packet.source
 
 
 def _between(world: World, here: str, there: str, packet: Packet, arrival: Arrival) -> Iterator[Step]:
@@ -92,7 +92,7 @@ def _between(world: World, here: str, there: str, packet: Packet, arrival: Arriv
 def _path(world: World, here: str, there: str, target: str) -> Step:
     other = world.known_nodes[there]
     found = world.nodes[there].view
-    address = other.addresses[0]
+    address = next(iter(other.addresses), found.status.address("InternalIP"))
     if target == address:
         return Step("route", here, "passes", f"to {there} at {address}, which the nodes reach each other at")
     if not has_way(world, here, target):

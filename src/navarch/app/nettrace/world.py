@@ -7,10 +7,9 @@ packets are shown to netfilter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
-from typing import cast
+from typing import Any, cast
 
 from navarch.base.errors import NotFound
 from navarch.client.client import Client
@@ -33,13 +32,14 @@ from navarch.net.paths import MODES, Home, Link, Mode
 from navarch.net.plan import wanted
 from navarch.net.run import CONFIG, CONFIG_NAMESPACE, MODE, peer_of
 from navarch.objects.value import dig
-from navarch.proxy.addresses import ipv4, network
+from navarch.proxy.addresses import FAMILIES, IPV4, Family, family_of, first_of, proper, within
 from navarch.proxy.compile import compile_rules
 from navarch.proxy.podfacts import facts
 from navarch.proxy.policy import Policies
 from navarch.proxy.rules import Node, Rules, Target
 from navarch.proxy.run import ZONE_LABEL
 from navarch.proxy.settings import settings_in
+from navarch.proxy.trace import gateway
 
 DNS = ("kube-system", "kube-dns")
 READ = (NODE, POD, NAMESPACE, SERVICE, ENDPOINTSLICE, NETWORKPOLICY, SERVICECIDR)
@@ -62,7 +62,8 @@ async def _settings(client: Client, name: str) -> list[Object]:
 
 @dataclass(frozen=True)
 class World:
-    """config: how the cluster's nodes are joined. dns: who else is asked for names."""
+    """As packets of one address family see it. config: how the cluster's nodes are joined. dns: who else is asked for
+    names. service_cidrs: of either family."""
 
     nodes: Mapping[str, Object]
     pods: Mapping[tuple[str, str], Object]
@@ -70,19 +71,37 @@ class World:
     services: Mapping[tuple[str, str], Object]
     slices: Mapping[tuple[str, str], Sequence[EndpointSlice]]
     policies: Mapping[tuple[str, str], Object]
-    service_cidr: str
+    service_cidrs: Sequence[str]
     config: Mapping[str, str] = field(default_factory=dict)
     dns: Mapping[str, str] = field(default_factory=dict)
+    family: Family = IPV4
     _rules: dict[str, Rules] = field(default_factory=dict)
+
+    @cached_property
+    def families(self) -> Sequence[Family]:
+        """Those that nodes have ranges of pod addresses in, the cluster's own first."""
+        said = [text for text in self.config.get("clusterCIDR", "").split(",") if text.strip()]
+        ranges = [text for node in self.nodes.values() for text in _ranges(node)]
+        there = {each for text in ranges for each in FAMILIES if each.network(text)}
+        ordered = dict.fromkeys(each for text in (*said, *ranges) for each in FAMILIES if each.network(text))
+        return tuple(each for each in ordered if each in there) or (IPV4,)
+
+    def of(self, family: Family) -> World:
+        return self if family is self.family else replace(self, family=family, _rules={})
+
+    @property
+    def service_cidr(self) -> str:
+        return _first_network(self.family, self.service_cidrs)
 
     @cached_property
     def cluster_cidr(self) -> str:
         """Where the cluster does not say it: the least network that all nodes' pods are in."""
-        if said := _first_network(self.config.get("clusterCIDR", "").split(",")):
+        if said := _first_network(self.family, self.config.get("clusterCIDR", "").split(",")):
             return said
-        ranges = [found for node in self.nodes.values() if (found := network(node.view.spec.pod_cidr))]
+        texts = [text for node in self.nodes.values() for text in _ranges(node)]
+        ranges: list[Any] = [found for text in texts if (found := self.family.network(text))]
         if not ranges:
-            return "0.0.0.0/32"
+            return f"{self.family.unspecified}/{self.family.bits}"
         whole = ranges[0]
         while not all(each.subnet_of(whole) for each in ranges):
             whole = whole.supernet()
@@ -113,12 +132,12 @@ class World:
         """Those that have an address and a range for their pods: the others have no network yet."""
         made = {}
         for name, found in self.nodes.items():
-            view = found.view
-            address, pods = view.status.address("InternalIP"), network(view.spec.pod_cidr)
-            if ipv4(address) and pods is not None:
-                own = {"/".join(DNS): Target(str(pods[1]), DNS_PORT)}
+            peer, pods = peer_of(found), _first_network(self.family, _ranges(found))
+            if peer is not None and pods:
+                own = {"/".join(DNS): Target(first_of(pods), DNS_PORT)}
                 zone = found.labels.get(ZONE_LABEL, "")
-                plain = Node(name, (address,), str(pods), self.cluster_cidr, self.service_cidr, zone, own)
+                addresses = self.family.those(peer.address.split(","))
+                plain = Node(name, addresses, pods, self.cluster_cidr, self.service_cidr, zone, own)
                 made[name] = settings_in(self.config)[0].on(plain)
         return made
 
@@ -134,7 +153,7 @@ class World:
     def node_at(self, address: str) -> str:
         """The node that is, or whose pods have, this address; "" for none of the cluster's."""
         for name, node in self.known_nodes.items():
-            if address in node.addresses or IPv4Address(address) in IPv4Network(node.pod_cidr):
+            if address in node.addresses or within(address, node.pod_cidr):
                 return name
         return ""
 
@@ -143,7 +162,7 @@ class World:
         if found := self._holders.get(address):
             return f"pod {'/'.join(found)}"
         for name, node in self.known_nodes.items():
-            if address in node.addresses or IPv4Address(address) == IPv4Network(node.pod_cidr)[1]:
+            if address in node.addresses or address == gateway(node):
                 return f"node {name}"
         for (namespace, name), service in self.services.items():
             if address in (service.view.spec.cluster_ip, *service.view.spec.cluster_ips):
@@ -159,11 +178,12 @@ class World:
         return {
             address: key
             for key, found in self.pods.items()
-            if not found.view.terminal and not found.view.spec.host_network and (address := found.view.status.pod_ip)
+            if not found.view.terminal and not found.view.spec.host_network
+            for address in proper((found.view.status.pod_ip, *(each.ip for each in found.view.status.pod_ips)))
         }
 
     def _policies(self, node: str) -> Policies:
-        made = Policies(node)
+        made = Policies(node, self.family)
         if self.policies:
             for space in self.namespaces:
                 made.put_namespace(space.name, space.labels)
@@ -191,32 +211,41 @@ def world_of(objects: Iterable[Object]) -> World:
     networks = [
         text for found in of(SERVICECIDR.name).values() for text in dig(found.document(), "spec", "cidrs", default=())
     ]
-    return World(
+    made = World(
         nodes={found.name: found for found in of(NODE.name).values()},
         pods=of(POD.name),
         namespaces=list(of(NAMESPACE.name).values()),
         services=of(SERVICE.name),
         slices=slices,
         policies=of(NETWORKPOLICY.name),
-        service_cidr=_first_network([*config.get("serviceCIDR", "").split(","), *networks]),
+        service_cidrs=[*config.get("serviceCIDR", "").split(","), *networks],
         config=config,
         dns=maps.get(DNS[1], {}),
     )
+    return made.of(made.families[0])
 
 
-def _first_network(texts: Iterable[str]) -> str:
-    """Of IPv4; "" without any."""
-    return next((str(found) for text in texts if (found := network(text))), "")
+def _first_network(family: Family, texts: Iterable[str]) -> str:
+    """ "" without any."""
+    return next((str(found) for text in texts if (found := family.network(text))), "")
+
+
+def _ranges(node: Object) -> Sequence[str]:
+    spec = node.view.spec
+    return tuple(dict.fromkeys((*spec.pod_cidrs, *filter(None, (spec.pod_cidr,)))))
 
 
 def has_way(world: World, here: str, address: str) -> bool:
     """Whether the node has a path to the pods that this address is one of, by the plan that its agent carries out."""
-    node = world.known_nodes[here]
-    own = node.addresses[0]
+    own, there = peer_of(world.nodes[here]), world.node_at(address)
+    if own is None:
+        return False
     peers = [peer for name, found in world.nodes.items() if name != here and (peer := peer_of(found))]
-    home = Home(here, own, node.pod_cidr, world.cluster_cidr)
-    paths = wanted(home, peers, (Link("", f"{own}/32", 1500),), world.mode)
-    # One route for each range: whose it is was decided by the plan, the first of two that claim it.
-    gateway = next((peer.address for peer in peers if peer.name == world.node_at(address)), "")
-    ends = {str(IPv4Network(world.known_nodes[world.node_at(address)].pod_cidr).network_address), gateway}
-    return any(IPv4Address(address) in IPv4Network(route.network) and route.gateway in ends for route in paths.routes)
+    home = Home(
+        here, own.address, ",".join(own.networks), ",".join(world.of(each).cluster_cidr for each in world.families)
+    )
+    links = [Link("", f"{each}/{family_of(each).bits}", 1500) for each in own.address.split(",")]
+    # Whose route it is where two claim a range was decided by the plan: it is the one that the other alone would get.
+    alone = wanted(home, [peer for peer in peers if peer.name == there], links, world.mode).routes
+    routes = wanted(home, peers, links, world.mode).routes
+    return any(route in alone and within(address, route.network) for route in routes)

@@ -7,11 +7,29 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trace_scenery import BASE, BOTH, ask, doc, endpoint, node, pod, policy, service, slice_of, world
+from trace_scenery import (
+    BASE,
+    BOTH,
+    WEB_PORT,
+    ask,
+    ask_both,
+    both_service,
+    doc,
+    endpoint,
+    node,
+    of_both,
+    pod,
+    policy,
+    service,
+    six,
+    slice_of,
+    world,
+)
 
 from navarch.app.nettrace.explain import explain
 from navarch.app.nettrace.question import question
 from navarch.app.nettrace.steps import BadQuestion, Explanation
+from navarch.proxy.addresses import FAMILIES, IPV4, Family, joined
 from navarch.proxy.trace import Packet, across
 
 FRONT = {"podSelector": {"matchLabels": {"app": "front"}}}
@@ -310,7 +328,66 @@ def test_what_is_not_of_ipv4_is_passed_over() -> None:
     found = ask("shop/front svc/web", six, empty, config)
     assert (found.fate, [step.hop for step in found.steps].count("endpoint")) == ("arrives", 3)
     found = ask("shop/front svc/web", service("web", clusterIP="fd00::7"))
-    assert found.verdict == "It does not arrive: service shop/web has no IPv4 address."
+    assert found.verdict == "It does not arrive: service shop/web has no address of IPv4."
+
+
+def test_each_packet_is_of_one_family() -> None:
+    found = ask_both("shop/front svc/web")
+    assert found.verdict == "It arrives at one of 2: pod shop/web-a, pod shop/web-b."
+    assert "10.244.0.6:8080" in text(found)
+    for words in ("shop/front svc/web", "shop/front web", "shop/front pod/web-b"):
+        found = ask_both(words, family="ipv6")
+        assert found.fate == "arrives", text(found)
+        assert "10.244." not in text(found).replace("fd00:10:244", "")
+        assert "fd00:10:244:1::6" in text(found)
+    found = ask_both("shop/front [fd00:10:96::7]:80")
+    assert "service shop/web, [fd00:10:96::7]:80 (http): one of 2 endpoints" in text(found)
+    assert "fd00:10:244:1::/64 of n1" in text(found)
+    found = ask_both("shop/front [fd00:10:96::9]:80")
+    assert found.verdict == "It does not arrive: no service has the address fd00:10:96::9."
+    found = ask_both("shop/front [2001:db8:7::1]:443")
+    assert found.verdict == "It leaves the cluster for 2001:db8:7::1."
+
+
+def test_policies_and_masks_of_ipv6() -> None:
+    blocks = [{"ipBlock": {"cidr": "10.244.0.0/16"}}]
+    found = ask_both("shop/front svc/web", policy("p", "web", ingress=[{"from": blocks}]))
+    assert found.fate == "arrives"
+    found = ask_both("shop/front svc/web", policy("p", "web", ingress=[{"from": blocks}]), family="ipv6")
+    assert found.fate == "stopped"
+    assert "pod shop/web-b is isolated by shop/p, and nothing there allows 8080/tcp from pod shop/front" in text(found)
+    blocks.append({"ipBlock": {"cidr": "fd00:10:244::/48"}})
+    found = ask_both("shop/front svc/web", policy("p", "web", ingress=[{"from": blocks}]), family="ipv6")
+    assert "policy shop/p, ingress[0] lets it in" in text(found)
+    found = ask_both("world svc/web", ports_service(), family="ipv6")
+    assert found.fate == "arrives"
+    assert "instead of 2001:db8::1" in text(found)
+    found = ask_both("node/n0 pod/web-b", family="ipv6")
+    assert found.steps[0].text == "node n0 itself, 2001:db8:2::10"
+
+
+def ports_service() -> dict[str, Any]:
+    ports = [{"name": "http", "port": 80, "nodePort": 30080, "targetPort": "http"}]
+    return both_service(type="NodePort", ports=ports)
+
+
+def test_who_has_only_the_other_family_is_told_so() -> None:
+    only = pod("front", "10.244.0.5", "n0")
+    found = ask_both("shop/front svc/web", only, family="ipv6")
+    assert "pod shop/front has no address of IPv6" in found.verdict
+    found = ask_both("shop/front pod/web-b", pod("web-b", "10.244.1.6", "n1", ports=WEB_PORT), family="ipv6")
+    assert found.verdict == "It does not arrive: pod shop/web-b has no address of IPv6."
+    found = ask_both("shop/front svc/web", service("web"), family="ipv6")
+    assert found.verdict == "It does not arrive: service shop/web has no address of IPv6."
+    alone = service("web", clusterIP="fd00:10:96::7", clusterIPs=["fd00:10:96::7"])
+    for words in ("shop/front svc/web", "shop/front web"):
+        found = ask_both(words, alone)
+        assert (found.fate, "[fd00:10:244:1::6]:8080" in text(found)) == ("arrives", True), "it has no other"
+    for words, family in (("world:10.9.9.9 fd00::1", ""), ("shop/front 10.96.0.7:80", "ipv6")):
+        with pytest.raises(BadQuestion, match="one is of each family"):
+            ask_both(words, family=family)
+    with pytest.raises(BadQuestion, match="no pod of this cluster has an address of IPv6"):
+        ask("shop/front [fd00::1]:80")
 
 
 def test_host_ports_are_told_as_what_they_are() -> None:
@@ -344,6 +421,7 @@ PEERS = st.lists(
             {"podSelector": {"matchLabels": {"app": "web"}}},
             {"ipBlock": {"cidr": "192.0.2.0/24"}},
             {"ipBlock": {"cidr": "10.244.0.0/16", "except": ["10.244.1.0/24"]}},
+            {"ipBlock": {"cidr": "fd00:10:244::/48", "except": ["fd00:10:244:1::/64"]}},
         ]
     ),
     max_size=2,
@@ -355,20 +433,30 @@ POLICY = st.tuples(
     st.lists(st.tuples(PEERS, PORTS), max_size=2),
 )
 SENDERS = {"shop/front": ("10.244.0.5", "n0"), "shop/web-b": ("10.244.1.6", "n1"), "node/n0": ("192.0.2.10", "n0")}
+SENDERS_OF_IPV6 = {each: (six(address), node) for each, (address, node) in SENDERS.items()} | {
+    "node/n0": ("2001:db8:2::10", "n0")
+}
 
 
-@given(policies=st.lists(POLICY, max_size=3), source=st.sampled_from(sorted(SENDERS)), port=st.sampled_from([80, 81]))
-def test_the_words_say_what_the_rules_say(policies: list[Any], source: str, port: int) -> None:
-    made = []
+@given(
+    policies=st.lists(POLICY, max_size=3),
+    source=st.sampled_from(sorted(SENDERS)),
+    port=st.sampled_from([80, 81]),
+    family=st.sampled_from(FAMILIES),
+)
+def test_the_words_say_what_the_rules_say(policies: list[Any], source: str, port: int, family: Family) -> None:
+    made = of_both()
     for number, (app, direction, rules) in enumerate(policies):
         side = "from" if direction == "Ingress" else "to"
         said = [{side: peers, "ports": ports} for peers, ports in rules]
         made.append(policy(f"p{number}", app, policyTypes=[direction], **{direction.lower(): said}))
     there = world(*made)
-    address, entry = SENDERS[source]
-    packet = Packet(address, "10.96.0.7", "tcp", port, source.startswith("node/"))
-    arrivals = across([there.rules("n0"), there.rules("n1")], entry, packet).arrivals
-    found = explain(there, question(source, f"10.96.0.7:{port}"))
+    address, entry = (SENDERS if family is IPV4 else SENDERS_OF_IPV6)[source]
+    to = "10.96.0.7" if family is IPV4 else "fd00:10:96::7"
+    packet = Packet(address, to, "tcp", port, source.startswith("node/"))
+    seen = there.of(family)
+    arrivals = across([seen.rules("n0"), seen.rules("n1")], entry, packet).arrivals
+    found = explain(there, question(source, joined(to, port)))
     passing = [each.passes for each in arrivals]
     fates = {True: "arrives" if passing else "stopped", False: "partly" if any(passing) else "stopped"}
     assert found.fate == fates[all(passing)]

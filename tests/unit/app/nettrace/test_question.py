@@ -17,6 +17,7 @@ from navarch.app.nettrace.steps import BadQuestion, listed
         ("node/n0", End("node", "n0")),
         ("world", End("world", SOMEBODY)),
         ("world:198.51.100.7", End("world", "198.51.100.7")),
+        ("world:2001:db8::7", End("world", "2001:db8::7")),
     ],
 )
 def test_who_sends(text: str, end: End) -> None:
@@ -32,6 +33,9 @@ def test_who_sends(text: str, end: End) -> None:
         ("web.shop", End("name", "web.shop"), ""),
         ("Example.COM.:http", End("name", "example.com."), "http"),
         ("10.0.0.1:53", End("address", "10.0.0.1"), "53"),
+        ("2001:DB8::1", End("address", "2001:db8::1"), ""),
+        ("[2001:db8::1]:http", End("address", "2001:db8::1"), "http"),
+        ("[2001:db8::1]", End("address", "2001:db8::1"), ""),
         ("node/n0", End("node", "n0"), ""),
     ],
 )
@@ -45,11 +49,13 @@ def test_where_it_goes(text: str, end: End, port: str) -> None:
     [
         ("web", "svc/web", "", "'web' sends nothing: say pod/NAME"),
         ("svc/web", "svc/web", "", "'svc/web' sends nothing"),
-        ("world:somewhere", "svc/web", "", "'somewhere' in 'world:somewhere' is no IPv4 address"),
+        ("world:somewhere", "svc/web", "", "'somewhere' in 'world:somewhere' is no address; say world"),
         ("pod/a", "a//b", "", "'a//b' is no place to go"),
         ("pod/a", "", "", "'' is no place to go"),
         ("pod/a", "http://web/", "", "is no place to go"),
-        ("pod/a", "2001:db8::1", "", "is no place to go"),
+        ("pod/a", "[2001:db8::1]:x:y", "", "is no place to go"),
+        ("pod/a", "[web]:80", "", "is no place to go"),
+        ("pod/a", "[10.0.0.1", "", "is no place to go"),
         ("pod/a", "web:80", "81", "says port 80, and --port says 81"),
         ("pod/a", "web", "70000", "70000 is no port"),
         ("pod/a", "web:0", "", "0 is no port"),

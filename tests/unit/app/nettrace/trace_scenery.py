@@ -98,3 +98,44 @@ def ask(words: str, *more: dict[str, Any], port: str = "", protocol: str = "") -
 
 def policy(name: str, app: str, **spec: Any) -> dict[str, Any]:
     return doc("NetworkPolicy", name, "shop", spec={"podSelector": {"matchLabels": {"app": app}}, **spec})
+
+
+def six(address: str) -> str:
+    """An address of a pod in IPv6: 10.244.1.6 has fd00:10:244:1::6."""
+    return address.replace(".", ":", 3)[::-1].replace(":", "::", 1)[::-1].replace("10:244", "fd00:10:244", 1)
+
+
+def both_service(**spec: Any) -> dict[str, Any]:
+    return service("web", clusterIPs=["10.96.0.7", "fd00:10:96::7"], **spec)
+
+
+def of_both() -> list[dict[str, Any]]:
+    """The same cluster, in which everybody has an address of each family."""
+    nodes, pods = [], []
+    for number in range(2):
+        made = node(f"n{number}", number)
+        made["spec"]["podCIDRs"] = [made["spec"]["podCIDR"], f"fd00:10:244:{number}::/64"]
+        made["status"]["addresses"].append({"type": "InternalIP", "address": f"2001:db8:2::{10 + number}"})
+        nodes.append(made)
+    for each in PODS:
+        address = each["status"]["podIP"]
+        status = {**each["status"], "podIPs": [{"ip": address}, {"ip": six(address)}]}
+        pods.append({**each, "status": status})
+    slices = slice_of("web", *({**each, "addresses": [six(each["addresses"][0])]} for each in BOTH))
+    slices["metadata"]["name"] = "web-six"
+    slices["addressType"] = "IPv6"
+    networks = doc("ServiceCIDR", "kubernetes", spec={"cidrs": ["10.96.0.0/16", "fd00:10:96::/112"]})
+    config = {"clusterCIDR": "10.244.0.0/16,fd00:10:244::/48"}
+    return [
+        *nodes,
+        *pods,
+        both_service(),
+        slices,
+        networks,
+        doc("ConfigMap", "navarch-config", "kube-system", data=config),
+    ]
+
+
+def ask_both(words: str, *more: dict[str, Any], family: str = "") -> Explanation:
+    source, target = words.split()
+    return explain(world(*of_both(), *more), question(source, target, namespace="shop", family=family))
