@@ -28,6 +28,7 @@ import addresses
 import endurance
 import hostile
 import neighbours
+import netfaults
 import packets
 import scenes
 import subpathrace
@@ -72,6 +73,12 @@ def _rotations(folder: Path, seed: int) -> dict[str, Any]:
 
 
 SOAKS = {
+    "check": Soak(
+        "faults planted on the network of a real cluster of three nodes, a check of a sound one before and after each",
+        netfaults.COUNT,
+        netfaults.COUNT,
+        lambda folder, seed: asdict(netfaults.play(folder, seed)),
+    ),
     "rotations": Soak("rotations of every certificate of a cluster under exec and logs", 20, 20, _rotations),
     "kills": Soak("kill -9 under load", 100, 10, _scene(scenes.kills, 10)),
     "power": Soak("power cuts under load", 20, 5, _scene(scenes.power_cuts, 5)),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from navarch.app.netcheck.act import Wish
-    from navarch.app.netcheck.probes import Finding, Report
+    from navarch.app.netcheck.probes import Finding, Hop, Report
     from navarch.client.target import Target
 
 GOOD, BAD = "✓", "✗"
@@ -115,9 +115,7 @@ def show(report: Report, *, every: bool) -> None:
 
 def _show_finding(finding: Finding, colours: bool, every: bool) -> None:
     hop = finding.hops[0]
-    what = f" {hop.what}" if hop.what and hop.kind not in ("policy", "service rules") else ""
-    where = f" on {finding.node}" if finding.node else ""
-    print(_coloured(f"{BAD} {hop.kind}{where if hop.kind != 'route' else f', {hop.node} to'}{what}", False, colours))
+    print(_coloured(f"{BAD} {titled(hop, finding.node, len(finding.hops) - 1)}", False, colours))
     _paragraph("Cause", f"{finding.text[0].upper()}{finding.text[1:]}.")
     _paragraph("What to do", finding.remedy)
     shown = finding.probes if every else finding.probes[:PATHS_SHOWN]
@@ -125,6 +123,21 @@ def _show_finding(finding: Finding, colours: bool, every: bool) -> None:
         print(f"    {line}")
     if len(finding.probes) > len(shown):
         print(f"    and {len(finding.probes) - len(shown)} more; --all shows them")
+
+
+def titled(hop: Hop, node: str, others: int) -> str:
+    """node: where the cause is. others: hops that fail for the same."""
+    match hop.kind:
+        case "route":
+            text = f"route from {hop.node} to pods of {hop.what}"
+        case "MTU":
+            text = f"MTU between {hop.node} and {hop.what}"
+        case "policy":
+            text = f"policy on {hop.node}"
+        case _:
+            where = f" on {hop.node or node}" if hop.node or node else ""
+            text = f"{hop.kind}{where}{f': {hop.what}' if hop.what else ''}"
+    return f"{text}, and {others} more" if others else text
 
 
 def _paragraph(head: str, text: str) -> None:

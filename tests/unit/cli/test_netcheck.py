@@ -43,12 +43,26 @@ def test_a_fault_is_named_with_its_cause_and_what_to_do(capsys: pytest.CaptureFi
     netcheck.show(BROKEN, every=False)
     out = capsys.readouterr().out
     assert out.startswith(f"✗ {PING}")
-    assert "✗ pod link on n0 shop/web\n    Cause:      The link of pod shop/web is down: veth7.\n" in out
+    assert "✗ pod link on n0: shop/web\n    Cause:      The link of pod shop/web is down: veth7.\n" in out
     assert "    What to do: ip link set veth7 up\n" in out
     assert out.count("node n0 → pod web: timeout") == netcheck.PATHS_SHOWN
     assert "and 2 more; --all shows them" in out
     assert "Not tried: x" in out
     assert out.endswith("1 fault: 1 probes between 2 nodes in 7.0 s.\n")
+
+
+@pytest.mark.parametrize(
+    ("hop", "node", "others", "said"),
+    [
+        (Hop("route", "n0", "n1"), "n1", 3, "route from n0 to pods of n1, and 3 more"),
+        (Hop("MTU", "n0", "n1"), "", 0, "MTU between n0 and n1"),
+        (Hop("policy", "n0", "allows"), "n0", 0, "policy on n0"),
+        (Hop("upstream DNS", "", "corp.example by 192.0.2.9"), "", 0, "upstream DNS: corp.example by 192.0.2.9"),
+        (Hop("forwarding", "n0"), "n0", 0, "forwarding on n0"),
+    ],
+)
+def test_a_finding_is_called_by_its_hop(hop: Hop, node: str, others: int, said: str) -> None:
+    assert netcheck.titled(hop, node, others) == said
 
 
 def test_every_probe_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

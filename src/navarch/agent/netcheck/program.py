@@ -28,7 +28,7 @@ Asked = dict[str, Any]
 IP_MTU_DISCOVER, IP_MTU, IPV6_MTU_DISCOVER, IPV6_MTU, PMTUDISC_DO = 10, 14, 23, 24, 2
 SIOCGIFMTU = 0x8921
 HEADERS_BYTES: dict[int, int] = {socket.AF_INET: 28, socket.AF_INET6: 48}
-LEAST_BYTES = 576
+LEAST_BYTES, LARGEST_BYTES = 576, 65535
 THREADS = 128
 AGAIN_S = 0.5
 ANSWER_BYTES = 4096
@@ -231,23 +231,23 @@ def by_mtu(probe: Asked) -> Asked:
     whole = told = link_mtu_bytes(probe["device"])
     for _ in range(4):
         if passes(probe, told, probe["within_s"]):
-            return {"bytes": told, "most_bytes": told}
+            return {"bytes": whole, "most_bytes": told}
         if (next_ := path_mtu_bytes(probe)) >= told:
             break
         told = next_
     if not passes(probe, LEAST_BYTES, probe["within_s"]):
         raise TimeoutError
     low, high = LEAST_BYTES, whole
-    while high - low > 4:
+    while high - low > 16:
         middle = (low + high) // 2
-        low, high = (middle, high) if passes(probe, middle, 0.3) else (low, middle)
+        low, high = (middle, high) if passes(probe, middle, 0.2) else (low, middle)
     return {"ok": False, "error": "too large", "bytes": whole, "most_bytes": low}
 
 
 def link_mtu_bytes(device: str) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         found = fcntl.ioctl(one, SIOCGIFMTU, struct.pack("16si12x", device.encode(), 0))
-    return int(struct.unpack("16si12x", found)[1])
+    return min(LARGEST_BYTES, int(struct.unpack("16si12x", found)[1]))
 
 
 def whole_only(probe: Asked) -> socket.socket:

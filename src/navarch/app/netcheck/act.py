@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from navarch.app.netcheck import users
 from navarch.app.netcheck.ask import Nodes
 from navarch.app.netcheck.clues import Clues
 from navarch.app.netcheck.judge import judge
 from navarch.app.netcheck.kernel import Kernel
-from navarch.app.netcheck.plan import Cast, Ways, plan
+from navarch.app.netcheck.plan import OPEN_PORT, Cast, plan
 from navarch.app.netcheck.probes import Finding, Hop, Probe, Report, Result, result_of, well
 from navarch.app.netcheck.staging import Staging
 from navarch.app.nettrace.question import Question
@@ -78,7 +79,8 @@ def _nodes(world: World, wanted: Sequence[str]) -> tuple[list[str], list[Finding
     for name in [each for each in names if each not in world.known_nodes or not world.nodes[each].view.ready]:
         names.remove(name)
         hop, remedy = Hop("node link", name), f"kubectl describe node {name}; see its agent's log"
-        text = f"node {name} is not Ready: its paths were not tried"
+        what = "has no IPv4 address or range for pods" if world.nodes[name].view.ready else "is not Ready"
+        text = f"node {name} {what}: its paths were not tried"
         found.append(Finding((hop,), name, text, remedy, (f"node {name}: not tried",)))
     return names, found
 
@@ -146,13 +148,12 @@ async def _judged(
 
 async def _kernels(ask: Nodes, world: World, cast: Cast, failed: Sequence[Probe]) -> dict[str, Kernel]:
     """What every node has of what the failed probes crossed."""
-    fronts = [[gate.address, kind, 8080] for gate in cast.gates.values() for kind in ("tcp", "udp")]
+    fronts = [[gate.address, kind, OPEN_PORT] for gate in cast.gates.values() for kind in ("tcp", "udp")]
     targets = [actor.address for actor in cast.first.values()]
     pods = {node: _pods(failed, node) for node in cast.first}
-    ways = Ways(world)
     async with asyncio.TaskGroup() as group:
         tasks = {
-            node: group.create_task(ask.state(node, pods[node], fronts, _away(targets, ways, node)))
+            node: group.create_task(ask.state(node, pods[node], fronts, _away(targets, world, node)))
             for node in cast.first
         }
     return {node: Kernel(task.result()) for node, task in tasks.items()}
@@ -162,6 +163,6 @@ def _pods(failed: Iterable[Probe], node: str) -> list[str]:
     return sorted({hop.what for probe in failed for hop in probe.hops if hop.kind == "pod link" and hop.node == node})
 
 
-def _away(targets: Sequence[str], ways: Ways, node: str) -> list[str]:
-    own = ways.gateway(node).rpartition(".")[0]
-    return [each for each in targets if each.rpartition(".")[0] != own]
+def _away(targets: Sequence[str], world: World, node: str) -> list[str]:
+    own = ip_network(world.known_nodes[node].pod_cidr)
+    return [each for each in targets if ip_address(each) not in own]

@@ -58,6 +58,8 @@ class Clues:
             case "policy":
                 yield from self._policies(hop)
         yield from self._foreign(hop, failures)
+        if hop.kind == "service":
+            yield from self._forwarding(kernel, hop.node)  # what comes back to the same bridge is forwarded, too
 
     def _kernel(self, node: str) -> Kernel:
         return self._kernels.get(node) or Kernel({})

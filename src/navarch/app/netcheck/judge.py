@@ -7,7 +7,7 @@ same reason become one finding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from navarch.app.netcheck.probes import Clue, Finding, Hop, Probe, Result, told, well
 
@@ -43,13 +43,19 @@ SPECIFIC = (
 
 def judge(results: Sequence[tuple[Probe, Result]], reason: Reason) -> list[Finding]:
     failed = [(probe, result) for probe, result in results if not well(probe, result)]
-    cleared = {hop for probe, result in results if well(probe, result) for hop in probe.hops}
+    cleared = {hop for probe, result in results if well(probe, result) for hop in clears(probe, result)}
     named: list[tuple[Hop, Clue, list[Failed]]] = []
     while failed:
         hop, explained = _worst(failed, cleared, reason)
         named.append((hop, reason(hop, explained)[0], explained))
         failed = [each for each in failed if hop not in each[0].hops]
     return _joined(named)
+
+
+def clears(probe: Probe, result: Result) -> Iterator[Hop]:
+    """What a probe shows to work. One whose sender was told to send less says nothing of what the way lets through."""
+    told_less = result.most_bytes < result.sent_bytes
+    return (hop for hop in probe.hops if not (told_less and hop.kind in ("MTU", "MTU of a node")))
 
 
 def _worst(failed: Sequence[Failed], cleared: set[Hop], reason: Reason) -> tuple[Hop, list[Failed]]:

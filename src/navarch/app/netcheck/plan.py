@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address, ip_network
 
 from navarch.app.netcheck.probes import Hook, Hop, Leg, Probe
 from navarch.app.nettrace.world import DNS, World
@@ -183,7 +183,7 @@ class _Plan:
             yield self._by_service(self._cast.second[here], self._cast.first[here], self._cast.gates[here], "tcp")
 
     def _by_service(self, source: Actor, target: Actor, gate: Gate, kind: str) -> Probe:
-        here, service = source.node, f"{self._cast.namespace}/{gate.name}"
+        here, service = source.node, f"{self._cast.namespace}/{gate.name} ({kind})"
         hops = (*self._service(here, service), *self._ways.pods(here, source.name, target.node, target.name))
         legs = self._ways.legs(here, target.node, source.address, target.address, kind, OPEN_PORT)
         before = Leg(here, "prerouting", source.address, gate.address, kind, OPEN_PORT)
@@ -308,8 +308,8 @@ class _Plan:
         )
         ask = _ask("tcp", target.address, OPEN_PORT)
         yield Probe("node to pod on another node", here, "", _pod(target), ask, hops, legs)
-        if gate.node_port:
-            name = f"{self._cast.namespace}/{gate.name}"
+        if gate.node_port and self._opens_node_ports(there):
+            name = f"{self._cast.namespace}/{gate.name} (tcp)"
             way = (*links, Hop("node port", there), *self._service(there, name), *inside)
             legs = (
                 Leg(there, "prerouting", source, address, "tcp", gate.node_port),
@@ -322,6 +322,12 @@ class _Plan:
             to, ask = f"node {there} at {address}:{port}", _ask("tcp", address, port)
             yield Probe("pod out", here, "", to, ask, (*links, Hop("host ports", there)), legs)
 
+    def _opens_node_ports(self, node: str) -> bool:
+        """Whether node ports answer at the node's own address, by the cluster's setting."""
+        networks = self._world.known_nodes[node].node_port_networks
+        own = ip_address(self._ways.address(node))
+        return not networks or any(own in ip_network(each) for each in networks)
+
     def sizes(self) -> Iterator[Probe]:
         for here in self._nodes:
             for there in self._nodes:
@@ -331,7 +337,7 @@ class _Plan:
                 if here != there:
                     hops += (Hop("MTU of a node", here), Hop("MTU of a node", there))
                 pair = sorted((here, there))
-                ask = _ask("mtu", target.address, OPEN_PORT, 1.0) | {"device": "eth0"}
+                ask = _ask("mtu", target.address, OPEN_PORT, 0.8) | {"device": "eth0"}
                 legs = self._ways.legs(here, there, source.address, target.address, "udp", OPEN_PORT)
                 hops += (Hop("MTU", pair[0], pair[1]),)
                 yield Probe("largest packet that must pass", here, source.name, _pod(target), ask, hops, legs)

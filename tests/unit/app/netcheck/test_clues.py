@@ -104,7 +104,7 @@ def tunnelled(neighbour: str = HARDWARE, forward: str = "192.0.2.12", up: bool =
         (ROUTE, tunnelled(neighbour="02:00:00:00:00:01"), "takes 02:00:00:00:00:01 for the end of n2's tunnel"),
         (ROUTE, tunnelled(forward="192.0.2.99"), "through its tunnel to 192.0.2.99 instead of 192.0.2.12"),
         (
-            Hop("service", "n1", "check/node-2"),
+            Hop("service", "n1", "check/node-2 (tcp)"),
             lambda s: s["missing"].append(["10.96.1.2", "tcp", 8080]),
             "the kernel of node n1 has no rule for 10.96.1.2:8080",
         ),
@@ -130,7 +130,7 @@ RULES = [
     (Hop("forwarding", "n1"), "forward", [DROP], (), "stops packets"),
     (Hop("masquerade", "n1"), "postrouting", [{"snat": {"addr": "x"}}], (), "keeps pods from leaving under their"),
     (
-        Hop("service", "n1", "check/node-2"),
+        Hop("service", "n1", "check/node-2 (tcp)"),
         "prerouting",
         [match("ip", "daddr", "10.96.1.2"), DROP],
         (),
@@ -188,6 +188,19 @@ def test_sizes_are_told() -> None:
     assert one.hops == (Hop("MTU of a node", "n2"),)
     assert "packets of more than about 1300 bytes are lost between n2 and the other nodes" in one.text
     assert "about 1300, 1350 with a tunnel around it" in one.remedy
+
+
+def test_a_sender_that_was_told_to_send_less_says_nothing_of_the_way() -> None:
+    """One of the directions between n1 and n2 is told; what n2 loses on the others is still its own."""
+    world, node = cluster(3), Hop("MTU of a node", "n2")
+    ended = []
+    for probe, result in results(plan(world, cast(3)), []):
+        if node in probe.hops:
+            error = "" if (probe.node, probe.to) == ("n1", "pod first-2 on n2") else "too large"
+            result = Result(error, most_bytes=1250, sent_bytes=1450)
+        ended.append((probe, result))
+    [one] = judge(ended, Clues(world, cast(3), kernels()).reason)
+    assert one.hops == (node,)
 
 
 ANY_WORLD = cluster(3, VXLAN)

@@ -17,8 +17,8 @@ from real_cluster import Kubectl, navarch, pod, until
 from shared_cluster import Node
 
 TABLE = "planted"
-MACHINE, GONE = "10.250.0.1", "10.250.0.99"
-"""The machine's address in the nodes' network, and one that nobody has."""
+GONE = "10.250.0.99"
+"""An address of the nodes' network that nobody has."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ def victims(kubectl: Kubectl, nodes: Sequence[Node]) -> Ground:
     )
     kubectl.ready("victim", "other")
     return Ground(kubectl, nodes)
+
+
+def words(ground: Ground, fault: Fault) -> list[str]:
+    return [each.format(space=ground.kubectl.namespace) for each in fault.words]
 
 
 def check(kubeconfig: Path, *words: str) -> tuple[int, dict[str, Any]]:
@@ -116,8 +120,8 @@ def objects(kubectl: Kubectl, *documents: dict[str, Any]) -> Iterator[None]:
 
 
 def wrong_route(ground: Ground) -> AbstractContextManager[None]:
-    """Of somebody's, better than ours: the pods of the second node by way of the first."""
-    route = f"{ground.cidr(ground.nodes[1])} via {MACHINE}"
+    """Of somebody's, better than ours: the pods of the second node by way of one that is gone."""
+    route = f"{ground.cidr(ground.nodes[1])} via {GONE}"
     return undone(ground.nodes[2], f"ip route add {route}", f"ip route del {route}")
 
 
@@ -206,21 +210,21 @@ def upstream_down(ground: Ground) -> AbstractContextManager[None]:
 FAULTS = {
     "a route of somebody's in the way": Fault(wrong_route, "route", 3, r"over .* and not to"),
     "no masquerading": Fault(no_masquerade, "masquerade", 2, r"under their node's address: table ip planted"),
-    "a dead endpoint": Fault(dead_endpoint, "endpoint", 2, r"faults/dead sends to .*:9999.* nothing listens there"),
+    "a dead endpoint": Fault(dead_endpoint, "endpoint", 2, r"/dead sends to .*:9999.* nothing listens there"),
     "a policy that drops": Fault(
         policy_drop,
         "asked",
         2,
-        r"stops at its ingress: .*faults/shut",
-        ("--path", "faults/other,pod/faults/victim:9999"),
+        r"stops at its ingress: .*/shut",
+        ("--path", "{space}/other,pod/{space}/victim:9999"),
     ),
     "a DNS server that does not answer": Fault(dns_down, "DNS", 2, r"table ip planted.*10053"),
-    "a network of a smaller MTU": Fault(small_mtu, "MTU of a node", 2, r"packets of more than about 1(29\d|300) bytes"),
+    "a network of a smaller MTU": Fault(small_mtu, "MTU of a node", 2, r"of more than about 1(2\d\d|300) bytes"),
     "forwarding that is off": Fault(
         no_forwarding, "forwarding", 3, r"forwards nothing that comes in by .*forwarding is 0"
     ),
-    "a pod's link out of the bridge": Fault(out_of_the_bridge, "pod link", 2, r"faults/victim.* is in no bridge"),
-    "a pod's link that is down": Fault(pod_link_down, "pod link", 2, r"link of pod faults/victim is down"),
+    "a pod's link out of the bridge": Fault(out_of_the_bridge, "pod link", 2, r"/victim.* is in no bridge"),
+    "a pod's link that is down": Fault(pod_link_down, "pod link", 2, r"link of pod .*/victim is down"),
     "service addresses that others take": Fault(service_taken, "service", 3, r"table ip planted.*8080"),
     "node ports that a firewall bars": Fault(node_ports_barred, "node port", 2, r"table ip planted.*30000-32767"),
     "a tunnel that a firewall bars": Fault(
