@@ -296,6 +296,40 @@ def test_host_ports(world: World) -> None:
     assert world.call("b", "127.0.0.1", 7070) == "reject", "a pod's loopback is its own"
 
 
+def with_ports(host: str, second: int, *ports: tuple[int, int, str]) -> Pod:
+    """A pod made in that second. ports: on the node, in the container, on which address."""
+    listed = [{"hostPort": outer, "containerPort": inner, "hostIP": on} for outer, inner, on in ports]
+    document = {
+        "metadata": {"uid": host, "name": host, "creationTimestamp": f"2026-01-01T00:00:{second:02}Z"},
+        "spec": {"containers": [{"name": "c", "ports": listed}]},
+        "status": {"podIP": ADDRESSES[host], "phase": "Running"},
+    }
+    return msgspec.convert(document, Pod)
+
+
+def test_host_ports_on_one_address_of_the_node(world: World) -> None:
+    here, elsewhere = ADDRESSES["node"], ADDRESSES["outside"]
+    a = with_ports("a", 1, (7070, 8080, here), (7070, 9090, "127.0.0.1"), (8080, 8080, elsewhere))
+    b = with_ports("b", 2, (7070, 8080, ""))
+    put(world, compile_rules((), [a, b], NODE))
+    assert world.call("outside", here, 7070) == ("a", False)
+    assert world.call("node", "127.0.0.1", 7070) == ("a", True)
+    assert world.call("a", GATEWAY, 7070) == ("b", False), "on all others the pod that named none"
+    assert world.call("b", elsewhere, 8080) == ("outside", True), "nobody takes what is another machine's"
+
+
+def test_of_two_that_want_one_host_port_the_older_has_it_until_it_goes(world: World) -> None:
+    wanted = [(7070, 8080, ""), (7071, 8080, ADDRESSES["node"])]
+    older, younger = with_ports("b", 1, *wanted), with_ports("a", 2, *wanted)
+    for pods, has_it in (([younger, older], "b"), ([younger], "a"), ([older, younger], "b"), ([older], "b")):
+        put(world, compile_rules((), pods, NODE))
+        for port in (7070, 7071):
+            assert world.call("outside", ADDRESSES["node"], port) == (has_it, False)
+    put(world, compile_rules((), (), NODE))
+    for port in (7070, 7071):
+        assert world.call("outside", ADDRESSES["node"], port) == "reject"
+
+
 def isolation(*policies: dict[str, Any], only: str = "ab") -> Isolation:
     """Of pods `a` and `b`, labelled with their names, and a pod of another node that is `outside`."""
     made = Policies("n1")

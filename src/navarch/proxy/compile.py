@@ -77,7 +77,8 @@ def compile_host_ports(pod: Pod, family: Family = IPV4) -> Part | None:
                 continue
             protocol = port.protocol.lower()
             target = Target(address, port.container_port)
-            pool = Pool(f"host/{pod.metadata.uid}/{protocol}/{port.host_port}", protocol, (target,))
+            name = f"host/{pod.metadata.uid}/{protocol}/{port.host_port}/{port.container_port}"
+            pool = Pool(name, protocol, (target,))
             if pool not in pools:
                 pools.append(pool)
             if on == family.unspecified:
@@ -88,11 +89,11 @@ def compile_host_ports(pod: Pod, family: Family = IPV4) -> Part | None:
         return None
     return Part(
         pools=tuple(pools),
-        fronts=fronts,
         host_ports=gates,
+        host_fronts=fronts,
         locals=(address,),
         created_s=_created_s(pod.metadata),
-        claims=(*fronts, *(("host", *gate) for gate in gates)),
+        claims=tuple(("host", *each) for each in (*fronts, *gates)),
     )
 
 

@@ -42,6 +42,6 @@ def _flows(part: Part, rules: Rules) -> Iterator[tuple[Receiver, tuple[Target, .
         yield from (((address, gate.port), ()) for gate in part.refused_node_ports if gate.protocol == "udp")
         for gates in (part.node_ports, part.host_ports):
             yield from (((address, gate.port), ways[way]) for gate, way in gates.items() if gate.protocol == "udp")
-    for front, way in part.fronts.items():
+    for front, way in (*part.fronts.items(), *part.host_fronts.items()):
         if front.protocol == "udp":
             yield (front.address, front.port), ways[way]

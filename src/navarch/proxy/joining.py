@@ -116,6 +116,7 @@ def _without_lost(part: Part, name: str, taken: Mapping[Claim, str]) -> Part:
         fronts={front: way for front, way in part.fronts.items() if taken[front] == name},
         node_ports={gate: way for gate, way in part.node_ports.items() if taken[gate] == name},
         host_ports={gate: way for gate, way in part.host_ports.items() if taken[("host", *gate)] == name},
+        host_fronts={front: way for front, way in part.host_fronts.items() if taken[("host", *front)] == name},
         refused={front: how for front, how in part.refused.items() if taken[front] == name},
         refused_node_ports={gate: how for gate, how in part.refused_node_ports.items() if taken[gate] == name},
         guards={front: ranges for front, ranges in part.guards.items() if taken[front] == name},

@@ -41,7 +41,7 @@ class Gate(NamedTuple):
 
 
 Claim = str | tuple[str | int, ...]
-"""A cluster address, a `Front`, a `Gate` (as a node port), or `("host", *gate)`."""
+"""A cluster address, a `Front`, a `Gate` (as a node port), or for host ports `("host", *gate)`, `("host", *front)`."""
 
 
 class Pool(msgspec.Struct, frozen=True, gc=False):
@@ -73,7 +73,8 @@ class Door(msgspec.Struct, frozen=True, gc=False):
 class Part(msgspec.Struct, frozen=True, gc=False):
     """What one Service, or the host ports of one pod, contribute. Names are those of the pools and doors here.
 
-    fronts, node_ports, host_ports: to a pool or a door. refused: what answers when there is nobody to serve.
+    fronts, node_ports, host_ports, host_fronts: to a pool or a door; the last are host ports on one address, which hold
+    only where it is the node's. refused: what answers when there is nobody to serve.
     guards: only packets from these networks may pass. cluster_ips: the addresses of the service inside the cluster.
     locals: addresses of targets on this node, which may be their own clients.
     created_s: since the epoch. claims: everything of which there can be only one owner.
@@ -84,6 +85,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     fronts: Mapping[Front, str] = {}
     node_ports: Mapping[Gate, str] = {}
     host_ports: Mapping[Gate, str] = {}
+    host_fronts: Mapping[Front, str] = {}
     refused: Mapping[Front, Refusal] = {}
     refused_node_ports: Mapping[Gate, Refusal] = {}
     guards: Mapping[Front, tuple[str, ...]] = {}

@@ -28,6 +28,7 @@ MAPS = {
     "fronts": "type {address} . inet_proto . inet_service : verdict;",
     "node-ports": "type inet_proto . inet_service : verdict;",
     "host-ports": "type inet_proto . inet_service : verdict;",
+    "host-fronts": "type {address} . inet_proto . inet_service : verdict;",
     "refused": "type {address} . inet_proto . inet_service : verdict;",
     "refused-node-ports": "type inet_proto . inet_service : verdict;",
     "guards": "type {address} . inet_proto . inet_service : verdict;",
@@ -156,6 +157,7 @@ def _skeleton(node: Node, name: str) -> Iterator[str]:
         "check/guards": (f"{node.family.word} daddr . meta l4proto . th dport vmap @guards",),
         "check/refused": tuple(_refusing(node)),
         "all/services": tuple(_services(node)),
+        "all/host-ports": tuple(_host_ports(node)),
     }
     for chain in (*chains, *policyscript.named(node)):
         yield f"add chain {name} {chain}"
@@ -187,7 +189,12 @@ def _services(node: Node) -> Iterator[str]:
     yield f"{_to_the_node(node)} meta l4proto . th dport vmap @node-ports"
     # What is sent to loopback cannot leave it in IPv6, whatever address it is given.
     beyond = "" if node.family is IPV4 else f"{ip} daddr != {node.family.loopback} "
-    yield f"{beyond}fib daddr type local meta l4proto . th dport vmap @host-ports"
+    yield f"{beyond}fib daddr type local jump all/host-ports"
+
+
+def _host_ports(node: Node) -> Iterator[str]:
+    yield f"{node.family.word} daddr . meta l4proto . th dport vmap @host-fronts"
+    yield "meta l4proto . th dport vmap @host-ports"
 
 
 def _to_the_node(node: Node) -> str:
@@ -235,6 +242,7 @@ def _elements(part: Part) -> Elements:
         "fronts": {_front(front): f" : goto {way}" for front, way in part.fronts.items()},
         "node-ports": {_gate(gate): f" : goto {way}" for gate, way in part.node_ports.items()},
         "host-ports": {_gate(gate): f" : goto {way}" for gate, way in part.host_ports.items()},
+        "host-fronts": {_front(front): f" : goto {way}" for front, way in part.host_fronts.items()},
         "refused": {_front(front): _refusal(how) for front, how in part.refused.items()},
         "refused-node-ports": {_gate(gate): _refusal(how) for gate, how in part.refused_node_ports.items()},
         "guards": {_front(front): f" : goto {_guard(front)}" for front in part.guards},

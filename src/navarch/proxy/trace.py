@@ -156,6 +156,9 @@ def _entry(rules: Rules, front: Front, packet: Packet) -> tuple[str, Rule, str] 
         if way is not None:
             return name, "node port", way
     if front.address in (*node.addresses, gateway(node)) or _by_loopback(node, packet):
+        name, way = _owner(rules, lambda part: part.host_fronts.get(front))
+        if way is not None:
+            return name, "host port", way
         name, way = _owner(rules, lambda part: part.host_ports.get(gate))
         if way is not None:
             return name, "host port", way

@@ -42,7 +42,7 @@ def test_every_command_says_what_it_does(command: str) -> None:
         (("status", "-o", "xml"), "is not one of"),
         (("image", "import"), "Missing argument"),
         (("image", "import", "/no/such/file.tar"), "does not exist"),
-        (("addon", "enable", "sails"), "no add-on is called 'sails': there is ingress"),
+        (("addon", "enable", "sails"), "no add-on is called 'sails': there is gateway"),
         (("net", "trace", "pod/a"), "Missing argument"),
         (("net", "trace", "pod/a", "web", "--protocol", "icmp"), "is not one of"),
         (("sail",), "No such command"),
