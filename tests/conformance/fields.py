@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 
-from agreement import PODS, PORTS, Scene, answers
+from agreement import NODES, PODS, PORTS, Scene, answers
 from netpol_cases import ADDRESSES, CASES, Ask, Case, asks
 from netpol_cases import PORTS as MATRIX_PORTS
 
@@ -14,32 +14,37 @@ from navarch.proxy.addresses import IPV4, Family
 from navarch.proxy.isolation import Isolation
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.policy import Policies
-from navarch.proxy.rules import Node, Rules
+from navarch.proxy.rules import Rules
 from navarch.proxy.trace import Packet, trace
-from navarch.testing.lan import Answer, Lan
+from navarch.testing.lan import Answer, Lan, twin
 from navarch.testing.probing import Probe, probe
 
-NODE = Node(
-    name="n1",
-    addresses=("192.0.2.10",),
-    pod_cidr="10.244.0.0/24",
-    cluster_cidr="10.244.0.0/16",
-    service_cidr="10.96.0.0/12",
-)
+
+def address_of(name: str, family: Family) -> str:
+    return ADDRESSES[name] if family is IPV4 else twin(ADDRESSES[name])
 
 
 class ModelField:
     """Rules that packets are traced through."""
 
-    def __init__(self) -> None:
-        self._rules = Rules(NODE)
+    def __init__(self, family: Family = IPV4) -> None:
+        self.family = family
+        self._rules = Rules(NODES[family])
 
     def put(self, isolation: Isolation) -> None:
-        self._rules = Rules(NODE, isolation=isolation)
+        self._rules = Rules(NODES[self.family], isolation=isolation)
 
     def reached(self, every: Sequence[Ask], expected: Sequence[bool]) -> list[bool]:
         return [
-            trace(self._rules, Packet(ADDRESSES[each.source], ADDRESSES[each.target], each.protocol, each.port)).fate
+            trace(
+                self._rules,
+                Packet(
+                    address_of(each.source, self.family),
+                    address_of(each.target, self.family),
+                    each.protocol,
+                    each.port,
+                ),
+            ).fate
             == "arrives"
             for each in every
         ]
@@ -57,6 +62,7 @@ class KernelField:
         ports: tuple[int, ...] = MATRIX_PORTS,
         families: tuple[Family, ...] = (IPV4,),
     ) -> None:
+        self.family = families[0]
         self.lan = Lan(pods, ports, ipv6=families != (IPV4,))
         table, alone = f"navarch-field-{os.getpid()}", len(families) == 1
         self._planes = {each: self.lan.node.call(NftDataplane, table, each, alone=alone) for each in families}
@@ -66,11 +72,11 @@ class KernelField:
         self.lan.node.call(asyncio.run, plane.replace(plane.current(), rules))
 
     def put(self, isolation: Isolation) -> None:
-        self.replace(Rules(NODE, isolation=isolation))
+        self.replace(Rules(NODES[self.family], isolation=isolation))
 
     def reached(self, every: Sequence[Ask], expected: Sequence[bool]) -> list[bool]:
         probes = [
-            Probe(each.source, ADDRESSES[each.target], each.port, each.protocol, come)
+            Probe(each.source, address_of(each.target, self.family), each.port, each.protocol, come)
             for each, come in zip(every, expected, strict=True)
         ]
         found = probe(self.lan, probes)
@@ -84,12 +90,12 @@ class KernelField:
 
 def play_matrix(field: ModelField | KernelField, cases: Sequence[Case] = CASES) -> list[str]:
     """One after the other, each replacing the last; what went otherwise than it should."""
-    known = Policies("n1")
+    known = Policies("n1", field.family)
     every = list(asks())
     wrong: list[str] = []
     before = None
     for case in cases:
-        case.put_into(known, before)
+        case.put_into(known, before, field.family)
         before = case
         field.put(known.isolation())
         expected = [case.expects(each) for each in every]

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from navarch.kinds.networkpolicy import NetworkPolicy
+from navarch.proxy.addresses import IPV4, Family
 from navarch.proxy.podfacts import PodFacts
 from navarch.proxy.policy import Policies
+from navarch.testing.lan import twin
 
 SPACES, PODS = "xyz", "abc"
 PORTS = (80, 81)
@@ -70,19 +72,29 @@ class Case:
     def expects(self, ask: Ask) -> bool:
         return ask.source == ask.target or self.passes(ask)
 
-    def put_into(self, known: Policies, before: Case | None = None) -> None:
-        """before: the case that `known` holds."""
+    def put_into(self, known: Policies, before: Case | None = None, family: Family = IPV4) -> None:
+        """before: the case that `known` holds. family: its own; pods have addresses of both, networks are of this."""
         for name in SPACES:
             known.put_namespace(name, {"ns": name, **self.labels.get(name, {})})
         for name, address in ADDRESSES.items():
             namespace, pod = name.split("/")
             labels = {"pod": pod, **self.labels.get(name, {})}
-            known.put_pod(namespace, pod, PodFacts(labels, (address,), "n1", NAMED_PORTS))
+            known.put_pod(namespace, pod, PodFacts(labels, (address, twin(address)), "n1", NAMED_PORTS))
         for name in before.policies if before else ():
             if name not in self.policies:
                 known.put_policy(*name.split("/"), None)
         for name, spec in self.policies.items():
-            known.put_policy(*name.split("/"), msgspec.convert({"spec": spec}, NetworkPolicy))
+            said = spec if family is IPV4 else _in_ipv6(spec)
+            known.put_policy(*name.split("/"), msgspec.convert({"spec": said}, NetworkPolicy))
+
+
+def _in_ipv6(said: Any) -> Any:
+    """With the twins of its networks."""
+    if isinstance(said, Mapping):
+        if "cidr" in said:
+            return block(twin(said["cidr"]), *map(twin, said["except"]))["ipBlock"]
+        return {key: _in_ipv6(value) for key, value in said.items()}
+    return [_in_ipv6(each) for each in said] if isinstance(said, list) else said
 
 
 def pod(*names: str) -> Any:

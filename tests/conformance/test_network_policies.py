@@ -20,7 +20,7 @@ from agreement import scenes
 from fields import KernelField, ModelField, play_matrix, play_scene, scene_field
 from netpol_cases import CASES
 
-from navarch.proxy.addresses import IPV4, IPV6, Family
+from navarch.proxy.addresses import FAMILIES, IPV4, IPV6, Family
 
 WITH_CONNECTIONS = (
     "default deny of all",
@@ -37,15 +37,16 @@ WITH_CONNECTIONS = (
 )
 
 
-def test_the_matrix_in_the_model() -> None:
-    assert play_matrix(ModelField()) == []
+@pytest.mark.parametrize("family", FAMILIES, ids=["IPv4", "IPv6"])
+def test_the_matrix_in_the_model(family: Family) -> None:
+    assert play_matrix(ModelField(family)) == []
 
 
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelField]:
+@pytest.fixture(scope="module", params=FAMILIES, ids=["IPv4", "IPv6"])
+def kernel(request: pytest.FixtureRequest) -> Iterator[KernelField]:
     if os.geteuid():
         pytest.skip("network namespaces need root")
-    field = KernelField()
+    field = KernelField(families=(request.param,))
     yield field
     field.close()
 

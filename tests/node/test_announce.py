@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import msgspec
 import pytest
 
 from navarch.apiserver.call import User
@@ -20,11 +21,18 @@ from navarch.apiserver.core import Core
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.client.informer import Informers
 from navarch.kinds import NAMESPACE, NODE, SERVICE
+from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.kind import Kind
 from navarch.kinds.registry import DEFAULT
+from navarch.kinds.service import Service
+from navarch.proxy.addresses import IPV6
 from navarch.proxy.announce import plan
 from navarch.proxy.announce.run import Announcer
+from navarch.proxy.compile import compile_rules
+from navarch.proxy.nft import NftDataplane
+from navarch.proxy.rules import Node
 from navarch.store.memory import MemoryStore
+from navarch.testing.lan import ADDRESSES, Lan, twin
 from navarch.testing.netns import NetworkNamespace
 
 pytestmark = pytest.mark.node
@@ -162,6 +170,37 @@ def test_one_node_answers_and_another_when_it_is_gone(link: Link) -> None:
         for host in hosts.values():
             host.do(host.client.delete(SERVICE, "default", "web"))
         until(lambda: link.sees(OLD) == "" and link.sees(NEW) == "")
+
+
+def test_what_is_sent_to_an_announced_address_of_ipv6_reaches_a_pod() -> None:
+    """From its own link a stranger finds the node by neighbour discovery, and the node's rules find the pod."""
+    if os.geteuid():
+        pytest.fail("network namespaces need root")
+    announced, pod = "2001:db8:2::c8", twin(ADDRESSES["a"])
+    spec = {"type": "LoadBalancer", "clusterIP": "fd00:10:96::1", "ports": [{"port": 80}]}
+    status = {"loadBalancer": {"ingress": [{"ip": announced, "ipMode": "VIP"}]}}
+    service = msgspec.convert({"metadata": {"name": "web"}, "spec": spec, "status": status}, Service)
+    ends = {"addressType": "IPv6", "endpoints": [{"addresses": [pod]}], "ports": [{"port": 8080}]}
+    node = Node(
+        name="one",
+        addresses=(twin(ADDRESSES["node"]),),
+        pod_cidr="fd00:10:244::/64",
+        cluster_cidr="fd00:10:244::/56",
+    )
+    rules = compile_rules([(service, [msgspec.convert(ends, EndpointSlice)])], (), node)
+    lan = Lan(ipv6=True)
+    host = Host("one", lan.node)
+    plane = lan.node.call(NftDataplane, f"navarch-told-{os.getpid()}", IPV6)
+    try:
+        lan.node.call(asyncio.run, plane.replace(None, rules))
+        assert lan.call("outside", announced, 80) == "drop", "nobody answers for it yet"
+        host.do(host.status(NODE, "", "two", {"conditions": []}))
+        host.do(host.balance(announced))
+        until(lambda: lan.call("outside", announced, 80) == ("a", True))
+    finally:
+        plane.close()
+        host.close()
+        lan.close()
 
 
 def test_a_link_that_goes_and_comes_is_found_again(link: Link) -> None:
