@@ -71,7 +71,7 @@ def run_plugin(
 
 def reaches(pod: NetworkNamespace, address: str) -> bool:
     """Nobody listens on the port; a host that is there says so."""
-    with pod.socket() as client:
+    with pod.socket(family=socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
         client.settimeout(1)
         try:
             client.connect((address, 9))
@@ -238,6 +238,84 @@ def test_pods_are_let_through_a_firewall_that_forwards_nothing(node: NetworkName
 def test_a_firewall_that_bars_nothing_is_left_alone(node: NetworkNamespace, network: PodNetwork) -> None:
     node.call(network.ensure)
     assert node.run("iptables", "-S", "FORWARD").stdout == "-P FORWARD ACCEPT\n"
+
+
+BOTH = "10.244.0.0/24,fd00:10:244::/64"
+
+
+def of_both(network: PodNetwork, pod_cidr: str = BOTH, node_ip: str = "") -> PodNetwork:
+    return replace(network, pod_cidr=pod_cidr, node_ip=node_ip)
+
+
+@pytest.mark.parametrize("pod_cidr", [BOTH, "fd00:10:244::/64"])
+def test_pods_of_ipv6_reach_each_other_at_once(node: NetworkNamespace, network: PodNetwork, pod_cidr: str) -> None:
+    network = of_both(network, pod_cidr)
+    node.call(network.ensure)
+    node.call(network.ensure)
+    families = [f"IPv{found.version}" for found in network.networks]
+    with NetworkNamespace("one") as one, NetworkNamespace("two") as two:
+        shown = [plug(node, network, pod, "ADD")["ips"] for pod in (one, two)]
+        addresses = [[found["address"].split("/")[0] for found in ips] for ips in shown]  # type: ignore[attr-defined]
+        assert [address[-1] for address in addresses] == ["fd00:10:244::2", "fd00:10:244::3"]
+        assert len(addresses[0]) == len(families)
+        for there in (addresses[1][-1], network.gateways[-1]):
+            assert reaches(one, there), there
+        assert not reaches(one, "fd00:10:244::77")
+        assert "tentative" not in node.run("ip", "-6", "addr", "show", "nvtest0", "scope", "global").stdout
+        assert "default via fd00:10:244::1" in one.run("ip", "-6", "route").stdout
+        own = cnisweep.addresses_in(Path(one.path))
+        assert {str(found) for found in own if not (found.is_loopback or found.is_link_local)} == set(addresses[0])
+        plug(node, network, one, "DEL")
+        given = {file.name for file in (network.state / "addresses" / network.name).iterdir()}
+        assert given & {*addresses[0], *addresses[1]} == set(addresses[1])
+    node.call(network.remove)
+    assert "nvtest0" not in node.run("ip", "link").stdout
+
+
+def test_a_machine_that_becomes_a_router_keeps_its_own(node: NetworkNamespace, network: PodNetwork) -> None:
+    """Linux takes no routes from routers on a machine that forwards, unless it is told to."""
+    node.ip("link add out0 type veth peer name out1", "link add out2 type veth peer name out3")
+    keys = ("all/forwarding", "out0/accept_ra", "out2/accept_ra")
+
+    def found() -> list[str]:
+        return node.run("cat", *(f"/proc/sys/net/ipv6/conf/{key}" for key in keys)).stdout.split()
+
+    node.sysctl([("net/ipv6/conf/out2/accept_ra", "0")])
+    assert found() == ["0", "1", "0"]
+    node.call(of_both(network).ensure)
+    node.call(of_both(network).ensure)
+    assert found() == ["1", "2", "0"]
+    node.call(of_both(network).remove)
+    assert found() == ["0", "1", "0"]
+
+
+def test_a_network_of_ipv4_changes_nothing_of_ipv6(node: NetworkNamespace, network: PodNetwork) -> None:
+    node.call(network.ensure)
+    assert node.run("cat", "/proc/sys/net/ipv6/conf/all/forwarding").stdout == "0\n"
+    document = json.loads((network.config / "10-navarch.conflist").read_text())
+    assert "::" not in json.dumps(document)
+
+
+def test_pods_of_ipv6_are_let_through_a_firewall_that_forwards_nothing(
+    node: NetworkNamespace, network: PodNetwork
+) -> None:
+    network = of_both(network)
+    node.run("ip6tables", "-P", "FORWARD", "DROP")
+    node.call(network.ensure)
+    with NetworkNamespace("one") as one, NetworkNamespace("two") as two:
+        plug(node, network, one, "ADD")
+        plug(node, network, two, "ADD")
+        assert reaches(one, "fd00:10:244::3")
+    assert node.run("ip6tables", "-S", "FORWARD").stdout.count("fd00:10:244::/64") == 2
+    node.call(network.remove)
+    assert node.run("ip6tables", "-S", "FORWARD").stdout == "-P FORWARD DROP\n"
+
+
+def test_pods_of_a_node_of_ipv6_leave_room_for_a_longer_header(node: NetworkNamespace, network: PodNetwork) -> None:
+    node.ip("link add out0 type veth peer name out1", "link set out0 mtu 1400 up", "addr add fd00::7/64 dev out0 nodad")
+    node.call(of_both(network, "fd00:10:244::/64", "fd00::7").ensure)
+    document = json.loads((network.config / "10-navarch.conflist").read_text())
+    assert document["plugins"][0]["mtu"] == 1330
 
 
 @pytest.mark.parametrize("name", ["", "a-name-that-is-too-long"])

@@ -13,15 +13,16 @@ import asyncio
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from navarch.app import firewall, link
+from navarch.app.ranges import Network, networks
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.net.netlink import NetlinkKernel, clear, link_of
@@ -36,6 +37,9 @@ NAMESPACES = Path("/run/netns")
 """Where containerd, and `ip netns`, keep network namespaces."""
 SETTINGS = Path("/proc/sys")
 BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
+BY_DEFAULT = frozenset(("all", "default"))
+"""What stands among the interfaces and is none."""
+EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 BRIDGE_FILTER_IPV6 = "net/bridge/bridge-nf-call-ip6tables"
 
 log = Log("cni")
@@ -43,8 +47,9 @@ log = Log("cni")
 
 @dataclass(frozen=True, slots=True)
 class PodNetwork:
-    """config: containerd's cni.conf_dir. state: a directory of ours alone. pod_cidr: this node's. table: the proxy's.
-    node_ip: by which other nodes reach this one. limits: whether the plugin is there that keeps pods to a bandwidth.
+    """config: containerd's cni.conf_dir. state: a directory of ours alone. pod_cidr: this node's, of one family or of
+    both, parted by a comma. table: the proxy's. node_ip: by which other nodes reach this one. limits: whether the plugin
+    is there that keeps pods to a bandwidth.
 
     With several nodes on one machine, each needs a `config` and a `state` of its own, and a network namespace.
     """
@@ -60,8 +65,17 @@ class PodNetwork:
 
     @property
     def gateway(self) -> str:
-        """The node, as its pods see it: the bridge's address."""
-        return str(IPv4Network(self.pod_cidr)[1])
+        """The node, as its pods see it: the bridge's address, of the first family."""
+        return self.gateways[0]
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        return networks(self.pod_cidr)
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The bridge's address of each family."""
+        return tuple(str(network[1]) for network in self.networks)
 
     @property
     def bridge_filtered(self) -> bool:
@@ -79,8 +93,11 @@ class PodNetwork:
             "ipam": {
                 "type": "host-local",
                 "dataDir": str(self.state / "addresses"),
-                "ranges": [[{"subnet": self.pod_cidr, "gateway": self.gateway}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
+                "ranges": [
+                    [{"subnet": str(network), "gateway": gateway}]
+                    for network, gateway in zip(self.networks, self.gateways, strict=True)
+                ],
+                "routes": [{"dst": EVERYWHERE[network.version]} for network in self.networks],
             },
         }
         if mtu_bytes:
@@ -106,13 +123,16 @@ class PodNetwork:
             self._note_what_is_there()
             _mount_over_itself(NAMESPACES)
             self.config.mkdir(parents=True, exist_ok=True)
-            prefix = IPv4Network(self.pod_cidr).prefixlen
-            link.ensure_bridge(self.bridge, IPv4Interface(f"{self.gateway}/{prefix}"))
-            self._ensure_settings()
-            firewall.let_through(self.pod_cidr)
+            self._ensure_settings(self._ways_in())
+            own = zip(self.gateways, self.networks, strict=True)
+            link.ensure_bridge(self.bridge, *(ip_interface(f"{one}/{network.prefixlen}") for one, network in own))
+            self._ensure_settings(self._forwarding())
+            for network in self.networks:
+                firewall.let_through(str(network))
             found = link_of(self.node_ip)
             link_bytes = found.mtu_bytes if found is not None else link.mtu_bytes(link.default_interface())
-            mtu_bytes = pod_mtu_bytes(link_bytes, "auto")  # a setting may have packets take the tunnel at any time
+            # a setting may have packets take the tunnel at any time
+            mtu_bytes = pod_mtu_bytes(link_bytes, "auto", 6 if ":" in self.node_ip else 4)
             _write_if_changed(self._config_file, orjson.dumps(self.document(mtu_bytes), option=orjson.OPT_INDENT_2))
         except PermissionError as error:
             raise Retryable(f"the pod network needs root with CAP_NET_ADMIN: {error}") from error
@@ -161,16 +181,31 @@ class PodNetwork:
             return list(orjson.loads(self._directories_file.read_bytes()))
         return [str(NAMESPACES)]
 
-    def _ensure_settings(self) -> None:
-        """What was there before is on the disk before anything is changed."""
+    def _ways_in(self) -> dict[str, str]:
+        """Interfaces that learn their routes from routers, and go on doing so when this machine becomes one itself."""
+        if not self._has_ipv6:
+            return {}
+        names = {folder.name for folder in (SETTINGS / "net/ipv6/conf").iterdir()} - BY_DEFAULT
+        keys = [f"net/ipv6/conf/{name}/accept_ra" for name in sorted(names)]
+        return {key: "2" for key in keys if _read(key) == "1"}
+
+    @property
+    def _has_ipv6(self) -> bool:
+        return any(network.version == 6 for network in self.networks)
+
+    def _forwarding(self) -> dict[str, str]:
         if _read(BRIDGE_FILTER) is None:
             # Without the module pods on one bridge still reach services: the proxy masquerades them then.
             with contextlib.suppress(OSError):
                 subprocess.run(["modprobe", "br_netfilter"], capture_output=True, timeout=30, check=False)
-        known = self._original_settings()
         # Replies to connections from loopback to host ports come over the bridge; the rules bar everybody else.
         own = f"net/ipv4/conf/{self.bridge}/route_localnet"
         wanted = {"net/ipv4/ip_forward": "1", BRIDGE_FILTER: "1", BRIDGE_FILTER_IPV6: "1", own: "1"}
+        return {**wanted, "net/ipv6/conf/all/forwarding": "1"} if self._has_ipv6 else wanted
+
+    def _ensure_settings(self, wanted: Mapping[str, str]) -> None:
+        """What was there before is on the disk before anything is changed."""
+        known = self._original_settings()
         changes = {key: value for key, value in wanted.items() if _read(key) not in (None, value)}
         for key in changes:
             known.setdefault(key, _read(key) or "")
@@ -223,7 +258,8 @@ class PodNetwork:
             yield RESULTS / f"cni-loopback-{sandbox}-lo"
 
     def _remove_passes(self) -> None:
-        firewall.stop_letting_through(self.pod_cidr)
+        for network in self.networks:
+            firewall.stop_letting_through(str(network))
 
     def _remove_table(self) -> None:
         if shutil.which("nft"):

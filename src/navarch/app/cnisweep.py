@@ -14,7 +14,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Set
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from navarch.app import bandwidth, cni, link
@@ -24,6 +24,7 @@ NETNS = Path("/run/netns")
 PROC = Path("/proc")
 INTERFACES, NEIGHBOURS = Path("/interfaces"), Path("/neighbours")
 """No folders: what stands for the kernel's own lists."""
+_INET6 = re.compile(r"^([0-9a-f]{32}) ", re.MULTILINE)
 _LOCAL = re.compile(r"\|-- (\S+)\s+/32 host LOCAL")
 
 
@@ -49,7 +50,7 @@ class Networks:
         """Files of addresses, of answers, and of namespaces, that are ours and belong to none of the sandboxes."""
         for file in _entries(self._addresses):
             with contextlib.suppress(ValueError, OSError):  # not named as an address: a lock; or gone meanwhile
-                IPv4Address(file.name)
+                ip_address(file.name)
                 if (file.read_text().split() or [""])[0] not in sandboxes:
                     yield file
         kept = set()
@@ -77,7 +78,8 @@ class Networks:
     def _forgotten_neighbours(self) -> Iterator[str]:
         """Addresses that the kernel still knows on the bridge, and that nobody has."""
         for address in neighbours.on(self._network.bridge):
-            if address in IPv4Network(self._network.pod_cidr) and not (self._addresses / str(address)).exists():
+            ours = any(address in network for network in self._network.networks)
+            if ours and not (self._addresses / str(address)).exists():
                 yield str(address)
 
     def _sandbox(self, name: str) -> str | None:
@@ -122,8 +124,9 @@ class Networks:
             return False
         if number in self._lived_in():
             return False
-        addresses = [one for one in addresses_in(path) if not one.is_loopback]
-        if any(one not in IPv4Network(self._network.pod_cidr) for one in addresses):
+        own = self._network.networks
+        addresses = [one for one in addresses_in(path) if not one.is_loopback and not one.is_link_local]
+        if any(not any(one in network for network in own) for one in addresses):
             return False
         cni.remove_namespace(path)
         return True
@@ -143,16 +146,17 @@ def _answered(name: str) -> tuple[str, str]:
     return network, sandbox
 
 
-def addresses_in(namespace: Path) -> list[IPv4Address]:
+def addresses_in(namespace: Path) -> list[IPv4Address | IPv6Address]:
     """All of a network namespace's own addresses; none where nothing is mounted."""
     shown = subprocess.run(
-        ["nsenter", f"--net={namespace}", "cat", "/proc/self/net/fib_trie"],
+        ["nsenter", f"--net={namespace}", "cat", "/proc/self/net/fib_trie", "/proc/self/net/if_inet6"],
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
-    return [IPv4Address(found) for found in _LOCAL.findall(shown.stdout)]
+    others = [IPv6Address(int(found, 16)) for found in _INET6.findall(shown.stdout)]
+    return [*map(IPv4Address, _LOCAL.findall(shown.stdout)), *others]
 
 
 def _entries(folder: Path) -> list[Path]:

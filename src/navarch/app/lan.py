@@ -13,18 +13,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from navarch.app import ask, firewall, link, machine, tokens
-from navarch.app.layout import Layout, Settings, load_settings
+from navarch.app.layout import Layout, Settings, in_url, load_settings
 from navarch.app.machine import Say
 from navarch.app.provision import NotProvisioned
+from navarch.app.ranges import Network
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.errors import Retryable
 from navarch.proxy.nft import run_nft
 
 NETWORK = "10.250.0.0/24"
+NETWORK_IPV6 = "fd00:10:250::/64"
+"""Beside the other one, in clusters that have IPv6."""
 BRIDGE = "navarch-lan"
 TABLE = "navarch-lan"
 MOST = 64
@@ -34,11 +37,13 @@ TOKEN_LIFE = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """number: from 2 on. space: the file that its network namespace is mounted on. cable: its end on the machine."""
+    """number: from 2 on. address: of IPv4; other: of IPv6. space: the file that its network namespace is mounted on.
+    cable: its end on the machine."""
 
     number: int
     name: str
     address: str
+    other: str
     cable: str
     space: Path
     layout: Layout
@@ -56,8 +61,10 @@ class Host:
 def host(layout: Layout, first: str, number: int) -> Host:
     """first: the name of the machine's own node."""
     own = Layout(layout.data / "nodes" / str(number), layout.run / "nodes" / str(number))
-    address = str(IPv4Network(NETWORK)[number])
-    return Host(number, f"{first}-{number}", address, f"navarch-{number}", layout.run / "spaces" / str(number), own)
+    address, other = str(IPv4Network(NETWORK)[number]), str(IPv6Network(NETWORK_IPV6)[number])
+    return Host(
+        number, f"{first}-{number}", address, other, f"navarch-{number}", layout.run / "spaces" / str(number), own
+    )
 
 
 def wanted(layout: Layout, settings: Settings) -> list[Host]:
@@ -72,11 +79,13 @@ def present(layout: Layout, settings: Settings | None) -> list[Host]:
 
 def lay(settings: Settings, hosts: Sequence[Host]) -> None:
     """The bridge, a namespace for each host, the cable between, and the way out. Raises: NotProvisioned."""
-    lan = IPv4Network(NETWORK)
-    _check_free(lan)
+    lans = networks_of(settings)
+    for lan in lans:
+        _check_free(lan)
     if not link.exists(BRIDGE):
         _run("ip", "link", "add", BRIDGE, "type", "bridge")
-    _run("ip", "addr", "replace", f"{lan[1]}/{lan.prefixlen}", "dev", BRIDGE)
+    for lan in lans:
+        _run("ip", "addr", "replace", f"{lan[1]}/{lan.prefixlen}", "dev", BRIDGE, *_at_once(lan))
     _run("ip", "link", "set", BRIDGE, "up")
     for one in hosts:
         if not os.path.ismount(one.space):
@@ -84,41 +93,64 @@ def lay(settings: Settings, hosts: Sequence[Host]) -> None:
             one.space.touch()
             _run("unshare", f"--net={one.space}", "true")
         if not link.exists(one.cable):
-            _plug(one, lan)
+            _plug(one, lans)
     run_nft(way_out(settings.cluster_cidr))
-    for network in (NETWORK, settings.cluster_cidr):
+    for network in _led(settings):
         firewall.let_through(network)
 
 
-def _plug(one: Host, lan: IPv4Network) -> None:
+def networks_of(settings: Settings) -> tuple[Network, ...]:
+    """Those that hosts are on: the second one only in clusters that have IPv6."""
+    found = (IPv4Network(NETWORK), IPv6Network(NETWORK_IPV6))
+    return found if ":" in settings.cluster_cidr else found[:1]
+
+
+def _led(settings: Settings) -> tuple[str, ...]:
+    """Networks that the machine leads packets from and to."""
+    return (*map(str, networks_of(settings)), *settings.cluster_cidr.split(","))
+
+
+def _at_once(lan: Network) -> tuple[str, ...]:
+    """Nobody else is asked whether he has the address: until that is answered it could not be used."""
+    return ("nodad",) if lan.version == 6 else ()
+
+
+def _plug(one: Host, lans: Sequence[Network]) -> None:
     """A cable from the bridge into the host's namespace."""
     _run("ip", "link", "add", one.cable, "type", "veth", "peer", "name", "eth0", "netns", str(one.space))
     _run("ip", "link", "set", one.cable, "master", BRIDGE, "up")
+    own = list(zip(lans, (one.address, one.other), strict=False))
     for words in (
         ("link", "set", "lo", "up"),
-        ("addr", "add", f"{one.address}/{lan.prefixlen}", "dev", "eth0"),
+        *(("addr", "add", f"{address}/{lan.prefixlen}", "dev", "eth0", *_at_once(lan)) for lan, address in own),
         ("link", "set", "eth0", "up"),
-        ("route", "add", "default", "via", str(lan[1])),
+        *((f"-{lan.version}", "route", "add", "default", "via", str(lan[1])) for lan in lans),
     ):
         _run(*one.inside, "ip", *words)
 
 
-def _check_free(lan: IPv4Network) -> None:
+def _check_free(lan: Network) -> None:
     """Raises: NotProvisioned: the machine is on that network already."""
     if link.exists(BRIDGE):
         return
-    shown = subprocess.run(["ip", "-4", "route", "show", "root", str(lan)], capture_output=True, text=True).stdout
+    shown = subprocess.run(
+        ["ip", f"-{lan.version}", "route", "show", "root", str(lan)], capture_output=True, text=True
+    ).stdout
     if shown.strip():
         raise NotProvisioned(f"the network {lan}, which nodes of one machine are on, is in use here: {shown.strip()}")
 
 
 def way_out(cluster_cidr: str) -> str:
     """Rules by which hosts reach the world under the machine's address, and each other and pods under their own."""
-    return (
-        f"table ip {TABLE}\ndelete table ip {TABLE}\ntable ip {TABLE} {{\n"
-        "  chain out {\n    type nat hook postrouting priority srcnat; policy accept;\n"
-        f"    ip saddr {NETWORK} ip daddr != {{ {NETWORK}, {cluster_cidr} }} masquerade\n  }}\n}}\n"
-    )
+    made = []
+    for pods in cluster_cidr.split(","):
+        family, lan = ("ip6", NETWORK_IPV6) if ":" in pods else ("ip", NETWORK)
+        made.append(
+            f"table {family} {TABLE}\ndelete table {family} {TABLE}\ntable {family} {TABLE} {{\n"
+            "  chain out {\n    type nat hook postrouting priority srcnat; policy accept;\n"
+            f"    {family} saddr {lan} {family} daddr != {{ {lan}, {pods} }} masquerade\n  }}\n}}\n"
+        )
+    return "".join(made)
 
 
 def take_up(settings: Settings, hosts: Sequence[Host]) -> None:
@@ -126,8 +158,10 @@ def take_up(settings: Settings, hosts: Sequence[Host]) -> None:
     unplug(hosts)
     link.remove(BRIDGE)
     if shutil.which("nft"):
-        run_nft(f"table ip {TABLE}\ndelete table ip {TABLE}\n")
-    for network in (NETWORK, settings.cluster_cidr):
+        for lan in networks_of(settings):
+            family = "ip" if lan.version == 4 else "ip6"
+            run_nft(f"table {family} {TABLE}\ndelete table {family} {TABLE}\n")
+    for network in _led(settings):
         firewall.stop_letting_through(network)
 
 
@@ -155,8 +189,11 @@ def start(layout: Layout, settings: Settings, hosts: Sequence[Host], say: Say) -
         options += ["--registry", f"{name}={url}"]
     if settings.kubelet_config_file:
         options += ["--kubelet-config", settings.kubelet_config_file]
-    server = f"https://{settings.node_ip}:{settings.api_port}"
-    begun = [(one, _begin([*one.inside, *one.navarch("join", server, *own_options(one), *options)])) for one in idle]
+    server = f"https://{in_url(settings.node_ip)}:{settings.api_port}"
+    begun = [
+        (one, _begin([*one.inside, *one.navarch("join", server, *own_options(one, settings), *options)]))
+        for one in idle
+    ]
     failed = []
     for done, (one, process) in enumerate(begun):
         say(f"{done} of {len(begun)} have joined")
@@ -172,8 +209,9 @@ def start(layout: Layout, settings: Settings, hosts: Sequence[Host], say: Say) -
         raise NotProvisioned("\n".join(["not every node came up:", *failed]))
 
 
-def own_options(one: Host) -> tuple[str, ...]:
-    return ("--node-name", one.name, "--node-ip", one.address, "--own", str(one.number))
+def own_options(one: Host, settings: Settings) -> tuple[str, ...]:
+    addresses = ",".join(one.other if ":" in pods else one.address for pods in settings.cluster_cidr.split(","))
+    return ("--node-name", one.name, "--node-ip", addresses, "--own", str(one.number))
 
 
 def stop(hosts: Sequence[Host], say: Say) -> None:

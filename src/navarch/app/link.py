@@ -13,8 +13,10 @@ import fcntl
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
+
+from navarch.net import messages as nl
 
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFHWADDR = 0x8916, 0x891C, 0x8924
@@ -33,8 +35,8 @@ IFINFO = struct.Struct("=BxHiII")
 ROUTES = Path("/proc/thread-self/net/route")
 
 
-def ensure_bridge(name: str, address: IPv4Interface) -> None:
-    """A bridge of this name with this address exists and is up.
+def ensure_bridge(name: str, *addresses: IPv4Interface | IPv6Interface) -> None:
+    """A bridge of this name with these addresses, at most one of a family, exists and is up.
 
     Its hardware address is fixed: a bridge without one takes that of some port, and everybody's neighbour tables go
     stale when that port leaves.
@@ -46,13 +48,26 @@ def ensure_bridge(name: str, address: IPv4Interface) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         with contextlib.suppress(FileExistsError):
             fcntl.ioctl(control, SIOCBRADDBR, name.encode() + b"\0")
-        hardware = struct.pack("=H", ARPHRD_ETHER) + b"\x0a\x58" + address.ip.packed
+        hardware = struct.pack("=H", ARPHRD_ETHER) + b"\x0a\x58" + addresses[0].ip.packed[-4:]
         fcntl.ioctl(control, SIOCSIFHWADDR, _request(name, hardware))
-        fcntl.ioctl(control, SIOCSIFADDR, _request(name, _address(address.ip.packed)))
-        fcntl.ioctl(control, SIOCSIFNETMASK, _request(name, _address(address.netmask.packed)))
+        for address in addresses:
+            if address.version == 4:
+                fcntl.ioctl(control, SIOCSIFADDR, _request(name, _address(address.ip.packed)))
+                fcntl.ioctl(control, SIOCSIFNETMASK, _request(name, _address(address.netmask.packed)))
+            else:
+                _add_ipv6(name, address)
         found = fcntl.ioctl(control, SIOCGIFFLAGS, _request(name, b""))
         (flags,) = struct.unpack_from("=H", found, 16)
         fcntl.ioctl(control, SIOCSIFFLAGS, _request(name, struct.pack("=H", flags | IFF_UP)))
+
+
+def _add_ipv6(name: str, address: IPv4Interface | IPv6Interface) -> None:
+    """Without asking the link whether somebody has it: until that is answered nobody could use it."""
+    index = socket.if_nametoindex(name)
+    head = nl.ADDRESS.pack(socket.AF_INET6, address.network.prefixlen, nl.IFA_F_NODAD, 0, index)
+    packed = nl.attribute(nl.IFA_LOCAL, address.ip.packed) + nl.attribute(nl.IFA_ADDRESS, address.ip.packed)
+    with nl.Conversation() as talk:
+        talk.ask(nl.RTM_NEWADDR, nl.NLM_F_CREATE | nl.NLM_F_REPLACE, head + packed)
 
 
 def exists(name: str) -> bool:

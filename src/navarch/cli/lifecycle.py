@@ -161,7 +161,7 @@ def facts(layout: Layout) -> dict[str, Any]:
     found["addresses"] = (
         {
             "api": settings.api_url,
-            "node": settings.node_ip,
+            "node": ",".join(settings.node_ips),
             "dns": settings.dns_ip,
             "pods": settings.cluster_cidr,
             "services": settings.service_cidr,

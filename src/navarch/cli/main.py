@@ -20,7 +20,7 @@ from navarch.cli.addons import addon_app
 from navarch.cli.certificates import certificates_app
 from navarch.cli.imagecommands import image_app
 from navarch.cli.net import net_app
-from navarch.cli.options import DataOption, Form, FormOption, RunOption
+from navarch.cli.options import DataOption, Form, FormOption, PodCidrOption, RunOption, ServiceCidrOption
 from navarch.cli.tokens import token_app
 
 KUBERNETES_VERSION = "v1.36.0"
@@ -53,12 +53,12 @@ def _port(value: int) -> int:
 
 
 def _address(value: str) -> str:
-    from ipaddress import AddressValueError, IPv4Address
+    from navarch.app.ranges import own_addresses
 
     try:
-        return str(IPv4Address(value)) if value else value
-    except AddressValueError as error:
-        raise typer.BadParameter(f"no IPv4 address: {error}") from None
+        return ",".join(own_addresses(value)) if value else value
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _name(value: str) -> str:
@@ -95,7 +95,9 @@ def _duration(value: str) -> str:
 
 PortOption = Annotated[int, typer.Option(help="Port of the API server [6443].", callback=_port, show_default=False)]
 AgentPortOption = Annotated[int, typer.Option(help="Port of the agent [10250].", callback=_port, show_default=False)]
-AddressOption = Annotated[str, typer.Option(help="Address of this machine [found by itself].", callback=_address)]
+AddressOption = Annotated[
+    str, typer.Option(help="Address of this machine, or one of each family [found by itself].", callback=_address)
+]
 NameOption = Annotated[str, typer.Option(help="Name of this node [the host name].", callback=_name)]
 NodesOption = Annotated[
     int,
@@ -231,6 +233,8 @@ def up(
     image_credential_provider_config: ProviderConfigOption = "",
     image_credential_provider_bin_dir: ProviderFolderOption = "",
     nodes: NodesOption = 0,
+    pod_cidr: PodCidrOption = "",
+    service_cidr: ServiceCidrOption = "",
     output_form: FormOption = Form.text,
 ) -> None:
     """Set up and start a cluster on this machine. Harmless where it runs already."""
@@ -241,6 +245,7 @@ def up(
     audit = _audit(audit_policy_file, audit_log_path, audit_log_maxsize, audit_log_maxbackup, audit_log_maxage)
     wanted |= {"node_name": node_name, "api_names": tuple(api_name), **audit, **_kubelet(kubelet_config)}
     wanted |= _providers(image_credential_provider_config, image_credential_provider_bin_dir)
+    wanted |= {"cluster_cidr": pod_cidr, "service_cidr": service_cidr}
     lifecycle.up(Layout(data_dir, run_dir), wanted, parse(registry), nodes=nodes, as_json=output_form is Form.json)
 
 
@@ -439,12 +444,15 @@ def server(
     audit_log_maxsize: AuditSizeOption = 0,
     audit_log_maxbackup: AuditBackupOption = -1,
     audit_log_maxage: AuditAgeOption = 0,
+    pod_cidr: PodCidrOption = "",
+    service_cidr: ServiceCidrOption = "",
 ) -> None:
     """Run the control plane in the foreground (the supervisor does this); what is given is kept for the next time."""
     from navarch.app import machine
 
     said: dict[str, Any] = {"api_port": api_port, "node_ip": node_ip, "node_name": node_name}
     said |= {"etcd_servers": tuple(url for url in etcd_servers.split(",") if url), "etcd_prefix": etcd_prefix}
+    said |= {"cluster_cidr": pod_cidr, "service_cidr": service_cidr}
     said |= {"etcd_cafile": etcd_cafile, "etcd_certfile": etcd_certfile, "etcd_keyfile": etcd_keyfile}
     wanted = {name: value for name, value in said.items() if value}
     wanted |= _audit(audit_policy_file, audit_log_path, audit_log_maxsize, audit_log_maxbackup, audit_log_maxage)

@@ -10,28 +10,35 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from navarch.base.errors import Retryable
 from navarch.net import messages as nl
 
 
-def on(interface: str) -> list[IPv4Address]:
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+def on(interface: str) -> list[IPv4Address | IPv6Address]:
     """Addresses that the kernel learned, or tried to learn, on the interface. Raises: Retryable."""
     number = _number(interface)
     if not number:
         return []
     try:
         with nl.Conversation() as talk:
-            found = list(talk.dump(nl.RTM_GETNEIGH, nl.NEIGHBOUR.pack(socket.AF_INET, number, 0, 0, 0)))
+            found = [
+                body
+                for family in FAMILIES.values()
+                for body in talk.dump(nl.RTM_GETNEIGH, nl.NEIGHBOUR.pack(family, number, 0, 0, 0))
+            ]
     except OSError as error:
         raise Retryable(f"the kernel does not say who is on {interface}: {os.strerror(error.errno or 0)}") from error
-    addresses = []
+    addresses: list[IPv4Address | IPv6Address] = []
     for body in found:
         _, index, state = nl.NEIGHBOUR.unpack_from(body)[:3]
         told = nl.attributes(body[nl.NEIGHBOUR.size :]).get(nl.NDA_DST, b"")
-        if index == number and len(told) == 4 and not state & (nl.NUD_PERMANENT | nl.NUD_NOARP):
-            addresses.append(IPv4Address(told))
+        if index == number and told and not state & (nl.NUD_PERMANENT | nl.NUD_NOARP):
+            addresses.append(ip_address(told))
     return addresses
 
 
@@ -40,10 +47,11 @@ def forget(interface: str, address: str) -> bool:
     number = _number(interface)
     if not number:
         return False
-    body = nl.NEIGHBOUR.pack(socket.AF_INET, number, 0, 0, 0)
+    gone = ip_address(address)
+    body = nl.NEIGHBOUR.pack(FAMILIES[gone.version], number, 0, 0, 0)
     try:
         with nl.Conversation() as talk:
-            talk.ask(nl.RTM_DELNEIGH, 0, body + nl.attribute(nl.NDA_DST, IPv4Address(address).packed))
+            talk.ask(nl.RTM_DELNEIGH, 0, body + nl.attribute(nl.NDA_DST, gone.packed))
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESRCH, errno.ENXIO, errno.ENODEV):
             return False

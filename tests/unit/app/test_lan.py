@@ -15,7 +15,7 @@ SETTINGS = Settings("alfa", "192.0.2.7", nodes=4)
 def test_no_two_share_what_must_not_be_shared() -> None:
     hosts = lan.wanted(LAYOUT, SETTINGS)
     assert [one.name for one in hosts] == ["alfa-2", "alfa-3", "alfa-4"]
-    for part in ("name", "address", "cable", "space", "layout"):
+    for part in ("name", "address", "other", "cable", "space", "layout"):
         assert len({getattr(one, part) for one in hosts}) == 3, part
     network = IPv4Network(lan.NETWORK)
     assert all(IPv4Address(one.address) in network and one.address != str(network[1]) for one in hosts)
@@ -25,7 +25,7 @@ def test_no_two_share_what_must_not_be_shared() -> None:
 
 def test_they_are_told_what_is_their_own() -> None:
     [host] = lan.wanted(LAYOUT, SETTINGS.having(nodes=2))
-    words = host.navarch("join", "https://192.0.2.7:6443", *lan.own_options(host))
+    words = host.navarch("join", "https://192.0.2.7:6443", *lan.own_options(host, SETTINGS))
     assert words[1:5] == ["-m", "navarch", "join", "https://192.0.2.7:6443"]
     assert words[5:] == [
         *("--node-name", "alfa-2", "--node-ip", "10.250.0.2", "--own", "2"),
@@ -67,3 +67,16 @@ def test_names_that_nodes_of_one_machine_share_go_by_their_settings(tmp_path: Pa
 def test_the_way_out_leaves_pods_and_hosts_their_addresses() -> None:
     rules = lan.way_out("10.244.0.0/16")
     assert "ip saddr 10.250.0.0/24 ip daddr != { 10.250.0.0/24, 10.244.0.0/16 } masquerade" in rules
+    assert "ip6" not in rules
+    both = lan.way_out("10.244.0.0/16,fd00:10:244::/56")
+    assert both.startswith(rules)
+    assert "ip6 saddr fd00:10:250::/64 ip6 daddr != { fd00:10:250::/64, fd00:10:244::/56 } masquerade" in both
+
+
+def test_hosts_have_the_families_that_the_cluster_has() -> None:
+    [host] = lan.wanted(LAYOUT, SETTINGS.having(nodes=2))
+    both = SETTINGS.having(cluster_cidr="fd00:10:244::/56,10.244.0.0/16")
+    assert "fd00:10:250::2,10.250.0.2" in lan.own_options(host, both)
+    assert "fd00:10:250::2" in lan.own_options(host, SETTINGS.having(cluster_cidr="fd00:10:244::/56"))
+    assert [str(one) for one in lan.networks_of(both)] == [lan.NETWORK, lan.NETWORK_IPV6]
+    assert [str(one) for one in lan.networks_of(SETTINGS)] == [lan.NETWORK]
