@@ -48,8 +48,8 @@ log = Log("cni")
 @dataclass(frozen=True, slots=True)
 class PodNetwork:
     """config: containerd's cni.conf_dir. state: a directory of ours alone. pod_cidr: this node's, of one family or of
-    both, parted by a comma. table: the proxy's. node_ip: by which other nodes reach this one. limits: whether the plugin
-    is there that keeps pods to a bandwidth.
+    both, parted by a comma. table: the proxy's. node_ip: by which other nodes reach this one. limits: whether the
+    plugin is there that keeps pods to a bandwidth.
 
     With several nodes on one machine, each needs a `config` and a `state` of its own, and a network namespace.
     """

@@ -80,7 +80,7 @@ def network_organs(
     network = machine.pod_network(layout, settings)
     nodes = proxy_nodes(layout, settings)
     listen = [(target.address, target.port) for node in nodes for target in node.own.values()]
-    home = Home(settings.node_name, settings.node_ip, network.pod_cidr, settings.cluster_cidr)
+    home = Home(settings.node_name, ",".join(settings.node_ips), network.pod_cidr, settings.cluster_cidr)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
     return (
         Proxy(informers, planes(settings.table, nodes), clock, page_port=PAGE_PORT),

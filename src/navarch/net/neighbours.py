@@ -15,7 +15,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from navarch.base.errors import Retryable
 from navarch.net import messages as nl
 
-
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 

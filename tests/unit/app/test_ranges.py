@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navarch.app import cidr, identity, machine, ranges
+from navarch.app import cidr, identity, machine, nodenetwork, ranges
 from navarch.app.layout import Layout, Settings, load_settings, save_settings
 from navarch.app.provision import NotProvisioned
 
@@ -180,3 +180,14 @@ def test_what_is_read_says_the_same(text: str) -> None:
     assert ",".join(map(str, found)) == text
     assert ranges.networks(text) == found
     assert ranges.same(text, text)
+
+
+def test_a_node_s_rules_are_made_for_each_family(tmp_path: Path) -> None:
+    settings = Settings("a", "192.0.2.7", other_ip="fd00::7", **ranges.settled(BOTH, NONE))
+    four, other = nodenetwork.proxy_nodes(Layout(tmp_path, tmp_path), settings)
+    assert (four.addresses, four.pod_cidr, four.cluster_cidr) == (("192.0.2.7",), "10.244.0.0/24", "10.244.0.0/16")
+    assert (other.addresses, other.pod_cidr) == (("fd00::7",), "fd00:10:244::/64")
+    assert (other.cluster_cidr, other.service_cidr) == ("fd00:10:244::/56", "fd00:10:96::/112")
+    assert [found.address for node in (four, other) for found in node.own.values()] == ["10.244.0.1", "fd00:10:244::1"]
+    [only] = nodenetwork.proxy_nodes(Layout(tmp_path, tmp_path), NONE.having(node_ip="192.0.2.7"))
+    assert only == only.__class__(**{**{name: getattr(four, name) for name in only.__struct_fields__}, "name": ""})
