@@ -26,8 +26,10 @@ from navarch.kinds.kind import Kind
 from navarch.kinds.registry import DEFAULT
 from navarch.kinds.service import Service
 from navarch.proxy.addresses import IPV6
-from navarch.proxy.announce import plan
+from navarch.proxy.announce import links, plan
+from navarch.proxy.announce.lookout import PATIENCE, Lookout
 from navarch.proxy.announce.run import Announcer
+from navarch.proxy.announce.sockets import carries
 from navarch.proxy.compile import compile_rules
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.rules import Node
@@ -119,8 +121,13 @@ class Host:
             addresses = [{"type": "InternalIP", "address": f"192.0.2.{number}"}]
             await self.status(NODE, "", name, {"conditions": READY, "addresses": addresses})
         informers = Informers(self.client, SystemClock())
-        announcer = Announcer(informers, self.name, SystemClock())
-        self.tasks = [asyncio.ensure_future(informers.run()), asyncio.ensure_future(announcer.run())]
+        self.announcer = Announcer(informers, self.name, SystemClock())
+        self.tasks = [asyncio.ensure_future(informers.run()), asyncio.ensure_future(self.announcer.run())]
+
+    def hears(self) -> bool:
+        """Whether the other one was heard."""
+        found = self.announcer._lookouts.values()
+        return any(each.hardware for lookout in list(found) for each in lookout._heard.values())
 
     async def status(self, kind: Kind, namespace: str, name: str, status: dict[str, Any]) -> None:
         await self.client.patch(kind, namespace, name, {"status": status}, type="merge", subresource="status")
@@ -201,6 +208,50 @@ def test_what_is_sent_to_an_announced_address_of_ipv6_reaches_a_pod() -> None:
         plane.close()
         host.close()
         lan.close()
+
+
+def test_a_node_that_falls_silent_is_replaced_before_anybody_is_told_and_has_its_own_back(link: Link) -> None:
+    """The API says all the time that both are ready."""
+    with ExitStack() as stack:
+        hosts = {name: Host(name, namespace) for name, namespace in link.hosts.items()}
+        for host in hosts.values():
+            stack.callback(host.close)
+            host.do(host.balance(OLD, NEW))
+        lost = plan.speaker(OLD, HARDWARE)
+        (other,) = HARDWARE.keys() - {lost}
+        until(lambda: link.sees(OLD) == lost)
+        until(hosts[other].hears)
+        link.wire.ip(f"link set {lost} down")
+        until(lambda: link.known(OLD) == other)  # told to everybody, without being asked
+        for address in (OLD, NEW):
+            until(lambda: link.sees(address) == other)  # noqa: B023
+        link.wire.ip(f"link set {lost} up")
+        until(lambda: link.known(OLD) == lost)
+        until(lambda: link.sees(OLD) == lost)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.2", "2001:db8::2"])
+def test_a_neighbour_is_asked_for_and_missed_after_three_questions(link: Link, address: str) -> None:
+    """Its kernel answers: nothing of ours runs there."""
+    shown = link.hosts["one"].call(lambda: asyncio.run(links.read()))
+    lookout = link.hosts["one"].call(Lookout, shown[0])
+    try:
+        link.hosts["one"].call(lookout.watch, {address: "two"})
+        assert lookout.look() == (frozenset(), frozenset()), "it was not heard yet"
+        until(lambda: lookout.look()[1] == {"two"})
+        link.wire.ip("link set two down")
+        asked = lookout.asked
+        until(lambda: lookout.look()[0] == {"two"})
+        assert PATIENCE <= lookout.asked - asked <= PATIENCE + 2, "one question each time, and no more are needed"
+        link.wire.ip("link set two up")
+        until(lambda: lookout.look()[1] == {"two"})
+        link.wire.ip("link set one down")
+        until(lambda: not carries(lookout._arp, lookout.link))  # the kernel tells of it a moment later
+        for _ in range(2 * PATIENCE):
+            silent, _ = lookout.look()
+            assert not silent, "whose own cable is out blames nobody"
+    finally:
+        lookout.close()
 
 
 def test_a_link_that_goes_and_comes_is_found_again(link: Link) -> None:

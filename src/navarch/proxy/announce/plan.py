@@ -53,13 +53,11 @@ def _weight(address: str, name: str) -> bytes:
     return hashlib.blake2b(f"{name}\0{address}".encode(), digest_size=8).digest()
 
 
-def announced(
-    me: str,
-    services: Iterable[tuple[Service, Sequence[EndpointSlice]]],
-    taking: frozenset[str],
-    own: frozenset[str],
-) -> frozenset[str]:
-    """The addresses that this node answers for. services: with their slices; taking: `candidates` of all nodes."""
+def shares(
+    services: Iterable[tuple[Service, Sequence[EndpointSlice]]], taking: frozenset[str], own: frozenset[str]
+) -> Mapping[str, frozenset[str]]:
+    """Each address with the nodes that may answer for it. services: with their slices; taking: `candidates` of all
+    nodes; own: the nodes' addresses."""
     found: dict[str, frozenset[str]] = {}
     for service, slices in services:
         able = taking
@@ -68,7 +66,28 @@ def announced(
         for address in addresses(service):
             if address not in own:
                 found[address] = found.get(address, frozenset()) | able
-    return frozenset(address for address, able in found.items() if speaker(address, able) == me)
+    return found
+
+
+def announced(me: str, shared: Mapping[str, frozenset[str]], silent: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The addresses that this node answers for. shared: `shares`; silent: nodes that the link hears no more."""
+    return frozenset(address for address, able in shared.items() if speaker(address, able - silent) == me)
+
+
+def watched(me: str, shared: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
+    """The nodes to whom this one is next, with the addresses that would come to it: each address has one watcher."""
+    found: dict[str, set[str]] = {}
+    for address, able in shared.items():
+        if me in able and (first := speaker(address, able)) != me and speaker(address, able - {first}) == me:
+            found.setdefault(first, set()).add(address)
+    return {name: frozenset(each) for name, each in found.items()}
+
+
+def asked_at(node: Node, link: Link) -> str:
+    """The address by which a node is asked for on a link whether it is there; "" when it has none."""
+    inner = [each.address for each in node.status.addresses if each.type == "InternalIP"]
+    near = [each for each in inner if any(ip_address(each) in ip_interface(net).network for net in link.networks)]
+    return min(near or inner, key=lambda each: ":" in each, default="")
 
 
 def link_of(address: str, links: Sequence[Link]) -> Link | None:

@@ -3,14 +3,13 @@
 From user space and not by the kernel's proxy entries: those go on answering when the agent has died and another node
 has taken over. Needs CAP_NET_RAW.
 
-Source: packet(7), raw(7), ipv6(7)
+Source: RFC 826, RFC 4861, RFC 5227
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -18,12 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from navarch.base.log import Log
 from navarch.proxy.announce import packets
 from navarch.proxy.announce.plan import Link
+from navarch.proxy.announce.sockets import PACKET_LIMIT_BYTES, arp_socket, attach, neighbour_socket
 
-SO_ATTACH_FILTER = 26
-ICMP6_FILTER = 1
 BATCH = 64
 """Questions read before other work has its turn."""
-PACKET_LIMIT_BYTES = 2048
+DEFENDED_S = 10.0
+"""So seldom an address is claimed again that another has claimed. Source: RFC 5227, section 2.4 (b)"""
 
 _log = Log("proxy")
 
@@ -36,10 +35,11 @@ class Responder:
         self._lost = lost
         self._addresses: frozenset[str] = frozenset()
         self._groups: set[str] = set()
+        self._defended_s: dict[str, float] = {}
         self._loop = asyncio.get_running_loop()
-        self._arp = _arp_socket(link)
+        self._arp = arp_socket(link, packets.arp_filter(()))
         try:
-            self._neighbours: socket.socket | None = _neighbour_socket(link)
+            self._neighbours: socket.socket | None = neighbour_socket(link, packets.SOLICITATION)
         except OSError as error:  # a kernel without IPv6
             _log.debug("no neighbour discovery", link=link.name, error=error)
             self._neighbours = None
@@ -58,7 +58,8 @@ class Responder:
         """These from now on, and no others. Returns those that are new. Raises: OSError."""
         new = addresses - self._addresses
         self._addresses = addresses
-        _attach(self._arp, packets.arp_filter([each for each in addresses if ":" not in each]))
+        self._defended_s = {address: at_s for address, at_s in self._defended_s.items() if address in addresses}
+        attach(self._arp, packets.arp_filter([each for each in addresses if ":" not in each]))
         groups = {packets.solicited_group(each) for each in addresses if ":" in each}
         if self._neighbours is not None:
             for group in groups - self._groups:
@@ -97,13 +98,21 @@ class Responder:
                 if asked.hardware == self.link.hardware:
                     continue  # our own announcement
                 if asked.sender == asked.target:
-                    _log.warning(
-                        "somebody else on the link has an address of the load balancer",
-                        address=asked.target,
-                        link=self.link.name,
-                        hardware=asked.hardware.hex(":"),
-                    )
+                    self._defend(asked)
                 self._arp.sendto(packets.arp_reply(asked, self.link.hardware), self._to(asked.hardware))
+
+    def _defend(self, asked: packets.Asked) -> None:
+        """Somebody says that an address of ours is theirs: the whole link is told otherwise, now and then."""
+        _log.warning(
+            "somebody else on the link has an address of the load balancer",
+            address=asked.target,
+            link=self.link.name,
+            hardware=asked.hardware.hex(":"),
+        )
+        now_s = self._loop.time()
+        if now_s - self._defended_s.get(asked.target, -DEFENDED_S) >= DEFENDED_S:
+            self._defended_s[asked.target] = now_s
+            self.announce((asked.target,))
 
     def _neighbours_readable(self, neighbours: socket.socket) -> None:
         with self._failing():
@@ -129,38 +138,3 @@ class Responder:
             _log.warning("a link takes no part any more", link=self.link.name, error=error)
             self.close()
             self._lost()
-
-
-def _arp_socket(link: Link) -> socket.socket:
-    made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
-    try:
-        _attach(made, packets.arp_filter(()))  # nothing passes before it is known what is asked for
-        made.bind((link.name, packets.ETHERTYPE_ARP))
-    except OSError:
-        made.close()
-        raise
-    return made
-
-
-def _neighbour_socket(link: Link) -> socket.socket:
-    made = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
-    try:
-        blocked = bytearray(b"\xff" * 32)
-        blocked[packets.SOLICITATION // 32 * 4 : packets.SOLICITATION // 32 * 4 + 4] = struct.pack(
-            "=I", 0xFFFFFFFF & ~(1 << packets.SOLICITATION % 32)
-        )
-        made.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, bytes(blocked))
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.name.encode() + b"\0")
-        for option in (socket.IPV6_UNICAST_HOPS, socket.IPV6_MULTICAST_HOPS):
-            made.setsockopt(socket.IPPROTO_IPV6, option, 255)  # others are not believed
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
-    except OSError:
-        made.close()
-        raise
-    return made
-
-
-def _attach(made: socket.socket, program: bytes) -> None:
-    """The kernel copies the program, so it need live no longer than the call."""
-    held = ctypes.create_string_buffer(program, len(program))
-    made.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(held)))

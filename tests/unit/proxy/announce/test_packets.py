@@ -73,3 +73,32 @@ def test_only_questions_for_our_own_wake_us(ours: set[int], target: int, questio
     packet = REQUEST[:7] + (b"\1" if question else b"\2") + REQUEST[8:-1] + bytes([target])
     expected = question and (target in ours or len(ours) > packets.FILTERED_LIMIT)
     assert passes(program, packet) == expected
+
+
+def reply(last: int) -> bytes:
+    asked = packets.Asked(f"192.0.2.{last}", "192.0.2.1", b"\1" * 6)
+    return packets.arp_reply(asked, b"\2" * 6)
+
+
+def test_a_probe_teaches_nobody_anything_and_its_answer_is_read() -> None:
+    asked = packets.read_arp(packets.arp_probe("192.0.2.9", b"\1" * 6))
+    assert asked == packets.Asked("192.0.2.9", "", b"\1" * 6)
+    assert packets.read_arp_reply(reply(9)) == ("192.0.2.9", b"\2" * 6)
+    assert packets.read_arp_reply(packets.arp_probe("192.0.2.9", b"\1" * 6)) is None
+    assert packets.read_arp_reply(reply(9)[:-1]) is None
+
+
+def test_a_solicitation_and_the_advertisement_that_answers_it() -> None:
+    assert packets.read_solicitation(packets.solicitation("2001:db8::9", b"\1" * 6)) == "2001:db8::9"
+    told = packets.advertisement("2001:db8::9", b"\2" * 6, solicited=True)
+    assert packets.read_advertisement(told) == ("2001:db8::9", b"\2" * 6)
+    assert packets.read_advertisement(told[:24]) == ("2001:db8::9", b""), "it need not say what was asked at"
+    assert packets.read_advertisement(told[:23]) is None
+    assert packets.read_advertisement(packets.solicitation("2001:db8::9", b"\1" * 6)) is None
+
+
+@given(st.sets(st.integers(1, 9), max_size=5), st.integers(1, 9), st.booleans())
+def test_only_answers_of_those_we_asked_wake_us(ours: set[int], sender: int, answer: bool) -> None:
+    program = packets.arp_reply_filter([f"192.0.2.{last}" for last in ours])
+    packet = reply(sender) if answer else packets.arp_announcement(f"192.0.2.{sender}", b"\2" * 6)
+    assert passes(program, packet) == (answer and sender in ours)

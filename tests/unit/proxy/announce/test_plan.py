@@ -16,13 +16,17 @@ from navarch.proxy.announce.plan import (
     Link,
     addresses,
     announced,
+    asked_at,
     by_link,
     candidates,
     link_of,
     own_addresses,
+    shares,
     speaker,
+    watched,
 )
 
+NOBODY: frozenset[str] = frozenset()
 NAMES = st.sets(st.text("abcdef", min_size=1, max_size=3), min_size=1, max_size=8)
 
 
@@ -64,14 +68,40 @@ def test_what_is_on_the_link() -> None:
 def test_just_one_answers_and_those_who_stay_keep_theirs(names: set[str], count: int) -> None:
     services = [(service(f"192.0.2.{number}"), ()) for number in range(count)]
     everybody = frozenset(names)
-    shares = {name: announced(name, services, everybody, frozenset()) for name in names}
-    assert sum(map(len, shares.values())) == count
+    held = {name: announced(name, shares(services, everybody, frozenset())) for name in names}
+    assert sum(map(len, held.values())) == count
     gone = min(names)
     left = everybody - {gone}
     for name in left:
-        after = announced(name, services, left, frozenset())
-        assert shares[name] <= after
-        assert after - shares[name] <= shares[gone]
+        after = announced(name, shares(services, left, frozenset()))
+        assert held[name] <= after
+        assert after - held[name] <= held[gone]
+
+
+@given(NAMES, st.integers(1, 30), st.sets(st.text("abcdef", min_size=1, max_size=3), max_size=3))
+def test_each_address_has_one_watcher_who_has_it_when_its_node_falls_silent(
+    names: set[str], count: int, away: set[str]
+) -> None:
+    shared = shares([(service(f"192.0.2.{number}"), ()) for number in range(count)], frozenset(names - away), NOBODY)
+    held = {name: announced(name, shared) for name in names}
+    watch = {name: watched(name, shared) for name in names}
+    assert not any(watch[name] for name in away & names), "who may not have it does not ask for it"
+    for name, mine in held.items():
+        watchers = [watch[other].get(name, NOBODY) for other in names]
+        assert sum(map(len, watchers)) == (len(mine) if len(names - away) > 1 else 0), "and nobody twice"
+        for other in names - {name}:
+            taken = announced(other, shared, frozenset({name})) - held[other]
+            assert taken == watch[other].get(name, NOBODY)
+
+
+def test_where_a_node_is_asked_for() -> None:
+    assert asked_at(node("a", address="192.0.2.9"), OUTER) == "192.0.2.9"
+    assert asked_at(node("a", address="10.0.0.9"), OUTER) == "10.0.0.9", "a kernel answers for all it has"
+    assert asked_at(node("a", address="2001:db8::9"), INNER) == "2001:db8::9"
+    assert asked_at(msgspec.convert({}, Node), INNER) == ""
+    both = [{"type": "InternalIP", "address": each} for each in ("2001:db8::9", "10.0.0.9", "192.0.2.9")]
+    assert asked_at(msgspec.convert({"status": {"addresses": both}}, Node), OUTER) == "192.0.2.9"
+    assert asked_at(msgspec.convert({"status": {"addresses": both}}, Node), INNER) == "10.0.0.9"
 
 
 def test_where_pods_are_is_heeded_where_that_is_asked_for() -> None:
@@ -79,12 +109,12 @@ def test_where_pods_are_is_heeded_where_that_is_asked_for() -> None:
     everybody = frozenset("abc")
     for up in "abc":
         slices = [ends(**{name: name == up for name in "abc"})]
-        assert [name for name in "abc" if announced(name, [(local, slices)], everybody, frozenset())] == [up]
-    assert not any(announced(name, [(local, [ends()])], everybody, frozenset()) for name in "abc")
+        assert [name for name in "abc" if announced(name, shares([(local, slices)], everybody, NOBODY))] == [up]
+    assert not any(announced(name, shares([(local, [ends()])], everybody, NOBODY)) for name in "abc")
 
 
 def test_addresses_of_nodes_are_left_to_them() -> None:
-    assert announced("a", [(service("192.0.2.1"), ())], frozenset("a"), frozenset({"192.0.2.1"})) == frozenset()
+    assert announced("a", shares([(service("192.0.2.1"), ())], frozenset("a"), frozenset({"192.0.2.1"}))) == NOBODY
     assert speaker("192.0.2.1", ()) == ""
 
 
