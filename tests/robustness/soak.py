@@ -65,6 +65,12 @@ def _history_etcd(folder: Path, seed: int) -> dict[str, Any]:
         return asdict(record(pair, seed, seconds=12, kill=4))
 
 
+def _matrix(folder: Path, seed: int) -> dict[str, Any]:
+    from matrix import play as playing_policies
+
+    return playing_policies(folder, seed)
+
+
 def _rotations(folder: Path, seed: int) -> dict[str, Any]:
     sys.path.insert(0, str(ROOT / "tests" / "node"))
     from rotation import play as rotating
@@ -117,6 +123,12 @@ SOAKS = {
         8,
         2,
         lambda folder, seed: asdict(neighbours.play(folder, seed)),
+    ),
+    "matrix": Soak(
+        "times the whole matrix of network policies between pods of three nodes, by real connections and by traces",
+        3,
+        1,
+        _matrix,
     ),
     "policies": Soak("times the whole matrix of network policies, by real connections", 10, 1, packets.matrix),
     "packets": Soak(

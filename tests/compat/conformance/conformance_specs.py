@@ -110,7 +110,8 @@ def page() -> str:
         "Written by `tests/compat/conformance/conformance_specs.py` from the tests' marks. Change those, not this.",
         "The specs of the conformance suite of Kubernetes 1.36 by name, and for each the test of this project that "
         "shows the behaviour, or why there is none. The suite itself is not run: it needs images from registries, and "
-        "machines. Tests under `compat` use simulated nodes, those under `node` real containers and the kernel.",
+        "machines. Tests under `compat` use simulated nodes, those under `node` real containers and the kernel, those "
+        "under `node/hosts` three nodes, between which everything that they send crosses a network.",
         "\n".join(("| group | shown | not shown |", "|---|---|---|", *heads)),
     ]
     for each in groups:

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "compat" / "conformance"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "conformance"))
+sys.path.insert(0, str(Path(__file__).parent))
 
+import crew as ship
 from real_cluster import Kubectl, until
 from shared_cluster import Node, brought_up, nodes_of_the_machine, own_namespace, ready_nodes
 
@@ -34,4 +38,13 @@ def kubectl(three_hosts: Path, nodes: Sequence[Node], request: pytest.FixtureReq
     whatever other modules did to it."""
     with own_namespace(three_hosts, request.module.__name__) as found:
         until("all nodes to be Ready", lambda: ready_nodes(found) == {node.name for node in nodes})
+        yield found
+
+
+@pytest.fixture(scope="package")
+def crew(three_hosts: Path) -> Iterator[ship.Crew]:
+    """Nine pods in three namespaces and one on the network of each node, which ask whom they are told to."""
+    nodes = nodes_of_the_machine()
+    until("all nodes to be Ready", lambda: ready_nodes(Kubectl(three_hosts)) == {node.name for node in nodes})
+    with ship.crew(three_hosts, nodes) as found:
         yield found
