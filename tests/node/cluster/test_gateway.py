@@ -510,7 +510,7 @@ def test_it_goes_and_leaves_what_others_made(front: Kubectl, ask: Ask, door: str
     assert states == {"gateway": "off", "ingress": "ready"}
     left = front("get", "crd", "-o", "name").split()
     assert f"customresourcedefinition.apiextensions.k8s.io/httproutes.{GROUP}" in left
-    assert f"customresourcedefinition.apiextensions.k8s.io/tlsroutes.{GROUP}" not in left
+    assert f"customresourcedefinition.apiextensions.k8s.io/gatewayclasses.{GROUP}" not in left
     assert "httproute.gateway.networking.k8s.io/web" in front("get", "httproutes", "-o", "name")
     until("nobody to serve it", lambda: ask("web.test").by == "404")
     front("delete", *(name for name in left if name.endswith(GROUP)))
