@@ -27,6 +27,7 @@ from navarch.dns.upstream import Forwarder
 from navarch.dns.zone import Entry, Zone
 from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.service import Service
+from navarch.proxy.addresses import IPV4, IPV6, Family
 from navarch.proxy.compile import compile_service
 from navarch.proxy.joining import Joiner
 from navarch.proxy.nft import NftDataplane
@@ -34,16 +35,24 @@ from navarch.proxy.rules import Node
 from navarch.testing.netns import NetworkNamespace
 
 NODE = Node(name="n1", addresses=("192.0.2.10",), pod_cidr="10.244.0.0/24", cluster_cidr="10.244.0.0/16")
+NODE_IPV6 = Node(name="n1", addresses=("2001:db8::10",), pod_cidr="fd00:244::/64", cluster_cidr="fd00:244::/48")
 LISTEN = ("127.0.0.1", 10053)
 WINDOW = 16
 
 
-def service(number: int, endpoints: int) -> tuple[Service, list[EndpointSlice]]:
-    spec = {"clusterIP": f"10.{96 + number // 62500}.{number // 250 % 250}.{number % 250}", "ports": [{"port": 80}]}
+def service(number: int, endpoints: int, family: Family = IPV4) -> tuple[Service, list[EndpointSlice]]:
+    spec: dict[str, Any] = {
+        "clusterIP": f"10.{96 + number // 62500}.{number // 250 % 250}.{number % 250}",
+        "ports": [{"port": 80}],
+    }
     metadata = {"name": f"s{number}", "namespace": "default"}
     base = number * 3
     addresses = [f"10.244.{(base + k) // 250 % 250}.{(base + k) % 250}" for k in range(endpoints)]
-    ends = {"endpoints": [{"addresses": [each], "nodeName": "n2"} for each in addresses], "ports": [{"port": 8080}]}
+    if family is IPV6:
+        spec["clusterIP"] = f"fd00:96::{number + 1:x}"
+        addresses = [f"fd00:244::{base + k + 1:x}" for k in range(endpoints)]
+    ready = [{"addresses": [each], "nodeName": "n2"} for each in addresses]
+    ends = {"addressType": family.name, "endpoints": ready, "ports": [{"port": 8080}]}
     made = msgspec.convert({"metadata": metadata, "spec": {"selector": {"a": "b"}, **spec}}, Service)
     return made, [msgspec.convert(ends, EndpointSlice)]
 
@@ -65,15 +74,15 @@ async def timed(step: Callable[[], Awaitable[None]], rounds: int) -> dict[str, f
     return {"wall_ms": round(statistics.median(wall), 1), "cpu_ms": round(statistics.median(cpu), 1)}
 
 
-async def rules(services: int) -> dict[str, Any]:
+async def rules(services: int, node: Node = NODE) -> dict[str, Any]:
     """One endpoint of one of so many services goes and comes, against writing everything."""
     started = time.perf_counter()
     joiner = Joiner()
     for number in range(services):
-        joiner.put(f"default/s{number}", compile_service(*service(number, 3), NODE))
-    everything = joiner.rules(NODE)
+        joiner.put(f"default/s{number}", compile_service(*service(number, 3, node.family), node))
+    everything = joiner.rules(node)
     compiled_ms = (time.perf_counter() - started) * 1e3
-    plane = NftDataplane("navarch-benchmark")
+    plane = NftDataplane("navarch-benchmark", node.family)
     number = 0
 
     async def whole() -> None:
@@ -82,10 +91,10 @@ async def rules(services: int) -> dict[str, Any]:
     async def part() -> None:
         nonlocal number
         number += 1
-        one, slices = service(7, 2 + number % 2)
-        changed = compile_service(one, slices, NODE)
+        one, slices = service(7, 2 + number % 2, node.family)
+        changed = compile_service(one, slices, node)
         joiner.put("default/s7", changed)
-        await plane.replace(plane.current(), joiner.rules(NODE))
+        await plane.replace(plane.current(), joiner.rules(node))
 
     found = {
         "compile_ms": round(compiled_ms, 1),
@@ -136,6 +145,7 @@ async def every_case() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for services in (100, 1000, 10_000):
         found[f"rules of {services} services with 3 endpoints"] = await rules(services)
+    found["rules of 10000 services with 3 endpoints of IPv6"] = await rules(10_000, NODE_IPV6)
     found["DNS questions asked before"] = await names(100_000, 100)
     found["DNS questions asked for the first time"] = await names(10_000, 10_000)
     return found
