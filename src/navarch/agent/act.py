@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from navarch.agent import bandwidth, hooks, resources, specs
+from navarch.agent import bandwidth, halt, hooks, resources, specs
 from navarch.agent.allotments import Allotments, NotAllotted
 from navarch.agent.cgroups import Cgroups
 from navarch.agent.classes import RuntimeClasses, check_user_namespace
@@ -56,11 +56,14 @@ from navarch.agent.volumes.storage import Storage
 from navarch.agent.work import Work
 from navarch.base.clock import Clock
 from navarch.base.errors import ApiError, Conflict, NotFound, Retryable
+from navarch.base.log import Log
 from navarch.client.client import Client
 from navarch.client.events import NO_NOTES, Recorder
 from navarch.kinds import POD
 from navarch.kinds.object import Object
 from navarch.kinds.podspec.container import Container, EphemeralContainer
+
+_log = Log("agent")
 
 Services = Callable[[str, bool], Iterable[ServiceAddress]]
 """(namespace, whether all services or only the API server's own) -> what containers there are told by variables."""
@@ -336,6 +339,41 @@ class Actor:
         self.tell(work, "Normal", "ResizeCompleted", "Pod resize completed")
 
     async def _stop_container(self, work: Work, step: StopContainer) -> None:
+        evicted = work.evicted
+        if evicted is None or not self._t.cgroups.active:
+            await self._stop(work, step)
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                killer = group.create_task(self._kill_in_time(work, step, at_once=evicted.of_disk))
+                await self._stop(work, step)
+                killer.cancel()
+        except* RuntimeFailure as failures:
+            raise failures.exceptions[0] from failures
+
+    def _has_hook(self, work: Work, step: StopContainer) -> bool:
+        try:
+            return specs.find_container(work.pod, step.container).lifecycle.pre_stop is not None
+        except KeyError:  # a container of a pod that is no longer known
+            return False
+
+    async def _kill_in_time(self, work: Work, step: StopContainer, *, at_once: bool) -> None:
+        """The runtime kills too, but on a node in distress it comes to it late.
+
+        at_once: unless the container could make use of its time; meanwhile it does what it has to go for.
+        """
+        find = self._t.cgroups.container
+        group, frozen = find(work.uid, step.container_id, "pids"), find(work.uid, step.container_id, "freezer")
+        if group is None:  # it has ended, or belongs to a runtime with groups of its own
+            return
+        try:
+            if not at_once or self._has_hook(work, step) or await asyncio.to_thread(halt.hears, group):
+                await self._t.clock.sleep(max(step.grace_s, 0.0))
+            await asyncio.to_thread(halt.kill, group, frozen)
+        except OSError as error:
+            _log.warning("a container is left to its runtime", container=step.container_id, error=error)
+
+    async def _stop(self, work: Work, step: StopContainer) -> None:
         if step.hurry:
             await self._t.runtime.stop_container(step.container_id, step.grace_s)
             return

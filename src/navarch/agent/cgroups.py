@@ -246,6 +246,14 @@ class Cgroups:
         found = [group.name.removeprefix("pod") for place in places for group in place.glob("pod*")]
         return list(dict.fromkeys(found))
 
+    def container(self, uid: str, container_id: str, controller: str = "") -> Path | None:
+        """The group of a pod's container, for one controller of version 1; None where there is none."""
+        if not self.active:
+            return None
+        point = self._hierarchy.unified or self._hierarchy.controllers.get(controller)
+        places = [] if point is None else [point / group.lstrip("/") / container_id for group in self._groups_of(uid)]
+        return next((place for place in places if place.is_dir()), None)
+
     def remove(self, uid: str) -> bool:
         """Whatever quality of service the pod had; False while something still dies in one of its groups."""
         return False not in [self._remove(group) for group in self._groups_of(uid)]

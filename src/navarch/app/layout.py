@@ -90,6 +90,11 @@ class Layout:
         return self.run / "supervisor.json"
 
     @property
+    def unwritten(self) -> Path:
+        """How much the machine let wait to be written before."""
+        return self.data / "unwritten.json"
+
+    @property
     def remembered(self) -> Path:
         """What `up` changed on the machine and `down` has to put back."""
         return self.data / "remembered.json"

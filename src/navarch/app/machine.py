@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from navarch.app import ask, bandwidth, cidr, containerd, identity, provision, ranges, supervisor
+from navarch.app import ask, bandwidth, cidr, containerd, identity, provision, ranges, supervisor, unwritten
 from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
 from navarch.app.layout import Layout, Settings, load_settings, save_settings, write_atomically
@@ -142,6 +142,7 @@ def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Pro
     if not settings.server:
         identity.prepare(layout, settings, SystemClock())
     pod_network(layout, settings).ensure()
+    unwritten.bound(layout.unwritten)
     runtime = containerd_settings(layout)
     containerd.prepare(runtime, settings.registries)
     return process_list(layout, runtime.command, server=not settings.server)

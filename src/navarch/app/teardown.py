@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from navarch.agent.logind import OVERRIDE as LOGIND_OVERRIDE
-from navarch.app import containerd, kubeconfig, lan, machine, preload, processes
+from navarch.app import containerd, kubeconfig, lan, machine, preload, processes, unwritten
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.app.machine import Say, Step
 from navarch.base.errors import Retryable
@@ -94,6 +94,7 @@ def machine_steps(layout: Layout, settings: Settings | None) -> list[Step]:
             asyncio.run(containerd.unmount_below(folder))
         remove_cgroups(group)
         LOGIND_OVERRIDE.unlink(missing_ok=True)
+        unwritten.restore(layout.unwritten)
         machine.remove_all([layout.run, *preload.all_but_archives(layout.data, layout.images)])
         remove_empty_folders()
 

@@ -31,6 +31,7 @@ OTHERS = {
 }
 
 
+SETTINGS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding", "vm/dirty_bytes", "vm/dirty_ratio")
 OURS = re.compile(r"/var/lib/navarch|/run/navarch")
 
 
@@ -64,7 +65,7 @@ def traces() -> dict[str, object]:
             for path in Path(folder).glob("*navarch*")
         ),
         "results": sorted(str(path) for path in Path("/var/lib/cni").glob("**/*")),
-        "settings": [Path(f"/proc/sys/net/ipv4/{name}").read_text() for name in ("ip_forward", "conf/all/forwarding")],
+        "settings": [Path("/proc/sys", name).read_text() for name in SETTINGS],
     }
 
 

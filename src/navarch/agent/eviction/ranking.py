@@ -100,6 +100,11 @@ class Eviction:
     reason: str = EVICTED
     notes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def of_disk(self) -> bool:
+        """Whether it goes for what it holds on a disk."""
+        return "fs." in self.cause
+
 
 def is_critical(pod: Pod) -> bool:
     """Whether the node needs it to work: static pods, their mirrors, and the highest priorities."""

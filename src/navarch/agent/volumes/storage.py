@@ -7,7 +7,6 @@ verbs are idempotent: an agent that was restarted mounts again what is mounted a
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from navarch.agent.config import AgentConfig, Paths
 from navarch.agent.downward import Surroundings
 from navarch.agent.environment import Lookup
 from navarch.agent.runtime import DeviceMapping, Mount, RuntimeFailure, RuntimeInfo
-from navarch.agent.volumes import kernel, shown
+from navarch.agent.volumes import shown
 from navarch.agent.volumes.claims import Claims
 from navarch.agent.volumes.csi.volumes import CsiVolumes
 from navarch.agent.volumes.directories import EmptyDirs, HostPaths
@@ -29,6 +28,7 @@ from navarch.agent.volumes.localvolumes import LocalVolumes
 from navarch.agent.volumes.maker import Made, Maker, Wanted, source_of
 from navarch.agent.volumes.nfs import NfsVolumes
 from navarch.agent.volumes.objectfiles import ObjectFiles
+from navarch.agent.volumes.removal import remove_tree
 from navarch.agent.volumes.tokens import PodTokens
 from navarch.agent.volumes.use import VolumeUse, on_disk
 from navarch.base.clock import Clock
@@ -259,23 +259,9 @@ class DiskStorage:
         try:
             for maker in self._makers.values():
                 await maker.remove(uid)
-            await asyncio.to_thread(_remove_tree, self._paths.pod(uid))
+            await remove_tree(self._paths.pod(uid), self._clock)
         except OSError as error:
             raise RuntimeFailure(f"the pod's directory cannot be removed: {error}") from error
 
     async def remove_logs(self, namespace: str, name: str, uid: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._paths.pod_logs(namespace, name, uid), True)
-
-
-def _remove_tree(path: Path) -> None:
-    """Detach every mount in it first: what is mounted must not be deleted along.
-
-    Raises: OSError, also when something stays mounted.
-    """
-    if not path.exists():
-        return
-    for point in kernel.mounts_below(path):
-        kernel.unmount(point)
-    if left := kernel.mounts_below(path):
-        raise OSError(errno.EBUSY, "still mounted", str(left[0]))
-    shutil.rmtree(path)
