@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 
 import orjson
@@ -101,8 +102,9 @@ def policy(name: str, app: str, **spec: Any) -> dict[str, Any]:
 
 
 def six(address: str) -> str:
-    """An address of a pod in IPv6: 10.244.1.6 has fd00:10:244:1::6."""
-    return address.replace(".", ":", 3)[::-1].replace(":", "::", 1)[::-1].replace("10:244", "fd00:10:244", 1)
+    """An address of a pod in IPv6, in its one proper form: 10.244.1.6 has fd00:10:244:1::6."""
+    network, host = address.split(".")[2:]
+    return str(ip_address(f"fd00:10:244:{network}::{host}"))
 
 
 def both_service(**spec: Any) -> dict[str, Any]:
