@@ -25,6 +25,8 @@ from navarch.kinds import ALL as KINDS
 
 PATIENCE_S = 120.0
 LOOK_S = 0.1
+ANSWER_S = 30.0
+"""What is applied is large, and the machine may be busy."""
 CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 NODES = "/api/v1/nodes"
 
@@ -52,7 +54,7 @@ class Cluster:
     layout: Layout
 
     def one(self, document: Document) -> Document | None:
-        status, said = ask.ask(self.layout.server_socket, path(document))
+        status, said = self._told(path(document))
         return None if status == 404 else _checked(status, said, path(document))
 
     def found(self, addon: Addon) -> Mapping[Key, Document]:
@@ -73,12 +75,12 @@ class Cluster:
         return deployment is not None and plans.available(deployment)
 
     def served(self, definition: Document) -> bool:
-        status, _ = ask.ask(self.layout.server_socket, _all_of(definition))
+        status, _ = self._told(_all_of(definition))
         return status == 200
 
     def used(self, definition: Document) -> bool:
         """There are objects of the kind that it defines."""
-        status, said = ask.ask(self.layout.server_socket, _all_of(definition))
+        status, said = self._told(_all_of(definition))
         return status == 200 and bool(said["items"])
 
     def nodes_with(self, image: str) -> list[str]:
@@ -92,7 +94,7 @@ class Cluster:
 
     def delete(self, documents: Sequence[Document]) -> None:
         for document in documents:
-            status, said = ask.ask(self.layout.server_socket, path(document), method="DELETE")
+            status, said = self._told(path(document), method="DELETE")
             if status != 404:
                 _checked(status, said, path(document))
 
@@ -100,8 +102,10 @@ class Cluster:
         return plans.other_default(self._ask("GET", CLASSES)["items"], addon.keys)
 
     def _ask(self, method: str, target: str, body: Document | None = None, form: str = "application/json") -> Any:
-        status, said = ask.ask(self.layout.server_socket, target, method=method, body=body, content_type=form)
-        return _checked(status, said, target)
+        return _checked(*self._told(target, method=method, body=body, content_type=form), target)
+
+    def _told(self, target: str, **more: Any) -> tuple[int, Any]:
+        return ask.ask(self.layout.server_socket, target, timeout_s=ANSWER_S, **more)
 
 
 def _checked(status: int, said: Any, target: str) -> Any:
