@@ -17,6 +17,7 @@ from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.networkpolicy import NetworkPolicy
 from navarch.kinds.service import Service
 from navarch.proxy.addresses import FAMILIES, IPV4, IPV6, Family, family_of
+from navarch.proxy.announce.plan import balanced
 from navarch.proxy.compile import compile_rules
 from navarch.proxy.podfacts import PodFacts
 from navarch.proxy.policy import Policies
@@ -116,8 +117,8 @@ def services(
     if kind == "LoadBalancer":
         spec["loadBalancerSourceRanges"] = [other for each in draw(RANGES) for other in every(each)]
         mode = draw(st.sampled_from(("VIP", "Proxy")))
-        balanced = [{"ip": each, "ipMode": mode} for each in every(f"198.51.100.{number}")]
-        status = {"loadBalancer": {"ingress": balanced}}
+        reached = [{"ip": each, "ipMode": mode} for each in every(f"198.51.100.{number}")]
+        status = {"loadBalancer": {"ingress": reached}}
     if draw(st.booleans()):
         spec["externalIPs"] = every(f"198.51.100.{100 + number}")
     ports = [{"port": draw(st.sampled_from(PORTS)), "protocol": protocol}]
@@ -188,8 +189,10 @@ def scenes(draw: st.DrawFn, families: tuple[Family, ...] = (IPV4,)) -> Scene:
     count = draw(st.integers(0, 2))
     made = [draw(services(number, families)) for number in range(1, count + 1)]
     policies, said = draw(POLICIES), draw(st.sampled_from(SETTINGS))
+    closed = balanced((service for service, _ in made), frozenset())
     rules = [
-        compile_rules(made, (), said.on(NODES[each]), isolation_of(policies, each).isolation()) for each in families
+        compile_rules(made, (), said.on(NODES[each]), isolation_of(policies, each).isolation(), closed)
+        for each in families
     ]
     asked = [packet for each in families for packet in packets([service for service, _ in made], each)]
     return Scene(tuple(rules), tuple(asked))
@@ -205,7 +208,7 @@ def packets(made: Sequence[Service], family: Family) -> list[tuple[str, Packet]]
         inside = family.those(service.spec.cluster_ips)
         outside = (*service.spec.external_ips, *(each.ip for each in service.status.load_balancer.ingress))
         doors += [(address, port.port) for address in (*inside, *family.those(outside))]
-        doors += [(address, 81) for address in inside]
+        doors += [(address, 81) for address in (*inside, *family.those(balanced([service], frozenset())))]
         if port.node_port:
             doors += [(hosts["node"], port.node_port), (in_family(family, GATEWAY), port.node_port)]
     return [

@@ -237,6 +237,23 @@ def test_external_addresses_and_source_ranges(world: World) -> None:
     assert world.call("b", "198.51.100.7", 80) == "drop"
 
 
+def test_what_nobody_serves_at_a_load_balancers_address_is_refused_and_not_sent_on(world: World) -> None:
+    address = "198.51.100.7"
+    status = {"loadBalancer": {"ingress": [{"ip": address}]}}
+    served = rules("a", type="LoadBalancer", status=status, externalTrafficPolicy="Local")
+    put(world, msgspec.structs.replace(served, balanced=frozenset((address, "198.51.100.8"))))
+    assert world.call("outside", address, 80) == ("a", False)
+    for source in ("outside", "b", "node"):
+        assert world.call(source, address, 81) == "reject"
+    assert world.call("outside", address, 81, "udp") == world.call("b", address, 81, "udp") == "reject"
+    assert world.call("outside", "198.51.100.8", 80) == "reject"
+    remote = rules("outside", type="LoadBalancer", status=status, externalTrafficPolicy="Local")
+    put(world, msgspec.structs.replace(remote, balanced=frozenset((address,))))
+    assert world.call("outside", address, 80) == "drop", "another node may have it"
+    put(world, served)
+    assert world.call("b", address, 81) == "drop", "it is nobody's"
+
+
 def test_a_client_stays_with_its_endpoint_and_finds_another_when_it_goes(world: World) -> None:
     spec: Any = {"sessionAffinity": "ClientIP"}
     put(world, rules("a", "b", "outside", **spec))

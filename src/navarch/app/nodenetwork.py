@@ -82,9 +82,10 @@ def network_organs(
     listen = [(target.address, target.port) for node in nodes for target in node.own.values()]
     home = Home(settings.node_name, ",".join(settings.node_ips), network.pod_cidr, settings.cluster_cidr)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
+    proxy = Proxy(informers, planes(settings.table, nodes), clock, page_port=PAGE_PORT)
     return (
-        Proxy(informers, planes(settings.table, nodes), clock, page_port=PAGE_PORT),
-        Announcer(informers, settings.node_name, clock),
+        proxy,
+        Announcer(informers, settings.node_name, clock, proxy.set_balanced),
         NodePaths(informers, NetlinkKernel(TUNNEL), home, clock),
         Dns(informers, listen, upstreams, clock, ids, domain=settings.cluster_domain),
     )

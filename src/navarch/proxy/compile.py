@@ -32,8 +32,10 @@ def compile_rules(
     pods: Iterable[Pod],
     node: Node,
     isolation: Isolation = FREE,
+    balanced: Iterable[str] = (),
 ) -> Rules:
-    """services: each with its slices. pods: those bound to this node."""
+    """services: each with its slices. pods: those bound to this node. balanced: addresses of either family at which
+    nothing else is served."""
     parts: dict[str, Part] = {}
     for service, slices in services:
         if part := compile_service(service, slices, node):
@@ -41,7 +43,7 @@ def compile_rules(
     for pod in pods:
         if part := compile_host_ports(pod, node.family):
             parts[f"/{pod.metadata.namespace}/{pod.metadata.name}"] = part
-    return join(parts, node, isolation)
+    return join(parts, node, isolation, frozenset(node.family.those(balanced)))
 
 
 def compile_service(service: Service, slices: Sequence[EndpointSlice], node: Node) -> Part | None:

@@ -13,6 +13,8 @@ import msgspec
 from navarch.proxy.isolation import FREE, Isolation
 from navarch.proxy.rules import Claim, Node, Part, Rules
 
+NONE: frozenset[str] = frozenset()
+
 
 class Parts(dict[str, Part]):
     """Never changed once it is made. lineage: who it is; follows: whom it was made from; touched: the names that may
@@ -64,7 +66,7 @@ class Joiner:
             self._parts[name] = part
         self._touched.add(name)
 
-    def rules(self, node: Node, isolation: Isolation = FREE) -> Rules:
+    def rules(self, node: Node, isolation: Isolation = FREE, balanced: frozenset[str] = NONE) -> Rules:
         if self._touched:
             if self._disputed or self._settled:
                 # Who wins a dispute and who is let free by its end is told by comparing everything.
@@ -75,7 +77,7 @@ class Joiner:
             self._touched.clear()
         if self._hairpins is None:
             self._hairpins = frozenset(self._locals)
-        return Rules(node=node, parts=self._made, hairpins=self._hairpins, isolation=isolation)
+        return Rules(node, self._made, self._hairpins, isolation, balanced)
 
     def _count(self, part: Part, step: int) -> None:
         for claim in part.claims:
@@ -92,11 +94,11 @@ class Joiner:
             self._hairpins = None
 
 
-def join(parts: Mapping[str, Part], node: Node, isolation: Isolation = FREE) -> Rules:
+def join(parts: Mapping[str, Part], node: Node, isolation: Isolation = FREE, balanced: frozenset[str] = NONE) -> Rules:
     joiner = Joiner()
     for name, part in parts.items():
         joiner.put(name, part)
-    return joiner.rules(node, isolation)
+    return joiner.rules(node, isolation, balanced)
 
 
 def _settle(parts: Mapping[str, Part]) -> Mapping[str, Part]:

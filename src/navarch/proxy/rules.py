@@ -128,10 +128,12 @@ class Rules(msgspec.Struct, frozen=True):
     """All of it. parts: by `namespace/name` of a Service, or `/namespace/name` of a pod with host ports.
 
     hairpins: addresses of local targets: a connection from one of them to itself must be masqueraded. isolation: what
-    network policies make of this node's pods.
+    network policies make of this node's pods. balanced: addresses of load balancers that are no node's own: what no
+    Service serves at them is refused.
     """
 
     node: Node
     parts: Mapping[str, Part] = {}
     hairpins: frozenset[str] = frozenset()
     isolation: Isolation = FREE
+    balanced: frozenset[str] = frozenset()

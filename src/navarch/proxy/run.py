@@ -81,6 +81,15 @@ class Proxy:
                 side.node = self._settings.on(msgspec.structs.replace(node, zone=self._zone))
                 side.mark(self._service_names())
 
+    def set_balanced(self, addresses: Iterable[str]) -> None:
+        """Addresses of load balancers, of any family, that are no node's own: what nothing serves there is refused."""
+        known = tuple(addresses)
+        for side in self._sides:
+            wanted = frozenset(side.node.family.those(known))
+            if side.balanced != wanted:
+                side.balanced = wanted
+                side.wake()
+
     async def isolate(self, pod: Object, addresses: Sequence[str]) -> None:
         """Returns once network policies hold for a pod of this node that is about to start. Raises: Retryable."""
         if not self._policies.expect(pod, addresses):

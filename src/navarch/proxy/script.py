@@ -37,6 +37,7 @@ MAPS = {
 }
 SETS = {
     "cluster-ips": "type {address};",
+    "balanced": "type {address};",
     "node-addresses": "type {address};",
     "hairpins": "type {address} . {address};",
     "isolated-selves": "type {address} . {address};",
@@ -77,6 +78,8 @@ def change(old: Rules, new: Rules, table: str) -> str:
         after.isolate(new.isolation)
     before.elements["hairpins"] = _hairpins(old.hairpins - new.hairpins)
     after.elements["hairpins"] = _hairpins(new.hairpins - old.hairpins)
+    before.elements["balanced"] = dict.fromkeys(sorted(old.balanced - new.balanced), "")
+    after.elements["balanced"] = dict.fromkeys(sorted(new.balanced - old.balanced), "")
     return "".join(f"{line}\n" for line in _transaction(before, after, name))
 
 
@@ -209,6 +212,8 @@ def _refusing(node: Node) -> Iterator[str]:
     yield f"{ip} daddr . meta l4proto . th dport vmap @refused"
     yield f"{_to_the_node(node)} meta l4proto . th dport vmap @refused-node-ports"
     yield f"{ip} daddr @cluster-ips goto do/reject"
+    # Sent on, it would come back: every node leads it to the link on which this one answers for the address.
+    yield f"{ip} daddr @balanced fib daddr type != local goto do/reject"
     if node.service_cidr:
         yield f"{ip} daddr {node.service_cidr} drop"
 
@@ -230,6 +235,7 @@ def _node_elements(rules: Rules) -> Elements:
     return {
         "node-addresses": dict.fromkeys(rules.node.node_port_networks or rules.node.addresses, ""),
         "hairpins": _hairpins(rules.hairpins),
+        "balanced": dict.fromkeys(sorted(rules.balanced), ""),
     }
 
 

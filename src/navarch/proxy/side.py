@@ -43,6 +43,8 @@ class Side:
     ) -> None:
         self.node = node
         self.failing_since_s: float | None = None
+        self.balanced: frozenset[str] = frozenset()
+        """Addresses of load balancers, of this family, that are no node's own."""
         self.refused = 0
         """How many transactions failed."""
         self.updated: datetime = clock.now()
@@ -91,7 +93,7 @@ class Side:
             self._wake.clear()
             asked = self._asked
             self._compile()
-            rules = self._joiner.rules(self.node, self._isolation(self.node.family))
+            rules = self._joiner.rules(self.node, self._isolation(self.node.family), self.balanced)
             self._warn_of_the_bridge(rules)
             try:
                 await self._dataplane.replace(self._dataplane.current(), rules)

@@ -189,9 +189,17 @@ def _refusal(rules: Rules, front: Front) -> Trace | None:
     if _is_cluster_ip(rules, front.address):
         name, _ = _owner(rules, lambda part: front.address in part.cluster_ips or None)
         return Trace("reject", part=name, rule="unknown port")
+    if front.address in rules.balanced:
+        return _beside(rules, front.address)
     if rules.node.service_cidr and within(front.address, rules.node.service_cidr):
         return Trace("drop", rule="unassigned")
     return None
+
+
+def _beside(rules: Rules, address: str) -> Trace:
+    """At an address of a load balancer, and served by nobody."""
+    name, _ = _owner(rules, lambda part: any(each.address == address for each in (*part.fronts, *part.refused)) or None)
+    return Trace("reject", part=name, rule="unknown port" if name else "unassigned")
 
 
 def _is_cluster_ip(rules: Rules, address: str) -> bool:

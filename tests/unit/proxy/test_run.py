@@ -236,6 +236,22 @@ def test_a_changed_node_is_compiled_in(client: Any) -> None:
     bench_test(client, steps, two_services)
 
 
+def test_addresses_of_load_balancers_are_closed_but_for_what_is_served(client: Any) -> None:
+    async def steps(bench: Bench) -> None:
+        before = bench.plane.writes
+        bench.proxy.set_balanced(("198.51.100.7", "2001:db8::7"))
+        await bench.until(lambda: (rules := bench.plane.current()) is not None and bool(rules.balanced))
+        current = bench.plane.current()
+        assert current is not None
+        assert current.balanced == {"198.51.100.7"}, "of the plane's own family"
+        bench.proxy.set_balanced(("2001:db8::7", "198.51.100.7"))
+        bench.proxy.set_balanced(())
+        await bench.until(lambda: (rules := bench.plane.current()) is not None and not rules.balanced)
+        assert bench.plane.writes == before + 2
+
+    bench_test(client, steps, two_services)
+
+
 def test_host_ports_come_and_go_with_their_pods(client: Any) -> None:
     ports = [{"containerPort": 80, "hostPort": 8080}]
     pod: dict[str, Any] = {"metadata": {"name": "p", "namespace": "default", "uid": "u1"}, "status": {}}

@@ -33,6 +33,7 @@ from navarch.net.plan import wanted
 from navarch.net.run import CONFIG, CONFIG_NAMESPACE, MODE, peer_of
 from navarch.objects.value import dig
 from navarch.proxy.addresses import FAMILIES, IPV4, Family, family_of, first_of, proper, within
+from navarch.proxy.announce import plan
 from navarch.proxy.compile import compile_rules
 from navarch.proxy.podfacts import facts
 from navarch.proxy.policy import Policies
@@ -147,7 +148,9 @@ class World:
             services = [(found.view, self.slices.get(key, ())) for key, found in self.services.items()]
             bound = [found.view for found in self.pods.values() if found.view.spec.node_name == node]
             isolation = self._policies(node).isolation()
-            self._rules[node] = compile_rules(services, bound, self.known_nodes[node], isolation)
+            own = plan.own_addresses(found.view for found in self.nodes.values())
+            others = plan.balanced((service for service, _ in services), own)
+            self._rules[node] = compile_rules(services, bound, self.known_nodes[node], isolation, others)
         return self._rules[node]
 
     def node_at(self, address: str) -> str:

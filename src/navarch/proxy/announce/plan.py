@@ -53,6 +53,11 @@ def _weight(address: str, name: str) -> bytes:
     return hashlib.blake2b(f"{name}\0{address}".encode(), digest_size=8).digest()
 
 
+def balanced(services: Iterable[Service], own: frozenset[str]) -> frozenset[str]:
+    """All addresses that are answered for, by whichever node: there is nothing at them but Services."""
+    return frozenset(address for service in services for address in addresses(service)) - own
+
+
 def shares(
     services: Iterable[tuple[Service, Sequence[EndpointSlice]]], taking: frozenset[str], own: frozenset[str]
 ) -> Mapping[str, frozenset[str]]:

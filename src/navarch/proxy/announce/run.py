@@ -8,7 +8,7 @@ come at once, and go back when it is heard again. What the API says of it is not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from navarch.base.backoff import delay_s
 from navarch.base.clock import Clock
@@ -36,13 +36,17 @@ _log = Log("proxy")
 class Announcer:
     """`informers` must be running for `run` to come to anything; whoever made them runs them."""
 
-    def __init__(self, informers: Informers, node_name: str, clock: Clock) -> None:
+    def __init__(
+        self, informers: Informers, node_name: str, clock: Clock, told: Callable[[frozenset[str]], None] | None = None
+    ) -> None:
+        """told: of all addresses that some node answers for, whenever they change."""
         self._informers = informers
         self._services = informers.of(SERVICE)
         self._slices = informers.of(ENDPOINTSLICE)
         self._nodes: Informer | None = None
         self._node_name = node_name
         self._clock = clock
+        self._told = told
         self._responders: dict[plan.Link, Responder] = {}
         self._wanted: frozenset[str] | None = frozenset()
         self._watched: Mapping[str, frozenset[str]] = {}
@@ -90,6 +94,8 @@ class Announcer:
     async def _apply(self, new: dict[Responder, frozenset[str]]) -> None:
         """new: what this adds, by who answers for it. Raises: Retryable, OSError; then some may be answered for."""
         shared = await self._shared()
+        if self._told is not None:
+            self._told(frozenset(shared))
         watched = plan.watched(self._node_name, shared)
         self._silent = self._silent.intersection(watched)
         wanted = plan.announced(self._node_name, shared, self._silent)

@@ -289,6 +289,7 @@ def test_the_outside_comes_in_by_node_ports_and_load_balancers() -> None:
     balanced["status"] = {"loadBalancer": {"ingress": [{"ip": "198.51.100.9"}]}}
     assert "takes nothing from 203.0.113.1" in ask("world svc/web", balanced).verdict
     assert ask("world:192.0.2.77 svc/web", balanced).fate == "arrives"
+    assert "service shop/web has no port 81/tcp, and refuses" in ask("world 198.51.100.9:81", balanced).verdict
 
 
 def test_paths_between_nodes() -> None:

@@ -17,6 +17,7 @@ from navarch.proxy.announce.plan import (
     addresses,
     announced,
     asked_at,
+    balanced,
     by_link,
     candidates,
     link_of,
@@ -116,6 +117,15 @@ def test_where_pods_are_is_heeded_where_that_is_asked_for() -> None:
 def test_addresses_of_nodes_are_left_to_them() -> None:
     assert announced("a", shares([(service("192.0.2.1"), ())], frozenset("a"), frozenset({"192.0.2.1"}))) == NOBODY
     assert speaker("192.0.2.1", ()) == ""
+
+
+def test_where_there_is_nothing_but_services() -> None:
+    made = [
+        service("192.0.2.1", "192.0.2.9"),
+        service("192.0.2.8", mode="Proxy"),
+        service("192.0.2.7", type="NodePort"),
+    ]
+    assert balanced(made, frozenset({"192.0.2.1"})) == {"192.0.2.9"}
 
 
 INNER = Link("eth1", 3, b"\2" * 6, ("10.0.0.1/8", "2001:db8::1/64"))
