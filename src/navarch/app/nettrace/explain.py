@@ -16,7 +16,7 @@ from navarch.app.nettrace.steps import Explanation, Step, listed, sentence
 from navarch.app.nettrace.ways import Way
 from navarch.app.nettrace.world import World
 from navarch.kinds.node import Node
-from navarch.proxy.trace import Packet, across, trace
+from navarch.proxy.trace import Packet, across, own_address, trace
 
 
 def explain(world: World, question: Question) -> Explanation:
@@ -52,16 +52,32 @@ def _follow(world: World, sender: Sender, to: Destination) -> tuple[list[Step], 
     if not sender.node and (refused := service_hops.unreachable_from_outside(world, to)):
         return [], [Way(world.who(to.address), "", (refused,))]
     packet = Packet(sender.address, to.address, to.port.protocol, to.port.number, sender.local)
+    steps, node, packet = _to_the_door(world, node, packet)
     first = trace(world.rules(node), packet)
     others = {world.node_at(each.target.address) for each in first.arrivals} - {"", node}
     found = across([world.rules(name) for name in (node, *sorted(others))], node, packet)
-    steps = list(service_hops.told(world, node, packet, found, to))
+    steps += service_hops.told(world, node, packet, found, to)
     if any(step.outcome == "stops" for step in steps):
         return steps, []
     if not sender.node and not found.rule and not world.node_at(to.address):
         away = Step("route", "", "stops", f"{to.address} is no address of the cluster's", "say an address that it has")
         return steps, [Way(to.address, "", (away,))]
     return steps, [ways.walk(world, node, packet, each) for each in found.arrivals]
+
+
+def _to_the_door(world: World, node: str, packet: Packet) -> tuple[list[Step], str, Packet]:
+    """The node by whose rules the packet is led, itself as that node sees it, and its way to there: what nobody but
+    another node has a rule for, as a node port of that node, is led on only when it is there."""
+    first = trace(world.rules(node), packet)
+    there = world.node_at(packet.address)
+    if first.rule or first.fate != "arrives" or there in ("", node):
+        return [], node, packet
+    (arrival,) = first.arrivals
+    source = own_address(world.known_nodes[node]) if arrival.hidden else packet.source
+    seen = Packet(source, packet.address, packet.protocol, packet.port)
+    if packet.address not in world.known_nodes[there].addresses or not trace(world.rules(there), seen).rule:
+        return [], node, packet
+    return list(ways.walk(world, node, packet, arrival).steps[:-1]), there, seen
 
 
 def _conclude(steps: Sequence[Step], walked: Sequence[Way]) -> Explanation:

@@ -292,6 +292,32 @@ def test_the_outside_comes_in_by_node_ports_and_load_balancers() -> None:
     assert "service shop/web has no port 81/tcp, and refuses" in ask("world 198.51.100.9:81", balanced).verdict
 
 
+def test_a_node_port_of_another_node_is_led_on_from_there() -> None:
+    ports = [{"name": "http", "port": 80, "targetPort": "http", "nodePort": 30080}]
+    gate = service("web", type="NodePort", ports=ports)
+    found = ask("pod/front 192.0.2.11", gate, port="30080")
+    assert (found.fate, found.verdict) == ("arrives", "It arrives at one of 2: pod shop/web-a, pod shop/web-b.")
+    assert [(step.hop, step.node) for step in found.steps[:5]] == [
+        ("sender", "n0"),
+        ("egress", "n0"),
+        ("masquerade", "n0"),
+        ("route", "n0"),
+        ("service", "n1"),
+    ]
+    assert "port 30080 of the node" in found.steps[4].text
+    nobody = policy("web", "web", ingress=[])
+    found = ask("pod/front 192.0.2.11", gate, nobody, port="30080")
+    assert found.fate == "stopped"
+    only_mine = service("web", type="NodePort", ports=ports, externalTrafficPolicy="Local")
+    alone = slice_of("web", BOTH[0])
+    found = ask("pod/front 192.0.2.11", only_mine, alone, port="30080")
+    assert (found.fate, found.steps[-1].node) == ("stopped", "n1"), "it has no endpoint there"
+    silent = policy("front", "front", policyTypes=["Egress"])
+    found = ask("pod/front 192.0.2.11", gate, silent, port="30080")
+    assert (found.fate, found.steps[-1].hop) == ("stopped", "egress")
+    assert ask("pod/front 192.0.2.11", gate, port="30081").verdict == "It arrives at node n1."
+
+
 def test_paths_between_nodes() -> None:
     for mode, told in (("vxlan", "in VXLAN to 192.0.2.11"), ("direct", "by the route over 192.0.2.11")):
         config = doc(
