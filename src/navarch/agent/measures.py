@@ -24,7 +24,7 @@ from navarch.agent.usage import Gauges
 from navarch.agent.vitals import Vitals
 from navarch.agent.volumes.use import VolumeUse
 from navarch.base.errors import NotFound
-from navarch.base.metrics import Counter, Histogram
+from navarch.base.metrics import Counter, Gauge, Histogram
 from navarch.wire.message import Request, Response
 
 JSON = [("Content-Type", "application/json")]
@@ -43,7 +43,7 @@ class Measures:
     volumes: Callable[[], Awaitable[Sequence[VolumeUse]]]
     inspector: Inspector | None = None
     evicted: Callable[[], Mapping[str, int]] = dict
-    asked: Callable[[], Iterable[Counter | Histogram]] = tuple
+    asked: Callable[[], Iterable[Counter | Gauge | Histogram]] = tuple
 
     async def page(self, request: Request) -> Response:
         """Raises: NotFound, RuntimeFailure."""

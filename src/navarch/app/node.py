@@ -45,7 +45,7 @@ from navarch.app.sweep import Leases, Shims, Sweeper
 from navarch.app.upkeep import Upkeep, ask_beside
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.log import Log
-from navarch.base.metrics import Counter, Histogram
+from navarch.base.metrics import Counter, Gauge, Histogram
 from navarch.base.pki import server_context
 from navarch.client.http import HttpClient
 from navarch.client.informer import Informers
@@ -111,7 +111,7 @@ def measured(
     runtime: Runtime,
     clock: SystemClock,
     cgroups: Cgroups,
-    asked: Callable[[], Iterable[Counter | Histogram]],
+    asked: Callable[[], Iterable[Counter | Gauge | Histogram]],
 ) -> Measures:
     """What the agent's port tells of what is used."""
     config, images = agent.config, machine.containerd_settings(layout).root
@@ -170,7 +170,14 @@ async def serve(layout: Layout, settings: Settings) -> None:
     network = network_organs(layout, settings, informers, clock, ids)
     agent.isolate = before_the_first_packet(layout, settings, network[0])
     organs: tuple[Organ, ...] = (agent, *_logind(agent, clock), *network, informers)
-    measures = measured(layout, agent, router, clock, cgroups, lambda: (*runtime.operations.all, network[0].refused))
+    measures = measured(
+        layout,
+        agent,
+        router,
+        clock,
+        cgroups,
+        lambda: (*runtime.operations.all, network[0].refused, *network[3].counts.all),
+    )
     doorman = Doorman(client, settings.node_name, clock)
     streams = StreamRouter(router, CriStreams(runtime.channel, runtime.operations))
     port = _port(layout, settings, agent, streams, informers, measures, doorman, clock)

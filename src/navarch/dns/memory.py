@@ -5,7 +5,8 @@ Our own are kept until what they are about changes; those of others until their 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from navarch.dns import wire
 
@@ -19,16 +20,24 @@ Key = bytes
 """A question without its id: flags, name and type, what the asker says of EDNS."""
 
 
+About = tuple[str, int]
+"""The type that is asked for, and the code of the answer."""
+NOTHING: About = ("", 0)
+
+
 class Own:
     """One of our own answers, in several orders of its records, given in turn so that load spreads."""
 
-    __slots__ = ("_next", "_variants")
+    __slots__ = ("_next", "_variants", "about", "given")
 
-    def __init__(self, variants: Sequence[bytes]) -> None:
+    def __init__(self, variants: Sequence[bytes], about: About) -> None:
+        self.about = about
+        self.given = 0
         self._variants = variants
         self._next = 0
 
     def body(self, now: float) -> bytes | None:
+        self.given += 1
         variants = self._variants
         self._next = at = (self._next + 1) % len(variants)
         return variants[at]
@@ -37,9 +46,11 @@ class Own:
 class Foreign:
     """Somebody else's answer. body: without the id, None when its time is over."""
 
-    __slots__ = ("_born_s", "_dies_s", "_message", "_places")
+    __slots__ = ("_born_s", "_dies_s", "_message", "_places", "about", "given")
 
-    def __init__(self, message: bytes, places: Sequence[wire.Section], now: float, life_s: float) -> None:
+    def __init__(self, message: bytes, places: Sequence[wire.Section], now: float, life_s: float, about: About) -> None:
+        self.about = about
+        self.given = 0
         self._message = message
         self._places = places
         self._born_s = now
@@ -48,6 +59,7 @@ class Foreign:
     def body(self, now: float) -> bytes | None:
         if now >= self._dies_s:
             return None
+        self.given += 1
         return wire.aged(self._message, self._places, int(now - self._born_s))[2:]
 
 
@@ -55,6 +67,7 @@ class Memory:
     def __init__(self) -> None:
         self._found: dict[Key, Own | Foreign] = {}
         self._subjects: dict[str, set[Key]] = {}
+        self._gone: Counter[About] = Counter()
 
     def __len__(self) -> int:
         return len(self._found)
@@ -66,33 +79,51 @@ class Memory:
             return None
         body = found.body(now)
         if body is None:
-            del self._found[key]
+            self._drop(key)
         return body
 
-    def keep(self, key: Key, subject: str, messages: Sequence[bytes]) -> None:
+    def given(self) -> Mapping[About, int]:
+        """How often was answered from memory, by what."""
+        found = Counter(self._gone)
+        for each in self._found.values():
+            if each.given:
+                found[each.about] += each.given
+        return found
+
+    def keep(self, key: Key, subject: str, messages: Sequence[bytes], about: About = NOTHING) -> None:
         """Our own answer to a question about `subject`."""
         if self._room(key):
-            self._found[key] = Own([message[2:] for message in messages])
+            self._drop(key)
+            self._found[key] = Own([message[2:] for message in messages], about)
             self._subjects.setdefault(subject, set()).add(key)
 
-    def keep_foreign(self, key: Key, message: bytes, now: float) -> None:
+    def keep_foreign(self, key: Key, message: bytes, now: float, kind: str = "") -> None:
         life_s, places = lifetime(message)
         if life_s > 0 and self._room(key):
-            self._found[key] = Foreign(message, places, now, min(life_s, LONGEST_S))
+            self._drop(key)
+            about = (kind, wire.code_of(message))
+            self._found[key] = Foreign(message, places, now, min(life_s, LONGEST_S), about)
 
     def forget(self, subjects: Iterable[str]) -> None:
         for subject in subjects:
             for key in self._subjects.pop(subject, ()):
-                self._found.pop(key, None)
+                self._drop(key)
 
     def forget_foreign(self) -> None:
         """When others are asked from now on."""
-        self._found = {key: found for key, found in self._found.items() if isinstance(found, Own)}
+        for key in [key for key, found in self._found.items() if isinstance(found, Foreign)]:
+            self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        found = self._found.pop(key, None)
+        if found is not None and found.given:
+            self._gone[found.about] += found.given
 
     def _room(self, key: Key) -> bool:
         if len(key) > LONGEST_QUESTION_BYTES:
             return False
         if len(self._found) >= LIMIT:
+            self._gone = Counter(self.given())
             self._found.clear()
             self._subjects.clear()
         return True

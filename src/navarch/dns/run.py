@@ -66,6 +66,7 @@ class Dns:
         self._forwarding = Forwarding()
         self._faults: list[str] = []
         self._server = Server(self._zone, self._memory, Forwarder(self._upstreams, ids), listen, clock)
+        self.counts = self._server.counts
         self._dirty: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
 

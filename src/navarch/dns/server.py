@@ -17,6 +17,7 @@ from navarch.base.errors import Retryable
 from navarch.base.log import Log
 from navarch.base.tasks import BugReport
 from navarch.dns import wire
+from navarch.dns.counts import FROM_CLUSTER, FROM_OTHERS, TCP, UDP, Counts
 from navarch.dns.memory import Memory
 from navarch.dns.upstream import Forwarder
 from navarch.dns.zone import Answer, Record, Zone
@@ -45,6 +46,7 @@ class Server:
     def __init__(
         self, zone: Zone, memory: Memory, forwarder: Forwarder, listen: Sequence[tuple[str, int]], clock: Clock
     ) -> None:
+        self.counts = Counts(memory)
         self._zone = zone
         self._memory = memory
         self._forwarder = forwarder
@@ -110,20 +112,28 @@ class Server:
             question = wire.read(data)
         except wire.Malformed as error:
             if error.code:
-                reply(wire.refuse(data, error.code)[2:])
+                message = wire.refuse(data, error.code)
+                self.counts.answered(message)
+                reply(message[2:])
             return
+        began_s = self._clock.monotonic()
+        self.counts.asked(TCP if stream else UDP, question.kind)
         answer = self._zone.lookup(question.name, question.kind)
         if answer is None or answer.chase:
             self._wait(data, question, answer, reply, stream)
         else:
-            reply(self._own(data, question, answer, stream)[2:])
+            message = self._own(data, question, answer, stream)
+            reply(message[2:])
+            self.counts.answered(message)
+            self.counts.took_s.observe(self._clock.monotonic() - began_s, FROM_CLUSTER)
 
     def _own(self, data: bytes, question: wire.Question, answer: Answer, stream: bool) -> bytes:
         domain, serial = self._zone.domain, self._zone.serial
         if stream:
             return wire.write(question, answer, domain, serial, stream=True)
         messages = [wire.write(question, each, domain, serial) for each in _orders(answer)]
-        self._memory.keep(data[2:], answer.subject, messages)
+        about = (question.kind, wire.code_of(messages[0]))
+        self._memory.keep(data[2:], answer.subject, messages, about)
         return messages[0]
 
     def _wait(self, data: bytes, question: wire.Question, answer: Answer | None, reply: Reply, stream: bool) -> None:
@@ -131,7 +141,10 @@ class Server:
         if key in self._waiting:
             self._waiting[key].append(reply)
         elif self._group is None or len(self._waiting) >= WAITING_LIMIT:
-            reply(wire.fail(question, "SERVFAIL")[2:])
+            message = wire.fail(question, "SERVFAIL")
+            self.counts.rejected += 1
+            self.counts.answered(message)
+            reply(message[2:])
         else:
             self._waiting[key] = [reply]
             self._group.create_task(self._elsewhere(key, data, question, answer))
@@ -140,6 +153,7 @@ class Server:
         self, key: tuple[bool, bytes], data: bytes, question: wire.Question, answer: Answer | None
     ) -> None:
         stream, rest = key
+        began_s = self._clock.monotonic()
         message = wire.fail(question, "SERVFAIL")
         try:
             if answer is None:
@@ -148,14 +162,18 @@ class Server:
                 followed = await self._followed(answer, question)
                 message = wire.write(question, followed, self._zone.domain, self._zone.serial, stream=stream)
             if not stream:
-                self._memory.keep_foreign(rest, message, self._clock.monotonic())
+                self._memory.keep_foreign(rest, message, self._clock.monotonic(), question.kind)
         except (Retryable, wire.Malformed) as error:
+            self.counts.failed += 1
             log.debug("a question was not answered", name=question.name, kind=question.kind, error=error)
         except Exception as bug:  # noqa: BLE001 - reported; one strange answer must not end the server
             bugs.report("a question for others", bug)
         finally:
-            for reply in self._waiting.pop(key):
+            replies = self._waiting.pop(key)
+            for reply in replies:
                 reply(message[2:])
+            self.counts.answered(message, len(replies))
+            self.counts.took_s.observe(self._clock.monotonic() - began_s, FROM_OTHERS)
 
     async def _followed(self, answer: Answer, question: wire.Question) -> Answer:
         """The alias together with the addresses it leads to: those who ask do not ask twice."""
