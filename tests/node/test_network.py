@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from navarch.app import bandwidth, cni, cnisweep, link
 from navarch.app.cni import PodNetwork
 from navarch.base.errors import Retryable
+from navarch.net import neighbours
 from navarch.testing.netns import NetworkNamespace
 
 pytestmark = pytest.mark.node
@@ -263,6 +265,9 @@ def test_pods_of_ipv6_reach_each_other_at_once(node: NetworkNamespace, network: 
         assert not reaches(one, "fd00:10:244::77")
         assert "tentative" not in node.run("ip", "-6", "addr", "show", "nvtest0", "scope", "global").stdout
         assert "default via fd00:10:244::1" in one.run("ip", "-6", "route").stdout
+        known = node.call(neighbours.on, "nvtest0")
+        assert ip_address(addresses[0][-1]) in known
+        assert node.call(neighbours.forget, "nvtest0", addresses[0][-1])
         own = cnisweep.addresses_in(Path(one.path))
         assert {str(found) for found in own if not (found.is_loopback or found.is_link_local)} == set(addresses[0])
         plug(node, network, one, "DEL")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from navarch.app import ask
-from navarch.app.layout import Layout, Settings, load_settings
+from navarch.app.layout import Layout, Settings, in_url, load_settings
 from navarch.app.provision import NotProvisioned
 from navarch.app.sample import build_images, folder
 from navarch.app.voyage import NAMESPACE, NODE_PORT, PATIENCE_S, Load, Voyage
@@ -34,7 +34,7 @@ def run(layout: Layout) -> None:
     applied = voyage.apply(example / "manifests")
     output.done(f"{len(applied)} objects applied in namespace {NAMESPACE}")
     show_rollout(voyage)
-    url = f"http://{settings.node_ip}:{NODE_PORT}/"
+    url = f"http://{in_url(settings.node_ip)}:{NODE_PORT}/"
     visits = ask_sample(voyage, settings)
     output.done(f"it answers at {url} (visits counted: {visits['visits']})")
     recover(voyage)
@@ -63,7 +63,7 @@ def ask_sample(voyage: Voyage, settings: Settings) -> dict[str, Any]:
             return False
         return True
 
-    voyage.wait(f"http://{settings.node_ip}:{NODE_PORT}/api/visits", answered, 30.0)
+    voyage.wait(f"http://{in_url(settings.node_ip)}:{NODE_PORT}/api/visits", answered, 30.0)
     return answers[-1]
 
 
