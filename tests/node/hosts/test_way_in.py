@@ -75,4 +75,4 @@ def test_every_node_has_the_image(away_from_the_server: Kubectl, nodes: Sequence
     image = away_from_the_server("get", "deployment", "traefik", "-o", where)
     for node in nodes:
         folders = ("--data-dir", str(node.layout.data), "--run-dir", str(node.layout.run))
-        assert image in navarch("image", "list", *folders).stdout, node.name
+        assert image in navarch("image", "list", "-o", "json", *folders).stdout, node.name
