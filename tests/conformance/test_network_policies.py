@@ -69,7 +69,7 @@ def fields() -> Iterator[Callable[[tuple[Family, ...]], KernelField]]:
 
 
 QUICK = settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 
 
