@@ -50,7 +50,7 @@ from navarch.controllers.alarms import Alarms
 from navarch.controllers.certificates import approving, cleaning, serving, signing, trust
 from navarch.controllers.controller import Cache, Controller
 from navarch.controllers.endpoints import endpointslice, legacy, mirroring
-from navarch.controllers.issuer import authority, issued, requested
+from navarch.controllers.issuer import declared as issuer
 from navarch.controllers.node import eviction, lifecycle, ranges
 from navarch.controllers.options import Options, Setup, Sign
 from navarch.controllers.runner import Counts, Runner
@@ -105,9 +105,9 @@ ALL: tuple[Callable[[Setup], Controller[Any]], ...] = (
     signing.controller,
     cleaning.controller,
     trust.controller,
-    authority.controller,
-    issued.controller,
-    requested.controller,
+    issuer.authority,
+    issuer.certificates,
+    issuer.requests,
 )
 JOINING: tuple[Callable[[Setup], Controller[Any]], ...] = (
     bootstraptokens.cleaner,

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from navarch.base.certificate import read_pem
 from navarch.base.clock import parse_rfc3339
 from navarch.base.pki import BACKDATED, Pair, matches
-from navarch.controllers.issuer.asks import CLUSTER, ISSUER
-from navarch.controllers.issuer.authority import ACCOUNT
+from navarch.controllers.issuer.declared import ACCOUNT, CLUSTER, ISSUER, KEY
 from navarch.controllers.issuer.issued import ISSUED_FOR, RENEW_AT, SIGNED_BY
-from navarch.controllers.issuer.root import CERTIFICATE, KEY, OWN, PRIVATE, TRUSTED, blocks, digest_of
+from navarch.controllers.issuer.root import CERTIFICATE, OWN, PRIVATE, TRUSTED, blocks, digest_of
 from navarch.objects.value import Document, dig
 from navarch.testing.ledger import Ledger, terminating
 

@@ -9,9 +9,10 @@ from datetime import datetime
 
 from navarch.base.certificate import read_pem
 from navarch.base.errors import AlreadyExists, Conflict, NotFound
-from navarch.controllers.issuer.asks import CLUSTER, DURATION, ISSUER
-from navarch.controllers.issuer.authority import PUBLISHED, ROTATE
-from navarch.controllers.issuer.root import CERTIFICATE, KEY, PRIVATE, SIGNER, TRUSTED, root_of
+from navarch.controllers.issuer.asks import DURATION
+from navarch.controllers.issuer.authority import ROTATE
+from navarch.controllers.issuer.declared import CLUSTER, ISSUER, KEY, PUBLISHED, SIGNER
+from navarch.controllers.issuer.root import CERTIFICATE, PRIVATE, TRUSTED, root_of
 from navarch.kinds import CERTIFICATESIGNINGREQUEST, INGRESS, SECRET
 from navarch.kinds.object import Object
 from navarch.kinds.secret import TLS

@@ -19,10 +19,11 @@ from navarch.base.errors import NotFound
 from navarch.base.mint import Mint
 from navarch.base.pki import Pair
 from navarch.controllers.issuer import authority, issued, requested
-from navarch.controllers.issuer.asks import ISSUER, LIFE, Ask
+from navarch.controllers.issuer.asks import LIFE, Ask
 from navarch.controllers.issuer.authority import ANNOUNCED, BEFORE_THE_END, MAKE, PREPARE, ROTATE, TAKE_OVER
+from navarch.controllers.issuer.declared import ISSUER, KEY, SIGNER, waiting_index
 from navarch.controllers.issuer.issued import ISSUED_FOR, RENEW_AT, SIGNED_BY, Observed, held_in, reason
-from navarch.controllers.issuer.root import KEY, OWN, SIGNER, blocks, digest_of, encoded, root_of
+from navarch.controllers.issuer.root import OWN, blocks, digest_of, encoded, root_of
 from navarch.controllers.plan import NOTHING, Create, Delete, Event, Plan, Status, Update
 from navarch.kinds import INGRESS, SECRET
 from navarch.kinds.object import Object
@@ -412,14 +413,14 @@ def test_which_requests_are_signed(make: Make, text: bytes, usages: tuple[str, .
 
 
 def test_only_what_was_approved_and_is_ours_waits(make: Make) -> None:
-    assert list(requested.waiting_index(request(make, SIGNER, conditions=(APPROVED,)))) == [""]
+    assert list(waiting_index(request(make, SIGNER, conditions=(APPROVED,)))) == [""]
     for found in (
         request(make, SIGNER),
         request(make, SIGNER, conditions=(APPROVED, {**APPROVED, "type": "Denied"})),
         request(make, SIGNER, conditions=(APPROVED,), certificate=b"x"),
         request(make, conditions=(APPROVED,)),
     ):
-        assert not list(requested.waiting_index(found))
+        assert not list(waiting_index(found))
 
 
 # -- in a cluster

@@ -10,15 +10,13 @@ import pytest
 from navarch.controllers.issuer.asks import (
     ALT_NAMES,
     DURATION,
-    GATEWAY_GROUP,
-    ISSUER,
     LIFE,
     Ask,
     asks_of,
     life_of,
     namespace_of,
-    secret_index,
 )
+from navarch.controllers.issuer.declared import GATEWAY_GROUP, ISSUER, secret_index
 from navarch.kinds import INGRESS
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object

@@ -9,10 +9,9 @@ from typing import Any
 from navarch.base.clock import SystemClock, SystemIds, rfc3339
 from navarch.base.mint import Mint
 from navarch.base.pki import Pair
-from navarch.controllers.issuer.asks import ISSUER
-from navarch.controllers.issuer.authority import ACCOUNT
+from navarch.controllers.issuer.declared import ACCOUNT, ISSUER, KEY
 from navarch.controllers.issuer.issued import ISSUED_FOR, RENEW_AT, SIGNED_BY
-from navarch.controllers.issuer.root import KEY, OWN, blocks, digest_of
+from navarch.controllers.issuer.root import OWN, blocks, digest_of
 from navarch.objects.value import Document
 from navarch.testing import promises_issuer as promises
 from navarch.testing.promises import PROMISES

@@ -10,24 +10,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from navarch.controllers.options import Setup
+from navarch.controllers.issuer.declared import ANNOTATION_MARK, CLUSTER, ISSUER
 from navarch.kinds import INGRESS
-from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.objects import names
 from navarch.objects.value import Document, dig
 
-ISSUER = "navarch.dev/issuer"
-CLUSTER = "cluster"
 ALT_NAMES = "navarch.dev/alt-names"
 DURATION = "navarch.dev/duration"
-MARK = ISSUER.encode()
-
-GATEWAY_GROUP, GATEWAY = "gateway.networking.k8s.io", "Gateway"
 LIFE = timedelta(days=90)
 LEAST, MOST = timedelta(minutes=10), timedelta(days=365)
 MOST_HOSTS = 100
@@ -47,18 +41,9 @@ class Ask:
     fault: str = ""
 
 
-def is_gateway(kind: Kind) -> bool:
-    return kind.group == GATEWAY_GROUP and kind.name == GATEWAY
-
-
-def sources_of(setup: Setup) -> Callable[[], Sequence[Kind]]:
-    """The kinds that ask, as they are served at the moment."""
-    return lambda: (INGRESS, *(kind for kind in setup.kinds.stored() if kind.custom and is_gateway(kind)))
-
-
 def asks_of(found: Object, domain: str) -> Sequence[Ask]:
     """found: an Ingress or a Gateway. domain: the last part of the names of Services."""
-    if found.terminating or MARK not in found.raw:
+    if found.terminating or ANNOTATION_MARK not in found.raw:
         return ()
     document = found.document()
     annotations: Document = dig(document, "metadata", "annotations", default={})
@@ -66,11 +51,6 @@ def asks_of(found: Object, domain: str) -> Sequence[Ask]:
         return ()
     own = _of_ingress(found, document) if found.kind is INGRESS else _of_gateway(found, document)
     return [_judged(ask, annotations, domain) for ask in own]
-
-
-def secret_index(found: Object) -> Iterable[str]:
-    """Namespace and name of each Secret that is asked for."""
-    return {f"{found.namespace}/{ask.secret}": None for ask in asks_of(found, "")}
 
 
 def _of_ingress(found: Object, document: Document) -> Iterator[Ask]:

@@ -7,23 +7,21 @@ the last one is trusted until it ends. A Secret that a person put there is used 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from navarch.base.certificate import read_pem
+from navarch.base.mint import Mint
 from navarch.base.pki import BACKDATED, Pair
-from navarch.client.client import Client
 from navarch.controllers.certificates import trust
-from navarch.controllers.certificates.requests import has, issued, signer_of
-from navarch.controllers.controller import Cache, Controller, Watch, custom_watches
-from navarch.controllers.issuer.asks import CLUSTER, ISSUER, MOST, asks_of, is_gateway, sources_of
+from navarch.controllers.controller import Cache
+from navarch.controllers.issuer.asks import MOST
+from navarch.controllers.issuer.declared import ALL, ASKED, CLUSTER, ISSUER, KEY, PUBLISHED, SIGNER
 from navarch.controllers.issuer.root import (
-    KEY,
     NEXT_CERTIFICATE,
     NEXT_PRIVATE,
     OWN,
-    SIGNER,
     TRUSTED,
     Root,
     blocks,
@@ -33,17 +31,13 @@ from navarch.controllers.issuer.root import (
     pair_of,
     root_of,
 )
-from navarch.controllers.options import Setup
 from navarch.controllers.plan import NOTHING, Action, Create, Event, Plan, Update
-from navarch.kinds import CERTIFICATESIGNINGREQUEST, CLUSTERTRUSTBUNDLE, CONFIGMAP, INGRESS, SECRET
+from navarch.kinds import CLUSTERTRUSTBUNDLE, CONFIGMAP, SECRET
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.kinds.secret import TLS
 from navarch.objects.value import Document, dig
 
-ACCOUNT = "certificate-issuer"
-PUBLISHED = ("kube-public", "navarch-issuer")
-"""Namespace and name of the ConfigMap."""
 ROTATE = "navarch.dev/rotate"
 """The annotation of the Secret by which the next authority is wanted now."""
 ANNOUNCED = timedelta(days=30)
@@ -51,9 +45,6 @@ ANNOUNCED = timedelta(days=30)
 BEFORE_THE_END = MOST + 2 * ANNOUNCED
 LOOK_S = 12 * 3600.0
 """Clocks that were set, and machines that slept, are noticed by then."""
-ALL = ""
-"""The only key."""
-ASKED, ANY = "issuer-asked", ""
 COMMON_NAME = "navarch-issuer"
 MAKE, PREPARE, TAKE_OVER = "make", "prepare", "take over"
 
@@ -69,68 +60,21 @@ class Observed:
     made: Pair | None = field(default=None, repr=False)
 
 
-def controller(setup: Setup) -> Controller[Observed]:
-    mint, clock = setup.mint, setup.clock
-    sources = sources_of(setup)
-
-    def observe(cache: Cache, key: Hashable) -> Observed | None:
-        kinds = (CERTIFICATESIGNINGREQUEST, *sources())
-        return Observed(
-            cache[SECRET].get(*KEY),
-            any(cache[kind].count(ASKED, ANY) for kind in kinds),
-            tuple(found for found in cache[CLUSTERTRUSTBUNDLE].list() if _of_signer(found)),
-            cache[CONFIGMAP].get(*PUBLISHED),
-        )
-
-    async def confirm(client: Client, observed: Observed) -> Observed:
-        """Make the new one: another each time, so that it is nothing for a plan."""
-        if mint is None or due(observed, clock.now()) not in (MAKE, PREPARE):
-            return observed
-        return replace(observed, made=mint.authority(COMMON_NAME))
-
-    def watch_of(kind: Kind) -> Watch | None:
-        if not is_gateway(kind):
-            return None
-        return Watch(kind, _of_source, indexes={ASKED: asked_index}, seldom=True)
-
-    return Controller(
-        name="issuer-authority",
-        watches=(
-            Watch(SECRET, _of_secret, seldom=True),
-            Watch(INGRESS, _of_source, indexes={ASKED: asked_index}, seldom=True),
-            Watch(CERTIFICATESIGNINGREQUEST, _of_request, indexes={ASKED: requested_index}, seldom=True),
-            Watch(CLUSTERTRUSTBUNDLE, lambda _, found: (ALL,) if _of_signer(found) else (), seldom=True),
-            Watch(CONFIGMAP, lambda _, found: (ALL,) if found.key == PUBLISHED else (), seldom=True),
-        ),
-        grows=custom_watches(setup.kinds, watch_of),
-        observe=observe,
-        confirm=confirm,
-        plan=plan,
-        component=ACCOUNT,
-        account=ACCOUNT,
-        workers=1,
+def observed_in(cache: Cache, sources: Sequence[Kind]) -> Observed:
+    """sources: all kinds by which one asks."""
+    return Observed(
+        cache[SECRET].get(*KEY),
+        any(cache[kind].count(ASKED, ALL) for kind in sources),
+        tuple(found for found in cache[CLUSTERTRUSTBUNDLE].list() if _of_signer(found)),
+        cache[CONFIGMAP].get(*PUBLISHED),
     )
 
 
-def asked_index(found: Object) -> Iterable[str]:
-    return (ANY,) if any(not ask.fault for ask in asks_of(found, "")) else ()
-
-
-def requested_index(found: Object) -> Iterable[str]:
-    wanted = signer_of(found) == SIGNER and has(found, "Approved") and not issued(found)
-    return (ANY,) if wanted else ()
-
-
-def _of_source(cache: Cache, found: Object) -> Iterable[Hashable]:
-    return (ALL,) if asked_index(found) else ()
-
-
-def _of_request(cache: Cache, found: Object) -> Iterable[Hashable]:
-    return (ALL,) if requested_index(found) else ()
-
-
-def _of_secret(cache: Cache, found: Object) -> Iterable[Hashable]:
-    return (ALL,) if found.key == KEY else ()
+def with_new(mint: Mint, observed: Observed, now: datetime) -> Observed:
+    """With a new authority where one is due: another each time, so that it is nothing for a plan."""
+    if due(observed, now) not in (MAKE, PREPARE):
+        return observed
+    return replace(observed, made=mint.authority(COMMON_NAME))
 
 
 def _of_signer(found: Object) -> bool:

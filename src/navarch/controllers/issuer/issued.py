@@ -8,7 +8,7 @@ Source: https://cert-manager.io/docs/usage/ingress/ for what users know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -17,13 +17,12 @@ from navarch.base.clock import parse_rfc3339, rfc3339
 from navarch.base.mint import Mint
 from navarch.base.pki import BACKDATED, Pair
 from navarch.client.client import Client
-from navarch.controllers.controller import Cache, Controller, Watch, custom_watches
-from navarch.controllers.issuer.asks import CLUSTER, ISSUER, Ask, asks_of, is_gateway, secret_index, sources_of
-from navarch.controllers.issuer.authority import ACCOUNT, LOOK_S
-from navarch.controllers.issuer.root import KEY, TRUSTED, Root, data_of, encoded, pair_of, root_of
-from navarch.controllers.options import Setup
+from navarch.controllers.issuer.asks import Ask, asks_of
+from navarch.controllers.issuer.authority import LOOK_S
+from navarch.controllers.issuer.declared import CLUSTER, ISSUER, KEY
+from navarch.controllers.issuer.root import TRUSTED, Root, data_of, encoded, pair_of, root_of
 from navarch.controllers.plan import NOTHING, Action, Create, Delete, Event, Plan, Update, soonest
-from navarch.kinds import INGRESS, SECRET
+from navarch.kinds import SECRET
 from navarch.kinds.kind import Kind
 from navarch.kinds.object import Object
 from navarch.kinds.secret import TLS
@@ -32,11 +31,9 @@ from navarch.objects.value import Document
 ISSUED_FOR = "navarch.dev/issued-for"
 """The annotation that says for which namespace and name: a copy under another name is not the issuer's."""
 RENEW_AT, SIGNED_BY = "navarch.dev/renew-at", "navarch.dev/signed-by"
-BY_SECRET = "issued-into"
 SOON_S = 1.0
 SPREAD = 1 / 20
 """Of its life, the most by which a certificate is renewed later than at two thirds of it."""
-UNASKED = "unasked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,65 +74,15 @@ class Observed:
         return min(ask.life for ask in self.good)
 
 
-def controller(setup: Setup) -> Controller[Observed]:
-    mint, clock, domain = setup.mint, setup.clock, setup.options.cluster_domain
-    sources = sources_of(setup)
-
-    def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
-        found = [each for kind in sources() for each in cache[kind].by(BY_SECRET, "/".join(key))]
-        return seen(key, found, cache[SECRET].get(*key), cache[SECRET].get(*KEY), domain)
-
-    async def confirm(client: Client, observed: Observed) -> Observed:
-        """Ask again before something is removed; make what is to be issued, another each time."""
-        if is_unasked(observed):
-            lists = [await client.list(kind, observed.namespace) for kind in sources()]
-            asks = [ask for listed in lists for found in listed.items for ask in asks_of(found, domain)]
-            return replace(observed, asks=[ask for ask in asks if ask.secret == observed.name])
-        return observed if mint is None else _issue(mint, observed, clock.now())
-
-    def watch_of(kind: Kind) -> Watch | None:
-        if not is_gateway(kind):
-            return None
-        return Watch(kind, _of_source, _source_matters, {BY_SECRET: secret_index}, seldom=True)
-
-    return Controller(
-        name="issuer-certificates",
-        watches=(
-            Watch(INGRESS, _of_source, _source_matters, {BY_SECRET: secret_index}, seldom=True),
-            Watch(SECRET, _of_secret(sources), seldom=True),
-        ),
-        grows=custom_watches(setup.kinds, watch_of),
-        observe=observe,
-        confirm=confirm,
-        plan=plan,
-        component=ACCOUNT,
-        account=ACCOUNT,
-        workers=1,
-    )
-
-
-def _of_source(cache: Cache, found: Object) -> Iterable[Hashable]:
-    return [tuple(one.split("/")) for one in secret_index(found)]
-
-
-def _source_matters(old: Object, new: Object) -> bool:
-    was, now = old.view.metadata, new.view.metadata
-    return bool(
-        was.generation != now.generation or was.annotations != now.annotations or old.terminating != new.terminating
-    )
-
-
-def _of_secret(sources: Callable[[], Sequence[Kind]]) -> Callable[[Cache, Object], Iterable[Hashable]]:
-    def keys(cache: Cache, found: Object) -> Iterable[Hashable]:
-        kinds = sources()
-        if found.key == KEY:
-            return [key for kind in kinds for each in cache[kind].list() for key in _of_source(cache, each)]
-        one = "/".join(found.key)
-        return (
-            (found.key,) if ISSUER in found.labels or any(cache[kind].count(BY_SECRET, one) for kind in kinds) else ()
-        )
-
-    return keys
+async def confirmed(
+    client: Client, observed: Observed, sources: Sequence[Kind], domain: str, mint: Mint | None, now: datetime
+) -> Observed:
+    """Ask again before something is removed; make what is to be issued, another each time. sources: all that ask."""
+    if is_unasked(observed):
+        lists = [await client.list(kind, observed.namespace) for kind in sources]
+        asks = [ask for listed in lists for found in listed.items for ask in asks_of(found, domain)]
+        return replace(observed, asks=[ask for ask in asks if ask.secret == observed.name])
+    return observed if mint is None else _issue(mint, observed, now)
 
 
 def seen(

@@ -6,33 +6,20 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/certificate-sign
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from navarch.client.client import Client
+from navarch.base.mint import Mint
 from navarch.controllers.certificates import signing
-from navarch.controllers.certificates.requests import (
-    OPTIONAL,
-    SERVING_USAGES,
-    asked,
-    has,
-    issued,
-    pem_of,
-    signer_of,
-    usages_of,
-)
-from navarch.controllers.controller import Cache, Controller, Watch
+from navarch.controllers.certificates.requests import OPTIONAL, SERVING_USAGES, asked, pem_of, usages_of
+from navarch.controllers.controller import Cache
 from navarch.controllers.issuer.asks import LIFE, MOST
-from navarch.controllers.issuer.authority import ACCOUNT
-from navarch.controllers.issuer.root import KEY, SIGNER, Root, root_of
-from navarch.controllers.options import Setup
+from navarch.controllers.issuer.declared import KEY, waiting_index
+from navarch.controllers.issuer.root import Root, root_of
 from navarch.controllers.plan import NOTHING, Plan
 from navarch.kinds import CERTIFICATESIGNINGREQUEST, SECRET
 from navarch.kinds.object import Object
 from navarch.objects.value import dig
-
-WAITING = "issuer-waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,49 +32,21 @@ class Observed:
     certificate: bytes = b""
 
 
-def controller(setup: Setup) -> Controller[Observed]:
-    mint = setup.mint
-
-    async def confirm(client: Client, seen: Observed) -> Observed:
-        if seen.fault or seen.root is None or mint is None:
-            return seen
-        found = seen.request
-        wanted = dig(found.document(), "spec", "expirationSeconds")
-        life = LIFE if wanted is None else signing.life(found, MOST)
-        try:
-            made = mint.sign(seen.root.pair, pem_of(found), usages_of(found), life)
-        except ValueError as error:
-            return replace(seen, fault=str(error))
-        return replace(seen, certificate=made + seen.root.chain.encode())
-
-    return Controller(
-        name="issuer-requests",
-        watches=(
-            Watch(CERTIFICATESIGNINGREQUEST, _own, indexes={WAITING: waiting_index}, seldom=True),
-            Watch(SECRET, _all_when_authority, seldom=True),
-        ),
-        observe=observe,
-        confirm=confirm,
-        plan=plan,
-        account=ACCOUNT,
-        workers=1,
-    )
+def signed(mint: Mint, seen: Observed) -> Observed:
+    """With its certificate: another each time, so that it is nothing for a plan."""
+    if seen.fault or seen.root is None:
+        return seen
+    found = seen.request
+    wanted = dig(found.document(), "spec", "expirationSeconds")
+    life = LIFE if wanted is None else signing.life(found, MOST)
+    try:
+        made = mint.sign(seen.root.pair, pem_of(found), usages_of(found), life)
+    except ValueError as error:
+        return replace(seen, fault=str(error))
+    return replace(seen, certificate=made + seen.root.chain.encode())
 
 
-def waiting_index(found: Object) -> Iterable[str]:
-    waits = signer_of(found) == SIGNER and has(found, "Approved") and not issued(found)
-    return ("",) if waits and not has(found, "Denied", "Failed") else ()
-
-
-def _own(cache: Cache, found: Object) -> Iterable[Hashable]:
-    return (found.key,) if waiting_index(found) else ()
-
-
-def _all_when_authority(cache: Cache, found: Object) -> Iterable[Hashable]:
-    return [each.key for each in cache[CERTIFICATESIGNINGREQUEST].by(WAITING, "")] if found.key == KEY else ()
-
-
-def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
+def observed_in(cache: Cache, key: tuple[str, str]) -> Observed | None:
     found = cache[CERTIFICATESIGNINGREQUEST].get(*key)
     if found is None or not waiting_index(found):
         return None

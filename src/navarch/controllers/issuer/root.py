@@ -18,11 +18,8 @@ from navarch.base.certificate import read_pem
 from navarch.base.pki import Pair, matches
 from navarch.kinds.object import Object
 
-KEY = ("kube-system", "navarch-issuer")
-"""Namespace and name of the Secret."""
 OWN = "navarch.dev/authority"
 """The label of the one that is kept here."""
-SIGNER = "navarch.dev/serving"
 CERTIFICATE, PRIVATE, TRUSTED, NEXT_CERTIFICATE, NEXT_PRIVATE = "tls.crt", "tls.key", "ca.crt", "next.crt", "next.key"
 DIGEST_LENGTH = 32
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
