@@ -163,7 +163,8 @@ def dns_answers(settings: Settings, timeout_s: float = 1.0) -> str:
 
     name = f"kubernetes.default.svc.{settings.cluster_domain}"
     try:
-        message = asyncio.run(ask((settings.dns_ip, 53), name, "A", SystemIds(), timeout_s))
+        kind = "AAAA" if ":" in settings.dns_ip else "A"
+        message = asyncio.run(ask((settings.dns_ip, 53), name, kind, SystemIds(), timeout_s))
         answers, _ = wire.sections(message)
     except (Retryable, wire.Malformed) as error:
         return f"no answer from {settings.dns_ip}: {error}"

@@ -6,8 +6,9 @@ import json
 import socket
 import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address, ip_network
+from socketserver import ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -114,7 +115,11 @@ class Echo(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-class Server(ThreadingHTTPServer):
+class Server(ThreadingTCPServer):
+    """Without looking up its own name, as servers of HTTP do."""
+
+    daemon_threads = True
+
     def __init__(self, address: str) -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address, 0), Echo)
