@@ -323,8 +323,31 @@ def test_pods_of_a_node_of_ipv6_leave_room_for_a_longer_header(node: NetworkName
     assert document["plugins"][0]["mtu"] == 1330
 
 
-@pytest.mark.parametrize("name", ["", "a-name-that-is-too-long"])
-def test_a_bad_bridge_name_is_refused(node: NetworkNamespace, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("pod_cidr", "doors"), [("10.244.0.0/24", 1), (BOTH, 2)])
+def test_where_others_make_the_network_there_is_only_what_services_need(
+    node: NetworkNamespace, network: PodNetwork, pod_cidr: str, doors: int
+) -> None:
+    theirs = replace(network, bridge="", pod_cidr=pod_cidr)
+    node.sysctl([("net/ipv4/ip_forward", "0")])
+
+    def on_loopback() -> list[str]:
+        shown = node.run("ip", "address", "show", "dev", "lo").stdout
+        return [one for one in cni.OTHERWISE.values() if one in shown]
+
+    for _ in range(2):
+        node.call(theirs.ensure)
+    assert settings(node)[0] == "1"
+    assert on_loopback() == list(cni.OTHERWISE.values())[:doors]
+    assert node.call(link.names) == ["lo"]
+    assert not theirs.config.exists()
+    for _ in range(2):
+        node.call(theirs.remove)
+    assert settings(node)[0] == "0"
+    assert on_loopback() == []
+
+
+def test_a_bad_bridge_name_is_refused(node: NetworkNamespace, tmp_path: Path) -> None:
+    name = "a-name-that-is-too-long"
     network = PodNetwork("10.244.0.0/24", config=tmp_path / "c", state=tmp_path / "s", bridge=name)
     with pytest.raises(Retryable, match="cannot name an interface"):
         node.call(network.ensure)

@@ -66,7 +66,7 @@ class Found:
     """What came of it. The leaked are counted after the sweep, with no pod there."""
 
     wrong: list[str] = field(default_factory=list)
-    pods: int = 0
+    pods_made_and_removed: int = 0
     plugins_killed: int = 0
     callers_that_died: int = 0
     agents_that_died: int = 0
@@ -215,7 +215,7 @@ class Machine:
                 await asyncio.sleep(self.random.uniform(0, 0.1))
                 await self.end(life)
         self.living = {address: one for address, one in self.living.items() if one is not life}
-        self.found.pods += 1
+        self.found.pods_made_and_removed += 1
 
     async def make(self, life: Life) -> bool:
         """False where it did not come to anything, and was undone. Raises: Died."""
@@ -392,11 +392,11 @@ async def _play(folder: Path, seed: int, pods: int, found: Found) -> None:
             await asyncio.gather(*(_lane(machine, waiting) for _ in range(LANES)))
             await machine.sweep(steady)
             if over := {kind: count for kind, count in (await machine.settled(steady)).items() if count}:
-                found.wrong.append(f"after {found.pods} pods, beyond those that live: {over}")
+                found.wrong.append(f"after {found.pods_made_and_removed} pods, beyond those that live: {over}")
                 return
         for one in steady:
             await machine.end(one)
-            found.pods += 1
+            found.pods_made_and_removed += 1
         await machine.sweep([])
         for kind, count in (await machine.settled([])).items():
             setattr(found, f"leaked_{kind}", count)

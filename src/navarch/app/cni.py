@@ -15,7 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_interface
+from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ BY_DEFAULT = frozenset(("all", "default"))
 """What stands among the interfaces and is none."""
 EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 BRIDGE_FILTER_IPV6 = "net/bridge/bridge-nf-call-ip6tables"
+LOOPBACK = "lo"
+OTHERWISE = {4: "169.254.20.10", 6: "fd6e:6176::10"}
+"""Where a node without our bridge has its DNS server: addresses that no other machine has a way to."""
 
 log = Log("cni")
 
@@ -51,6 +54,7 @@ class PodNetwork:
     both, parted by a comma. table: the proxy's. node_ip: by which other nodes reach this one. limits: whether the
     plugin is there that keeps pods to a bandwidth.
 
+    bridge: "" where other plugins make the network of pods: it is then only seen to that Services work for them.
     With several nodes on one machine, each needs a `config` and a `state` of its own, and a network namespace.
     """
 
@@ -76,6 +80,11 @@ class PodNetwork:
     def gateways(self) -> tuple[str, ...]:
         """The bridge's address of each family."""
         return tuple(str(network[1]) for network in self.networks)
+
+    def door(self, pod_cidr: str) -> str:
+        """Where pods with addresses of this range find what the node does for them."""
+        network = ip_network(pod_cidr)
+        return str(network[1]) if self.bridge else OTHERWISE[network.version]
 
     @property
     def bridge_filtered(self) -> bool:
@@ -122,6 +131,12 @@ class PodNetwork:
             self.state.mkdir(parents=True, exist_ok=True)
             self._note_what_is_there()
             _mount_over_itself(NAMESPACES)
+            if not self.bridge:
+                self._ensure_settings({**self._ways_in(), **self._forwarding()})
+                for network in self.networks:
+                    firewall.let_through(str(network))
+                    link.ensure_address(LOOPBACK, self.door(str(network)))
+                return
             self.config.mkdir(parents=True, exist_ok=True)
             self._ensure_settings(self._ways_in())
             own = zip(self.gateways, self.networks, strict=True)
@@ -232,6 +247,9 @@ class PodNetwork:
         for port in link.ports(self.bridge):
             link.remove(port)
         link.remove(self.bridge)
+        if not self.bridge:
+            for network in self.networks:
+                link.remove_address(LOOPBACK, self.door(str(network)))
         asyncio.run(clear(NetlinkKernel(TUNNEL)))
 
     def _remove_files(self) -> None:

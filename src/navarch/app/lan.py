@@ -189,6 +189,8 @@ def start(layout: Layout, settings: Settings, hosts: Sequence[Host], say: Say) -
         options += ["--registry", f"{name}={url}"]
     if settings.kubelet_config_file:
         options += ["--kubelet-config", settings.kubelet_config_file]
+    for option, folder in (("--cni-conf-dir", settings.cni_conf_dir), ("--cni-bin-dir", settings.cni_bin_dir)):
+        options += [option, folder] if folder else []
     server = f"https://{in_url(settings.node_ip)}:{settings.api_port}"
     begun = [
         (one, _begin([*one.inside, *one.navarch("join", server, *own_options(one, settings), *options)]))

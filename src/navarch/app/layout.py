@@ -158,6 +158,11 @@ class Settings:
     image_credential_provider_bin_dir: str = ""
     """Where these programs are; "": where the kubelet has them."""
 
+    cni_conf_dir: str = ""
+    """Where other CNI plugins' configuration is, or will be; "": the network of pods is Navarch's own."""
+    cni_bin_dir: str = ""
+    """Where CNI plugins are; "": where they are usually installed."""
+
     server: str = ""
     """URL of the API server that this machine has joined; "": it is here."""
     api_names: tuple[str, ...] = ()

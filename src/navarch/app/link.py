@@ -13,7 +13,7 @@ import fcntl
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address
 from pathlib import Path
 
 from navarch.net import messages as nl
@@ -76,6 +76,25 @@ def exists(name: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def ensure_address(name: str, address: str) -> None:
+    """The interface has this address, beside what it has. Raises: OSError."""
+    _set_address(nl.RTM_NEWADDR, name, address)
+
+
+def remove_address(name: str, address: str) -> None:
+    """Harmless where it is not there. Raises: OSError."""
+    _set_address(nl.RTM_DELADDR, name, address, fine=(errno.EADDRNOTAVAIL,))
+
+
+def _set_address(act: int, name: str, address: str, fine: tuple[int, ...] = ()) -> None:
+    own = ip_address(address)
+    family = socket.AF_INET if own.version == 4 else socket.AF_INET6
+    head = nl.ADDRESS.pack(family, own.max_prefixlen, 0, 0, socket.if_nametoindex(name))
+    body = nl.attribute(nl.IFA_LOCAL, own.packed) + nl.attribute(nl.IFA_ADDRESS, own.packed)
+    with nl.Conversation() as talk:
+        talk.ask(act, nl.NLM_F_CREATE | nl.NLM_F_REPLACE if act == nl.RTM_NEWADDR else 0, head + body, fine)
 
 
 def names() -> list[str]:

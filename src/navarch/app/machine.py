@@ -30,6 +30,8 @@ from navarch.base.pki import client_context
 from navarch.store.etcd.settings import endpoint
 
 READY_S = 60.0
+NO_NETWORK = "reason:NetworkPluginNotReady"
+"""In what a node says that waits for the configuration of its pods' network."""
 SUPERVISED_S = 20.0
 GIVE_UP_RESTARTS = 3
 LOG_LINES = 12
@@ -115,19 +117,22 @@ def seconds(duration: str) -> float:
 
 
 def containerd_settings(layout: Layout) -> ContainerdSettings:
+    known = load_settings(layout)
+    programs = Path(known.cni_bin_dir) if known and known.cni_bin_dir else provision.cni_folder()
     return ContainerdSettings(
         layout.containerd,
-        cni_bin_dir=provision.cni_folder() or provision.CNI_FOLDERS[-1],
-        cni_conf_dir=layout.cni_config,
+        cni_bin_dir=programs or provision.CNI_FOLDERS[-1],
+        cni_conf_dir=Path(known.cni_conf_dir) if known and known.cni_conf_dir else layout.cni_config,
         registry_dir=layout.data / "registries",
         environment={"PATH": provision.SEARCH_PATH},
     )
 
 
 def pod_network(layout: Layout, settings: Settings) -> PodNetwork:
-    """This node's part of the cluster's pod addresses."""
+    """This node's part of the cluster's pod addresses. Where others make the pods' network it has no bridge."""
     own = cidr.known(layout, settings)
-    names = {"bridge": settings.bridge, "table": settings.table, "name": settings.network, "node_ip": settings.node_ip}
+    bridge = "" if settings.cni_conf_dir else settings.bridge
+    names = {"bridge": bridge, "table": settings.table, "name": settings.network, "node_ip": settings.node_ip}
     limits = (containerd_settings(layout).cni_bin_dir / bandwidth.PLUGIN).exists()
     return PodNetwork(own, layout.cni_config, layout.cni_state, **names, limits=limits)
 
@@ -272,9 +277,12 @@ def server_state(layout: Layout) -> str:
     return waiting_for(layout, ask.server_is_ready(layout.server_socket), "server")
 
 
-def node_state(layout: Layout, node_name: str) -> str:
-    """ "" when the node is Ready, else what it waits for. Raises: as `waiting_for`."""
-    missing = ask.node_is_ready(door(layout), node_name)
+def node_state(layout: Layout, settings: Settings) -> str:
+    """ "" when the node is Ready, else what it waits for; that others make a network is not waited for. Raises: as
+    `waiting_for`."""
+    missing = ask.node_is_ready(door(layout), settings.node_name)
+    if settings.cni_conf_dir and NO_NETWORK in missing:
+        return ""
     return waiting_for(layout, missing, "containerd", "agent", "server")
 
 

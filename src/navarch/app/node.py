@@ -142,8 +142,9 @@ def _quietly(done: int) -> None:
 
 
 def _sweeper(layout: Layout, settings: Settings, clock: SystemClock) -> Sweeper:
-    runtime = machine.containerd_settings(layout)
-    return Sweeper(clock, (Networks(machine.pod_network(layout, settings)), Shims(runtime), Leases(runtime)))
+    runtime, network = machine.containerd_settings(layout), machine.pod_network(layout, settings)
+    networks = (Networks(network),) if network.bridge else ()
+    return Sweeper(clock, (*networks, Shims(runtime), Leases(runtime)))
 
 
 def _cgroups(layout: Layout, config: AgentConfig) -> Cgroups:
@@ -176,7 +177,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
         router,
         clock,
         cgroups,
-        lambda: (*runtime.operations.all, network[0].refused, *network[3].counts.all),
+        lambda: (*runtime.operations.all, network[0].refused, *network[1].counts.all),
     )
     doorman = Doorman(client, settings.node_name, clock)
     streams = StreamRouter(router, CriStreams(runtime.channel, runtime.operations))

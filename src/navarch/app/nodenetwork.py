@@ -22,7 +22,7 @@ from navarch.net.paths import Home
 from navarch.net.plan import TUNNEL
 from navarch.net.run import NodePaths
 from navarch.proxy import rules
-from navarch.proxy.addresses import Family, family_of, first_of
+from navarch.proxy.addresses import Family, family_of
 from navarch.proxy.announce.run import Announcer
 from navarch.proxy.health import PAGE_PORT
 from navarch.proxy.nft import NftDataplane
@@ -46,9 +46,10 @@ def proxy_nodes(layout: Layout, settings: Settings) -> tuple[rules.Node, ...]:
             pod_cidr=pod_cidr,
             cluster_cidr=of(family, settings.cluster_cidr.split(",")),
             service_cidr=of(family, settings.service_cidr.split(",")),
-            own={DNS_SERVICE: rules.Target(first_of(pod_cidr), DNS_PORT)},
+            own={DNS_SERVICE: rules.Target(network.door(pod_cidr), DNS_PORT)},
             bridge_filtered=network.bridge_filtered,
             bridge=network.bridge,
+            hides_pods=network.bridge != "",
         )
         for pod_cidr in network.pod_cidr.split(",")
         for family in (family_of(pod_cidr),)
@@ -66,7 +67,7 @@ def before_the_first_packet(layout: Layout, settings: Settings, proxy: Proxy) ->
 
     async def see_to(pod: Object, addresses: Sequence[str]) -> None:
         await proxy.isolate(pod, addresses)
-        if asked_for(pod.view.metadata.annotations) and not pod.view.spec.host_network:
+        if network.bridge and asked_for(pod.view.metadata.annotations) and not pod.view.spec.host_network:
             if not network.limits:
                 raise Retryable("the pod's bandwidth cannot be limited: the CNI plugin `bandwidth` is not installed")
             await asyncio.to_thread(bandwidth.fit, network, addresses)
@@ -76,7 +77,8 @@ def before_the_first_packet(layout: Layout, settings: Settings, proxy: Proxy) ->
 
 def network_organs(
     layout: Layout, settings: Settings, informers: Informers, clock: SystemClock, ids: SystemIds
-) -> tuple[Proxy, Announcer, NodePaths, Dns]:
+) -> tuple[Proxy, Dns, Announcer, *tuple[NodePaths, ...]]:
+    """The paths to other nodes are those of our own network of pods; other plugins have their own."""
     network = machine.pod_network(layout, settings)
     nodes = proxy_nodes(layout, settings)
     listen = [(target.address, target.port) for node in nodes for target in node.own.values()]
@@ -85,7 +87,7 @@ def network_organs(
     proxy = Proxy(informers, planes(settings.table, nodes), clock, page_port=PAGE_PORT)
     return (
         proxy,
-        Announcer(informers, settings.node_name, clock, proxy.set_balanced),
-        NodePaths(informers, NetlinkKernel(TUNNEL), home, clock),
         Dns(informers, listen, upstreams, clock, ids, domain=settings.cluster_domain),
+        Announcer(informers, settings.node_name, clock, proxy.set_balanced),
+        *((NodePaths(informers, NetlinkKernel(TUNNEL), home, clock),) if network.bridge else ()),
     )

@@ -43,7 +43,7 @@ def up(
         machine.wait_until("the API server", lambda: machine.server_state(layout), say)
 
     def node(say: Say) -> None:
-        machine.wait_until("the node", lambda: machine.node_state(layout, chosen[0].node_name), say)
+        machine.wait_until("the node", lambda: machine.node_state(layout, chosen[0]), say)
 
     def names(say: Say) -> None:
         machine.wait_until("DNS", lambda: machine.dns_answers(chosen[0]), say)
@@ -58,7 +58,7 @@ def up(
         Step("Machine has what it needs", prepare, "Looking at the machine"),
         Step("Processes started", start, "Starting processes"),
         Step("API server is ready", server, "Waiting for the API server"),
-        Step("Node is Ready", node, "Waiting for the node"),
+        Step(node_title(layout, wanted), node, "Waiting for the node"),
         Step("DNS answers", names, "Waiting for DNS"),
         Step("kubeconfig has a context", context, "Writing a context"),
         *(
@@ -80,6 +80,13 @@ def refuse_joined(layout: Layout) -> None:
     found = load_settings(layout)
     if found is not None and found.server:
         raise NotProvisioned(f"this machine has joined {found.server}; `navarch leave` makes it leave")
+
+
+def node_title(layout: Layout, wanted: Mapping[str, Any]) -> str:
+    """What is true of the node once it is up."""
+    found = load_settings(layout)
+    theirs = wanted.get("cni_conf_dir") or (found.cni_conf_dir if found is not None else "")
+    return f"Node is up, and Ready where a network is configured in {theirs}" if theirs else "Node is Ready"
 
 
 def nodes_before(layout: Layout) -> int:

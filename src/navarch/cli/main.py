@@ -20,7 +20,21 @@ from navarch.cli.addons import addon_app
 from navarch.cli.certificates import certificates_app
 from navarch.cli.imagecommands import image_app
 from navarch.cli.net import net_app
-from navarch.cli.options import DataOption, Form, FormOption, PodCidrOption, RunOption, ServiceCidrOption
+from navarch.cli.options import (
+    CniBinOption,
+    CniConfOption,
+    DataOption,
+    Form,
+    FormOption,
+    KubeletConfigOption,
+    PodCidrOption,
+    ProviderConfigOption,
+    ProviderFolderOption,
+    RunOption,
+    ServiceCidrOption,
+    absolute,
+    cni,
+)
 from navarch.cli.tokens import token_app
 
 KUBERNETES_VERSION = "v1.36.0"
@@ -67,10 +81,6 @@ def _name(value: str) -> str:
     if value and (problems := names.dns_subdomain(value)):
         raise typer.BadParameter(f"{value!r} cannot name a node: {problems[0]}")
     return value
-
-
-def _absolute(value: str) -> str:
-    return value if not value or value == "-" else str(Path(value).resolve())
 
 
 def _registries(values: list[str]) -> list[str]:
@@ -126,7 +136,7 @@ AuditPolicyOption = Annotated[
         "--audit-policy-file",
         metavar="FILE",
         help="Record requests as this policy says (audit.k8s.io/v1).",
-        callback=_absolute,
+        callback=absolute,
     ),
 ]
 AuditLogOption = Annotated[
@@ -135,7 +145,7 @@ AuditLogOption = Annotated[
         "--audit-log-path",
         metavar="FILE",
         help="Where requests are recorded [audit.log beside the other logs]; - for standard output.",
-        callback=_absolute,
+        callback=absolute,
     ),
 ]
 AuditSizeOption = Annotated[
@@ -150,37 +160,6 @@ AuditBackupOption = Annotated[
 AuditAgeOption = Annotated[
     int,
     typer.Option("--audit-log-maxage", min=0, help="Days that older files stay [as long as there are not too many]."),
-]
-
-
-KubeletConfigOption = Annotated[
-    str,
-    typer.Option(
-        "--kubelet-config",
-        metavar="FILE",
-        help="How the node is run (kubelet.config.k8s.io/v1beta1): limits, reserves, policies.",
-        callback=_absolute,
-    ),
-]
-
-
-ProviderConfigOption = Annotated[
-    str,
-    typer.Option(
-        "--image-credential-provider-config",
-        metavar="FILE",
-        help="Which plugins know credentials for registries (kind CredentialProviderConfig).",
-        callback=_absolute,
-    ),
-]
-ProviderFolderOption = Annotated[
-    str,
-    typer.Option(
-        "--image-credential-provider-bin-dir",
-        metavar="FOLDER",
-        help="Where these plugins are [where the kubelet has them].",
-        callback=_absolute,
-    ),
 ]
 
 
@@ -232,6 +211,8 @@ def up(
     kubelet_config: KubeletConfigOption = "",
     image_credential_provider_config: ProviderConfigOption = "",
     image_credential_provider_bin_dir: ProviderFolderOption = "",
+    cni_conf_dir: CniConfOption = None,
+    cni_bin_dir: CniBinOption = None,
     nodes: NodesOption = 0,
     pod_cidr: PodCidrOption = "",
     service_cidr: ServiceCidrOption = "",
@@ -246,6 +227,7 @@ def up(
     wanted |= {"node_name": node_name, "api_names": tuple(api_name), **audit, **_kubelet(kubelet_config)}
     wanted |= _providers(image_credential_provider_config, image_credential_provider_bin_dir)
     wanted |= {"cluster_cidr": pod_cidr, "service_cidr": service_cidr}
+    wanted |= cni(cni_conf_dir, cni_bin_dir)
     lifecycle.up(Layout(data_dir, run_dir), wanted, parse(registry), nodes=nodes, as_json=output_form is Form.json)
 
 
@@ -271,6 +253,8 @@ def join(
     node_name: NameOption = "",
     registry: RegistryOption = [],  # noqa: B006 - typer makes a new one for each call
     kubelet_config: KubeletConfigOption = "",
+    cni_conf_dir: CniConfOption = None,
+    cni_bin_dir: CniBinOption = None,
     own: Annotated[
         str, typer.Option("--own", help="A name for what nodes of one machine must not share.", hidden=True)
     ] = "",
@@ -285,6 +269,7 @@ def join(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     said: dict[str, Any] = {"agent_port": agent_port, "registries": parse(registry), **_kubelet(kubelet_config)}
+    said |= cni(cni_conf_dir, cni_bin_dir)
     said |= {"cgroup": f"navarch-{own}", "network": f"{own}.navarch"} if own else {}
     wanted = {name: value for name, value in said.items() if value}
     membership.join(Layout(data_dir, run_dir), asked, wanted, as_json=output_form is Form.json)

@@ -40,7 +40,7 @@ def join(layout: Layout, asked: Invitation, wanted: Mapping[str, Any], *, as_jso
         machine.start_processes(layout, machine.prepare_processes(layout, chosen[0]))
 
     def node(say: Say) -> None:
-        machine.wait_until("the node", lambda: machine.node_state(layout, chosen[0].node_name), say)
+        machine.wait_until("the node", lambda: machine.node_state(layout, chosen[0]), say)
 
     def names(say: Say) -> None:
         machine.wait_until("DNS", lambda: machine.dns_answers(chosen[0]), say)
@@ -49,7 +49,7 @@ def join(layout: Layout, asked: Invitation, wanted: Mapping[str, Any], *, as_jso
         Step("Machine has what it needs", prepare, "Looking at the machine"),
         Step("Cluster knows this node", enter, "Joining"),
         Step("Processes started", start, "Starting processes"),
-        Step("Node is Ready", node, "Waiting for the node"),
+        Step(lifecycle.node_title(layout, wanted), node, "Waiting for the node"),
         Step("DNS answers", names, "Waiting for DNS"),
     ]
     with output.silent(as_json):

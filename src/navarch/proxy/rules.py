@@ -105,6 +105,7 @@ class Node(msgspec.Struct, frozen=True):
     would pass unseen, so that such connections are masqueraded. bridge: its interface, "" when unknown.
     masquerade_all: whoever speaks to a cluster address hides behind the node, pods as well. node_port_networks: node
     ports answer on the node's addresses in these, but for loopback ones, instead of on `addresses`; none overlap.
+    hides_pods: what they send out of the cluster has the node's address; else that is somebody else's business.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Node(msgspec.Struct, frozen=True):
     bridge: str = ""
     masquerade_all: bool = False
     node_port_networks: tuple[str, ...] = ()
+    hides_pods: bool = True
 
     @property
     def family(self) -> Family:

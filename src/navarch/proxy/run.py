@@ -19,9 +19,11 @@ from navarch.client.informer import Informers
 from navarch.kinds import CONFIGMAP, ENDPOINTSLICE, NODE, POD, SERVICE
 from navarch.kinds.endpointslice import SERVICE_LABEL
 from navarch.kinds.object import Object
+from navarch.proxy.addresses import Family
 from navarch.proxy.compile import compile_host_ports, compile_service
 from navarch.proxy.dataplane import Dataplane
 from navarch.proxy.health import HealthPorts, Standing, check_of
+from navarch.proxy.isolation import FREE, Isolation
 from navarch.proxy.rules import Node, Part
 from navarch.proxy.settings import CONFIG, CONFIG_NAMESPACE, DEFAULTS, settings_of
 from navarch.proxy.side import Side
@@ -64,7 +66,7 @@ class Proxy:
         self._health = HealthPorts(addresses, self._standing, clock, page_port)
         families = [node.family for _, node in planes]
         self._policies = PolicyWatch(informers, first.name, families, self._wake_up)
-        self._sides = [Side(plane, node, clock, self._part, self._policies.isolation) for plane, node in planes]
+        self._sides = [Side(plane, node, clock, self._part, self._isolation) for plane, node in planes]
         self.refused = Counter(
             "kubeproxy_sync_proxy_rules_nftables_sync_failures",
             "Transactions with rules that the kernel refused; each is tried again.",
@@ -120,6 +122,9 @@ class Proxy:
             for side in self._sides:
                 await side.settled.wait()
             self.settled.set()
+
+    def _isolation(self, family: Family) -> Isolation:
+        return self._policies.isolation(family) if self._settings.network_policies else FREE
 
     def _part(self, name: str, node: Node) -> Part | None:
         if name.startswith(PER_NODE):

@@ -227,6 +227,8 @@ def _masquerading(node: Node) -> Iterator[str]:
     yield f"ct status dnat {ip} saddr {node.family.loopback} oifname != lo masquerade fully-random"
     if not node.bridge_filtered:
         yield f"ct status dnat {ip} saddr {pods} {ip} daddr {pods} masquerade fully-random"
+    if not node.hides_pods:
+        return
     beyond = " ".join(f"{ip} daddr != {each}" for each in (node.cluster_cidr, *node.family.local))
     yield f"{ip} saddr {pods} {beyond} oifname != lo masquerade fully-random"
 

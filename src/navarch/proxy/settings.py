@@ -1,6 +1,6 @@
-"""How a cluster has its services served: two settings in the ConfigMap that all of its nodes read.
+"""How a cluster has its services served, and by whom policies are kept: settings in the ConfigMap of all nodes.
 
-They are called what kube-proxy's options are. What is written wrongly is passed over with a word, since a node without
+Two are called what kube-proxy's options are. What is written wrongly is passed over with a word, since a node without
 services would be worse.
 
 Source: https://kubernetes.io/docs/reference/config-api/kube-proxy-config.v1alpha1/
@@ -21,6 +21,7 @@ from navarch.proxy.rules import Node
 
 CONFIG_NAMESPACE, CONFIG = "kube-system", "navarch-config"
 MASQUERADE_ALL, NODE_PORT_ADDRESSES = "masqueradeAll", "nodePortAddresses"
+NETWORK_POLICIES = "networkPolicies"
 PRIMARY = "primary"
 """The node's own address."""
 
@@ -30,6 +31,8 @@ class ProxySettings(NamedTuple):
 
     masquerade_all: bool = False
     node_port_networks: tuple[str, ...] = ()
+    network_policies: bool = True
+    """Whether they are kept here; else somebody else does, or nobody."""
 
     def on(self, node: Node) -> Node:
         networks = tuple(each for each in self.node_port_networks if family_of(each) is node.family)
@@ -46,10 +49,17 @@ def settings_of(config: Object | None) -> tuple[ProxySettings, list[str]]:
 
 def settings_in(data: Mapping[str, str]) -> tuple[ProxySettings, list[str]]:
     complaints: list[str] = []
-    said = data.get(MASQUERADE_ALL, "").strip()
+    networks = _networks(data.get(NODE_PORT_ADDRESSES, ""), complaints)
+    masquerade_all = _truth(data, MASQUERADE_ALL, DEFAULTS.masquerade_all, complaints)
+    policies = _truth(data, NETWORK_POLICIES, DEFAULTS.network_policies, complaints)
+    return ProxySettings(masquerade_all, networks, policies), complaints
+
+
+def _truth(data: Mapping[str, str], name: str, otherwise: bool, complaints: list[str]) -> bool:
+    said = data.get(name, "").strip()
     if said not in ("", "true", "false"):
-        complaints.append(f'{MASQUERADE_ALL} is {said!r}: write "true" or "false"')
-    return ProxySettings(said == "true", _networks(data.get(NODE_PORT_ADDRESSES, ""), complaints)), complaints
+        complaints.append(f'{name} is {said!r}: write "true" or "false"')
+    return {"true": True, "false": False}.get(said, otherwise)
 
 
 def _networks(text: str, complaints: list[str]) -> tuple[str, ...]:

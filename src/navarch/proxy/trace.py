@@ -215,7 +215,8 @@ def _arrival(rules: Rules, packet: Packet, target: Target, hidden: bool, *, tran
     from_pod = within(packet.source, node.pod_cidr) and not packet.local
     if translated and not node.bridge_filtered and from_pod and within(target.address, node.pod_cidr):
         hidden = True
-    if from_pod and not within(target.address, node.cluster_cidr) and target.address not in node.addresses:
+    outside = not within(target.address, node.cluster_cidr) and target.address not in node.addresses
+    if from_pod and outside and node.hides_pods:
         hidden = True
     ends_here = target.address in (*node.addresses, gateway(node))
     if packet.local or ends_here:

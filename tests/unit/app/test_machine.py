@@ -15,6 +15,7 @@ import pytest
 from navarch.app import machine, supervisor
 from navarch.app.layout import Layout, Settings, save_settings
 from navarch.app.machine import keep_private
+from navarch.app.nodenetwork import proxy_nodes
 from navarch.app.provision import NotProvisioned
 
 
@@ -38,6 +39,20 @@ def supervised(layout: Layout) -> Iterator[Layout]:
     machine.start_processes(layout, [sleeper(layout, 60)])
     yield layout
     machine.stop_supervisor(layout)
+
+
+def test_the_network_is_ours_unless_others_configuration_is_named(layout: Layout, tmp_path: Path) -> None:
+    settings = Settings("n1", "192.0.2.1")
+    save_settings(layout, settings)
+    assert machine.containerd_settings(layout).cni_conf == layout.cni_config
+    assert machine.pod_network(layout, settings).bridge == "navarch0"
+    theirs = settings.having(cni_conf_dir=str(tmp_path / "net.d"), cni_bin_dir=str(tmp_path / "bin"))
+    save_settings(layout, theirs)
+    found = machine.containerd_settings(layout)
+    assert (found.cni_conf, found.cni_bin_dir) == (tmp_path / "net.d", tmp_path / "bin")
+    assert machine.pod_network(layout, theirs).bridge == ""
+    (node, *_) = proxy_nodes(layout, theirs)
+    assert (node.bridge, node.hides_pods) == ("", False)
 
 
 def sleeper(layout: Layout, seconds: float) -> supervisor.Process:

@@ -318,6 +318,24 @@ def test_policies_are_in_force_with_the_first_transaction(client: Any) -> None:
     bench_test(client, steps, prepare)
 
 
+def test_policies_may_be_somebody_elses_business(client: Any) -> None:
+    config = {"metadata": {"name": "navarch-config", "namespace": "kube-system"}, "data": {"networkPolicies": "false"}}
+
+    def prepare(bench: Bench) -> None:
+        bench.client.put(NAMESPACE, {"metadata": {"name": "default"}})
+        bench.client.put(POD, pod_at("web", "10.244.0.5"))
+        bench.client.put(NETWORKPOLICY, POLICY)
+        bench.client.put(CONFIGMAP, config)
+
+    async def steps(bench: Bench) -> None:
+        assert bench.passes("10.244.1.7", "10.244.0.5")
+        await bench.proxy.isolate(bench.client.objects[(POD, "default", "web")], ["10.244.0.5"])
+        bench.client.remove(CONFIGMAP, "kube-system", "navarch-config")
+        await bench.until(lambda: not bench.passes("10.244.1.7", "10.244.0.5"))
+
+    bench_test(client, steps, prepare)
+
+
 def test_pods_of_other_nodes_are_followed_once_there_is_a_policy(client: Any) -> None:
     async def steps(bench: Bench) -> None:
         assert ("list", "Namespace", "") not in bench.client.calls

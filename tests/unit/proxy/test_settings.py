@@ -19,6 +19,7 @@ def test_who_says_nothing_has_what_kube_proxy_does() -> None:
 
 
 def test_what_is_said() -> None:
+    assert settings_in({"networkPolicies": "false"}) == (ProxySettings(network_policies=False), [])
     data = {"masqueradeAll": "true", "nodePortAddresses": "192.0.2.0/24, 10.1.2.3/8,fd00::/64"}
     assert settings_in(data) == (ProxySettings(True, ("10.0.0.0/8", "192.0.2.0/24", "fd00::/64")), [])
 
@@ -38,6 +39,7 @@ def test_each_family_has_its_own_networks() -> None:
     ("data", "word"),
     [
         ({"masqueradeAll": "yes"}, "masqueradeAll is 'yes'"),
+        ({"networkPolicies": "no"}, "networkPolicies is 'no'"),
         ({"nodePortAddresses": "all"}, "'all' does not appear to be"),
         ({"nodePortAddresses": "primary,10.0.0.0/8"}, "'primary' does not appear"),
         ({"nodePortAddresses": "10.0.0.0/33"}, 'write "primary"'),

@@ -9,6 +9,7 @@ import msgspec
 from navarch.kinds.endpointslice import EndpointSlice
 from navarch.kinds.networkpolicy import NetworkPolicy
 from navarch.kinds.service import Service
+from navarch.proxy import script
 from navarch.proxy.compile import compile_rules
 from navarch.proxy.podfacts import PodFacts
 from navarch.proxy.policy import Policies
@@ -114,3 +115,13 @@ def test_the_node_itself_is_not_judged() -> None:
     assert trace(nodes[0], from_("friend", "192.0.2.10", 22)).fate == "arrives"
     assert trace(nodes[0], from_("friend", "10.244.0.1", 53)).fate == "arrives"
     assert trace(nodes[0], from_("friend", "10.244.0.7", 80)).fate == "drop"
+
+
+def test_pods_of_other_plugins_are_hidden_from_the_world_by_those_or_not_at_all() -> None:
+    ours = node("n1", 0)
+    theirs = msgspec.structs.replace(ours, hides_pods=False)
+    for here, hidden in ((ours, True), (theirs, False)):
+        (arrival,) = trace(Rules(here), from_("friend", OUTSIDE, 443)).arrivals
+        assert arrival.hidden == hidden
+        rule = f"ip saddr {here.pod_cidr} ip daddr != {here.cluster_cidr}"
+        assert (rule in script.whole(Rules(here), "t")) == hidden
