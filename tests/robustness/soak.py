@@ -78,6 +78,20 @@ def _rotations(folder: Path, seed: int) -> dict[str, Any]:
     return asdict(rotating(folder, 20))
 
 
+def _rolling(folder: Path, seed: int) -> dict[str, Any]:
+    sys.path.insert(0, str(ROOT / "tests" / "node"))
+    import rolling
+
+    return rolling.play(folder, seed)
+
+
+def _links(folder: Path, seed: int) -> dict[str, Any]:
+    sys.path.insert(0, str(ROOT / "tests" / "node"))
+    import faults
+
+    return faults.play(folder, seed)
+
+
 SOAKS = {
     "check": Soak(
         "faults planted on the network of a real cluster of three nodes, a check of a sound one before and after each",
@@ -129,6 +143,20 @@ SOAKS = {
         3,
         1,
         _matrix,
+    ),
+    "rolling": Soak(
+        "times that 20 replicas behind a Service on three nodes were updated under load, with a preStop hook and "
+        "without, until at least 20,000 requests were sent each way",
+        1,
+        1,
+        _rolling,
+    ),
+    "links": Soak(
+        "faults on three nodes under requests: links cut and healed, agents killed amid a change of rules, rules of "
+        "others in the way, kernels that refuse, and one node in nine lost",
+        27,
+        9,
+        _links,
     ),
     "policies": Soak("times the whole matrix of network policies, by real connections", 10, 1, packets.matrix),
     "packets": Soak(

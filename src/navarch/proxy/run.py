@@ -68,7 +68,7 @@ class Proxy:
         self._policies = PolicyWatch(informers, first.name, families, self._wake_up)
         self._sides = [Side(plane, node, clock, self._part, self._isolation) for plane, node in planes]
         self.refused = Counter(
-            "kubeproxy_sync_proxy_rules_nftables_sync_failures",
+            "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
             "Transactions with rules that the kernel refused; each is tried again.",
             read=lambda: sum(side.refused for side in self._sides),
         )
