@@ -104,7 +104,7 @@ def show(report: Report, *, every: bool) -> None:
         print()
         _show_finding(finding, colours, every)
     for note in report.notes:
-        print(f"\nNot tried: {note}")
+        print(f"\nNot judged: {note}")
     print()
     count, nodes = len(report.results), len(report.nodes)
     said = f"{count} probes between {nodes} node{'s' * (nodes != 1)} in {report.took_s:.1f} s"
@@ -137,6 +137,8 @@ def titled(hop: Hop, node: str, others: int) -> str:
         case _:
             where = f" on {hop.node or node}" if hop.node or node else ""
             text = f"{hop.kind}{where}{f': {hop.what}' if hop.what else ''}"
+    if hop.family:
+        text += f" ({hop.family})"
     return f"{text}, and {others} more" if others else text
 
 

@@ -93,11 +93,12 @@ def named(report: dict[str, Any], fault: Fault, nodes: Sequence[Node]) -> bool:
 @contextmanager
 def rules(node: Node, chain: str, rule: str) -> Iterator[None]:
     """chain: its type, hook and priority."""
-    node.run("nft", f"table ip {TABLE} {{\nchain planted {{\n{chain}; policy accept\n{rule}\n}}\n}}")
+    name = f"{TABLE}-{chain.split()[3]}"  # several may be planted at once
+    node.run("nft", f"table ip {name} {{\nchain planted {{\n{chain}; policy accept\n{rule}\n}}\n}}")
     try:
         yield
     finally:
-        node.run("nft", f"delete table ip {TABLE}")
+        node.run("nft", f"delete table ip {name}")
 
 
 @contextmanager
@@ -204,7 +205,8 @@ def stale_neighbour(ground: Ground) -> AbstractContextManager[None]:
 def upstream_down(ground: Ground) -> AbstractContextManager[None]:
     data = {"stubDomains": json.dumps({"corp.example": [GONE]})}
     metadata = {"name": "kube-dns", "namespace": "kube-system"}
-    return objects(ground.kubectl, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+    there = Kubectl(ground.kubectl.kubeconfig, "kube-system")
+    return objects(there, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
 
 FAULTS = {
@@ -219,7 +221,7 @@ FAULTS = {
         ("--path", "{space}/other,pod/{space}/victim:9999"),
     ),
     "a DNS server that does not answer": Fault(dns_down, "DNS", 2, r"table ip planted.*10053"),
-    "a network of a smaller MTU": Fault(small_mtu, "MTU of a node", 2, r"of more than about 1(2\d\d|300) bytes"),
+    "a network of a smaller MTU": Fault(small_mtu, "MTU", 2, r"of more than about 1(2\d\d|300) bytes"),
     "forwarding that is off": Fault(
         no_forwarding, "forwarding", 3, r"forwards nothing that comes in by .*forwarding is 0"
     ),

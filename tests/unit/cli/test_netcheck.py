@@ -47,7 +47,7 @@ def test_a_fault_is_named_with_its_cause_and_what_to_do(capsys: pytest.CaptureFi
     assert "    What to do: ip link set veth7 up\n" in out
     assert out.count("node n0 → pod web: timeout") == netcheck.PATHS_SHOWN
     assert "and 2 more; --all shows them" in out
-    assert "Not tried: x" in out
+    assert "Not judged: x" in out
     assert out.endswith("1 fault: 1 probes between 2 nodes in 7.0 s.\n")
 
 
@@ -59,6 +59,7 @@ def test_a_fault_is_named_with_its_cause_and_what_to_do(capsys: pytest.CaptureFi
         (Hop("policy", "n0", "allows"), "n0", 0, "policy on n0"),
         (Hop("upstream DNS", "", "corp.example by 192.0.2.9"), "", 0, "upstream DNS: corp.example by 192.0.2.9"),
         (Hop("forwarding", "n0"), "n0", 0, "forwarding on n0"),
+        (Hop("forwarding", "n0", "", "IPv6"), "n0", 0, "forwarding on n0 (IPv6)"),
     ],
 )
 def test_a_finding_is_called_by_its_hop(hop: Hop, node: str, others: int, said: str) -> None:

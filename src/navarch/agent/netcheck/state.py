@@ -17,6 +17,7 @@ from navarch.objects.value import Document
 
 SETTINGS = (
     "net/ipv4/ip_forward",
+    "net/ipv6/conf/all/forwarding",
     "net/bridge/bridge-nf-call-iptables",
     "net/ipv4/conf/all/rp_filter",
     "net/netfilter/nf_conntrack_count",

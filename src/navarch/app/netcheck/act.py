@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
 
 from navarch.app.netcheck import users
 from navarch.app.netcheck.ask import Nodes
 from navarch.app.netcheck.clues import Clues
-from navarch.app.netcheck.judge import judge
+from navarch.app.netcheck.judge import judge, without_doubts
 from navarch.app.netcheck.kernel import Kernel
 from navarch.app.netcheck.plan import OPEN_PORT, Cast, plan
 from navarch.app.netcheck.probes import Finding, Hop, Probe, Report, Result, result_of, well
@@ -24,12 +23,13 @@ from navarch.app.nettrace.world import World, read
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import ApiError, Retryable
 from navarch.client.client import Client
-from navarch.proxy.addresses import IPV4
+from navarch.proxy.addresses import IPV4, Family
 
 ROUNDS, PAUSE_S = 6, 0.7
 NODES_MOST = 60
 
 Say = Callable[[str], None]
+Casts = Mapping[Family, Cast]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ async def check(client: Client, clock: Clock, ids: Ids, wish: Wish, say: Say) ->
     """Leaves nothing behind, however it ends. Raises: ApiError, Retryable, CannotCheck, BadQuestion."""
     began = clock.monotonic()
     say("looking at the nodes")
-    world = (await read(client)).of(IPV4)
+    world = await read(client)
     users.asked(world, wish.asked, ())  # what is not there is said before anything is set up
     nodes, found = _nodes(world, wish.nodes)
     ask = Nodes(client, f"check-{ids.suffix()}")
@@ -59,12 +59,13 @@ async def check(client: Client, clock: Clock, ids: Ids, wish: Wish, say: Say) ->
     if not answering:
         reasons = "; ".join(each.text for each in found) or "it has none that is Ready"
         raise CannotCheck(f"no node of this cluster can send probes: {reasons}")
-    async with Staging(client, clock, ids, ask, answering, say) as set_up:
+    async with Staging(client, clock, ids, ask, answering, world.families, say) as set_up:
         found += set_up.findings
-        world = (await read(client)).of(IPV4)
-        sending = _Sending(client, clock, ask, wish, set_up.cast, say)
+        world = await read(client)
+        sending = _Sending(client, clock, ask, wish, set_up.casts, say)
         results, notes, world = await sending.rounds(world)
-        found += await _judged(ask, world, set_up.cast, wish, results)
+        results, faults, doubts = without_doubts(results, await _judged(ask, world, set_up.casts, wish, results))
+        found, notes = [*found, *faults], [*notes, *doubts]
     return Report(results, found, notes, clock.monotonic() - began, answering)
 
 
@@ -79,7 +80,7 @@ def _nodes(world: World, wanted: Sequence[str]) -> tuple[list[str], list[Finding
     for name in [each for each in names if each not in world.known_nodes or not world.nodes[each].view.ready]:
         names.remove(name)
         hop, remedy = Hop("node link", name), f"kubectl describe node {name}; see its agent's log"
-        what = "has no IPv4 address or range for pods" if world.nodes[name].view.ready else "is not Ready"
+        what = "has no address or range for pods" if world.nodes[name].view.ready else "is not Ready"
         text = f"node {name} {what}: its paths were not tried"
         found.append(Finding((hop,), name, text, remedy, (f"node {name}: not tried",)))
     return names, found
@@ -91,7 +92,7 @@ class _Sending:
     clock: Clock
     ask: Nodes
     wish: Wish
-    cast: Cast
+    casts: Casts
     say: Say
 
     async def rounds(self, world: World) -> tuple[list[tuple[Probe, Result]], list[str], World]:
@@ -108,7 +109,7 @@ class _Sending:
                 break
             await self.clock.sleep(PAUSE_S)
             # What failed because it went away meanwhile is no failure.
-            world = (await read(self.client)).of(IPV4)
+            world = await read(self.client)
             now = {probe.key: probe for probe in self._probes(world)[0]}
             for probe in [each for each in left if each.key not in now]:
                 del results[probe.key]
@@ -116,10 +117,15 @@ class _Sending:
         return list(results.values()), notes, world
 
     def _probes(self, world: World) -> tuple[list[Probe], list[str]]:
-        nodes = sorted(self.cast.first)
-        theirs, left = users.endpoints(world, nodes, without=self.cast.namespace)
-        paths, untried = users.asked(world, self.wish.asked, nodes)
-        return [*plan(world, self.cast, outside=self.wish.outside), *theirs, *paths], [*left, *untried]
+        nodes = sorted({node for cast in self.casts.values() for node in cast.first})
+        probes, notes = users.asked(world, self.wish.asked, nodes)
+        for family, cast in self.casts.items():
+            there = world.of(family)
+            theirs, left = users.endpoints(there, nodes, without=cast.namespace)
+            outside = [each for each in self.wish.outside if family is (IPV4 if ":" in each else world.family)]
+            probes += [*plan(there, cast, outside=outside), *theirs]
+            notes += left
+        return probes, notes
 
     async def _send(self, probes: Sequence[Probe]) -> list[tuple[Probe, Result]]:
         groups: dict[tuple[str, str], list[Probe]] = {}
@@ -138,23 +144,27 @@ class _Sending:
 
 
 async def _judged(
-    ask: Nodes, world: World, cast: Cast, wish: Wish, results: Sequence[tuple[Probe, Result]]
+    ask: Nodes, world: World, casts: Casts, wish: Wish, results: Sequence[tuple[Probe, Result]]
 ) -> list[Finding]:
     failed = [probe for probe, result in results if not well(probe, result)]
     if not failed:
         return []
-    return judge(results, Clues(world, cast, await _kernels(ask, world, cast, failed), wish.asked).reason)
+    kernels = await _kernels(ask, casts, failed)
+    clues = {
+        "" if family is IPV4 else family.name: Clues(world.of(family), cast, kernels, wish.asked)
+        for family, cast in casts.items()
+    }
+    return judge(results, lambda hop, failures: clues[hop.family].reason(hop, failures))
 
 
-async def _kernels(ask: Nodes, world: World, cast: Cast, failed: Sequence[Probe]) -> dict[str, Kernel]:
+async def _kernels(ask: Nodes, casts: Casts, failed: Sequence[Probe]) -> dict[str, Kernel]:
     """What every node has of what the failed probes crossed."""
-    fronts = [[gate.address, kind, OPEN_PORT] for gate in cast.gates.values() for kind in ("tcp", "udp")]
-    targets = [actor.address for actor in cast.first.values()]
-    pods = {node: _pods(failed, node) for node in cast.first}
+    gates = [gate for cast in casts.values() for gate in cast.gates.values()]
+    fronts = [[gate.address, kind, OPEN_PORT] for gate in gates for kind in ("tcp", "udp")]
+    nodes = {node for cast in casts.values() for node in cast.first}
     async with asyncio.TaskGroup() as group:
         tasks = {
-            node: group.create_task(ask.state(node, pods[node], fronts, _away(targets, world, node)))
-            for node in cast.first
+            node: group.create_task(ask.state(node, _pods(failed, node), fronts, _away(casts, node))) for node in nodes
         }
     return {node: Kernel(task.result()) for node, task in tasks.items()}
 
@@ -163,6 +173,7 @@ def _pods(failed: Iterable[Probe], node: str) -> list[str]:
     return sorted({hop.what for probe in failed for hop in probe.hops if hop.kind == "pod link" and hop.node == node})
 
 
-def _away(targets: Sequence[str], world: World, node: str) -> list[str]:
-    own = ip_network(world.known_nodes[node].pod_cidr)
-    return [each for each in targets if ip_address(each) not in own]
+def _away(casts: Casts, node: str) -> list[str]:
+    """The first pods of other nodes."""
+    actors = [actor for cast in casts.values() for actor in cast.first.values()]
+    return [actor.address for actor in actors if actor.node != node]

@@ -6,19 +6,22 @@ What is seen to be wrong goes before what mostly is the reason, which is said as
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 from navarch.app.netcheck import foreign, users
 from navarch.app.netcheck.defaults import usual
 from navarch.app.netcheck.kernel import Kernel, addresses, is_up
 from navarch.app.netcheck.plan import Cast, Ways
 from navarch.app.netcheck.probes import Clue, Hop, Leg, Probe, Result
+from navarch.app.nettrace.ends import address_of
 from navarch.app.nettrace.steps import listed
 from navarch.app.nettrace.world import World
-from navarch.net.plan import PORT, TUNNEL, hardware_of
+from navarch.net.plan import PORT, TUNNEL, beyond, hardware_of
+from navarch.proxy.addresses import IPV4
 
 Failures = Sequence[tuple[Probe, Result]]
-FORWARD = "net/ipv4/ip_forward"
+NODES_OWN = ("agent", "host ports")
+FORWARD, FORWARD_IPV6 = "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"
 
 
 class Clues:
@@ -37,7 +40,11 @@ class Clues:
         """See `judge.Reason`."""
         found = next(self._seen(hop, failures), None)
         if found is not None:
-            return found, True
+            # Ports of the nodes themselves are often kept from others on purpose.
+            return found._replace(doubt=hop.kind in NODES_OWN), True
+        if hop.kind == "pod link" and self._answers(hop):
+            text = f"pod {hop.what} on {hop.node} is there, and takes no echo requests"
+            return Clue(hop.node, text, "see what rules the pod has in its own network", True), False
         if hop.kind == "asked":
             return users.why(self._world, self._asked[hop.what])
         return usual(hop, failures), False
@@ -58,8 +65,20 @@ class Clues:
             case "policy":
                 yield from self._policies(hop)
         yield from self._foreign(hop, failures)
-        if hop.kind == "service":
+        if hop.kind in ("service", "service rules"):
             yield from self._forwarding(kernel, hop.node)  # what comes back to the same bridge is forwarded, too
+
+    def _answers(self, hop: Hop) -> bool:
+        """Whether the pod is on its link: it says which hardware address it has."""
+        kernel = self._kernel(hop.node)
+        namespace, _, name = hop.what.partition("/")
+        pod, inner = self._world.pods.get((namespace, name)), kernel.pod_link(hop.what)
+        bridge = kernel.holder(self._ways.gateway(hop.node))
+        if pod is None or inner is None or bridge is None or namespace == self._cast.namespace:
+            return False
+        entry = kernel.neighbour(address_of(self._world, pod.view), str(bridge["ifname"]))
+        states = set(entry.get("state", ()))
+        return entry.get("lladdr") == inner.get("address") and not states & {"FAILED", "INCOMPLETE", "PERMANENT"}
 
     def _kernel(self, node: str) -> Kernel:
         return self._kernels.get(node) or Kernel({})
@@ -85,7 +104,7 @@ class Clues:
         if not is_up(inner):
             yield Clue(node, f"the link of pod {pod} is down inside the pod", anew)
         yield from self._pod_address(kernel, node, pod, inner, anew)
-        if not any(route.get("dst") == "default" for route in kernel.pod_routes(pod)):
+        if self._world.family is IPV4 and not any(route.get("dst") == "default" for route in kernel.pod_routes(pod)):
             yield Clue(node, f"pod {pod} has no default route", anew)
 
     def _pod_address(
@@ -93,14 +112,14 @@ class Clues:
     ) -> Iterator[Clue]:
         namespace, _, name = pod.partition("/")
         found = self._world.pods.get((namespace, name))
-        own = found.view.status.pod_ip if found else ""
+        own = address_of(self._world, found.view) if found else ""
         if own and own not in addresses(inner):
             text = f"pod {pod} should have {own}, and has {listed(addresses(inner)) or 'no address'}"
             yield Clue(node, text, anew)
         others = [
             "/".join(key)
             for key, each in self._world.pods.items()
-            if key != (namespace, name) and own and each.view.status.pod_ip == own and not each.view.terminal
+            if key != (namespace, name) and own and address_of(self._world, each.view) == own and not each.view.terminal
         ]
         if others and not (found and found.view.spec.host_network):
             text = f"{own} is the address of two: pod {pod} and pod {listed(others)}"
@@ -122,12 +141,14 @@ class Clues:
             )
 
     def _forwarding(self, kernel: Kernel, node: str) -> Iterator[Clue]:
-        if kernel.setting(FORWARD) == "0":
-            text = f"node {node} forwards nothing: net.ipv4.ip_forward is 0"
-            yield Clue(node, text, "sysctl -w net.ipv4.ip_forward=1 there; see what in /etc/sysctl.d set it")
+        setting = FORWARD if self._world.family is IPV4 else FORWARD_IPV6
+        if kernel.setting(setting) == "0":
+            key = setting.replace("/", ".")
+            text = f"node {node} forwards nothing: {key} is 0"
+            yield Clue(node, text, f"sysctl -w {key}=1 there; see what in /etc/sysctl.d set it")
         ends = kernel.holder(self._ways.gateway(node)), kernel.holder(self._ways.address(node))
         for device in [str(link["ifname"]) for link in ends if link is not None]:
-            if not kernel.forwards_from(device):
+            if self._world.family is IPV4 and not kernel.forwards_from(device):
                 key = f"net.ipv4.conf.{device}.forwarding"
                 text = f"node {node} forwards nothing that comes in by {device}: {key} is 0"
                 yield Clue(node, text, f"sysctl -w {key}=1 there; see what in /etc/sysctl.d set it")
@@ -146,6 +167,7 @@ class Clues:
         found = kernel.route(target.address) if target else None
         if found is None or not kernel.known:
             return
+        outer = Ways(self._world.of(self._world.families[0]))
         address, network = self._ways.address(there), self._world.known_nodes[there].pod_cidr
         device, gateway = str(found.get("dev", "")), str(found.get("gateway", ""))
         if not device:
@@ -159,10 +181,11 @@ class Clues:
             )
             yield Clue(here, text, f"remove the route that is in the way: see `ip route show to match {network}` there")
         elif device == TUNNEL:
-            yield from self._tunnel(kernel, here, there, address, network)
+            yield from self._tunnel(kernel, here, there, outer.address(there), network)
 
     def _tunnel(self, kernel: Kernel, here: str, there: str, address: str, network: str) -> Iterator[Clue]:
-        end, hardware = str(IPv4Network(network).network_address), hardware_of(address)
+        hardware = hardware_of(address)
+        end = str(ip_network(network)[0]) if self._world.family is IPV4 else beyond(hardware)
         anew = f"ip link del {TUNNEL} there: the agent makes it again"
         if (link := kernel.link(TUNNEL)) is None or not is_up(link):
             yield Clue(here, f"the tunnel of node {here} is down: {TUNNEL}", anew)
@@ -211,4 +234,4 @@ def _does(leg: Leg, hop: Hop) -> str:
         return "keeps pods from leaving under their node's address"
     if (leg.protocol, leg.port) == ("udp", PORT):
         return "bars the tunnel between the nodes"
-    return f"stops packets to {leg.address}{f':{leg.port}' if leg.port else ''}"
+    return "stops these packets"

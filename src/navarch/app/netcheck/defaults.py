@@ -81,7 +81,7 @@ def usual(hop: Hop, failures: Sequence[tuple[Probe, Result]]) -> Clue:
         case _:
             text, remedy = USUAL[hop.kind]
     words = {"node": hop.node, "what": f"pod {hop.what}" if hop.kind == "pod link" else hop.what}
-    return Clue(hop.node, text.format(**words), remedy)
+    return Clue(hop.node, text.format(**words), remedy, hop.kind in ("agent", "host ports"))
 
 
 def _size(hop: Hop, failures: Sequence[tuple[Probe, Result]]) -> Clue:

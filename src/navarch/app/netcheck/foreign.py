@@ -18,8 +18,10 @@ STOPS = frozenset(("drop", "reject", "dnat", "redirect", "tproxy"))
 RENAMES = frozenset(("notrack", "snat", "masquerade"))
 """By which a packet keeps, or gets, another sender's address than it should have."""
 ENDS = frozenset(("accept", "return", *STOPS, *RENAMES))
-FAMILIES = frozenset(("ip", "inet"))
+FAMILIES = frozenset(("ip", "ip6", "inet"))
 DEEP = 8
+NOT_THERE = ""
+"""What a packet of the other family holds in such a place: nothing that any rule asks for."""
 
 
 class Rule(NamedTuple):
@@ -35,8 +37,9 @@ class Rule(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """hook: "" for one that is only jumped to."""
+    """family: as rules say it. hook: "" for one that is only jumped to."""
 
+    family: str
     hook: str
     policy: str
     rules: Sequence[Rule]
@@ -61,6 +64,7 @@ def _table(found: Mapping[str, Any]) -> Table:
     chains = [one["chain"] for one in listed if "chain" in one]
     return {
         one["name"]: Chain(
+            found["family"],
             one.get("hook", ""),
             one.get("policy", "accept"),
             [*rules.get(one["name"], ()), *([_default(where, one["name"])] if one.get("policy") == "drop" else ())],
@@ -87,7 +91,7 @@ def accused(tables: Sequence[Table], leg: Leg, acts: frozenset[str] = STOPS) -> 
     """The first rule that would do one of `acts` to the packet."""
     for table in tables:
         for chain in table.values():
-            if chain.hook == leg.hook:
+            if chain.hook == leg.hook and chain.family in ("inet", "ip6" if ":" in leg.address else "ip"):
                 rule, act = _walk(table, chain, leg, DEEP)
                 if act in acts:
                     return rule
@@ -140,11 +144,10 @@ def _of(left: Any, leg: Leg) -> str | int | None:
         return None
     if found := left.get("payload"):
         match found.get("protocol"), found.get("field"):
-            case "ip", "saddr":
-                return leg.source
-            case "ip", "daddr":
-                return leg.address
-            case "ip", "protocol":
+            case (("ip" | "ip6" as word), ("saddr" | "daddr" as end)):
+                same = (word == "ip6") == (":" in leg.address)
+                return (leg.source if end == "saddr" else leg.address) if same else NOT_THERE
+            case "ip", "protocol" if ":" not in leg.address:
                 return leg.protocol
             case protocol, "dport" if protocol in ("th", leg.protocol):
                 return leg.port or None
@@ -159,6 +162,8 @@ def _within(value: str | int, right: Any) -> bool | None:
     if isinstance(right, dict):
         if "set" in right:
             return any(_within(value, one) for one in _listed(right["set"]))
+        if value == NOT_THERE:
+            return False
         if found := right.get("prefix"):
             return ip_address(str(value)) in ip_network(f"{found['addr']}/{found['len']}", strict=False)
         if found := right.get("range"):

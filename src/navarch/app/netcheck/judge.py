@@ -73,6 +73,17 @@ def _worst(failed: Sequence[Failed], cleared: set[Hop], reason: Reason) -> tuple
     return max(alike, key=lambda each: (reason(*each)[1], -SPECIFIC.index(each[0].kind)))
 
 
+def without_doubts(
+    results: Sequence[tuple[Probe, Result]], found: Sequence[Finding]
+) -> tuple[list[tuple[Probe, Result]], list[Finding], list[str]]:
+    """What is left when failures that may be meant so are set aside, and what is to be said of those."""
+    doubted = [each for each in found if each.doubt]
+    lines = {line for each in doubted for line in each.probes}
+    kept = [(p, r) for p, r in results if well(p, r) or f"{p.line}: {told(p, r)}" not in lines]
+    notes = [f"{each.text} ({len(each.probes)} of the probes)" for each in doubted]
+    return kept, [each for each in found if not each.doubt], notes
+
+
 def _joined(named: Sequence[tuple[Hop, Clue, list[Failed]]]) -> list[Finding]:
     by_clue: dict[Clue, list[tuple[Hop, list[Failed]]]] = {}
     for hop, clue, explained in named:
@@ -84,6 +95,7 @@ def _joined(named: Sequence[tuple[Hop, Clue, list[Failed]]]) -> list[Finding]:
             clue.text,
             clue.remedy,
             tuple(f"{probe.line}: {told(probe, result)}" for _, failures in found for probe, result in failures),
+            clue.doubt,
         )
         for clue, found in by_clue.items()
     ]

@@ -7,15 +7,16 @@ they can break: a direction of a route, one service at one node.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network, ip_address, ip_network
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_network
 
 from navarch.app.netcheck.probes import Hook, Hop, Leg, Probe
+from navarch.app.nettrace.ends import address_of
 from navarch.app.nettrace.world import DNS, World
 from navarch.dns.run import PORT as DNS_PORT
 from navarch.kinds.pod.view import Pod
 from navarch.net.plan import PORT as TUNNEL_PORT
-from navarch.proxy.addresses import ipv4
+from navarch.proxy.addresses import IPV4, Family, family_of, first_of, joined
 
 OPEN_PORT, BARRED_PORT = 8080, 8081
 """At every probe pod; the policy lets nobody to the second."""
@@ -60,9 +61,9 @@ class Cast:
 
 
 def plan(world: World, cast: Cast, *, outside: Sequence[str] = ()) -> list[Probe]:
-    """Every path between the nodes of the cast. outside: `address:port` or names that pods shall reach."""
+    """Every path between the nodes of the cast. outside: what pods shall reach: `address:port`, or names."""
     made = _Plan(world, cast)
-    return [
+    probes = [
         *made.own_pods(),
         *made.pods(),
         *made.services(),
@@ -73,6 +74,15 @@ def plan(world: World, cast: Cast, *, outside: Sequence[str] = ()) -> list[Probe
         *made.policy(),
         *made.outside(outside),
     ]
+    return [of_family(probe, world.family) for probe in probes]
+
+
+def of_family(probe: Probe, family: Family) -> Probe:
+    """With its hops as those of that family."""
+    if family is IPV4:
+        return probe
+    hops = tuple(hop._replace(family=family.name) for hop in probe.hops)
+    return replace(probe, to=f"{probe.to} ({family.name})", hops=hops)
 
 
 class Ways:
@@ -82,10 +92,11 @@ class Ways:
         self._world = world
 
     def address(self, node: str) -> str:
-        return self._world.known_nodes[node].addresses[0]
+        """ "" for a node that has none of this family, though its pods have."""
+        return next(iter(self._world.known_nodes[node].addresses), "")
 
     def gateway(self, node: str) -> str:
-        return str(IPv4Network(self._world.known_nodes[node].pod_cidr)[1])
+        return first_of(self._world.known_nodes[node].pod_cidr)
 
     def leave(self, node: str, pod: str) -> tuple[Hop, ...]:
         """From a pod into its node."""
@@ -115,17 +126,15 @@ class Ways:
 
     def tunnelled(self, here: str, there: str) -> tuple[Leg, ...]:
         """The same packet, and the one that answers it, as the nodes send them to each other in VXLAN."""
+        outer = Ways(self._world.of(self._world.families[0]))
         if self._world.mode == "direct":
             return ()
         ends = ((here, there), (there, here))
         return tuple(
             leg
             for one, other in ends
-            for leg in (
-                Leg(one, "output", self.address(one), self.address(other), "udp", TUNNEL_PORT),
-                Leg(other, "prerouting", self.address(one), self.address(other), "udp", TUNNEL_PORT),
-                Leg(other, "input", self.address(one), self.address(other), "udp", TUNNEL_PORT),
-            )
+            for words in [(outer.address(one), outer.address(other), "udp", TUNNEL_PORT)]
+            for leg in (Leg(one, "output", *words), Leg(other, "prerouting", *words), Leg(other, "input", *words))
         )
 
     def to_node(self, node: str, source: str, address: str, protocol: str, port: int) -> tuple[Leg, ...]:
@@ -147,9 +156,10 @@ class _Plan:
     def own_pods(self) -> Iterator[Probe]:
         """Every pod of the cluster is asked by its own node whether it is there."""
         for node in self._nodes:
-            pods = [key for key, pod in self._world.pods.items() if pod.view.spec.node_name == node and pings(pod.view)]
+            here = [key for key, pod in self._world.pods.items() if pod.view.spec.node_name == node]
+            pods = [key for key in here if pings(self._world, self._world.pods[key].view)]
             for key in pods[:PINGS_MOST]:
-                name, address = "/".join(key), self._world.pods[key].view.status.pod_ip
+                name, address = "/".join(key), address_of(self._world, self._world.pods[key].view)
                 hops = tuple(reversed(self._ways.leave(node, name)))
                 yield Probe(
                     "node to its own pods", node, "", f"pod {name}", _ask("ping", address, 0, SOON_S), hops,
@@ -200,14 +210,14 @@ class _Plan:
         api = world.services.get(KUBERNETES)
         wanted = {f"{self._cast.headless}.{space}.svc.{domain}": _joined(a.address for a in self._cast.first.values())}
         wanted |= {f"{gate.name}.{space}.svc.{domain}": gate.address for gate in self._cast.gates.values()}
-        if api is not None:
-            wanted[f"kubernetes.default.svc.{domain}"] = api.view.spec.cluster_ip
+        if api is not None and (address := self._service_address(KUBERNETES)):
+            wanted[f"kubernetes.default.svc.{domain}"] = address
         for node in self._nodes:
             server = (Hop("DNS", node),)
             here = self._ways.gateway(node)
             arriving = self._ways.to_node(node, here, here, "udp", DNS_PORT)
             own = Probe(
-                "name to address", node, "", f"the node's DNS server at {here}:{DNS_PORT}",
+                "name to address", node, "", f"the node's DNS server at {joined(here, DNS_PORT)}",
                 _question(here, DNS_PORT, f"kubernetes.default.svc.{domain}"), server,
                 (Leg(node, "output", here, here, "udp", DNS_PORT), *arriving),
             )  # fmt: skip
@@ -216,7 +226,7 @@ class _Plan:
                 legs = self._ways.to_node(node, actor.address, here, "udp", DNS_PORT)
                 leave = self._ways.leave(node, actor.name)
                 yield Probe(
-                    "name to address", node, actor.name, f"the node's DNS server at {here}:{DNS_PORT}",
+                    "name to address", node, actor.name, f"the node's DNS server at {joined(here, DNS_PORT)}",
                     _question(here, DNS_PORT, f"kubernetes.default.svc.{domain}"), (*leave, *server), legs,
                 )  # fmt: skip
                 if not dns:
@@ -242,8 +252,13 @@ class _Plan:
             yield Probe("name of others to address", actor.node, actor.name, "the root of names", ask, (*hops, hop))
 
     def _dns_address(self) -> str:
-        found = self._world.services.get(DNS)
-        return found.view.spec.cluster_ip if found else ""
+        return self._service_address(DNS)
+
+    def _service_address(self, key: tuple[str, str]) -> str:
+        """ "" for a service that has none of this family, or is not there."""
+        found = self._world.services.get(key)
+        spec = found.view.spec if found else None
+        return next(iter(self._world.family.those((spec.cluster_ip, *spec.cluster_ips))), "") if spec else ""
 
     def out(self) -> Iterator[Probe]:
         for here in self._nodes:
@@ -255,6 +270,8 @@ class _Plan:
 
     def _to_node(self, source: Actor, leave: tuple[Hop, ...], there: str) -> Iterator[Probe]:
         here, address = source.node, self._ways.address(there)
+        if not address or not self._ways.address(here):
+            return  # nodes need no address of the second family: their pods have a way all the same
         hops, seen = leave, source.address
         if there != here:
             hops = (*leave, Hop("forwarding", here), Hop("node link", here), Hop("node link", there))
@@ -266,7 +283,7 @@ class _Plan:
         if port := self._cast.agents.get(there, 0):
             legs = (*out, *self._ways.to_node(there, seen, address, "tcp", port))
             ask = _ask("tcp", address, port, reads=False)
-            to = f"agent of node {there} at {address}:{port}"
+            to = f"agent of node {there} at {joined(address, port)}"
             yield Probe("pod out", here, source.name, to, ask, (*hops, Hop("agent", there)), legs)
         port = self._cast.host_ports.get(there, 0)
         if there != here and port:
@@ -277,9 +294,10 @@ class _Plan:
 
     def _api(self, source: Actor, leave: tuple[Hop, ...]) -> Iterator[Probe]:
         here, found = source.node, self._world.services.get(KUBERNETES)
-        if found is None or not found.view.spec.cluster_ip:
+        address = self._service_address(KUBERNETES)
+        if found is None or not address:
             return
-        address, port = found.view.spec.cluster_ip, next((p.port for p in found.view.spec.ports), 443)
+        port = next((p.port for p in found.view.spec.ports), 443)
         behind = [a for part in self._world.slices.get(KUBERNETES, ()) for e in part.endpoints for a in e.addresses]
         away = [node for each in behind if (node := self._world.node_at(each)) != here]
         hops = [*leave, *self._service(here, "/".join(KUBERNETES)), Hop("API server", "")]
@@ -287,7 +305,7 @@ class _Plan:
             hops += [Hop("forwarding", here), Hop("node link", here)]
             hops += [Hop("node link", away[0])] if len(away) == 1 and away[0] else []
         legs = (Leg(here, "prerouting", source.address, address, "tcp", port),)
-        to = f"the API server at {address}:{port}"
+        to = f"the API server at {joined(address, port)}"
         yield Probe("pod out", here, source.name, to, _ask("tcp", address, port, reads=False), tuple(hops), legs)
 
     def into(self) -> Iterator[Probe]:
@@ -297,6 +315,8 @@ class _Plan:
 
     def _from_node(self, here: str, there: str) -> Iterator[Probe]:
         source, address = self._ways.address(here), self._ways.address(there)
+        if not source or not address:
+            return
         links = (Hop("node link", here), Hop("node link", there))
         target, gate = self._cast.first[there], self._cast.gates[there]
         inside = (Hop("forwarding", there), *reversed(self._ways.leave(there, target.name)))
@@ -315,11 +335,11 @@ class _Plan:
                 Leg(there, "prerouting", source, address, "tcp", gate.node_port),
                 *(Leg(there, hook, source, target.address, "tcp", OPEN_PORT) for hook in _CROSSED[1:]),
             )
-            to, ask = f"{address}:{gate.node_port} of node {there}", _ask("tcp", address, gate.node_port)
+            to, ask = f"{joined(address, gate.node_port)} of node {there}", _ask("tcp", address, gate.node_port)
             yield Probe("node port, from another node", here, "", to, ask, way, legs)
         if port := self._cast.host_ports.get(there, 0):
             legs = self._ways.to_node(there, source, address, "tcp", port)
-            to, ask = f"node {there} at {address}:{port}", _ask("tcp", address, port)
+            to, ask = f"node {there} at {joined(address, port)}", _ask("tcp", address, port)
             yield Probe("pod out", here, "", to, ask, (*links, Hop("host ports", there)), legs)
 
     def _opens_node_ports(self, node: str) -> bool:
@@ -379,18 +399,19 @@ class _Plan:
         return [each for each in self._nodes if each != node]
 
 
-def pings(pod: Pod) -> bool:
+def pings(world: World, pod: Pod) -> bool:
     """Whether it must answer its node: it has a network of its own, and is not on its way out."""
     leaving = pod.metadata.deletion_timestamp is not None
-    return pod.status.phase == "Running" and not leaving and not pod.spec.host_network and ipv4(pod.status.pod_ip)
+    return pod.status.phase == "Running" and not leaving and not pod.spec.host_network and address_of(world, pod) != ""
 
 
 def _ask(kind: str, address: str, port: int, within_s: float = WITHIN_S, *, reads: bool = True) -> dict[str, object]:
     return {"kind": kind, "address": address, "port": port, "within_s": within_s, "reads": reads}
 
 
-def _question(server: str, port: int, name: str, type_: str = "A") -> dict[str, object]:
-    return {"kind": "dns", "address": server, "port": port, "name": name, "type": type_, "within_s": WITHIN_S}
+def _question(server: str, port: int, name: str, type_: str = "") -> dict[str, object]:
+    kind = type_ or ("A" if family_of(server) is IPV4 else "AAAA")
+    return {"kind": "dns", "address": server, "port": port, "name": name, "type": kind, "within_s": WITHIN_S}
 
 
 def _pod(actor: Actor) -> str:

@@ -53,11 +53,13 @@ GROUPS = (
 
 
 class Hop(NamedTuple):
-    """node: where it is, "" for nowhere. what: which one there: a pod, another node, a service."""
+    """node: where it is, "" for nowhere. what: which one there: a pod, another node, a service. family: "" for IPv4, as
+    the other family may work over the same hop."""
 
     kind: HopKind
     node: str
     what: str = ""
+    family: str = ""
 
 
 Hook = Literal["prerouting", "input", "forward", "output", "postrouting"]
@@ -147,22 +149,24 @@ def _within(address: str, network: str) -> bool:
 
 
 class Clue(NamedTuple):
-    """Why a hop does not work, and what to do. node: where that is."""
+    """Why a hop does not work, and what to do. node: where that is. doubt: it may well be meant so."""
 
     node: str
     text: str
     remedy: str
+    doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """hops: those that the clue explains, the first one first. probes: those that fail by them."""
+    """hops: those that the clue explains, the first one first. probes: those that fail by them. doubt: as in `Clue`."""
 
     hops: tuple[Hop, ...]
     node: str
     text: str
     remedy: str
     probes: tuple[str, ...] = ()
+    doubt: bool = False
 
     def document(self) -> Mapping[str, Any]:
         hop = self.hops[0]
@@ -170,6 +174,7 @@ class Finding:
             "hop": hop.kind,
             "node": self.node,
             "what": hop.what,
+            "family": hop.family or "IPv4",
             "cause": self.text,
             "remedy": self.remedy,
             "paths": list(self.probes),

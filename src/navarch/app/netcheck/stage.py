@@ -79,7 +79,8 @@ def services(space: str, nodes: Sequence[str]) -> Documents:
 
 def _service(space: str, name: str, spec: Mapping[str, Any], selector: Mapping[str, str]) -> dict[str, Any]:
     metadata = {"name": name, "namespace": space}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {**spec, "selector": {**selector}}}
+    full = {"ipFamilyPolicy": "PreferDualStack", **spec, "selector": {**selector}}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": full}
 
 
 def policy(space: str) -> dict[str, Any]:

@@ -6,14 +6,16 @@ What a check that was killed left behind is taken away by the next one, once it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
+from typing import NamedTuple
 
 from navarch.app.netcheck import stage
 from navarch.app.netcheck.ask import Nodes
 from navarch.app.netcheck.plan import BARRED_PORT, OPEN_PORT, Actor, Cast, Gate
 from navarch.app.netcheck.probes import Finding, Hop
+from navarch.app.nettrace.ends import addresses_of
 from navarch.base.clock import Clock, Ids, parse_rfc3339
 from navarch.base.errors import ApiError, Forbidden, NotFound, Retryable
 from navarch.base.log import Log
@@ -21,6 +23,7 @@ from navarch.client.client import Client
 from navarch.kinds import ENDPOINTSLICE, NAMESPACE, NETWORKPOLICY, NODE, POD, SERVICE
 from navarch.kinds.object import Object
 from navarch.objects.value import dig
+from navarch.proxy.addresses import Family, proper
 
 READY_S, GONE_S, POLL_S = 45.0, 20.0, 0.1
 ABANDONED = timedelta(minutes=10)
@@ -28,20 +31,35 @@ ABANDONED = timedelta(minutes=10)
 log = Log("net-check")
 
 
+class Ports(NamedTuple):
+    """By node: at which its own network answers, and its agent."""
+
+    hosts: Mapping[str, int]
+    agents: Mapping[str, int]
+
+
 class Staging:
     """Use as an asynchronous context; `cast` and `findings` are there inside it."""
 
     def __init__(
-        self, client: Client, clock: Clock, ids: Ids, ask: Nodes, nodes: Sequence[str], say: Callable[[str], None]
+        self,
+        client: Client,
+        clock: Clock,
+        ids: Ids,
+        ask: Nodes,
+        nodes: Sequence[str],
+        families: Sequence[Family],
+        say: Callable[[str], None],
     ) -> None:
         self._client = client
         self._clock = clock
         self._ask = ask
         self._nodes = list(nodes)
+        self._families = families
         self._say = say
         self._space = f"{stage.PREFIX}-{ids.suffix()}"
         self.findings: list[Finding] = []
-        self.cast = Cast(self._space, {}, {}, {})
+        self.casts: dict[Family, Cast] = {}
 
     async def __aenter__(self) -> Staging:
         """Raises: ApiError, Retryable."""
@@ -89,25 +107,43 @@ class Staging:
         for number in [n for n in range(len(self._nodes)) if n not in numbers]:
             await self._tell_missing(number)
         self._say("waiting for services")
-        await self._endpoints(len(numbers))
+        await self._endpoints([pods[stage.pod_name("first", n)] for n in numbers])
         services = {one.name: one for one in (await self._client.list(SERVICE, self._space)).items}
-
-        def actor(role: str, number: int) -> Actor:
-            name = stage.pod_name(role, number)
-            return Actor(self._nodes[number], f"{self._space}/{name}", pods[name].view.status.pod_ip)
 
         ports = await self._listen(numbers)
         agents = {
             one.name: int(dig(one.document(), "status", "daemonEndpoints", "kubeletEndpoint", "Port", default=0))
             for one in (await self._client.list(NODE)).items
         }
-        self.cast = Cast(
+        for family in self._families:
+            own = agents if family is self._families[0] else {}
+            self.casts[family] = self._cast(family, numbers, pods, services, Ports(ports, own))
+
+    def _cast(
+        self,
+        family: Family,
+        numbers: Sequence[int],
+        pods: Mapping[str, Object],
+        services: Mapping[str, Object],
+        ports: Ports,
+    ) -> Cast:
+        """Of the nodes where everything has an address of the family."""
+        gates = {n: _gate(family, services[f"node-{n}"]) for n in numbers}
+        actors: dict[str, dict[int, Actor]] = {"first": {}, "second": {}}
+        for role, found in actors.items():
+            for number in numbers:
+                name = stage.pod_name(role, number)
+                if address := next(iter(family.those(addresses_of(pods[name].view))), ""):
+                    found[number] = Actor(self._nodes[number], f"{self._space}/{name}", address)
+        there = [n for n in numbers if gates[n].address and all(n in found for found in actors.values())]
+        first, second = ({self._nodes[n]: found[n] for n in there} for found in actors.values())
+        return Cast(
             self._space,
-            {self._nodes[n]: actor("first", n) for n in numbers},
-            {self._nodes[n]: actor("second", n) for n in numbers},
-            {self._nodes[n]: _gate(services[f"node-{n}"]) for n in numbers},
-            ports,
-            agents,
+            first,
+            second,
+            {self._nodes[n]: gates[n] for n in there},
+            ports.hosts,
+            ports.agents,
             stage.HEADLESS,
         )
 
@@ -135,12 +171,13 @@ class Staging:
         remedy = f"see the agent's and containerd's log of {node}, and try a pod of your own there"
         self.findings.append(Finding((Hop("pod link", node),), node, text, remedy, (f"node {node}: not tried",)))
 
-    async def _endpoints(self, count: int) -> None:
-        """Until the services have those that are ready."""
+    async def _endpoints(self, pods: Sequence[Object]) -> None:
+        """Until the services have all addresses of these, which are each behind two."""
         end = self._clock.monotonic() + READY_S
+        wanted = 2 * sum(len(proper(addresses_of(pod.view))) for pod in pods)
         while self._clock.monotonic() < end:
             slices = (await self._client.list(ENDPOINTSLICE, self._space)).items
-            if sum(endpoint.ready for one in slices for endpoint in one.view.endpoints) >= 2 * count:
+            if sum(endpoint.ready for one in slices for endpoint in one.view.endpoints) >= wanted:
                 return
             await self._clock.sleep(POLL_S)
 
@@ -185,8 +222,7 @@ class Staging:
                 await self._client.delete(NAMESPACE, "", one.name)
 
 
-def _gate(service: Object) -> Gate:
+def _gate(family: Family, service: Object) -> Gate:
     spec = service.view.spec
-    return Gate(
-        service.name, spec.cluster_ip, next((port.node_port for port in spec.ports if port.protocol == "TCP"), 0)
-    )
+    address = next(iter(family.those((spec.cluster_ip, *spec.cluster_ips))), "")
+    return Gate(service.name, address, next((port.node_port for port in spec.ports if port.protocol == "TCP"), 0))

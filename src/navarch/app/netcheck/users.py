@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from navarch.app.netcheck.plan import KUBERNETES, WITHIN_S, Ways
+from navarch.app.netcheck.plan import KUBERNETES, WITHIN_S, Ways, of_family
 from navarch.app.netcheck.probes import Clue, Hop, Leg, Probe
 from navarch.app.nettrace import destinations, ends
 from navarch.app.nettrace.explain import explain
+from navarch.app.nettrace.families import family_asked
 from navarch.app.nettrace.question import Question
 from navarch.app.nettrace.steps import BadQuestion, Explanation
 from navarch.app.nettrace.world import World
 from navarch.kinds.endpointslice import Endpoint
-from navarch.proxy.addresses import ipv4
+from navarch.proxy.addresses import joined
 
 ENDPOINTS_MOST = 300
 ASKED = "path that was asked for"
@@ -48,17 +49,20 @@ def _endpoints(world: World, nodes: Sequence[str], without: str) -> Iterator[Pro
 def _endpoint(
     world: World, ways: Ways, nodes: Sequence[str], service: str, endpoint: Endpoint, port: int
 ) -> Iterator[Probe]:
-    address = endpoint.addresses[0]
-    node = world.node_at(address) if ipv4(address) else ""
+    address = world.family.proper(endpoint.addresses[0])
+    node = world.node_at(address) if address else ""
     if node not in nodes:
         return  # of somebody outside, who is not ours to ask
     pod = world.pod_at(address)
+    if pod is not None and not pod.view.ready:
+        return  # its service wants it all the same
     name = f"pod {pod.namespace}/{pod.name}" if pod else f"node {node}" if address == ways.address(node) else "nobody"
     way = reversed(ways.leave(node, f"{pod.namespace}/{pod.name}")) if pod else ()
-    hops = (*way, Hop("endpoint", node, f"{service} {address}:{port}"))
+    hops = (*way, Hop("endpoint", node, f"{service} {joined(address, port)}"))
     ask = {"kind": "tcp", "address": address, "port": port, "within_s": WITHIN_S, "reads": False}
     legs = (Leg(node, "output", ways.gateway(node), address, "tcp", port),)
-    yield Probe("endpoint of a service", node, "", f"{name} at {address}:{port}, of service {service}", ask, hops, legs)
+    to = f"{name} at {joined(address, port)}, of service {service}"
+    yield of_family(Probe("endpoint of a service", node, "", to, ask, hops, legs), world.family)
 
 
 def asked(world: World, wanted: Asked, nodes: Sequence[str]) -> tuple[list[Probe], list[str]]:
@@ -66,6 +70,7 @@ def asked(world: World, wanted: Asked, nodes: Sequence[str]) -> tuple[list[Probe
     made: list[Probe] = []
     notes: list[str] = []
     for said, question in wanted.items():
+        world = world.of(family_asked(world.of(world.families[0]), question))
         sender = ends.sender(world, question.source)
         if sender.missing or sender.node not in nodes:
             notes.append(f"{said}: {sender.missing or 'it is sent from no node that is checked'}")
@@ -80,7 +85,8 @@ def asked(world: World, wanted: Asked, nodes: Sequence[str]) -> tuple[list[Probe
             ask = {"kind": "tcp", "address": to.address, "port": to.port.number, "within_s": WITHIN_S, "reads": False}
             hops = (*_before(sender.node, pod), Hop("asked", sender.node, said))
             leg = Leg(sender.node, "prerouting", sender.address, to.address, "tcp", to.port.number)
-            made.append(Probe(ASKED, sender.node, pod, f"{to.address}:{to.port.number} ({said})", ask, hops, (leg,)))
+            named = f"{joined(to.address, to.port.number)} ({said})"
+            made.append(of_family(Probe(ASKED, sender.node, pod, named, ask, hops, (leg,)), world.family))
     return made, notes
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trace_scenery import doc, pod
 
 from navarch.app.netcheck.clues import Clues
-from navarch.app.netcheck.judge import SPECIFIC, judge
+from navarch.app.netcheck.judge import SPECIFIC, judge, without_doubts
 from navarch.app.netcheck.plan import plan
 from navarch.app.netcheck.probes import Finding, Hop, Result, well
 from navarch.net.plan import hardware_of
@@ -125,16 +125,16 @@ def test_the_cause_is_what_is_wrong_there(broken: Hop, change: Callable[[State],
 
 RULES = [
     (ROUTE, "output", [match("udp", "dport", 8472), DROP], (VXLAN,), "bars the tunnel between the nodes"),
-    (Hop("node port", "n1"), "prerouting", [match("tcp", "dport", 30001), DROP], (), "192.0.2.11:30001"),
-    (Hop("DNS", "n1"), "input", [match("udp", "dport", 10053), DROP], (), "stops packets to 10.244.1.1:10053"),
-    (Hop("forwarding", "n1"), "forward", [DROP], (), "stops packets"),
+    (Hop("node port", "n1"), "prerouting", [match("tcp", "dport", 30001), DROP], (), "stops these packets"),
+    (Hop("DNS", "n1"), "input", [match("udp", "dport", 10053), DROP], (), "stops these packets"),
+    (Hop("forwarding", "n1"), "forward", [DROP], (), "stops these packets"),
     (Hop("masquerade", "n1"), "postrouting", [{"snat": {"addr": "x"}}], (), "keeps pods from leaving under their"),
     (
         Hop("service", "n1", "check/node-2 (tcp)"),
         "prerouting",
         [match("ip", "daddr", "10.96.1.2"), DROP],
         (),
-        "10.96.1.2:8080",
+        "stops these packets",
     ),
 ]
 
@@ -154,6 +154,32 @@ def test_a_rule_that_bars_something_else_is_not() -> None:
     rule = rule_table("prerouting", "other", match("tcp", "dport", 22), DROP)
     [one] = found(Hop("node port", "n1"), lambda state: state["rules"].append(rule))
     assert "theirs" not in one.text
+
+
+@pytest.mark.parametrize("hop", [Hop("agent", "n1"), Hop("host ports", "n1")])
+def test_ports_of_nodes_that_are_kept_from_others_are_told_and_are_no_fault(hop: Hop) -> None:
+    rule = rule_table("input", "drop", match("tcp", "dport", {"set": [10250, 40000]}), DROP)
+    for state in ({}, {**sound_state(1), "rules": [rule]}):
+        world = cluster(3)
+        ended = results(plan(world, cast(3)), [hop])
+        judged = judge(ended, Clues(world, cast(3), kernels({1: state})).reason)
+        kept, faults, [note] = without_doubts(ended, judged)
+        assert (faults, len(kept)) == ([], sum(well(*each) for each in ended))
+        assert f"{len(ended) - len(kept)} of the probes" in note
+
+
+@pytest.mark.parametrize(("state", "fault"), [("REACHABLE", False), ("FAILED", True)])
+def test_a_pod_that_is_on_its_link_and_takes_no_echo_requests_is_no_fault(state: str, fault: bool) -> None:
+    kernel, address = sound_state(0), "02:00:00:00:00:cc"
+    kernel["links"].append(link("veth9", 9, master="navarch0"))
+    inner = link("eth0", 2, "10.244.0.5", link_index=9, address=address)
+    kernel["pods"]["shop/front"] = {"links": [inner], "routes": [{"dst": "default"}]}
+    entry = {"dst": "10.244.0.5", "dev": "navarch0", "state": [state], "lladdr": address}
+    kernel["neighbours"].append(entry)
+    world = cluster(3)
+    ended = results(plan(world, cast(3)), [Hop("pod link", "n0", "shop/front")])
+    _, faults, notes = without_doubts(ended, judge(ended, Clues(world, cast(3), kernels({0: kernel})).reason))
+    assert (len(faults), len(notes)) == ((1, 0) if fault else (0, 1))
 
 
 def test_two_pods_of_one_address_are_both_named() -> None:

@@ -41,6 +41,13 @@ def test_others_are_left_alone(part: dict[str, object]) -> None:
     assert users.endpoints(cluster(3, part), NODES, without="check") == ([], [])
 
 
+def test_a_pod_that_is_not_ready_need_not_listen_whatever_its_service_says() -> None:
+    late = pod("web-a", "10.244.0.6", "n0")
+    late["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    probes, _ = users.endpoints(cluster(3, late), NODES, without="check")
+    assert [each.node for each in probes] == ["n1"]
+
+
 @pytest.mark.parametrize(("error", "said"), [("refused", "nothing listens there"), ("timeout", "nobody answers there")])
 def test_an_endpoint_where_nobody_is_is_named(error: str, said: str) -> None:
     world = cluster()
