@@ -107,6 +107,7 @@ class Host:
         self.thread = namespace.start(self.loop.run_forever)
         self.core = Core(MemoryStore(), DEFAULT, SystemClock(), SystemIds())
         self.client = self.core.local(User("system:admin", groups=("system:masters",)), "test")
+        self.told: list[frozenset[str]] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.do(self.begin())
 
@@ -121,7 +122,7 @@ class Host:
             addresses = [{"type": "InternalIP", "address": f"192.0.2.{number}"}]
             await self.status(NODE, "", name, {"conditions": READY, "addresses": addresses})
         informers = Informers(self.client, SystemClock())
-        self.announcer = Announcer(informers, self.name, SystemClock())
+        self.announcer = Announcer(informers, self.name, SystemClock(), self.told.append)
         self.tasks = [asyncio.ensure_future(informers.run()), asyncio.ensure_future(self.announcer.run())]
 
     def hears(self) -> bool:
@@ -174,9 +175,11 @@ def test_one_node_answers_and_another_when_it_is_gone(link: Link) -> None:
         for address in first:
             until(lambda: link.sees(address) == other)  # noqa: B023
 
+        assert hosts[other].told[-1] == {OLD, NEW}, "whoever has them"
         for host in hosts.values():
             host.do(host.client.delete(SERVICE, "default", "web"))
         until(lambda: link.sees(OLD) == "" and link.sees(NEW) == "")
+        until(lambda: not hosts[other].told[-1])
 
 
 def test_what_is_sent_to_an_announced_address_of_ipv6_reaches_a_pod() -> None:
