@@ -498,6 +498,8 @@ def test_shares_are_shifted_under_load_without_a_failed_request(front: Kubectl, 
 
 def test_it_goes_and_leaves_what_others_made(front: Kubectl, ask: Ask, door: str) -> None:
     own = replace(front, namespace="navarch-ingress")
+    front.apply(route("stays", {"backendRefs": to("one")}))
+    agreed({"stays": "one"}, lambda: {"stays": ask("stays.test").by})
     [mine, _] = json.loads(navarch("addon", "list", "-o", "json").stdout)["addons"]
     assert (mine["name"], mine["state"], mine["addresses"]) == ("gateway", "ready", [door])
     before = own("get", "deployment", "traefik", "-o", "jsonpath={.metadata.generation}")
@@ -511,6 +513,6 @@ def test_it_goes_and_leaves_what_others_made(front: Kubectl, ask: Ask, door: str
     left = front("get", "crd", "-o", "name").split()
     assert f"customresourcedefinition.apiextensions.k8s.io/httproutes.{GROUP}" in left
     assert f"customresourcedefinition.apiextensions.k8s.io/gatewayclasses.{GROUP}" not in left
-    assert "httproute.gateway.networking.k8s.io/web" in front("get", "httproutes", "-o", "name")
-    until("nobody to serve it", lambda: ask("web.test").by == "404")
+    assert "httproute.gateway.networking.k8s.io/stays" in front("get", "httproutes", "-o", "name")
+    until("nobody to serve it", lambda: ask("stays.test").by == "404")
     front("delete", *(name for name in left if name.endswith(GROUP)))
