@@ -205,8 +205,9 @@ def disabling(layout: Layout, addon: Addon) -> list[Step]:
         deployment = found.get(("Deployment", addon.deployment))
         if others and deployment:
             cluster.apply(addon.base(plans.applied_choice(deployment, others)))
-        cluster.delete([found[key] for key in keys if key[0] == plans.DEFINITION and not cluster.used(found[key])])
-        gone = [found[key] for key in keys if key[0] != plans.DEFINITION]
+        unused = [found[key] for key in keys if key[0] == plans.DEFINITION and not cluster.used(found[key])]
+        cluster.delete(unused)
+        gone = [*unused, *(found[key] for key in keys if key[0] != plans.DEFINITION)]
         hint = f"see `kubectl get namespace {addon.namespace} -o yaml`"
         _until(f"{addon.name} is not gone", lambda: all(cluster.one(one) is None for one in gone), hint)
 
