@@ -313,3 +313,14 @@ def test_policies_of_traffic_keep_it_on_the_node(crew: Crew, kubectl: Kubectl) -
 def _of_the_second(crew: Crew, probe: Probe) -> list[Any]:
     found = [said for [said] in crew.each(["node/1", "node/3"], probe).values()]
     return found if all(each.name == "x/b" for each in found) else []
+
+
+def test_external_addresses_lead_to_the_pods_of_all_nodes(crew: Crew, kubectl: Kubectl) -> None:
+    """Those of the service, and those that a load balancer has told of; nobody has them, and no packet goes to them."""
+    given = {"type": "LoadBalancer", "loadBalancerClass": "tests.navarch.dev/none", "externalIPs": ["203.0.113.81"]}
+    put(kubectl, service("abroad", **given))
+    status = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.82"}]}}}
+    kubectl("patch", "service", "abroad", "--subresource=status", "--type=merge", "-p", json.dumps(status))
+    for address in ("203.0.113.81", "203.0.113.82"):
+        answer(crew, http(address, 80), *crew.three)
+    kubectl("delete", "service", "abroad")
