@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -155,8 +156,7 @@ def test_somebody_elses_change_concerns_its_own_family(bench: Bench) -> None:
             await asyncio.sleep(0.05)
             await bench.planes[IPV4].replace(bench.planes[IPV4].current(), rules("b", family=IPV4))
             command = ("nsenter", f"--net={bench.lan.node.path}", "nft", "delete", "table", "ip6", bench.table)
-            done = await asyncio.create_subprocess_exec(*command)
-            assert await done.wait() == 0
+            await asyncio.to_thread(subprocess.run, command, check=True)
             await asyncio.sleep(0.05)
             other.cancel()
 
