@@ -172,8 +172,8 @@ class Hosts:
         ]
         results = {probe.key: (probe, Result("not sent")) for probe in probes}
         left = probes
-        for _ in range(4):
-            for probe, result in self._send(left, PATIENT_S if patient else WITHIN_S):
+        for number in range(4):
+            for probe, result in self._send(left, PATIENT_S if patient else WITHIN_S + number):
                 results[probe.key] = (probe, result)
             before, left = len(left), [probe for probe in left if not well(*results[probe.key])]
             if not left or (before == len(left) and not patient):

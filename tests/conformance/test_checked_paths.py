@@ -68,12 +68,6 @@ FAULTS = {
         "n2",
         r"n2 forwards nothing: net\.ipv[46]",
     ),
-    "node ports that a firewall bars": Fault(
-        **barred("n1", "prerouting", "tcp dport 30000-32767 drop"),
-        hop="node port",
-        node="n1",
-        cause=r"table ip6? planted.*30000-32767",
-    ),
     "a tunnel that a firewall bars": Fault(
         **barred("n1", "input", "udp dport 8472 drop"),
         hop="route",
