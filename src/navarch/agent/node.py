@@ -354,7 +354,8 @@ class NodeReporter:
         while True:
             try:
                 await self.report()
-                pause_s = AWAY_CHECK_S if self._away_since is not None else CHECK_S
+                waits = self._away_since is not None or not self.network_ready
+                pause_s = AWAY_CHECK_S if waits else CHECK_S
             except NotFound:
                 await self.register()
                 pause_s = 0.0
