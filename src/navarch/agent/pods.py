@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from navarch.agent import admit, logs, resources
 from navarch.agent.act import Tools
-from navarch.agent.eviction import ranking
+from navarch.agent.eviction import limits, ranking
 from navarch.agent.eviction.ranking import Eviction
-from navarch.agent.facts import is_alive
+from navarch.agent.eviction.repeats import Repeats
+from navarch.agent.facts import Failure, is_alive
 from navarch.agent.leftovers import Leftovers
 from navarch.agent.lookout import Lookout, Marks
 from navarch.agent.runtime import PodOnNode
@@ -72,6 +73,7 @@ class Pods:
         self._seen: dict[str, PodOnNode] = {}
         self._burstable_milli = -1
         self._closed: admit.Refusal | None = None
+        self._repeats = Repeats(tools.clock.now)
         self._complete = False
         """Whether the list of the node's pods is known."""
         self._deferred: set[str] = set()
@@ -123,8 +125,11 @@ class Pods:
         return [work.pod for work in works if _is_active(work)]
 
     def evict(self, eviction: Eviction) -> None:
-        if eviction.uid in self._workers:
-            self._workers[eviction.uid].evict(eviction)
+        if (worker := self._workers.get(eviction.uid)) is None:
+            return
+        if eviction.cause in limits.CAUSES and (owner := worker.work.pod.metadata.controller) is not None:
+            self._repeats.note(owner.uid)
+        worker.evict(eviction)
 
     def is_stopped(self, uid: str) -> bool:
         """Whether nothing of it runs or is about to, and its volumes are given back."""
@@ -205,8 +210,23 @@ class Pods:
             gone=found is None,
             tell_static=self._statics.told if self._statics is not None and uid in self._statics else None,
         )
+        if found is not None and refused is None and not self._begun(found):
+            self._hold_back(work, found)
         worker = self._workers[uid] = Worker(work, self._tools, self._ids, self._network_ready, self.crowding)
         self._group.create_task(self._run(uid, worker))
+
+    def _hold_back(self, work: Work, found: Object) -> None:
+        owner = found.view.metadata.controller
+        until = self._repeats.held_until(owner.uid) if owner is not None else None
+        if owner is None or until is None:
+            return
+        now = self._tools.clock.now()
+        text = (
+            f"back-off {(until - now).total_seconds():.0f}s starting the pod: "
+            f"another of {owner.kind} {owner.name} was evicted from this node for what it held on the disk"
+        )
+        work.failures[("sandbox", "")] = Failure("EvictionBackOff", text, now, until)
+        self._tools.recorder.event(found, "Warning", "BackOff", text)
 
     def _refusal(self, found: Object) -> admit.Refusal | None:
         """What was taken once, also by an agent before this one, is not refused afterwards."""

@@ -80,12 +80,15 @@ class World:
         }
         return Agent(self.client, self.runtime, self.clock, SeededIds(5), self.config, **stand_ins)
 
-    async def make_pod(self, name: str, request: str = "", **spec: Any) -> Document:
+    async def make_pod(self, name: str, request: str = "", owner: str = "", **spec: Any) -> Document:
         container: Document = {"name": name, "image": "app:1"}
         if request:
             container["resources"] = {"requests": {"memory": request}}
         whole = {"nodeName": "n1", "automountServiceAccountToken": False, "containers": [container], **spec}
-        meta = {"name": name, "namespace": "default"}
+        meta: Document = {"name": name, "namespace": "default"}
+        if owner:
+            whose = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": f"uid-of-{owner}"}
+            meta["ownerReferences"] = [{**whose, "controller": True}]
         made = await self.client.create(POD, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": whole})
         return made.document()
 
@@ -266,6 +269,39 @@ def test_a_disk_that_fills_up_fast_is_reason_to_look_sooner(tmp_path: Path) -> N
         world.signals.left("nodefs.available", 772)
         await world.loop.advance(2)
         assert await world.phases() == {"full": "Failed", "again": "Failed"}
+
+    play(tmp_path, scenario)
+
+
+def test_who_filled_the_disk_waits_ever_longer_to_begin_again(tmp_path: Path) -> None:
+    async def fill(world: World, name: str) -> None:
+        found = (await world.client.get(POD, "default", name)).document()
+        place = world.paths.volume(found["metadata"]["uid"], "data")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "file").write_bytes(b"x" * 2 * MIB)
+        while (await world.phases())[name] != "Failed":
+            await world.loop.advance(1)
+
+    async def scenario(world: World) -> None:
+        volumes = [{"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}]
+        await world.make_pod("first", owner="filler", volumes=volumes)
+        await world.loop.advance(5)
+        await fill(world, "first")
+        await world.make_pod("stranger", owner="other", volumes=volumes)
+        await world.make_pod("second", owner="filler", volumes=volumes)
+        await world.loop.advance(4)
+        assert await world.phases() == {"first": "Failed", "stranger": "Running", "second": "Pending"}
+        await world.loop.advance(8)
+        assert (await world.phases())["second"] == "Running"
+        await fill(world, "second")
+        await world.make_pod("third", owner="filler", volumes=volumes)
+        await world.loop.advance(14)
+        assert (await world.phases())["third"] == "Pending"
+        await world.loop.advance(8)
+        assert (await world.phases())["third"] == "Running"
+        told = [message for reason, message in await world.events() if reason == "BackOff"]
+        assert len(told) == 2
+        assert "another of ReplicaSet filler was evicted from this node for what it held on the disk" in told[0]
 
     play(tmp_path, scenario)
 

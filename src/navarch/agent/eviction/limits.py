@@ -16,6 +16,7 @@ from navarch.objects import quantity
 
 VOLUME, POD, CONTAINER = "emptydirfs.limit", "ephemeralpodfs.limit", "ephemeralcontainerfs.limit"
 """The causes that evictions are counted by."""
+CAUSES = frozenset([VOLUME, POD, CONTAINER])
 
 
 def is_limited(pod: Pod) -> bool:
