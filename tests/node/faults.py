@@ -1,4 +1,4 @@
-"""What three nodes make of faults: links cut and healed, agents killed, a kernel that refuses.
+"""What three nodes make of faults: links cut and healed, a node lost, agents killed, a kernel that refuses.
 
 Requests go on all the while, wherever they still can: on the node that is cut off, and between the others. None of them
 may fail. How long it takes until the rules of every node are what the cluster says is measured.
@@ -34,7 +34,8 @@ CROWD = 30
 @dataclass
 class Found:
     """Times: of the slowest. cut: from healing until the node's rules are right, and until its pods are reached.
-    killed: from the kill. refused: from the moment when the kernel takes rules again."""
+    killed: from the kill. refused: from the moment when the kernel takes rules again. lost: from the cut until Services
+    lead to the node's pods no more, and until others are Ready in their place; from healing until it is right again."""
 
     faults: int = 0
     requests: int = 0
@@ -45,6 +46,9 @@ class Found:
     killed_converge_s: float = 0.0
     refused_converge_s: float = 0.0
     refused_transactions: int = 0
+    lost_endpoints_s: float = 0.0
+    lost_replaced_s: float = 0.0
+    lost_back_s: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
     def slowest(self, name: str, seconds: float) -> None:
@@ -159,6 +163,35 @@ def cut(scene: Scene, *, silently: bool, for_s: float) -> None:
         scene.found.slowest("cut_converge_s", change.seen(victim, healed))
         until("all nodes to be Ready", lambda: len(ready_nodes(scene.kubectl)) == len(scene.nodes))
         scene.judge("a link cut", begun)
+
+
+def lose(scene: Scene) -> None:
+    """The third node falls silent for good: Services lose it, pods are replaced; then it comes back after all."""
+    *others, victim = scene.nodes
+    kubectl = scene.kubectl
+    until("all nodes to be Ready", lambda: ready_nodes(kubectl) == {node.name for node in scene.nodes})
+    kubectl.apply(deployment("many", 3), service("many", {"app": "many"}))
+    kubectl.wait("deployment/many", "jsonpath={.status.readyReplicas}=3")
+    gone = [address for address, node in placed(kubectl, "many") if node == victim.name]
+    assert gone, "the pods were not spread over all nodes"
+    for node in scene.nodes:
+        scene.converged(node, gone)
+    begun = now_s()
+    victim.cut(silently=True)
+    try:
+        for node in others:
+            scene.found.slowest("lost_endpoints_s", scene.converged(node, [], gone, begun))
+        there = {node.name for node in others}
+        until("pods in their place", lambda: len([1 for _, node in placed(kubectl, "many") if node in there]) == 3)
+        scene.found.slowest("lost_replaced_s", now_s() - begun)
+    finally:
+        victim.heal()
+    healed = now_s()
+    until("the node to be Ready", lambda: victim.name in ready_nodes(kubectl))
+    fresh = [address for address, _ in placed(kubectl, "many")]
+    scene.found.slowest("lost_back_s", scene.converged(victim, fresh, gone, healed))
+    scene.judge("a node lost", begun)
+    kubectl("delete", "deployment,service", "many", "--wait=false")
 
 
 def kill(scene: Scene, random: Random) -> None:
@@ -287,10 +320,43 @@ def address_of(kubectl: Kubectl, name: str) -> str:
     return found
 
 
+def placed(kubectl: Kubectl, app: str) -> list[tuple[str, str]]:
+    """Addresses and nodes of the pods that are Ready and do not end."""
+    found = json.loads(kubectl("get", "pods", "-l", f"app={app}", "-o", "json"))["items"]
+    return [
+        (one["status"]["podIP"], one["spec"]["nodeName"])
+        for one in found
+        if "deletionTimestamp" not in one["metadata"]
+        and any(each["type"] == "Ready" and each["status"] == "True" for each in one["status"].get("conditions", ()))
+    ]
+
+
 def service(name: str, selector: dict[str, str], **spec: Any) -> dict[str, Any]:
     ports = [{"name": "http", "port": 80, "targetPort": 8080}]
     made = {"selector": selector, "ports": ports, **spec}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": made}
+
+
+def deployment(name: str, replicas: int) -> dict[str, Any]:
+    """One pod a node as long as there are nodes."""
+    labels = {"app": name}
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": labels},
+    }
+    server = {
+        "name": "main",
+        "image": PYTHON,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3.11", "-c", SERVER, "0"],
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1},
+    }
+    pods = {"containers": [server], "topologySpreadConstraints": [spread], "terminationGracePeriodSeconds": 5}
+    template = {"metadata": {"labels": labels}, "spec": pods}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
 def traces(nodes: Sequence[Node]) -> dict[str, list[str]]:
@@ -356,5 +422,6 @@ def play(folder: Path, seed: int, *, rounds: int = 2) -> dict[str, Any]:
                 kill(scene, random)
                 entangle(scene)
                 refuse(scene, for_s=3.0)
+            lose(scene)
             removed(kubectl)
     return asdict(found)

@@ -1,4 +1,4 @@
-"""Faults of links, agents and kernels, under requests that could go on: all of them do, and soon after each
+"""Faults of links, nodes, agents and kernels, under requests that could go on: all of them do, and soon after each
 fault every node's rules are right again (`.ci/soak links` plays more of them, and stores how soon)."""
 
 from __future__ import annotations
@@ -47,3 +47,7 @@ def test_a_rule_of_somebody_elses_stands_in_the_way(scene: Scene) -> None:
 
 def test_the_kernel_refuses_every_transaction_for_a_while(scene: Scene) -> None:
     faults.refuse(scene, for_s=1.0)
+
+
+def test_a_node_is_lost_and_comes_back(scene: Scene) -> None:
+    faults.lose(scene)
