@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_interface
 from pathlib import Path
 
 from navarch.app import ask, firewall, link, machine, tokens
@@ -82,11 +82,10 @@ def lay(settings: Settings, hosts: Sequence[Host]) -> None:
     lans = networks_of(settings)
     for lan in lans:
         _check_free(lan)
-    if not link.exists(BRIDGE):
-        _run("ip", "link", "add", BRIDGE, "type", "bridge")
-    for lan in lans:
-        _run("ip", "addr", "replace", f"{lan[1]}/{lan.prefixlen}", "dev", BRIDGE, *_at_once(lan))
-    _run("ip", "link", "set", BRIDGE, "up")
+    try:
+        link.ensure_bridge(BRIDGE, *(ip_interface(f"{lan[1]}/{lan.prefixlen}") for lan in lans))
+    except OSError as error:
+        raise NotProvisioned(f"the link of the nodes of one machine cannot be laid: {error}") from error
     for one in hosts:
         if not os.path.ismount(one.space):
             one.space.parent.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from real_cluster import Kubectl, pod, until
 from shared_cluster import Node
+
+from navarch.app import lan
 
 pytestmark = pytest.mark.node
 
@@ -56,3 +59,16 @@ def test_the_node_port_leads_in_from_each_node_to_each(kubectl: Kubectl, nodes: 
         for target in nodes:
             url = f"http://{target.address}:{port}/"
             assert source.run("curl", "-sf", "--max-time", "10", url).strip() in {"on-1", "on-2", "on-3"}
+
+
+def test_the_link_keeps_its_address_whoever_leaves_it(nodes: Sequence[Node]) -> None:
+    """A bridge without one of its own takes the least of its ports', which everybody else on the link knows it by."""
+    kept = Path("/sys/class/net", lan.BRIDGE, "address")
+    before = kept.read_text()
+    for node in nodes[1:]:
+        node.cut(silently=True)
+        try:
+            assert kept.read_text() == before
+        finally:
+            node.heal()
+    assert Path("/sys/class/net", lan.BRIDGE, "addr_assign_type").read_text().strip() == "3", "set, and not taken over"
