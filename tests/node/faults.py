@@ -35,7 +35,7 @@ CROWD = 30
 class Found:
     """Times: of the slowest. cut: from healing until the node's rules are right, and until its pods are reached.
     killed: from the kill. refused: from the moment when the kernel takes rules again. lost: from the cut until Services
-    lead to the node's pods no more, and until others are Ready in their place; from healing until it is right again."""
+    lead to the node's pods no more, and until others are Ready in their place; from healing until it has its rules, and is Ready."""
 
     faults: int = 0
     requests: int = 0
@@ -49,6 +49,7 @@ class Found:
     lost_endpoints_s: float = 0.0
     lost_replaced_s: float = 0.0
     lost_back_s: float = 0.0
+    lost_ready_s: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
     def slowest(self, name: str, seconds: float) -> None:
@@ -184,12 +185,13 @@ def lose(scene: Scene) -> None:
         there = {node.name for node in others}
         until("pods in their place", lambda: len([1 for _, node in placed(kubectl, "many") if node in there]) == 3)
         scene.found.slowest("lost_replaced_s", now_s() - begun)
+        fresh = [address for address, node in placed(kubectl, "many") if node in there]
     finally:
         victim.heal()
     healed = now_s()
-    until("the node to be Ready", lambda: victim.name in ready_nodes(kubectl))
-    fresh = [address for address, _ in placed(kubectl, "many")]
     scene.found.slowest("lost_back_s", scene.converged(victim, fresh, gone, healed))
+    until("the node to be Ready", lambda: victim.name in ready_nodes(kubectl))
+    scene.found.slowest("lost_ready_s", now_s() - healed)
     scene.judge("a node lost", begun)
     kubectl("delete", "deployment,service", "many", "--wait=false")
 
