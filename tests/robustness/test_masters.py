@@ -146,7 +146,7 @@ def test_no_address_or_port_is_given_twice(two: Callable[[Scenario], None]) -> N
                 for found in plane.core._state.listeners
                 if type(getattr(found, "__self__", None)).__name__ == "Allocation"
             )
-            for pool in (allocation.addresses.pool, allocation.ports.pool):
+            for pool in (*(each.pool for _, each in allocation._networks()), allocation.ports.pool):
                 pool._ids = First()
         made = await asyncio.gather(*wanted)
         specs = [one.document()["spec"] for one in made]
