@@ -35,7 +35,9 @@ CROWD = 30
 class Found:
     """Times: of the slowest. cut: from healing until the node's rules are right, and until its pods are reached.
     killed: from the kill. refused: from the moment when the kernel takes rules again. lost: from the cut until Services
-    lead to the node's pods no more, and until others are Ready in their place; from healing until it has its rules, and is Ready."""
+    lead to the node's pods no more, and until others are Ready in their place; from healing until the node's rules are
+    right, and until it is Ready.
+    """
 
     faults: int = 0
     requests: int = 0
