@@ -373,7 +373,8 @@ def traces(nodes: Sequence[Node]) -> dict[str, list[str]]:
         found[f"{node.name}: links"] = sorted(line.split(": ")[1].partition("@")[0] for line in links)
         tunnel = node.run("ip", "-o", "link", "show", "type", "vxlan").splitlines()
         found[f"{node.name}: tunnels"] = [line.split(": ")[1] for line in tunnel]
-        found[f"{node.name}: routes"] = sorted(node.run("ip", "route").splitlines())
+        shown = node.run("ip", "route").replace(" linkdown", "")  # the bridge of a node without pods is down
+        found[f"{node.name}: routes"] = sorted(line.strip() for line in shown.splitlines())
         found[f"{node.name}: rules"] = sorted(set(re.findall(r"[^\s,{}]+", node.run("nft", "list", "ruleset"))))
         found[f"{node.name}: shims"] = sorted(map(str, containerd.shims(machine.containerd_settings(node.layout))))
         addresses = node.layout.cni_state / "addresses"
