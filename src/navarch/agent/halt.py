@@ -59,7 +59,7 @@ def kill(group: Path, freezer: Path | None) -> None:
 def processes(group: Path) -> Iterator[int]:
     """Also of groups that the container made below its own; none where the group is gone."""
     for folder, _, _ in os.walk(group):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it has gone, or is one of threads
             yield from map(int, Path(folder, "cgroup.procs").read_text().split())
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from navarch.app import firewall, link
+from navarch.app.originals import Originals
 from navarch.app.ranges import Network, networks
 from navarch.base.errors import Retryable
 from navarch.base.log import Log
@@ -159,7 +160,7 @@ class PodNetwork:
         failed: list[str] = []
         steps = (
             self._remove_links,
-            self._restore_settings,
+            self._originals.restore,
             self._remove_files,
             self._remove_table,
             self._remove_passes,
@@ -177,8 +178,8 @@ class PodNetwork:
         return self.config / f"10-{self.name}.conflist"
 
     @property
-    def _settings_file(self) -> Path:
-        return self.state / "kernel-settings.json"
+    def _originals(self) -> Originals:
+        return Originals(self.state / "kernel-settings.json", SETTINGS)
 
     @property
     def _directories_file(self) -> Path:
@@ -220,28 +221,10 @@ class PodNetwork:
 
     def _ensure_settings(self, wanted: Mapping[str, str]) -> None:
         """What was there before is on the disk before anything is changed."""
-        known = self._original_settings()
-        changes = {key: value for key, value in wanted.items() if _read(key) not in (None, value)}
-        for key in changes:
-            known.setdefault(key, _read(key) or "")
-        if changes:
-            _write_if_changed(self._settings_file, orjson.dumps(known))
-        for key, value in changes.items():
-            (SETTINGS / key).write_text(value)
-
-    def _original_settings(self) -> dict[str, str]:
-        try:
-            return dict(orjson.loads(self._settings_file.read_bytes()))
-        except FileNotFoundError:
-            return {}
-        except ValueError:
-            log.warning("the settings from before cannot be read and will not be restored", file=self._settings_file)
-            return {}
-
-    def _restore_settings(self) -> None:
-        for key, value in self._original_settings().items():
-            if _read(key) is not None:
-                (SETTINGS / key).write_text(value)
+        before = {key: found for key in wanted if (found := _read(key)) is not None}
+        changes = {key: wanted[key] for key, found in before.items() if found != wanted[key]}
+        self._originals.note({key: before[key] for key in changes})
+        self._originals.write(changes)
 
     def _remove_links(self) -> None:
         for port in link.ports(self.bridge):

@@ -23,6 +23,7 @@ from navarch.app import ask, bandwidth, cidr, containerd, identity, provision, r
 from navarch.app.cni import PodNetwork
 from navarch.app.containerd import ContainerdSettings
 from navarch.app.layout import Layout, Settings, load_settings, save_settings, write_atomically
+from navarch.app.originals import Originals
 from navarch.app.provision import NotProvisioned
 from navarch.base.clock import SystemClock
 from navarch.base.errors import Retryable
@@ -147,7 +148,7 @@ def prepare_processes(layout: Layout, settings: Settings) -> list[supervisor.Pro
     if not settings.server:
         identity.prepare(layout, settings, SystemClock())
     pod_network(layout, settings).ensure()
-    unwritten.bound(layout.unwritten)
+    unwritten.bound(Originals(layout.unwritten))
     runtime = containerd_settings(layout)
     containerd.prepare(runtime, settings.registries)
     return process_list(layout, runtime.command, server=not settings.server)

@@ -15,10 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from navarch.agent import halt
 from navarch.agent.logind import OVERRIDE as LOGIND_OVERRIDE
 from navarch.app import containerd, kubeconfig, lan, machine, preload, processes, unwritten
 from navarch.app.layout import Layout, Settings, write_atomically
 from navarch.app.machine import Say, Step
+from navarch.app.originals import Originals
 from navarch.base.errors import Retryable
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -94,7 +96,7 @@ def machine_steps(layout: Layout, settings: Settings | None) -> list[Step]:
             asyncio.run(containerd.unmount_below(folder))
         remove_cgroups(group)
         LOGIND_OVERRIDE.unlink(missing_ok=True)
-        unwritten.restore(layout.unwritten)
+        unwritten.restore(Originals(layout.unwritten))
         machine.remove_all([layout.run, *preload.all_but_archives(layout.data, layout.images)])
         remove_empty_folders()
 
@@ -150,8 +152,11 @@ def remove_empty_folders() -> None:
 
 def cgroup_folders(name: str) -> list[Path]:
     """The groups of the tree `name` in every hierarchy, deepest first."""
-    tops = (CGROUP_ROOT / name, *CGROUP_ROOT.glob(f"*/{name}"))
-    return [Path(folder) for top in tops for folder, _, _ in os.walk(top, topdown=False)]
+    return [Path(folder) for top in _tops(name) for folder, _, _ in os.walk(top, topdown=False)]
+
+
+def _tops(name: str) -> tuple[Path, ...]:
+    return (CGROUP_ROOT / name, *CGROUP_ROOT.glob(f"*/{name}"))
 
 
 def kill_cgroups(name: str, patience_s: float = 5.0) -> None:
@@ -167,11 +172,7 @@ def kill_cgroups(name: str, patience_s: float = 5.0) -> None:
 
 
 def _processes(name: str) -> set[int]:
-    found: set[int] = set()
-    for folder in cgroup_folders(name):
-        with contextlib.suppress(OSError):  # the group is gone, or one of threads
-            found.update(int(line) for line in (folder / "cgroup.procs").read_text().split())
-    return found
+    return {pid for top in _tops(name) for pid in halt.processes(top)}
 
 
 def remove_cgroups(name: str) -> None:

