@@ -85,6 +85,16 @@ def test_what_cannot_be_said_ends_with_2(kubeconfig: Path) -> None:
     assert done.stderr.startswith("navarch: there is no pod 'nobody' in namespace default; there are front, web")
 
 
+def test_names_are_of_the_contexts_namespace_unless_it_is_said(kubeconfig: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = "shop"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(yaml.safe_dump(config))
+    done = trace(elsewhere, "pod/front", "web")
+    assert (done.exit_code, "there is no pod 'front' in namespace shop" in done.stderr) == (2, True)
+    assert trace(elsewhere, "pod/front", "web", "--namespace=default").exit_code == 0
+
+
 def test_whoever_may_not_read_is_told_so(kubeconfig: Path, tmp_path: Path) -> None:
     config = yaml.safe_load(kubeconfig.read_text())
     config["users"][0]["user"] = {}

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
+from shell import executed_by
+from shell import name_of as name_in_docs
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "navarch"
@@ -37,6 +42,19 @@ def test_every_block_is_executed_or_says_that_it_is_only_shown() -> None:
             if found[1] not in SHOWN | (EXECUTED if run else set()):
                 wrong.append(f"{name_of(page)}: a block of {found[1] or 'nothing'!r}")
     assert wrong == []
+
+
+def test_a_page_that_leaves_its_blocks_to_a_test_is_played_by_it() -> None:
+    """What such a page says of who executes it keeps `tests/journeys/test_pages.py` from doing so."""
+    left = {page: executed_by(page) for page in (ROOT / "docs").rglob("*.md") if executed_by(page)}
+    assert left
+    unplayed = [
+        f"{name_of(page)} names {test}"
+        for page, test in left.items()
+        if not (ROOT / test).exists() or f'"{name_in_docs(page)}"' not in (ROOT / test).read_text()
+    ]
+    assert unplayed == []
+    assert [name_of(page) for page in left if "```sh\n" not in page.read_text()] == []
 
 
 def test_fences_are_closed() -> None:

@@ -1,12 +1,12 @@
 """The pages of the docs, executed: every `python` and `sh` block of every page below docs/ runs, in order.
 
 A page with Python is played by `play.py` and needs no rights; a page with shell alone is one shell on a machine of its
-own: it begins with `navarch up`, needs root, and whatever it leaves is taken down after it.
+own: it begins with `navarch up`, needs root, and whatever it leaves is taken down after it. A page that names the test
+which executes it is left to that one, which plays it on a cluster that is up (`shell.py`).
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,56 +15,23 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "node"))
-from play import blocks, is_file, shell_lines
+from play import blocks, is_file
 from real_cluster import one_cluster
+from shell import DOCS, ROOT, environment, executed_by, name_of, script
 
-ROOT = Path(__file__).parents[2]
 PLAYER = Path(__file__).parent / "play.py"
 
 
 def pages(*languages: str) -> list[Path]:
     """Those whose executable blocks are in exactly these languages, or in some of them and Python or files of YAML."""
     found = []
-    for page in sorted((ROOT / "docs").rglob("*.md")):
+    for page in sorted(DOCS.rglob("*.md")):
+        if executed_by(page):
+            continue
         spoken = {"python" if is_file(block) else block.language for block in blocks(page)} & {"python", "sh"}
         if spoken and ("python" in spoken) == ("python" in languages):
             found.append(page)
     return found
-
-
-def name_of(page: Path) -> str:
-    return str(page.relative_to(ROOT / "docs").with_suffix(""))
-
-
-def script(page: Path) -> str:
-    """The blocks of a page as one script that says which line it is at and stops at the first failure."""
-    parts = ["set -euo pipefail"]
-    for block in blocks(page):
-        if block.language == "sh":
-            parts.append(f"echo '--- {page.name}, line {block.line}'")
-            parts += shell_lines(block)
-    return "\n".join(parts) + "\n"
-
-
-def folder_with_programs(folder: Path) -> Path:
-    """`navarch`, `python` and `pytest` as the tests run them, whatever is installed on the machine."""
-    programs = folder / "bin"
-    programs.mkdir()
-    for name, words in (("navarch", "-m navarch"), ("python", ""), ("pytest", "-m pytest")):
-        program = programs / name
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
-        program.chmod(0o755)
-    return programs
-
-
-def environment(folder: Path) -> dict[str, str]:
-    programs = folder_with_programs(folder)
-    return {
-        **os.environ,
-        "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT / "src"),
-        "KUBECONFIG": str(folder / "kubeconfig"),
-    }
 
 
 @pytest.mark.parametrize("page", pages("python"), ids=name_of)

@@ -28,6 +28,13 @@ CODES = {"arrives": 0, "partly": 1, "stopped": 1, "unknown": 2}
 SHOWN = {"passes": "ok", "stops": "STOPS", "unsure": "?", "unused": "-"}
 COLOURS = {"passes": "32", "stops": "31;1", "unsure": "33", "unused": "2"}
 
+NamespaceOption = Annotated[
+    str,
+    typer.Option(
+        "-n", "--namespace", help="Of names that are given without one [that of the context].", show_default=False
+    ),
+]
+
 
 class Protocol(StrEnum):
     tcp = "tcp"
@@ -61,9 +68,7 @@ def net_trace(
         AddressFamily | None,
         typer.Option("--family", help="Of the packet [that of the addresses, else the first]", show_default=False),
     ] = None,
-    namespace: Annotated[
-        str, typer.Option("-n", "--namespace", help="Of names that are given without one.")
-    ] = "default",
+    namespace: NamespaceOption = "",
     kubeconfig: Annotated[
         str, typer.Option(metavar="FILE", help="Who asks, and which cluster [as kubectl].", show_default=False)
     ] = "",
@@ -78,10 +83,16 @@ def net_trace(
     from navarch.client.target import BadTarget
 
     try:
+        server = _target(kubeconfig, context)
         asked = question.question(
-            source, target, port=port, protocol=protocol or "", namespace=namespace, family=family or ""
+            source,
+            target,
+            port=port,
+            protocol=protocol or "",
+            namespace=namespace or server.namespace,
+            family=family or "",
         )
-        found = explain.explain(asyncio.run(_world(_target(kubeconfig, context))), asked)
+        found = explain.explain(asyncio.run(_world(server)), asked)
     except BadQuestion as error:
         output.error(str(error))
         raise typer.Exit(2) from None
@@ -115,6 +126,7 @@ def net_check(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every probe.")] = False,
+    namespace: NamespaceOption = "",
     kubeconfig: Annotated[
         str, typer.Option(metavar="FILE", help="Who asks, and which cluster [as kubectl].", show_default=False)
     ] = "",
@@ -129,9 +141,10 @@ def net_check(
     from navarch.client.target import BadTarget
 
     try:
-        asked = {one: question.question(*_ends(one)) for one in path or ()}
-        places = [_outside(one) for one in outside or ()]
         target = _target(kubeconfig, context)
+        here = namespace or target.namespace
+        asked = {one: question.question(*_ends(one), namespace=here) for one in path or ()}
+        places = [_outside(one) for one in outside or ()]
     except (BadQuestion, BadTarget, OSError) as error:
         output.error(str(error))
         raise typer.Exit(2) from None

@@ -26,7 +26,8 @@ class Target:
     """server: `https://host:port`; with `socket`, the path of a Unix socket, it only names the host.
 
     authority, certificate, key: PEM; authority b"" for the system's own. insecure: do not verify the server.
-    token_file is read again when it changes (tokens in pods are renewed).
+    token_file is read again when it changes (tokens in pods are renewed). namespace: of names that a person gives
+    without one.
     """
 
     server: str
@@ -38,6 +39,7 @@ class Target:
     socket: str = ""
     server_name: str = ""
     insecure: bool = False
+    namespace: str = "default"
 
     def context(self) -> ssl.SSLContext | None:
         """For TLS; None where none is spoken. Raises: ssl.SSLError, for keys that do not fit."""
@@ -106,6 +108,7 @@ def read_kubeconfig(path: str | Path, context: str = "") -> Target:
         str(file.parent / user["tokenFile"]) if user.get("tokenFile") else "",
         server_name=cluster.get("tls-server-name") or "",
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        namespace=chosen.get("namespace") or "default",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "journeys"))
 
 from real_cluster import Kubectl, navarch, until
 from shared_cluster import brought_up, own_namespace

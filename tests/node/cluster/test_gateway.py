@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from real_cluster import PYTHON, Kubectl, navarch, pod, until
+from shared_cluster import own_namespace
+from shell import play_on
 
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.pki import Authority, client_context
@@ -494,6 +497,11 @@ def test_shares_are_shifted_under_load_without_a_failed_request(front: Kubectl, 
         total += counted.total()
     assert running.failed == []
     assert total >= 2000
+
+
+def test_the_page_of_canaries(kubeconfig: Path, door: str, tmp_path: Path) -> None:
+    with own_namespace(kubeconfig, "canary") as kubectl:
+        play_on(kubeconfig, kubectl.namespace, "howto/canary", tmp_path)
 
 
 def test_it_goes_and_leaves_what_others_made(front: Kubectl, ask: Ask, door: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -93,8 +94,11 @@ def test_programs_get_the_same_as_facts(capsys: pytest.CaptureFixture[str]) -> N
         (("--kubeconfig", "/nowhere/at/all"), "/nowhere/at/all"),
     ],
 )
-def test_words_that_make_no_sense_are_refused(words: tuple[str, ...], said: str) -> None:
-    done = CliRunner().invoke(app, ["net", "check", *words], prog_name="navarch")
+def test_words_that_make_no_sense_are_refused(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    parts = ("contexts:\n- {name: a, context: {cluster: a}}", "clusters:\n- {name: a, cluster: {server: 'http://a'}}")
+    config.write_text("\n".join(("current-context: a", *parts)))
+    done = CliRunner().invoke(app, ["net", "check", f"--kubeconfig={config}", *words], prog_name="navarch")
     assert done.exit_code == 2
     assert said in done.output.replace("\n         ", " ")
 

@@ -37,6 +37,15 @@ def test_a_token_file_is_relative_to_the_kubeconfig(tmp_path: Path) -> None:
     assert found.token_file == str(tmp_path / "token")
 
 
+def test_names_are_of_the_namespace_that_the_context_says(tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path)
+    assert read_kubeconfig(path).namespace == "default"
+    found = yaml.safe_load(path.read_text())
+    found["contexts"][0]["context"]["namespace"] = "shop"
+    path.write_text(yaml.safe_dump(found))
+    assert read_kubeconfig(path).namespace == "shop"
+
+
 @pytest.mark.parametrize(
     ("user", "cluster", "context", "said"),
     [
