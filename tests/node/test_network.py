@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -275,6 +276,32 @@ def test_pods_of_ipv6_reach_each_other_at_once(node: NetworkNamespace, network: 
         assert given & {*addresses[0], *addresses[1]} == set(addresses[1])
     node.call(network.remove)
     assert "nvtest0" not in node.run("ip", "link").stdout
+
+
+def test_addresses_that_pods_give_themselves_are_forgotten_with_the_pods(
+    node: NetworkNamespace, network: PodNetwork, tmp_path: Path
+) -> None:
+    network = of_both(network, "fd00:10:244::/64")
+    node.call(network.ensure)
+    sweep = cnisweep.Networks(network, results=cni.RESULTS, namespaces=tmp_path / "netns")
+
+    def forgotten(*pods: str) -> set[str]:
+        found = node.call(lambda: list(sweep.unowned(set(pods))))
+        return {path.name for path in found if path.name.startswith("fe80:")}
+
+    with NetworkNamespace("one") as one, NetworkNamespace("two") as two:
+        for number, pod in enumerate((one, two), 1):
+            interfaces: Any = plug(node, network, pod, "ADD")["interfaces"]
+            (hardware,) = (found["mac"] for found in interfaces if found.get("sandbox"))
+            assert reaches(pod, network.gateway), "from now on the bridge knows where it is"
+            node.ip(f"neighbour replace fe80::{number} lladdr {hardware} dev nvtest0 nud stale")
+        assert forgotten("one", "two") == set()
+        plug(node, network, two, "DEL")
+        assert "fe80::2" in forgotten("one")
+        assert "fe80::1" not in forgotten("one")
+        node.call(sweep.take, cnisweep.NEIGHBOURS / "fe80::2")
+        assert "fe80::2" not in forgotten("one")
+    node.call(network.remove)
 
 
 def test_a_machine_that_becomes_a_router_keeps_its_own(node: NetworkNamespace, network: PodNetwork) -> None:

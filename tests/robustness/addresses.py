@@ -1,9 +1,9 @@
 """Networks of pods, made and taken away by the thousand while plugins and those who call them are killed.
 
 The real CNI plugins work in a network namespace that plays the node; beside them the rules for the pods' host ports and
-policies are written as the proxy writes them. A plugin is killed in the middle of its work, and is then asked to undo
-it; or whoever called it dies, nobody asks, and the sweep has to find what is left. At the end everything that a
-machine can hold of a pod's network is counted.
+policies are written as the proxy writes them, for pods with addresses of IPv4, of IPv6 or of both, by turns. A plugin
+is killed in the middle of its work, and is then asked to undo it; or whoever called it dies, nobody asks, and the
+sweep has to find what is left. At the end everything that a machine can hold of a pod's network is counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -37,6 +37,7 @@ from navarch.app.sweep import PATIENCE_S, Sweeper
 from navarch.kinds.networkpolicy import NetworkPolicy
 from navarch.kinds.pod.view import Pod
 from navarch.net import neighbours
+from navarch.proxy.addresses import IPV4, IPV6, Family, family_of
 from navarch.proxy.compile import compile_rules
 from navarch.proxy.nft import NftDataplane
 from navarch.proxy.podfacts import PodFacts
@@ -47,6 +48,10 @@ from navarch.testing.netns import CLONE_NEWNET, NetworkNamespace
 PLUGINS = Path("/usr/lib/cni")
 LOOPBACK = {"cniVersion": "0.4.0", "name": "cni-loopback", "plugins": [{"type": "loopback"}]}
 MS_BIND, MNT_DETACH = 4096, 2
+RANGES = (("10.244.0.0/24",), ("10.244.0.0/24", "fd00:10:244::/112"), ("fd00:10:244::/112",))
+"""Of the node's pods, by turns."""
+NODE_ADDRESSES = {IPV4: "192.0.2.10", IPV6: "2001:db8::10"}
+CLUSTER_CIDRS = {IPV4: "10.244.0.0/16", IPV6: "fd00:10:244::/64"}
 LANES, BATCH, STEADY = 6, 50, 4
 SETTLE_S = 60.0
 """The kernel takes namespaces down when it has time."""
@@ -112,7 +117,7 @@ class Turned:
 
 @dataclass
 class Life:
-    """One pod's network. until: when its mishap comes, by the loop's clock."""
+    """One pod's network. until: when its mishap comes, by the loop's clock. hardware: its interface's address."""
 
     number: int
     id: str
@@ -120,7 +125,8 @@ class Life:
     limits: Limits = NO_LIMITS
     mishap: Mishap = ""
     until: float = float("inf")
-    address: str = ""
+    addresses: tuple[str, ...] = ()
+    hardware: bytes = b""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -128,32 +134,44 @@ class Life:
 
 
 class Rules:
-    """What the proxy makes of the pods that are there. It may die, and then knows nothing of its table."""
+    """What the proxy makes of the pods that are there, in each family. It may die, and then knows nothing of its table.
 
-    def __init__(self, node: Node, found: Found) -> None:
-        self._node, self._found = node, found
+    nodes: the node as each family sees it.
+    """
+
+    def __init__(self, nodes: Sequence[Node], found: Found) -> None:
+        self._nodes, self._found = {node.family: node for node in nodes}, found
         self._table = f"navarch-soak-{os.getpid()}"
-        self._plane = NftDataplane(self._table)
-        self._policies = Policies(node.name)
-        self._policies.put_namespace("soak", {})
+        self._planes = self._new()
+        self._policies = {family: Policies(node.name, family) for family, node in self._nodes.items()}
         alone = msgspec.convert({"spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}, NetworkPolicy)
-        self._policies.put_policy("soak", "alone", alone)
+        for policies in self._policies.values():
+            policies.put_namespace("soak", {})
+            policies.put_policy("soak", "alone", alone)
         self._pods: dict[int, Pod] = {}
         self._dirty = asyncio.Event()
 
+    def _new(self) -> dict[Family, NftDataplane]:
+        alone = len(self._nodes) == 1
+        return {family: NftDataplane(self._table, family, alone=alone) for family in self._nodes}
+
     def put(self, life: Life, there: bool) -> None:
         name = f"p{life.number}"
+        facts = None
         if there:
             ports = [{"containerPort": 80, "hostPort": 10_000 + life.number}]
+            status = {"podIP": life.addresses[0], "podIPs": [{"ip": one} for one in life.addresses]}
             document = {
                 "metadata": {"name": name, "namespace": "soak", "uid": f"uid-{life.number}"},
-                "spec": {"containers": [{"name": "c", "ports": ports}], "nodeName": self._node.name},
-                "status": {"podIP": life.address, "phase": "Running"},
+                "spec": {"containers": [{"name": "c", "ports": ports}], "nodeName": "n1"},
+                "status": {**status, "phase": "Running"},
             }
             self._pods[life.number] = msgspec.convert(document, Pod)
-            self._policies.put_pod("soak", name, PodFacts({}, (life.address,), self._node.name))
-        elif self._pods.pop(life.number, None) is not None:
-            self._policies.put_pod("soak", name, None)
+            facts = PodFacts({}, life.addresses, "n1")
+        elif self._pods.pop(life.number, None) is None:
+            return
+        for policies in self._policies.values():
+            policies.put_pod("soak", name, facts)
         self._dirty.set()
 
     async def follow(self, random: Random) -> None:
@@ -161,23 +179,29 @@ class Rules:
             await self._dirty.wait()
             self._dirty.clear()
             if random.random() < 0.02:
-                self._plane.close()
-                self._plane = NftDataplane(self._table)
+                self.close()
+                self._planes = self._new()
                 self._found.agents_that_died += 1
             await self.write()
 
     async def write(self) -> None:
-        rules = compile_rules((), self._pods.values(), self._node, self._policies.isolation())
-        await self._plane.replace(self._plane.current(), rules)
+        for family, plane in self._planes.items():
+            isolation = self._policies[family].isolation()
+            rules = compile_rules((), self._pods.values(), self._nodes[family], isolation)
+            await plane.replace(plane.current(), rules)
 
     async def elements(self) -> int:
         """Of all sets and maps that speak of pods."""
-        said = await said_by("nft", "-j", "list", "table", "ip", self._table)
-        sets = [one.get("set") or one.get("map") for one in json.loads(said)["nftables"]]
-        return sum(len(one.get("elem", ())) for one in sets if one and one["name"] != "node-addresses")
+        count = 0
+        for family in self._nodes:
+            said = await said_by("nft", "-j", "list", "table", family.word, self._table)
+            sets = [one.get("set") or one.get("map") for one in json.loads(said)["nftables"]]
+            count += sum(len(one.get("elem", ())) for one in sets if one and one["name"] != "node-addresses")
+        return count
 
     def close(self) -> None:
-        self._plane.close()
+        for plane in self._planes.values():
+            plane.close()
 
 
 class Machine:
@@ -185,7 +209,9 @@ class Machine:
 
     def __init__(self, folder: Path, seed: int, found: Found) -> None:
         self.found, self.random = found, Random(seed)
-        network = PodNetwork("10.244.0.0/24", folder / "net.d", folder / "state", bridge="nvsoak0", limits=True)
+        self.ranges = RANGES[(seed - 1) % len(RANGES)]
+        cidr = ",".join(self.ranges)
+        network = PodNetwork(cidr, folder / "net.d", folder / "state", bridge="nvsoak0", limits=True)
         self.network = replace(network, table=f"navarch-soak-{os.getpid()}")
         self.results, self.namespaces = folder / "results", folder / "netns"
         for one in (self.results, self.namespaces):
@@ -195,7 +221,9 @@ class Machine:
         self.clock = Turned()
         places = [cnisweep.Networks(self.network, results=self.results, namespaces=self.namespaces)]
         self.sweeper = Sweeper(self.clock, places)
-        self.rules = Rules(Node("n1", ("192.0.2.10",), self.network.pod_cidr, "10.244.0.0/16"), found)
+        families = {family_of(one): one for one in self.ranges}
+        nodes = [Node("n1", (NODE_ADDRESSES[one],), families[one], CLUSTER_CIDRS[one]) for one in families]
+        self.rules = Rules(nodes, found)
         self.living: dict[str, Life] = {}
         """By address."""
         self.orphans: set[asyncio.Task[Any]] = set()
@@ -231,14 +259,20 @@ class Machine:
             return False
         self._took("ADD", started_s)
         (self.results / f"navarch-{life.id}-eth0").write_text(json.dumps({"result": result}))
-        (life.address,) = addresses(result)
-        if life.address in self.living:
-            self.found.wrong.append(f"{life.address} was given to {life.id} and {self.living[life.address].id}")
-        self.living[life.address] = life
-        bandwidth.fit(self.network, [life.address], self.results)
+        life.addresses = addresses(result)
+        (inside,) = (one["mac"] for one in result["interfaces"] if one.get("sandbox"))
+        life.hardware = bytes.fromhex(inside.replace(":", ""))
+        if len(life.addresses) != len(self.ranges):
+            self.found.wrong.append(f"{life.id} was given {life.addresses} of {self.ranges}")
+        for address in life.addresses:
+            if address in self.living:
+                self.found.wrong.append(f"{address} was given to {life.id} and {self.living[address].id}")
+            self.living[address] = life
+        bandwidth.fit(self.network, life.addresses, self.results)
         self.rules.put(life, True)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.sendto(b"?", (life.address, 9))  # so that the kernel knows it as a neighbour
+        for address in life.addresses:
+            with socket.socket(family_of(address).number, socket.SOCK_DGRAM) as asking:
+                asking.sendto(b"?", (address, 9))  # so that the kernel knows it as a neighbour
         return True
 
     async def end(self, life: Life) -> None:
@@ -256,7 +290,8 @@ class Machine:
                 continue
             self._took("DEL", started_s)
             break
-        self.living.pop(life.address, None)  # from here on another may have its address
+        for address in life.addresses:
+            self.living.pop(address, None)  # from here on another may have it
         answer.unlink(missing_ok=True)
         await asyncio.to_thread(drop_namespace, life.netns)
 
@@ -310,24 +345,27 @@ class Machine:
             self.found.swept += len(await asyncio.to_thread(self.sweeper, alive, False))
             self.clock.seconds += PATIENCE_S + 1
         for one in steady:
-            if self.network.holder(one.address) != one.id or not one.netns.exists():
-                self.found.wrong.append(f"the sweep took {one.address} from a pod that lives")
+            if any(self.network.holder(each) != one.id for each in one.addresses) or not one.netns.exists():
+                self.found.wrong.append(f"the sweep took one of {one.addresses} from a pod that lives")
 
     async def count(self, steady: list[Life], rules: bool = True) -> dict[str, int]:
         """What is there beyond that of the pods that live."""
         limited = sum(one.limits != NO_LIMITS for one in steady)
         names = link.names()
-        own = {self.network.holder(one.address): one.address for one in steady}
-        around = [str(one) for one in neighbours.on(self.network.bridge) if str(one) not in own.values()]
+        own = {each for one in steady for each in one.addresses}
+        alive = {one.hardware for one in steady}
+        known = neighbours.on(self.network.bridge).items()
+        around = [one for one, at in known if str(one) not in own and not (one.is_link_local and at in alive)]
+        held = [one for one in self.network.addresses.iterdir() if not one.name.startswith(("last_reserved", "lock"))]
         await self.rules.write()
         return {
-            "addresses": len([one for one in self.network.addresses.iterdir() if one.name[0].isdigit()]) - len(steady),
+            "addresses": len(held) - len(own),
             "answers": len(list(self.results.iterdir())) - len(steady),
             "namespaces": len(list(self.namespaces.iterdir())) - len(steady),
             "interfaces": len([one for one in names if one.startswith("veth")]) - len(steady),
             "limits": len([one for one in names if one.startswith(bandwidth.PREFIX)]) - limited,
             "neighbours": len(around),
-            "elements": await self.rules.elements() - ELEMENTS * len(steady),
+            "elements": await self.rules.elements() - ELEMENTS * len(own),
             "mounts": len([one for one in cni.mounted_at() if one.parent == self.namespaces]) - len(steady),
         }
 
@@ -343,7 +381,7 @@ class Machine:
 
 
 ELEMENTS = 5
-"""Of a pod with a host port and policies both ways: its port, two directions, itself twice."""
+"""Of an address of a pod with a host port and policies both ways: its port, two directions, itself twice."""
 
 
 async def said_by(*words: str) -> str:

@@ -120,7 +120,8 @@ SOAKS = {
         lambda folder, seed: subpathrace.play(folder, seed, 1_000),
     ),
     "addresses": Soak(
-        "pods whose network the CNI plugins made and removed, four of ten under a kill of the plugin or of its caller",
+        "pods whose network the CNI plugins made and removed, by turns of IPv4, of both families and of IPv6, four of "
+        "ten under a kill of the plugin or of its caller",
         10_000,
         500,
         lambda folder, seed: asdict(addresses.play(seed, 500)),

@@ -76,10 +76,17 @@ class Networks:
             yield from (name for name in there if name not in known)
 
     def _forgotten_neighbours(self) -> Iterator[str]:
-        """Addresses that the kernel still knows on the bridge, and that nobody has."""
-        for address in neighbours.on(self._network.bridge):
-            ours = any(address in network for network in self._network.networks)
-            if ours and not (self._addresses / str(address)).exists():
+        """Addresses that the kernel still knows on the bridge, and that nobody has: nobody was given them, or, of those
+        that pods give themselves, nothing with that hardware is plugged in or was heard of lately."""
+        known = neighbours.on(self._network.bridge)
+        plugged = neighbours.behind(self._network.bridge) if any(one.is_link_local for one in known) else set()
+        for address, hardware in known.items():
+            if address.is_link_local:
+                gone = hardware not in plugged
+            else:
+                ours = any(address in network for network in self._network.networks)
+                gone = ours and not (self._addresses / str(address)).exists()
+            if gone:
                 yield str(address)
 
     def _sandbox(self, name: str) -> str | None:
