@@ -23,23 +23,7 @@ from navarch.cli.main import app
 from navarch.client.http import HttpClient
 from navarch.client.target import read_kubeconfig
 from navarch.kinds import NAMESPACE, POD
-
-SHOP = """
-apiVersion: v1
-kind: Pod
-metadata: {name: front, labels: {app: front}}
-spec: {nodeName: node-0, containers: [{name: main, image: x}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, labels: {app: web}}
-spec: {nodeName: node-1, containers: [{name: main, image: x, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
-"""
+from tests.compat.shop import SHOP
 
 Answer = Callable[[str, dict[str, Any]], dict[str, Any]]
 """From the node and a probe to what became of it."""

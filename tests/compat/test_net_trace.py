@@ -12,23 +12,9 @@ from typer.testing import CliRunner, Result
 
 import navarch
 from navarch.cli.main import app
+from tests.compat.shop import SHOP
 
-SHOP = """
-apiVersion: v1
-kind: Pod
-metadata: {name: front, labels: {app: front}}
-spec: {nodeName: node-0, containers: [{name: main, image: x}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, labels: {app: web}}
-spec: {nodeName: node-1, containers: [{name: main, image: x, ports: [{containerPort: 8080}]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}
----
+ONLY_FROM_THE_FRONT = """
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: web}
@@ -39,7 +25,7 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
 @pytest.fixture(scope="module")
 def kubeconfig() -> Iterator[Path]:
     with navarch.Cluster(nodes=2, frozen=True) as c:
-        c.apply(SHOP)
+        c.apply(SHOP + "---" + ONLY_FROM_THE_FRONT)
         for pod in ("front", "web"):
             c.wait(f"pod/{pod}", "Ready", leap_s=10)
         c.clock.advance(seconds=2)  # the endpoints follow

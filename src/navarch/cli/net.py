@@ -34,6 +34,10 @@ NamespaceOption = Annotated[
         "-n", "--namespace", help="Of names that are given without one [that of the context].", show_default=False
     ),
 ]
+KubeconfigOption = Annotated[
+    str, typer.Option(metavar="FILE", help="Who asks, and which cluster [as kubectl].", show_default=False)
+]
+ContextOption = Annotated[str, typer.Option(help="Of the kubeconfig [the current one].", show_default=False)]
 
 
 class Protocol(StrEnum):
@@ -69,10 +73,8 @@ def net_trace(
         typer.Option("--family", help="Of the packet [that of the addresses, else the first]", show_default=False),
     ] = None,
     namespace: NamespaceOption = "",
-    kubeconfig: Annotated[
-        str, typer.Option(metavar="FILE", help="Who asks, and which cluster [as kubectl].", show_default=False)
-    ] = "",
-    context: Annotated[str, typer.Option(help="Of the kubeconfig [the current one].", show_default=False)] = "",
+    kubeconfig: KubeconfigOption = "",
+    context: ContextOption = "",
     output_form: FormOption = Form.text,
 ) -> None:
     """Tell a packet's way hop by hop: name, service, endpoints, policies, routes. Only reads, and sends no packet."""
@@ -127,10 +129,8 @@ def net_check(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every probe.")] = False,
     namespace: NamespaceOption = "",
-    kubeconfig: Annotated[
-        str, typer.Option(metavar="FILE", help="Who asks, and which cluster [as kubectl].", show_default=False)
-    ] = "",
-    context: Annotated[str, typer.Option(help="Of the kubeconfig [the current one].", show_default=False)] = "",
+    kubeconfig: KubeconfigOption = "",
+    context: ContextOption = "",
     output_form: FormOption = Form.text,
 ) -> None:
     """Test every path of the network with probes, and name the hop that fails and why. Nothing outside is contacted."""
