@@ -1,8 +1,8 @@
 """The pages of the docs, executed: every `python` and `sh` block of every page below docs/ runs, in order.
 
-A page with Python is played by `play.py` and needs no rights; a page with shell alone is one shell on a machine of its
-own: it begins with `navarch up`, needs root, and whatever it leaves is taken down after it. A page that names the test
-which executes it is left to that one, which plays it on a cluster that is up (`shell.py`).
+A page whose shell calls `navarch up` is one shell on a machine of its own: it needs root, and whatever it leaves is
+taken down after it. A page that names the test which executes it is left to that one, which plays it on a cluster that
+is up (`shell.py`). All others are played by `play.py` and need no rights.
 """
 
 from __future__ import annotations
@@ -22,27 +22,32 @@ from shell import DOCS, ROOT, environment, executed_by, name_of, script
 PLAYER = Path(__file__).parent / "play.py"
 
 
-def pages(*languages: str) -> list[Path]:
-    """Those whose executable blocks are in exactly these languages, or in some of them and Python or files of YAML."""
+def pages(*, machine: bool) -> list[Path]:
+    """Those with blocks to execute which bring up a machine, or do not, and which no other test executes."""
     found = []
     for page in sorted(DOCS.rglob("*.md")):
-        if executed_by(page):
-            continue
-        spoken = {"python" if is_file(block) else block.language for block in blocks(page)} & {"python", "sh"}
-        if spoken and ("python" in spoken) == ("python" in languages):
+        executable = [block for block in blocks(page) if is_file(block) or block.language in ("python", "sh")]
+        lines = [line for block in executable if block.language == "sh" for line in block.text.splitlines()]
+        up = any(line.startswith("navarch up") for line in lines)
+        if executable and up == machine and not executed_by(page):
             found.append(page)
     return found
 
 
-@pytest.mark.parametrize("page", pages("python"), ids=name_of)
-def test_page_of_the_library(page: Path, tmp_path: Path) -> None:
-    work = tmp_path / "work"
+def folder_of(directory: Path) -> Path:
+    """For what a page writes, with the folders of the checkout that pages read."""
+    work = directory / "work"
     work.mkdir()
     for name in ("examples", "tests"):
         (work / name).symlink_to(ROOT / name)
+    return work
+
+
+@pytest.mark.parametrize("page", pages(machine=False), ids=name_of)
+def test_page_of_the_library(page: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, PLAYER, page, "."],
-        cwd=work,
+        cwd=folder_of(tmp_path),
         env=environment(tmp_path),
         capture_output=True,
         text=True,
@@ -53,15 +58,14 @@ def test_page_of_the_library(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.node
-@pytest.mark.parametrize("page", pages("sh"), ids=name_of)
+@pytest.mark.parametrize("page", pages(machine=True), ids=name_of)
 def test_page_of_a_machine(page: Path, tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    work.mkdir()
+    work = folder_of(tmp_path)
     where = {**environment(tmp_path), "WORK": str(work)}
     with one_cluster():
         try:
             done = subprocess.run(
-                ["bash", "-c", script(page)], cwd=ROOT, env=where, capture_output=True, text=True, timeout=550
+                ["bash", "-c", script(page)], cwd=work, env=where, capture_output=True, text=True, timeout=550
             )
         finally:
             left = subprocess.run([tmp_path / "bin" / "navarch", "down"], env=where, capture_output=True, text=True)
