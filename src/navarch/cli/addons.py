@@ -12,9 +12,7 @@ from navarch.cli.options import DataOption, Form, FormOption, RunOption
 if TYPE_CHECKING:
     from navarch.app.addons.addon import Addon
 
-addon_app = typer.Typer(
-    help="Add-ons: what a cluster can be given, such as Ingress or the Gateway API.", no_args_is_help=True
-)
+addon_app = typer.Typer(help="Add-ons, such as Ingress or the Gateway API.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(metavar="ADDON", help="Its name, as `navarch addon list` shows it.")]
 
@@ -42,7 +40,7 @@ def addon_enable(name: NameArgument, data_dir: DataOption = DATA, run_dir: RunOp
 
 @addon_app.command("image")
 def addon_image(name: NameArgument, data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
-    """Put an add-on's image onto the nodes of a machine that joined: enabled again, the add-on runs there too."""
+    """Put an add-on's image onto this machine, which joined. Enabled again, the add-on runs here too."""
     from navarch.app.addons import cluster
     from navarch.cli import output
 

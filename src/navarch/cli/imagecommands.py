@@ -47,7 +47,7 @@ def image_export(
     run_dir: RunOption = RUN,
     output_form: FormOption = Form.text,
 ) -> None:
-    """Write images to an archive that `navarch image import`, `ctr image import` and `docker load` read."""
+    """Write images to an archive. `navarch image import`, `ctr image import` and `docker load` read it."""
     from navarch.cli import images
 
     images.give_out(Layout(data_dir, run_dir), file, names, as_json=output_form is Form.json)
@@ -61,7 +61,7 @@ def image_remove(
     run_dir: RunOption = RUN,
     output_form: FormOption = Form.text,
 ) -> None:
-    """Remove images from the node; of an image with several names, only the name."""
+    """Remove images from the node. Of an image with several names, only the name goes."""
     from navarch.cli import images
 
     images.remove(Layout(data_dir, run_dir), names, force=force, as_json=output_form is Form.json)
@@ -74,7 +74,7 @@ def image_prune(
     run_dir: RunOption = RUN,
     output_form: FormOption = Form.text,
 ) -> None:
-    """Remove the images that no pod of the node uses, but those that lie in its folder of images."""
+    """Remove the images that no pod of the node uses. Those in its folder of images stay."""
     from navarch.cli import images
 
     images.prune(Layout(data_dir, run_dir), dry_run=dry_run, as_json=output_form is Form.json)
@@ -109,7 +109,7 @@ def image_build(
     run_dir: RunOption = RUN,
     output_form: FormOption = Form.text,
 ) -> None:
-    """Make a small image of a folder, of Debian packages, or of both; the same input makes the same image."""
+    """Make a small image of a folder, of Debian packages, or both. The same input makes the same image."""
     from navarch.cli import images
 
     wanted = images.Wanted(

@@ -45,6 +45,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # which takes what stands in brackets for markup, and cuts long words off
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(image_app, name="image")
@@ -233,7 +234,7 @@ def up(
 
 @app.command()
 def down(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
-    """Stop the cluster and remove every trace of it: containers, network, files, kubeconfig context."""
+    """Stop the cluster and remove every trace of it. Containers, network, files and the kubeconfig context go."""
     from navarch.cli import lifecycle
 
     lifecycle.down(Layout(data_dir, run_dir))
@@ -282,7 +283,7 @@ def leave(
     data_dir: DataOption = DATA,
     run_dir: RunOption = RUN,
 ) -> None:
-    """Make this machine leave the cluster that it has joined: its pods move elsewhere, nothing of it stays here."""
+    """Make this machine leave the cluster that it has joined. Its pods move elsewhere, nothing of it stays here."""
     from navarch.app.machine import seconds
     from navarch.cli import membership
 
@@ -299,7 +300,7 @@ def status(data_dir: DataOption = DATA, run_dir: RunOption = RUN, output_form: F
 
 @app.command()
 def kubeconfig(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
-    """Print a kubeconfig of the cluster's administrator to standard output."""
+    """Print a kubeconfig of the cluster's administrator."""
     path = Layout(data_dir, run_dir).admin_kubeconfig
     try:
         print(path.read_text(), end="")
@@ -311,7 +312,7 @@ def kubeconfig(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
 
 @app.command()
 def version(output_form: FormOption = Form.text) -> None:
-    """Print the version of Navarch and of the Kubernetes API that it speaks."""
+    """Print the versions of Navarch and of its Kubernetes API."""
     if output_form is Form.json:
         output.facts({"navarch": __version__, "kubernetes": KUBERNETES_VERSION})
     else:
@@ -320,7 +321,7 @@ def version(output_form: FormOption = Form.text) -> None:
 
 @app.command()
 def demo(data_dir: DataOption = DATA, run_dir: RunOption = RUN) -> None:
-    """Run the sample application, kill a pod, roll out a new version under load: the first five minutes."""
+    """Show the first five minutes. The sample application runs, loses a pod, and is updated under load."""
     from navarch.cli import demo as tour
 
     tour.run(Layout(data_dir, run_dir))
@@ -359,7 +360,7 @@ def simulate(
         bool, typer.Option("--check", help="Exit with 1 when not all is placed and well in the end.")
     ] = False,
 ) -> None:
-    """Run manifests on simulated nodes in virtual time: who is placed where, who waits and why, what is used."""
+    """Run manifests on simulated nodes in virtual time. Tells who is placed where, who waits and why, what is used."""
     from navarch.cli import simulate as simulation
 
     asked = simulation.Asked(

@@ -77,7 +77,7 @@ def net_trace(
     context: ContextOption = "",
     output_form: FormOption = Form.text,
 ) -> None:
-    """Tell a packet's way hop by hop: name, service, endpoints, policies, routes. Only reads, and sends no packet."""
+    """Tell a packet's way hop by hop. Name, service, endpoints, policies, routes; only reads, and sends no packet."""
     from navarch.app.nettrace import explain, question
     from navarch.app.nettrace.steps import BadQuestion
     from navarch.base.errors import ApiError, Retryable
@@ -133,7 +133,7 @@ def net_check(
     context: ContextOption = "",
     output_form: FormOption = Form.text,
 ) -> None:
-    """Test every path of the network with probes, and name the hop that fails and why. Nothing outside is contacted."""
+    """Test every path of the network, and say what fails and why. With probes of its own; nothing outside is asked."""
     from navarch.app.netcheck.act import Wish
     from navarch.app.nettrace import question
     from navarch.app.nettrace.steps import BadQuestion

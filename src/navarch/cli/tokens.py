@@ -23,7 +23,7 @@ def token_create(
     run_dir: RunOption = RUN,
     output_form: FormOption = Form.text,
 ) -> None:
-    """Make a token, and print the command that joins another machine with it."""
+    """Make a token, and print the command to join with it."""
     from datetime import timedelta
 
     from navarch.app import tokens
@@ -96,7 +96,7 @@ def token_delete(
     data_dir: DataOption = DATA,
     run_dir: RunOption = RUN,
 ) -> None:
-    """Delete a token: nobody can join with it from then on. Machines that have joined stay."""
+    """Delete a token. Nobody can join with it from then on; machines that have joined stay."""
     from navarch.app import tokens
     from navarch.cli import output
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from navarch import __version__
@@ -26,6 +28,28 @@ def test_every_command_says_what_it_does(command: str) -> None:
         done = play(command, option)
         assert done.exit_code == 0
         assert f"Usage: navarch {command}".rstrip() in done.output
+
+
+def every_command(command: Any, *words: str) -> Iterator[tuple[str, Any]]:
+    yield " ".join(words), command
+    for name, one in getattr(command, "commands", {}).items():
+        yield from every_command(one, *words, name)
+
+
+def visible(parts: Iterable[Any]) -> list[Any]:
+    return [one for one in parts if not getattr(one, "hidden", False)]
+
+
+@pytest.mark.parametrize(("words", "command"), every_command(get_command(app)))
+def test_help_is_shown_whole(words: str, command: Any) -> None:
+    """Whatever stands in brackets, however long the name of an option is."""
+    shown = " ".join(play(words, "--help").output.split())
+    parameters = visible(command.params)
+    told = [one.help for one in parameters if getattr(one, "help", None)]
+    told += [name for one in parameters if one.param_type_name == "option" for name in one.opts]
+    told += [one.get_short_help_str(limit=1000) for one in visible(getattr(command, "commands", {}).values())]
+    assert told, words
+    assert [text for text in told if " ".join(text.split()) not in shown] == []
 
 
 @pytest.mark.parametrize(
