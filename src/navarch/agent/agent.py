@@ -103,6 +103,7 @@ class Agent:
         self.vitals = Vitals()
         self._lookout = Lookout(runtime, clock, self.vitals, config.relist_s, self._runtime_changed.set)
         self._node = self._reporter(client, heartbeats or LeaseHeartbeats(client, clock), recorder)
+        self._nodes.subscribe(self._judged)
         self._references = References(client, clock, lambda uids: self.pods.refresh(uids))
         self.plugins: PluginWatch | None = None
         """Who takes plugins of the node; None on simulated nodes, which have none."""
@@ -297,6 +298,12 @@ class Agent:
 
         times = Times(self.config.paths.root / "graceful_node_shutdown_state" if real else None, self.vitals)
         return Shutdown(self.pods, self._clock, self.config.kubelet, changed, tell, times)
+
+    def _judged(self, old: Object | None, new: Object | None) -> None:
+        """The control plane says that it does not know how the node is: it is told now, and not at the next report."""
+        ready = new.view.status.condition("Ready") if new is not None else None
+        if ready is not None and ready.status == "Unknown":
+            self._runtime_changed.set()
 
     def _own_node(self) -> Node | None:
         found = self._nodes.get("", self.config.node_name)

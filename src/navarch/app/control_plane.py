@@ -39,6 +39,7 @@ from navarch.client.counted import Counted
 from navarch.client.informer import Informers
 from navarch.client.lease import Election, Heartbeats
 from navarch.controllers import Controllers
+from navarch.controllers.node.lines import Lines
 from navarch.controllers.options import Options, Sign
 from navarch.kinds.registry import DEFAULT, Kinds
 from navarch.scheduler.scheduler import Scheduler
@@ -122,8 +123,9 @@ class ControlPlane:
         dialer: NodeDialer | None = None,
         heartbeats: Heartbeats | None = None,
         metrics: Registry | None = None,
+        lines: Lines | None = None,
     ) -> None:
-        """heartbeats: nodes' signs of life; None for Lease objects."""
+        """heartbeats: nodes' signs of life; None for Lease objects. lines: to nodes' hosts, while this leads."""
         late = _Late()
         self.metrics = metrics or Registry()
         self.core = Core(
@@ -161,9 +163,8 @@ class ControlPlane:
                 Auditor(settings.audit.policy, self._audit_log, clock, ids, self.kinds, self.server.audit_counts)
             )
         self._settings = settings
-        self._clock = clock
-        self._ids = ids
-        self._heartbeats = heartbeats
+        self._clock, self._ids = clock, ids
+        self._heartbeats, self._lines = heartbeats, lines
         self._shared = store.shared
         self._presence: Presence | None = None
         if store.shared and settings.place is not None:
@@ -239,6 +240,7 @@ class ControlPlane:
                 registry=self.metrics,
                 client_for=lambda name: self._organ(controller_account(name), "kube-controller-manager"),
                 sign=self._settings.sign,
+                lines=self._lines,
             ),
             Scheduler(scheduler, self._clock, self._ids, informers=shared, registry=self.metrics),
         )

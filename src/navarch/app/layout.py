@@ -109,6 +109,8 @@ class Settings:
     dns_ip: of the Service `kube-dns`. bridge: the interface that pods hang on. table: the name of the nftables table.
     context: in the kubeconfig. log_level: `debug`, `info`, `warning` or `error`. log_format: `text` or `json`.
     shutdown_delay_s: how long the server serves on, no longer ready, once it is told to stop.
+    node_lines: whether a connection to each node's agent, on which nothing is said, tells that its machine is gone
+    before `node_grace_s` is over.
     """
 
     node_name: str
@@ -127,6 +129,7 @@ class Settings:
     shutdown_delay_s: float = 0.0
     node_grace_s: float = 12.0
     """Silence of a node after which it counts as lost (Kubernetes: 40)."""
+    node_lines: bool = True
     node_patience_s: int = 10
     """How long pods that say nothing about it stay on a lost node (Kubernetes: 300)."""
     node_evictions_s: float = 1.0

@@ -20,6 +20,7 @@ from navarch.app.control_plane import Audit, ControlPlane
 from navarch.app.control_plane import Settings as PlaneSettings
 from navarch.app.dialer import HttpsDialer
 from navarch.app.layout import BadSettings, Layout, Settings
+from navarch.app.lines import KernelLines
 from navarch.app.meter import AgentMeter
 from navarch.app.process import on_renewal, run_process, settle, settle_more, stop_signals
 from navarch.app.welcome import ensure_welcome
@@ -59,6 +60,7 @@ async def running(layout: Layout, settings: Settings) -> AsyncIterator[ControlPl
         replace(plane_settings(who, settings), audit=audit),
         kinds=DEFAULT.with_kinds(*METERED),
         dialer=dialer,
+        lines=KernelLines(clock) if settings.node_lines else None,
     )
     plane.core.measure_by(AgentMeter(dialer))
 

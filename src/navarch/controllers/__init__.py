@@ -52,10 +52,11 @@ from navarch.controllers.controller import Cache, Controller
 from navarch.controllers.endpoints import endpointslice, legacy, mirroring
 from navarch.controllers.issuer import declared as issuer
 from navarch.controllers.node import eviction, lifecycle, ranges
+from navarch.controllers.node.lines import Lines
 from navarch.controllers.options import Options, Setup, Sign
 from navarch.controllers.runner import Counts, Runner
 from navarch.controllers.volumes import attachdetach, ephemeral, provision
-from navarch.kinds import LEASE
+from navarch.kinds import LEASE, NODE
 from navarch.kinds.registry import DEFAULT, Kinds
 
 __all__ = ["ALL", "Controllers", "Options", "Setup"]
@@ -135,20 +136,25 @@ class Controllers:
         registry: Registry | None = None,
         client_for: Callable[[str], Client] | None = None,
         sign: Sign | None = None,
+        lines: Lines | None = None,
     ) -> None:
         """heartbeats: signs of life of nodes, Lease objects when None. informers: shared with others in the process,
         who then run them; made and run here when None. client_for: the client of each controller by the name of its
         service account, so that each has its own rights; `client` for all of them when None. sign: with the
-        cluster's own key; None where that is not at hand."""
+        cluster's own key; None where that is not at hand. lines: to the nodes' hosts, kept while this runs."""
         options = options or Options()
         self._informers = informers or Informers(client, clock)
         self._own_informers = informers is None
         self._events = Events(client, clock)
         self._alarms = Alarms(clock)
         heartbeats = heartbeats or LeaseHeartbeats(client, clock, self._informers.of(LEASE))
-        setup = Setup(clock, heartbeats, options, kinds, sign, Mint(clock, ids))
+        setup = Setup(clock, heartbeats, options, kinds, sign, Mint(clock, ids), lines)
         cache = Cache(self._informers)
-        counts = Counts(registry or Registry())
+        registry = registry or Registry()
+        counts = Counts(registry)
+        self._lines = lines
+        read = lines.states if lines is not None else dict
+        registry.gauge("navarch_node_lines", "Lines to the hosts of nodes: `up`, `out-of-reach`.", ("state",), read)
         self.runners: list[Runner] = []
         for make in (*ALL, *(JOINING if options.joining else ())):
             controller = make(setup)
@@ -172,5 +178,7 @@ class Controllers:
                 group.create_task(self._informers.run())
             group.create_task(self._alarms.run())
             group.create_task(self._events.run())
+            if self._lines is not None:
+                group.create_task(self._lines.run(self._informers.of(NODE)))
             for runner in self.runners:
                 group.create_task(runner.run())

@@ -9,6 +9,7 @@ from datetime import timedelta
 from navarch.base.clock import Clock
 from navarch.base.mint import Mint
 from navarch.client.lease import Heartbeats
+from navarch.controllers.node.lines import Lines
 from navarch.kinds.registry import DEFAULT, Kinds
 
 Sign = Callable[[bytes, Collection[str], timedelta], bytes]
@@ -63,7 +64,8 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class Setup:
     """sign: with the key of the cluster's authority; None where nobody here holds it. mint: makes keys and
-    certificates in the cluster's time; None where none can be made."""
+    certificates in the cluster's time; None where none can be made. lines: to the nodes' hosts; None where there are
+    none, and leases alone tell who lives."""
 
     clock: Clock
     heartbeats: Heartbeats
@@ -71,3 +73,4 @@ class Setup:
     kinds: Kinds = DEFAULT
     sign: Sign | None = None
     mint: Mint | None = None
+    lines: Lines | None = None

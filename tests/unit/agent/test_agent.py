@@ -316,6 +316,28 @@ def test_the_node_is_registered_and_told_ready(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_node_that_is_said_to_be_unknown_says_at_once_how_it_is(tmp_path: Path) -> None:
+    """And not half a minute later, when it would next tell."""
+
+    async def scenario(world: Any) -> None:
+        async with world.running():
+            for status in ("True", "Unknown", "True"):
+                if status == "Unknown":
+                    told = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+                    patch = {"status": {"conditions": [told]}}
+                    await world.client.patch(NODE, "", "n1", patch, type="strategic", subresource="status")
+                    continue
+                for _ in range(1_000):
+                    listing = await world.client.list(NODE)
+                    if listing.items and listing.items[0].view.ready:
+                        break
+                    await asyncio.sleep(0.02)
+                else:
+                    raise AssertionError("it does not say that it is ready")
+
+    play(tmp_path, scenario)
+
+
 def test_of_two_pods_that_want_one_port_the_later_fails_until_the_first_is_gone(tmp_path: Path) -> None:
     port = [{"containerPort": 80, "hostPort": 8080}]
     main = {"name": "main", "image": "app:1", "ports": port}

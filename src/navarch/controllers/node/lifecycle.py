@@ -1,7 +1,8 @@
 """The health of nodes: one that falls silent becomes Unknown, its pods no longer ready, and it is tainted so that they
 leave.
 
-How long a silence may last is an option (12 s; Kubernetes: 40 s); how long pods stay after that, their tolerations say.
+How long a silence may last is an option (12 s; Kubernetes: 40 s), less where a node's host is known to be out of reach
+(`lines`); how long pods stay after that, their tolerations say.
 How many nodes are emptied at a time is `zones`' part. While no node at all is ready nobody is evicted: then it is more
 likely that the control plane is cut off.
 
@@ -18,7 +19,7 @@ from navarch.base.clock import rfc3339
 from navarch.client.lease import ALIVE
 from navarch.controllers.controller import Cache, Controller, Watch
 from navarch.controllers.endpoints.targets import node_index
-from navarch.controllers.node import taints, zones
+from navarch.controllers.node import lines, taints, zones
 from navarch.controllers.options import Setup
 from navarch.controllers.plan import Action, Event, Patch, Plan, Status, soonest
 from navarch.kinds import NODE, POD
@@ -50,7 +51,6 @@ class Observed:
 def controller(setup: Setup) -> Controller[Observed]:
     ears = Ears(setup)
     turns = Turns(setup, ears)
-    grace_s = setup.options.node_grace_s
 
     def observe(cache: Cache, key: tuple[str, str]) -> Observed | None:
         node = cache[NODE].get(*key)
@@ -61,6 +61,7 @@ def controller(setup: Setup) -> Controller[Observed]:
         seen = ears.last_heard(node.name)
         others_ready = any(ears.hears(other.name) for other in cache[NODE].each(READY, "True") if other is not node)
         pods = cache[POD].by("node", node.name)
+        grace_s = ears.grace_s(node.name)
         return Observed(node, seen, others_ready, grace_s, pods, turns.turn_s(cache, node, others_ready))
 
     def node_keys(cache: Cache, node: Object) -> Iterable[Hashable]:
@@ -89,13 +90,15 @@ class Turns:
         self._ears = ears
         self._clock = setup.clock
         self._heartbeats = setup.heartbeats
-        self._grace_s = setup.options.node_grace_s
+        self._lines = setup.lines
         self._add: Callable[[Hashable], None] | None = None
         self.zones = zones.Zones(setup.options, self._wake)
 
     def listen(self, add: Callable[[Hashable], None]) -> None:
         self._add = add
         self._heartbeats.listen(self._wake)
+        if self._lines is not None:
+            self._lines.listen(self._wake)
 
     def turn_s(self, cache: Cache, node: Object, others_ready: bool) -> float | None:
         """A node keeps what it was given, and one that nobody may be evicted from has no turn."""
@@ -113,7 +116,8 @@ class Turns:
 
     def _lost(self, node: Object) -> bool:
         """Those that were not heard of lately are, whatever their status says yet."""
-        wait_s = silent_in_s(node, self._ears.seen(node.name), self._grace_s, self._clock.now())
+        grace_s = self._ears.grace_s(node.name)
+        wait_s = silent_in_s(node, self._ears.seen(node.name), grace_s, self._clock.now())
         return not node.view.ready or (wait_s is not None and wait_s <= 0)
 
     def _health(self, cache: Cache, zone: str) -> tuple[int, int]:
@@ -132,7 +136,8 @@ class Ears:
     def __init__(self, setup: Setup) -> None:
         self._heartbeats = setup.heartbeats
         self._clock = setup.clock
-        self._grace = timedelta(seconds=setup.options.node_grace_s)
+        self._lines = setup.lines
+        self._grace_s = setup.options.node_grace_s
         self._due: dict[str, datetime] = {}
         self._awake_since: datetime | None = None
 
@@ -143,14 +148,24 @@ class Ears:
         if due is not None and (now - due).total_seconds() > STALL_S:
             self._awake_since = now
         seen = self.seen(name)
-        if seen is not None and seen != ALIVE and seen + self._grace > now:
-            self._due[name] = seen + self._grace
+        if seen is not None and seen != ALIVE:
+            due = seen + timedelta(seconds=self.grace_s(name))
+            if due > now:
+                self._due[name] = due
         return seen
 
     def hears(self, name: str) -> bool:
         """Whether the node was heard of lately."""
         seen = self.seen(name)
-        return seen == ALIVE or (seen is not None and self._clock.now() - seen < self._grace)
+        if seen is None or seen == ALIVE:
+            return seen is not None
+        return (self._clock.now() - seen).total_seconds() < self.grace_s(name)
+
+    def grace_s(self, name: str) -> float:
+        """How long the node may be silent."""
+        if self._lines is None:
+            return self._grace_s
+        return lines.grace_s(self._lines.lost_at(name), self._heartbeats.last_seen(name), self._grace_s)
 
     def forget(self, name: str) -> None:
         self._due.pop(name, None)
