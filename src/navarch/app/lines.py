@@ -158,6 +158,8 @@ class KernelLines:
             return
         if after.lost_at is not None:
             _log.warning("a node's host is out of reach", node=name)
+        else:
+            _log.info("a node's host is in reach again", node=name)
         for listener in self._listeners:
             listener(name)
 

@@ -29,7 +29,7 @@ from navarch.objects.value import dig
 
 QUESTION_S = 1.0
 """How long an answer may take. It is also how often the kernel asks on a line, in clusters of up to `MANY` nodes."""
-MANY = 1000
+MANY = 2000
 """For each more of them it asks a second less often: no more than so many questions are asked in a second."""
 PROBES = 2
 """Questions without an answer after which the kernel gives a line up; the attempt to make it anew is one more."""
@@ -40,7 +40,7 @@ LATELY_S = 60.0
 """Hosts that have been away for longer say nothing of whether this machine is cut off."""
 STEADY_S = 10.0
 """A line that held for so long was not refused: an agent ends one on which nothing is said after half a minute."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_AWAY_S = 0.25, 30.0, 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_AWAY_S = 0.25, 30.0, 2.0
 """Between attempts; the last: while a host is away to which there was a line."""
 NOBODY = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 SOMEBODY = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.EPROTO})
