@@ -7,6 +7,7 @@ of the kernel: whoever starts it again finds everything as it was.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -37,6 +38,7 @@ from navarch.app import cidr, cni, containerd, identity, machine, pause, preload
 from navarch.app.cnisweep import Networks
 from navarch.app.enrolment import node_target
 from navarch.app.imagestore import ImageStore
+from navarch.app.keeping import Kept
 from navarch.app.layout import Layout, Settings
 from navarch.app.nodenetwork import before_the_first_packet, network_organs
 from navarch.app.process import on_renewal, run_process, settle, settle_more, stop_signals
@@ -155,6 +157,7 @@ def _cgroups(layout: Layout, config: AgentConfig) -> Cgroups:
 
 async def serve(layout: Layout, settings: Settings) -> None:
     stop = stop_signals()
+    kept = Kept(os.environ)
     config, who = agent_config(layout, settings), identity.load_node(layout)
     clock, ids = SystemClock(), SystemIds()
     client = HttpClient(node_target(settings, who), "navarch-agent")
@@ -168,7 +171,7 @@ async def serve(layout: Layout, settings: Settings) -> None:
     ground = Ground(machine.containerd_settings(layout).root, frozenset((pause.PAUSE_IMAGE,)))
     sweep = _sweeper(layout, settings, clock)
     agent = Agent(client, router, clock, ids, config, cgroups=cgroups, informers=informers, ground=ground, sweep=sweep)
-    network = network_organs(layout, settings, informers, clock, ids)
+    network = network_organs(layout, settings, informers, clock, ids, kept)
     agent.isolate = before_the_first_packet(layout, settings, network[0])
     organs: tuple[Organ, ...] = (agent, *_logind(agent, clock), *network, informers)
     measures = measured(

@@ -9,12 +9,14 @@ from pathlib import Path
 from navarch.agent.act import Isolate
 from navarch.agent.bandwidth import asked_for
 from navarch.app import bandwidth, machine
+from navarch.app.keeping import Kept
 from navarch.app.layout import Layout, Settings
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.errors import Retryable
 from navarch.client.informer import Informers
 from navarch.dns.run import PORT as DNS_PORT
 from navarch.dns.run import Dns
+from navarch.dns.server import bound
 from navarch.dns.upstream import HostResolvers
 from navarch.kinds.object import Object
 from navarch.net.netlink import NetlinkKernel
@@ -76,18 +78,19 @@ def before_the_first_packet(layout: Layout, settings: Settings, proxy: Proxy) ->
 
 
 def network_organs(
-    layout: Layout, settings: Settings, informers: Informers, clock: SystemClock, ids: SystemIds
+    layout: Layout, settings: Settings, informers: Informers, clock: SystemClock, ids: SystemIds, kept: Kept
 ) -> tuple[Proxy, Dns, Announcer, *tuple[NodePaths, ...]]:
     """The paths to other nodes are those of our own network of pods; other plugins have their own."""
     network = machine.pod_network(layout, settings)
     nodes = proxy_nodes(layout, settings)
     listen = [(target.address, target.port) for node in nodes for target in node.own.values()]
+    kept.only(listen)
     home = Home(settings.node_name, ",".join(settings.node_ips), network.pod_cidr, settings.cluster_cidr)
     upstreams = HostResolvers(Path("/etc/resolv.conf"), clock, without=(settings.dns_ip,))
     proxy = Proxy(informers, planes(settings.table, nodes), clock, page_port=PAGE_PORT)
     return (
         proxy,
-        Dns(informers, listen, upstreams, clock, ids, domain=settings.cluster_domain),
+        Dns(informers, listen, upstreams, clock, ids, domain=settings.cluster_domain, make=kept.bound(bound)),
         Announcer(informers, settings.node_name, clock, proxy.set_balanced),
         *((NodePaths(informers, NetlinkKernel(TUNNEL), home, clock),) if network.bridge else ()),
     )

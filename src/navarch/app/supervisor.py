@@ -2,6 +2,7 @@
 
 It knows processes, not clusters: a list of command lines comes in, what became of them goes to a state file. It can be
 killed and started again without touching what it watches: it finds the processes it left by their id and start time.
+Sockets that a process hands over are kept for the next one of that name (`keeping`).
 Only the standard library is imported, since it stays in memory for as long as the cluster.
 """
 
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from navarch.app.keeping import Shelf
 from navarch.app.layout import Layout, write_atomically
 
 BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -52,6 +54,7 @@ class Running:
     strikes: int = 0
     due: float = 0.0
     last_exit: str = ""
+    shelf: Shelf = field(default_factory=Shelf)
 
 
 @dataclass(slots=True)
@@ -83,7 +86,7 @@ class Supervisor:
             for descriptor, _ in poller.poll(self._wait_ms()):
                 if descriptor == wake_read:
                     os.read(wake_read, 512)
-                else:
+                elif not self._handed_over(descriptor, poller):
                     self._ended(descriptor, poller)
             self._reap()
         self._stop_all()
@@ -120,6 +123,7 @@ class Supervisor:
 
     def _start(self, one: Running, poller: select.poll) -> None:
         Path(one.process.log).parent.mkdir(parents=True, exist_ok=True)
+        said, inherited = one.shelf.open()
         with open(one.process.log, "ab") as log:
             try:
                 child = subprocess.Popen(
@@ -128,9 +132,11 @@ class Supervisor:
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
-                    env=os.environ | {"NAVARCH_PROCESS": one.process.name},
+                    env=os.environ | {"NAVARCH_PROCESS": one.process.name} | said,
+                    pass_fds=inherited,
                 )
             except OSError as error:
+                one.shelf.close()
                 one.last_exit = f"cannot start {one.process.argv[0]}: {error}"
                 one.restarts += 1
                 self._later(one)
@@ -140,12 +146,25 @@ class Supervisor:
         one.started = time.monotonic()
         one.descriptor = os.pidfd_open(one.pid)
         poller.register(one.descriptor, select.POLLIN)
+        poller.register(one.shelf.begun(), select.POLLIN)
+
+    def _handed_over(self, descriptor: int, poller: select.poll) -> bool:
+        """Whether it was this that the descriptor told."""
+        for one in self.running.values():
+            if one.shelf.descriptor == descriptor:
+                if not one.shelf.read():
+                    poller.unregister(descriptor)
+                    one.shelf.close()
+                return True
+        return False
 
     def _ended(self, descriptor: int, poller: select.poll) -> None:
         for one in self.running.values():
             if one.descriptor == descriptor:
                 poller.unregister(descriptor)
                 os.close(descriptor)
+                if one.shelf.descriptor >= 0:
+                    self._handed_over(one.shelf.descriptor, poller)  # its last words
                 one.last_exit = exit_of(one.pid)
                 one.pid, one.birth, one.descriptor = 0, 0, -1
                 one.restarts += 1

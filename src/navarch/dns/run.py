@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from socket import SocketKind, socket
 
 from navarch.base.clock import Clock, Ids
 from navarch.base.errors import Retryable
@@ -47,11 +48,13 @@ class Dns:
         *,
         domain: str = "cluster.local",
         service: tuple[str, str] = ("kube-system", "kube-dns"),
+        make: Callable[[str, int, SocketKind], socket] | None = None,
     ) -> None:
         """listen: addresses of the node that its pods reach, one of each family that they have. of_host: the servers
         that the host asks.
 
         service: namespace and name of the DNS service itself, and of the ConfigMap that says who else is asked.
+        make: see `Server`.
         """
         self._services = informers.of(SERVICE)
         self._slices = informers.of(ENDPOINTSLICE)
@@ -65,7 +68,7 @@ class Dns:
         self._memory = Memory()
         self._forwarding = Forwarding()
         self._faults: list[str] = []
-        self._server = Server(self._zone, self._memory, Forwarder(self._upstreams, ids), listen, clock)
+        self._server = Server(self._zone, self._memory, Forwarder(self._upstreams, ids), listen, clock, make)
         self.counts = self._server.counts
         self._dirty: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()

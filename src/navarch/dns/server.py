@@ -41,10 +41,17 @@ Reply = Callable[[bytes], None]
 
 
 class Server:
-    """listen: addresses and ports, of either family, each for both transports; they need not be there yet."""
+    """listen: addresses and ports, of either family, each for both transports; they need not be there yet. make: makes
+    a socket for one. Raises: OSError."""
 
     def __init__(
-        self, zone: Zone, memory: Memory, forwarder: Forwarder, listen: Sequence[tuple[str, int]], clock: Clock
+        self,
+        zone: Zone,
+        memory: Memory,
+        forwarder: Forwarder,
+        listen: Sequence[tuple[str, int]],
+        clock: Clock,
+        make: Callable[[str, int, socket.SocketKind], socket.socket] | None = None,
     ) -> None:
         self.counts = Counts(memory)
         self._zone = zone
@@ -52,6 +59,7 @@ class Server:
         self._forwarder = forwarder
         self._listen = listen
         self._clock = clock
+        self._make = make or bound
         self._waiting: dict[tuple[bool, bytes], list[Reply]] = {}
         self._streams = 0
         self._group: asyncio.TaskGroup | None = None
@@ -62,7 +70,7 @@ class Server:
         made: list[socket.socket] = []
         for address, port in self._listen:
             try:
-                made += [_bound(address, port, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+                made += [self._make(address, port, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
             except OSError as error:
                 for each in made:
                     each.close()
@@ -217,7 +225,8 @@ class Server:
             writer.close()
 
 
-def _bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+def bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    """For addresses that may not be there yet. Raises: OSError."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     made = socket.socket(family, kind)
     try:

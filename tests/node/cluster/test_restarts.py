@@ -138,3 +138,22 @@ def test_a_file_that_is_no_image_archive_is_refused(kubectl: Kubectl, tmp_path: 
         assert "Traceback" not in done.stderr
     missing = navarch("image", "import", str(tmp_path / "missing.tar"))
     assert missing.returncode == 2
+
+
+def test_names_are_found_while_the_agent_starts_again(kubectl: Kubectl) -> None:
+    """Its DNS server ends with it; questions wait for the next one, and no pod hears a refusal."""
+    ask = "nslookup kubernetes.default.svc.cluster.local >/dev/null 2>&1"
+    kubectl.apply(pod("asker", f"while true; do if {ask}; then echo found; else echo refused; fi; sleep 0.05; done"))
+    kubectl.ready("asker")
+
+    def found() -> int:
+        return kubectl("logs", "asker").count("found")
+
+    until("the first names to be found", found)
+    for _ in range(2):
+        kill("agent")
+        kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=100s")
+        before = until("the logs of the pod", lambda: kubectl.run("logs", "asker").stdout.count("found"))
+        until("more names to be found", lambda was=before: found() > was + 5)  # type: ignore[misc]
+    assert "refused" not in kubectl("logs", "asker")
+    kubectl("delete", "pod", "asker", "--now")
