@@ -16,6 +16,7 @@ from typing import cast
 
 from navarch.base.clock import Clock
 from navarch.base.log import Log
+from navarch.base.tasks import BugReport
 from navarch.client.informer import Informer
 from navarch.controllers.node import lines
 from navarch.controllers.node.lines import Count, Line, News
@@ -30,6 +31,7 @@ TCP_INFO_BYTES, LAST_ANSWER_AT = 104, 56
 FarEnd = tuple[str, int]
 
 _log = Log("server")
+_bugs = BugReport(_log)
 
 
 @dataclass(slots=True)
@@ -119,7 +121,11 @@ class KernelLines:
         if _is_here(kept.far):
             return
         while True:
-            news, held_s = await self._held(name, kept)
+            try:
+                news, held_s = await self._held(name, kept)
+            except Exception as bug:  # noqa: BLE001 - reported with its traceback; leases tell of this node as before
+                _bugs.report("line to a node", bug)
+                news, held_s = News.OWN_TROUBLE, 0.0
             self._turn(name, kept, news, held_s)
             await self._clock.sleep(lines.pause_s(kept.line))
 
@@ -129,7 +135,7 @@ class KernelLines:
         kept.every_s = lines.every_s(len(self._kept))
         try:
             async with self._gate:
-                made = await _made(kept.far, kept.every_s)
+                made, transport, protocol = await _made(kept.far, kept.every_s)
         except OSError as error:
             news = lines.news_of(error, up=False)
             if news is News.UNANSWERED:  # a route that is missing is said at once, and may be there again by then
@@ -137,7 +143,6 @@ class KernelLines:
             elif news is News.OWN_TROUBLE:
                 _log.debug("no line to a node", node=name, error=error)
             return news, 0.0
-        transport, protocol = await asyncio.get_running_loop().create_connection(_Silence, sock=made)
         try:
             kept.connection = made
             self._turn(name, kept, News.UP)
@@ -191,23 +196,25 @@ def _is_here(far: FarEnd) -> bool:
         return False
 
 
-async def _made(far: FarEnd, every_s: int) -> socket.socket:
+async def _made(far: FarEnd, every_s: int) -> tuple[socket.socket, asyncio.Transport, _Silence]:
     """A connection on which the kernel asks so often. How long it tries is the kernel's to time, not that of a process
     which may be starved. Raises: OSError."""
     made = socket.socket(socket.AF_INET6 if ":" in far[0] else socket.AF_INET, socket.SOCK_STREAM)
     try:
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(lines.QUESTION_S * 1000))
-        await asyncio.get_running_loop().sock_connect(made, far)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(made, far)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, every_s)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, every_s)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, lines.PROBES)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        transport, protocol = await loop.create_connection(_Silence, sock=made)
     except BaseException:
         made.close()
         raise
-    return made
+    return made, transport, protocol
 
 
 def _answered_s(connection: socket.socket) -> float:
