@@ -36,7 +36,7 @@ class Found:
     """Times: of the slowest. cut: from healing until the node's rules are right, and until its pods are reached.
     killed: from the kill. refused: from the moment when the kernel takes rules again. lost: from the cut until Services
     lead to the node's pods no more, and until others are Ready in their place; from healing until the node's rules are
-    right, and until it is Ready.
+    right, until it is Ready, and until the others lead to the pods that it kept.
     """
 
     faults: int = 0
@@ -52,6 +52,7 @@ class Found:
     lost_replaced_s: float = 0.0
     lost_back_s: float = 0.0
     lost_ready_s: float = 0.0
+    lost_again_s: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
     def slowest(self, name: str, seconds: float) -> None:
@@ -146,7 +147,7 @@ class Change:
 
 
 def cut(scene: Scene, *, silently: bool, for_s: float) -> None:
-    """The third node's link, for less than the node may be silent; what changes meanwhile it has soon after."""
+    """The third node's link, so that it may count as lost before the end. What changes meanwhile it has soon after."""
     *others, victim = scene.nodes
     with scene.change() as change:
         begun = now_s()
@@ -179,11 +180,12 @@ def lose(scene: Scene) -> None:
     assert gone, "the pods were not spread over all nodes"
     for node in scene.nodes:
         scene.converged(node, gone)
+    kept = address_of(kubectl, f"near-{victim.number}")
     begun = now_s()
     victim.cut(silently=True)
     try:
         for node in others:
-            scene.found.slowest("lost_endpoints_s", scene.converged(node, [], gone, begun))
+            scene.found.slowest("lost_endpoints_s", scene.converged(node, [], [*gone, kept], begun))
         there = {node.name for node in others}
         until("pods in their place", lambda: len([1 for _, node in placed(kubectl, "many") if node in there]) == 3)
         scene.found.slowest("lost_replaced_s", now_s() - begun)
@@ -194,6 +196,8 @@ def lose(scene: Scene) -> None:
     scene.found.slowest("lost_back_s", scene.converged(victim, fresh, gone, healed))
     until("the node to be Ready", lambda: victim.name in ready_nodes(kubectl))
     scene.found.slowest("lost_ready_s", now_s() - healed)
+    for node in others:
+        scene.found.slowest("lost_again_s", scene.converged(node, [kept], gone, healed))
     scene.judge("a node lost", begun)
     kubectl("delete", "deployment,service", "many", "--wait=false")
 
@@ -427,6 +431,6 @@ def play(folder: Path, seed: int, *, rounds: int = 2) -> dict[str, Any]:
                 kill(scene, random)
                 entangle(scene)
                 refuse(scene, for_s=3.0)
-            lose(scene)
+                lose(scene)
             removed(kubectl)
     return asdict(found)

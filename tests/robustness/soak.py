@@ -154,9 +154,9 @@ SOAKS = {
     ),
     "links": Soak(
         "faults on three nodes under requests: links cut and healed, agents killed amid a change of rules, rules of "
-        "others in the way, and kernels that refuse",
-        24,
-        8,
+        "others in the way, kernels that refuse, and nodes lost",
+        30,
+        10,
         _links,
     ),
     "policies": Soak("times the whole matrix of network policies, by real connections", 10, 1, packets.matrix),
