@@ -133,6 +133,7 @@ GOALS = (
     Goal(
         "a node is lost without a word, until no Service leads there, slowest", "soak-links", "lost_endpoints_s", "s", 5
     ),
+    Goal("it is back, until the others lead to its pods again, slowest", "soak-links", "lost_again_s", "s", 5),
     Goal("requests that could flow and failed, through all of these faults", "soak-links", "failed", "", 0),
     Goal(
         "a sound check of the network of three nodes (`navarch net check`), slowest",
