@@ -25,6 +25,7 @@ TEST_PACKAGES = {
     "/usr/bin/curl": "curl",
     "/usr/bin/etcd": "etcd-server",
     "/usr/bin/jq": "jq",
+    "/usr/bin/openssl": "openssl",
     "/usr/bin/conmon": "conmon",
     "/usr/bin/dbus-daemon": "dbus-daemon",
     "/bin/busybox": "busybox-static",

@@ -37,7 +37,7 @@ def script(page: Path) -> str:
     for block in blocks(page):
         name = FILE_NAME.match(block.text)
         if block.language == "sh" or is_file(block):
-            parts.append(f"echo '--- {page.name}, line {block.line}'")
+            parts.append(f"echo '--- {page.name}, line {block.line}, after '$SECONDS' s'")
         if name is not None and is_file(block):
             parts += [f"cat >{name[1]} <<'END OF THE BLOCK'", block.text + "END OF THE BLOCK"]
         elif block.language == "sh":

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "volumeStatsAggPeriod": "1s",
     "maxParallelImagePulls": 3,
     "serializeImagePulls": False,
+    "enableSystemLogQuery": True,
 }
 
 

@@ -499,9 +499,10 @@ def test_shares_are_shifted_under_load_without_a_failed_request(front: Kubectl, 
     assert total >= 2000
 
 
-def test_the_page_of_canaries(kubeconfig: Path, door: str, tmp_path: Path) -> None:
-    with own_namespace(kubeconfig, "canary") as kubectl:
-        play_on(kubeconfig, kubectl.namespace, "howto/canary", tmp_path)
+@pytest.mark.parametrize("page", ["howto/gateway", "howto/canary"])
+def test_a_page_of_the_add_on(kubeconfig: Path, door: str, tmp_path: Path, page: str) -> None:
+    with own_namespace(kubeconfig, page) as kubectl:
+        play_on(kubeconfig, kubectl.namespace, page, tmp_path)
 
 
 def test_it_goes_and_leaves_what_others_made(front: Kubectl, ask: Ask, door: str) -> None:

@@ -10,10 +10,13 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from real_cluster import PYTHON, Kubectl, navarch, pod, until
+from shared_cluster import own_namespace
+from shell import play_on
 
 from navarch.base.clock import SystemClock, SystemIds
 from navarch.base.pki import Authority, client_context
@@ -185,11 +188,10 @@ def test_requests_find_their_services(kubectl: Kubectl, address: str) -> None:
     assert "ingress" not in served["others"]["status"]["loadBalancer"]
 
 
-def test_what_is_enabled_again_stays_and_what_is_disabled_leaves_nothing(kubectl: Kubectl, address: str) -> None:
-    own = replace(kubectl, namespace="navarch-ingress")
-    before = own("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}")
-    assert navarch("addon", "enable", "ingress").returncode == 0
-    assert own("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}") == before
+def test_the_page_of_it_and_what_is_disabled_leaves_nothing(
+    kubeconfig: Path, kubectl: Kubectl, address: str, tmp_path: Path
+) -> None:
+    """The page makes the pool of addresses itself, enables the add-on again, and takes both away."""
     assert of_list() | {"version": "", "about": ""} == {
         "name": "ingress",
         "state": "ready",
@@ -198,10 +200,10 @@ def test_what_is_enabled_again_stays_and_what_is_disabled_leaves_nothing(kubectl
         "missing": [],
         "about": "",
     }
-    disabled = navarch("addon", "disable", "ingress")
-    assert disabled.returncode == 0, disabled.stderr
+    replace(kubectl, namespace="kube-system")("delete", "configmap", "load-balancer")
+    with own_namespace(kubeconfig, "howto/ingress") as reader:
+        play_on(kubeconfig, reader.namespace, "howto/ingress", tmp_path)
     kinds = "clusterrole,clusterrolebinding,ingressclass,namespace"
     assert kubectl("get", kinds, "-l", "app.kubernetes.io/managed-by=navarch-addons", "-o", "name") == ""
     assert "navarch.dev/traefik" not in navarch("image", "list").stdout
     assert of_list()["state"] == "off"
-    replace(kubectl, namespace="kube-system")("delete", "configmap", "load-balancer")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from real_cluster import Kubectl, pod, until
+from shell import play_on
 
 from navarch.app.layout import Layout
 
@@ -70,6 +72,14 @@ def test_what_a_node_uses_is_told_as_a_kubelet_tells_it(kubectl: Kubectl, busy: 
     assert re.search(used, raw("metrics/resource"), re.MULTILINE)
     assert f'container_network_receive_bytes_total{{interface="eth0",{named}}}' in raw("metrics/cadvisor")
     assert f'kubelet_node_name{{node="{node}"}} 1' in raw("metrics")
+
+
+def test_the_page_of_asking_a_node(kubeconfig: Path, kubectl: Kubectl, tmp_path: Path) -> None:
+    """It reads a log that it puts into the machine's own folder of logs, which a page that fails leaves there."""
+    try:
+        play_on(kubeconfig, kubectl.namespace, "howto/ask-a-node", tmp_path)
+    finally:
+        shutil.rmtree("/var/log/shop", ignore_errors=True)
 
 
 def test_an_autoscaler_follows_what_pods_use(kubectl: Kubectl, busy: str) -> None:
