@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from node_settings import LOG_BYTES, PIDS, PODS, SETTINGS
-from real_cluster import Kubectl, navarch, pod, until
+from real_cluster import Kubectl, kill, pod, until
+from shell import play_on
 
-from navarch.app.layout import Layout
+from navarch.app.layout import Layout, load_settings
 from navarch.objects import quantity
 
 pytestmark = pytest.mark.node
@@ -26,9 +28,15 @@ def test_what_is_reserved_and_how_many_pods_there_may_be_stand_in_the_nodes_stat
     assert quantity.whole(allocatable["ephemeral-storage"]) == pytest.approx(left, rel=0.001)
 
 
-def test_the_node_tells_how_it_is_run(kubectl: Kubectl) -> None:
+def told_by(kubectl: Kubectl) -> dict[str, Any]:
+    """What the node says of how it is run."""
     node = kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
-    told = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))["kubeletconfig"]
+    found: dict[str, Any] = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))["kubeletconfig"]
+    return found
+
+
+def test_the_node_tells_how_it_is_run(kubectl: Kubectl) -> None:
+    told = told_by(kubectl)
     wanted = SETTINGS | {"containerLogMaxSize": LOG_BYTES}
     assert {name: told[name] for name in wanted} == wanted
     assert told["staticPodPath"].endswith("/static")
@@ -47,25 +55,38 @@ def test_processes_are_limited_and_logs_are_set_aside(kubectl: Kubectl) -> None:
     assert (logs / "0.log").exists()
 
 
-def test_a_pod_in_the_folder_of_static_pods_runs(kubectl: Kubectl) -> None:
-    node = kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
-    told = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))["kubeletconfig"]
-    wanted = pod("static", "exec sleep 1000", automountServiceAccountToken=False)
-    wanted["metadata"]["namespace"] = kubectl.namespace
-    file = Path(told["staticPodPath"]) / "static.json"
-    file.write_text(json.dumps(wanted))
+def test_the_page_of_static_pods(kubeconfig: Path, kubectl: Kubectl, tmp_path: Path) -> None:
+    folder = Path(told_by(kubectl)["staticPodPath"])
     try:
-        kubectl.wait(f"pod/static-{node}", "create")
-        kubectl.ready(f"static-{node}")
+        play_on(kubeconfig, kubectl.namespace, "howto/static-pods", tmp_path)
     finally:
-        file.unlink()
-    kubectl.wait(f"pod/static-{node}", "delete")
+        left = list(folder.iterdir())
+        for file in left:
+            file.unlink()
+    assert left == []
 
 
-def test_a_file_that_means_nothing_is_refused_and_the_node_runs_on(kubectl: Kubectl, tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nmaxPod: 3\n")
-    up = navarch("up", "--kubelet-config", str(wrong))
-    assert up.returncode in (1, 2)
-    assert "maxPod: this agent has no such field; did you mean maxPods?" in up.stderr
-    assert kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.capacity.pods}") == str(PODS)
+def test_the_page_of_a_node_that_runs_short(kubeconfig: Path, kubectl: Kubectl, tmp_path: Path) -> None:
+    play_on(kubeconfig, kubectl.namespace, "howto/pressure", tmp_path)
+
+
+def test_the_page_of_how_a_node_is_run(kubeconfig: Path, kubectl: Kubectl, tmp_path: Path) -> None:
+    """It puts a file of its own in the place of the node's, which is put back; a pod that runs notices neither."""
+    settings = load_settings(Layout())
+    assert settings
+    file = Path(settings.kubelet_config_file)
+    text = file.read_text()
+    kubectl.apply(pod("beside", "exec sleep 1000"))
+    kubectl.ready("beside")
+    before = kubectl.status("beside")["containerID"]
+    try:
+        play_on(kubeconfig, kubectl.namespace, "howto/node-settings", tmp_path)
+    finally:
+        file.write_text(text)
+        kill("agent")
+        node = kubectl("get", "nodes", "-o", "name").strip()
+        kubectl.wait(node, f"jsonpath={{.status.capacity.pods}}={PODS}")
+        kubectl.wait(node, "condition=Ready")
+        until("the agent to answer", lambda: kubectl.run("exec", "beside", "--", "true").returncode == 0)
+    assert kubectl.status("beside")["containerID"] == before
+    assert told_by(kubectl)["maxPods"] == PODS
