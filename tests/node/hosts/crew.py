@@ -199,6 +199,7 @@ def _manifest(member: Member) -> dict[str, Any]:
         readinessProbe=listening,
         securityContext={"runAsUser": 0},
         nodeName=member.node.name,
+        tolerations=[{"operator": "Exists"}],  # others lose nodes on purpose
         **more,
     )
 
