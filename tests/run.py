@@ -2,8 +2,8 @@
 
 First it brings what the tests need from Debian, then the static checks, then pytest over all of `tests/`, in the order
 of how soon a mistake shows: what shares nothing but the processors in one process for each of them, file by file; real
-clients in the same way, each process with servers of its own; then one after another what works on the machine. With
-arguments, only pytest runs, with them.
+clients and the documentation in the same way, each process with servers of its own; then one after another what works
+on the machine. With arguments, only pytest runs, with them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ TEST_PACKAGES = {
     "/bin/busybox": "busybox-static",
 }
 BESIDE = ("house", "unit", "conformance")
-CLIENTS = ("compat",)
-ALONE = ("journeys", "robustness", "node")
+CLIENTS = ("compat", "journeys")
+ALONE = ("robustness", "node")
 WORKERS = min(4, os.cpu_count() or 1)
 CHECKS = (
     ("ruff", [str(BIN / "ruff"), "check", "."]),

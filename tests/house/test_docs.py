@@ -34,7 +34,7 @@ def name_of(page: Path) -> str:
 
 
 def test_every_block_is_executed_or_says_that_it_is_only_shown() -> None:
-    """`tests/journeys/test_pages.py` runs the blocks of docs/; what is shown elsewhere must not look as if it did."""
+    """`tests/journeys` and `tests/node` run the blocks of docs/; what is shown elsewhere must not look as if it did."""
     wrong = []
     for page in PAGES:
         run = page.is_relative_to(ROOT / "docs") or page.name == "README.md"
@@ -45,7 +45,7 @@ def test_every_block_is_executed_or_says_that_it_is_only_shown() -> None:
 
 
 def test_a_page_that_leaves_its_blocks_to_a_test_is_played_by_it() -> None:
-    """What such a page says of who executes it keeps `tests/journeys/test_pages.py` from doing so."""
+    """What such a page says of who executes it keeps the others from doing so."""
     left = {page: executed_by(page) for page in (ROOT / "docs").rglob("*.md") if executed_by(page)}
     assert left
     unplayed = [

@@ -1,7 +1,8 @@
 """Pages of shell: each as one script, what it needs around it, and which test runs it.
 
-A page brings up the cluster that it is about, on a machine of its own (`test_pages.py`), unless it says "executed by"
-and a test below `tests/node/`: that one has a cluster which others use as well, and calls `play_on`.
+A page whose shell calls `navarch up` brings up the cluster that it is about (`tests/node/test_machine_pages.py`). One
+that says "executed by" and a test below `tests/node/` is played by that: it has a cluster which others use as well, and
+calls `play_on`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ PATIENCE_S = 240
 
 
 def executed_by(page: Path) -> str:
-    """The test that the page names, by its path; "" where it names none, and is played by `test_pages.py`."""
+    """The test that the page names, by its path; "" where it names none."""
     found = EXECUTED_BY.search(page.read_text())
     return found[1] if found else ""
 
@@ -43,6 +44,27 @@ def script(page: Path) -> str:
         elif block.language == "sh":
             parts += shell_lines(block)
     return "\n".join(parts) + "\n"
+
+
+def pages(*, machine: bool) -> list[Path]:
+    """Those with blocks to execute which bring up a machine, or do not, and which no other test executes."""
+    found = []
+    for page in sorted(DOCS.rglob("*.md")):
+        executable = [block for block in blocks(page) if is_file(block) or block.language in ("python", "sh")]
+        lines = [line for block in executable if block.language == "sh" for line in block.text.splitlines()]
+        up = any(line.startswith("navarch up") for line in lines)
+        if executable and up == machine and not executed_by(page):
+            found.append(page)
+    return found
+
+
+def folder_of(directory: Path) -> Path:
+    """For what a page writes, with the folders of the checkout that pages read."""
+    work = directory / "work"
+    work.mkdir()
+    for name in ("examples", "tests"):
+        (work / name).symlink_to(ROOT / name)
+    return work
 
 
 def environment(folder: Path) -> dict[str, str]:

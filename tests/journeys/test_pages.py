@@ -1,8 +1,7 @@
 """The pages of the docs, executed: every `python` and `sh` block of every page below docs/ runs, in order.
 
-A page whose shell calls `navarch up` is one shell on a machine of its own: it needs root, and whatever it leaves is
-taken down after it. A page that names the test which executes it is left to that one, which plays it on a cluster that
-is up (`shell.py`). All others are played by `play.py` and need no rights.
+Those that need a machine are played by `tests/node/test_machine_pages.py`, or by the test that they name. All others
+are played here, by `play.py`, and need no rights.
 """
 
 from __future__ import annotations
@@ -14,33 +13,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "node"))
-from play import blocks, is_file
-from real_cluster import one_cluster
-from shell import DOCS, ROOT, environment, executed_by, name_of, script
+from play import blocks
+from shell import ROOT, environment, folder_of, name_of, pages
 
 PLAYER = Path(__file__).parent / "play.py"
-
-
-def pages(*, machine: bool) -> list[Path]:
-    """Those with blocks to execute which bring up a machine, or do not, and which no other test executes."""
-    found = []
-    for page in sorted(DOCS.rglob("*.md")):
-        executable = [block for block in blocks(page) if is_file(block) or block.language in ("python", "sh")]
-        lines = [line for block in executable if block.language == "sh" for line in block.text.splitlines()]
-        up = any(line.startswith("navarch up") for line in lines)
-        if executable and up == machine and not executed_by(page):
-            found.append(page)
-    return found
-
-
-def folder_of(directory: Path) -> Path:
-    """For what a page writes, with the folders of the checkout that pages read."""
-    work = directory / "work"
-    work.mkdir()
-    for name in ("examples", "tests"):
-        (work / name).symlink_to(ROOT / name)
-    return work
 
 
 @pytest.mark.parametrize("page", pages(machine=False), ids=name_of)
@@ -55,23 +31,6 @@ def test_page_of_the_library(page: Path, tmp_path: Path) -> None:
     )
     print(done.stdout)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-
-
-@pytest.mark.node
-@pytest.mark.parametrize("page", pages(machine=True), ids=name_of)
-def test_page_of_a_machine(page: Path, tmp_path: Path) -> None:
-    work = folder_of(tmp_path)
-    where = {**environment(tmp_path), "WORK": str(work)}
-    with one_cluster():
-        try:
-            done = subprocess.run(
-                ["bash", "-c", script(page)], cwd=work, env=where, capture_output=True, text=True, timeout=550
-            )
-        finally:
-            left = subprocess.run([tmp_path / "bin" / "navarch", "down"], env=where, capture_output=True, text=True)
-    print(done.stdout)
-    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
-    assert left.returncode == 0, left.stdout + left.stderr
 
 
 def test_the_readme_shows_a_test_that_passes(tmp_path: Path) -> None:
