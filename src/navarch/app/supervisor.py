@@ -2,7 +2,7 @@
 
 It knows processes, not clusters: a list of command lines comes in, what became of them goes to a state file. It can be
 killed and started again without touching what it watches: it finds the processes it left by their id and start time.
-Sockets that a process hands over are kept for the next one of that name (`keeping`).
+Sockets that the agent hands over are kept for the next one (`keeping`).
 Only the standard library is imported, since it stays in memory for as long as the cluster.
 """
 
@@ -27,7 +27,7 @@ BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_S = 30.0
 STOP_S = 10.0
 AGENT = "agent"
-"""The process that is told when the machine is about to go down."""
+"""The process that is told when the machine is about to go down, and whose sockets are kept."""
 MODULE = "navarch.app.supervisor"
 
 
@@ -123,7 +123,8 @@ class Supervisor:
 
     def _start(self, one: Running, poller: select.poll) -> None:
         Path(one.process.log).parent.mkdir(parents=True, exist_ok=True)
-        said, inherited = one.shelf.open()
+        keeps = one.process.name == AGENT  # others would only pass the descriptor on to what they start
+        said, inherited = one.shelf.open() if keeps else ({}, ())
         with open(one.process.log, "ab") as log:
             try:
                 child = subprocess.Popen(
@@ -146,7 +147,8 @@ class Supervisor:
         one.started = time.monotonic()
         one.descriptor = os.pidfd_open(one.pid)
         poller.register(one.descriptor, select.POLLIN)
-        poller.register(one.shelf.begun(), select.POLLIN)
+        if keeps:
+            poller.register(one.shelf.begun(), select.POLLIN)
 
     def _handed_over(self, descriptor: int, poller: select.poll) -> bool:
         """Whether it was this that the descriptor told."""

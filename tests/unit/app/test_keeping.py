@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from navarch.app.keeping import CHANNEL, KEPT, MOST, Kept, Shelf
-from navarch.app.supervisor import read_state
+from navarch.app.supervisor import AGENT, read_state
 from navarch.dns.server import bound
 
 LOCALHOST = "127.0.0.1"
@@ -124,7 +124,7 @@ def test_a_keeper_that_is_gone_is_done_without(shelf: Shelf) -> None:
 def test_a_question_waits_for_the_next_process(tmp_path: Path) -> None:
     port = free_port()
     argv = [sys.executable, "-c", SERVER, str(port)]
-    described = [{"name": "server", "argv": argv, "log": str(tmp_path / "server.log"), "needs": []}]
+    described = [{"name": AGENT, "argv": argv, "log": str(tmp_path / "server.log"), "needs": []}]
     (tmp_path / "processes.json").write_text(json.dumps(described))
     supervisor = [sys.executable, "-m", "navarch.app.supervisor", str(tmp_path), str(tmp_path / "run")]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking, subprocess.Popen(supervisor) as running:
@@ -138,7 +138,7 @@ def test_a_question_waits_for_the_next_process(tmp_path: Path) -> None:
             assert [word for _, word in found] == [b"one", b"two"]
             assert {int(pid) for pid, _ in found} - {first}
             assert "not in use" not in (tmp_path / "server.log").read_text()
-            (entry,) = [one for name, one in read_state(tmp_path / "run/supervisor.json").items() if name == "server"]
+            (entry,) = [one for name, one in read_state(tmp_path / "run/supervisor.json").items() if name == AGENT]
             assert entry["lastExit"] == "killed by signal 9"
         finally:
             running.send_signal(signal.SIGTERM)
