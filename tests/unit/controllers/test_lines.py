@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from navarch.controllers.node.lines import Count, Line, News
 from navarch.controllers.options import Options, Setup
 from navarch.kinds import NODE
 from tests.unit.controllers.conftest import NOW, Make
+from tests.unit.controllers.lately import Lately
 
 FINE, CUT_OFF = Count(5, 1), Count(0, 1)
 SILENCE = (News.GIVEN_UP, News.UNANSWERED)
@@ -156,40 +157,20 @@ def test_where_the_agent_is(make: Make, address: str, port: int, far: tuple[str,
 # who is silent because of it
 
 
-class Told:
-    """The seam `Lines`, heartbeats and the clock: as a test says."""
+class Told(Lately):
+    """The seam `Lines` too: as a test says."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.lost: dict[str, datetime] = {}
-        self.seen: dict[str, datetime] = {}
-        self.moment = NOW
-        self.listeners: list[Callable[[str], None]] = []
 
     def lost_at(self, node: str) -> datetime | None:
         return self.lost.get(node)
-
-    def listen(self, listener: Callable[[str], None]) -> None:
-        self.listeners.append(listener)
 
     def states(self) -> Mapping[tuple[str, ...], float]:
         return {}
 
     async def run(self, nodes: Informer) -> None:
-        raise AssertionError
-
-    async def renew(self, node: str) -> None:
-        raise AssertionError
-
-    def last_seen(self, node: str) -> datetime | None:
-        return self.seen.get(node)
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
         raise AssertionError
 
 

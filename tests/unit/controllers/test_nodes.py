@@ -22,6 +22,7 @@ from navarch.kinds.object import Object
 from navarch.kinds.podspec.fits import tolerates
 from navarch.kinds.podspec.placement import Toleration
 from tests.unit.controllers.conftest import NOW, Make, ago
+from tests.unit.controllers.lately import Lately
 
 
 def node(make: Make, ready: str = "True", heard_s: float = 5, **spec: Any) -> Object:
@@ -119,32 +120,6 @@ def test_unschedulable_and_pressure_are_taints(make: Make) -> None:
         ("node.kubernetes.io/disk-pressure", "NoSchedule"),
         ("node.kubernetes.io/unschedulable", "NoSchedule"),
     ]
-
-
-class Lately:
-    """Heartbeats that came when a test says so; the clock too."""
-
-    def __init__(self) -> None:
-        self.moment = NOW
-        self.seen: dict[str, datetime] = {}
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError
-
-    async def renew(self, node: str) -> None:
-        raise AssertionError
-
-    def last_seen(self, node: str) -> datetime | None:
-        return self.seen.get(node)
-
-    def listen(self, listener: Any) -> None:
-        return None
 
 
 def test_a_process_that_was_stopped_does_not_blame_the_nodes() -> None:
